@@ -1,0 +1,2 @@
+// Package law holds the law of imports, as a test.
+package law
