@@ -97,8 +97,8 @@ func walk(t *testing.T) []imports {
 
 // refuse gives the reason why the import breaks the law, or "".
 func refuse(i imports) string {
-	stage, isRoot := strings.Cut(i.dir, "/")
-	isRoot = !isRoot
+	stage, _, inSub := strings.Cut(i.dir, "/")
+	isRoot := !inSub
 	n := slices.Index(stages, stage)
 	own, inModule := strings.CutPrefix(i.path, module+"/")
 	switch {
