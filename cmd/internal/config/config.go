@@ -1,0 +1,236 @@
+// Package config is the one YAML file of `up`, `collect` and `serve`: its shape, its defaults, and errors that name the line and the remedy. It
+// knows no stage; cmd/internal/collect and cmd/internal/serve make the stages' own configurations from it.
+package config
+
+import "time"
+
+// Config is the whole file. The zero value is what an empty file means.
+type Config struct {
+	Global     Global       `yaml:"global"`
+	ZooKeeper  ZooKeeper    `yaml:"zookeeper"`
+	Scrape     []Scrape     `yaml:"scrape_configs"`
+	Enrich     Enrich       `yaml:"enrich"`
+	Kafka      Kafka        `yaml:"kafka"`
+	LiveMaxAge Duration     `yaml:"live_max_age"` // older than this at its first send: the backfill lane; default 2 x the global interval
+	Dashboards Dashboards   `yaml:"dashboards"`
+	Sources    []SourceFile `yaml:"-"` // the file and the files it names, for reload
+}
+
+// SourceFile is a file that the configuration came from.
+type SourceFile struct{ Path string }
+
+// Global holds what every scrape job takes unless it says otherwise.
+type Global struct {
+	ScrapeInterval Duration          `yaml:"scrape_interval"` // default 10s
+	ScrapeTimeout  Duration          `yaml:"scrape_timeout"`  // default 5s, never above the interval
+	ExternalLabels map[string]string `yaml:"external_labels"` // tags on every record
+}
+
+// ZooKeeper is the ensemble for discovery. Without servers `up` and `demo` run the embedded one.
+type ZooKeeper struct {
+	Servers        []string `yaml:"servers"`
+	SessionTimeout Duration `yaml:"session_timeout"` // default 16s
+	ReadOnly       *bool    `yaml:"read_only"`       // read on from a server that lost its quorum; default true
+	Digest         Secret   `yaml:"digest"`          // user:password
+	DigestFile     string   `yaml:"digest_file"`
+	TLS            *TLS     `yaml:"tls_config"`
+}
+
+// TLS names files; all are read again when they change.
+type TLS struct {
+	CAFile     string `yaml:"ca_file"`
+	CertFile   string `yaml:"cert_file"`
+	KeyFile    string `yaml:"key_file"`
+	ServerName string `yaml:"server_name"`
+	Insecure   bool   `yaml:"insecure_skip_verify"`
+}
+
+// Scrape is one job: where its targets come from and how they are pulled.
+type Scrape struct {
+	JobName         string              `yaml:"job_name"`
+	Interval        Duration            `yaml:"scrape_interval"`
+	Timeout         Duration            `yaml:"scrape_timeout"`
+	MetricsPath     string              `yaml:"metrics_path"` // default /stats.json
+	Scheme          string              `yaml:"scheme"`       // default http
+	Params          map[string][]string `yaml:"params"`
+	HonorLabels     bool                `yaml:"honor_labels"`
+	BodySizeLimit   Size                `yaml:"body_size_limit"` // decoded bytes; default 8MB
+	SampleLimit     int                 `yaml:"sample_limit"`    // default 20000
+	LabelLimit      int                 `yaml:"label_limit"`     // default 64
+	LabelNameLimit  int                 `yaml:"label_name_length_limit"`
+	LabelValueLimit int                 `yaml:"label_value_length_limit"`
+	Compression     *bool               `yaml:"enable_compression"` // default true
+	FollowRedirects bool                `yaml:"follow_redirects"`   // default false: a znode must not send the collector anywhere
+	EnableHTTP2     bool                `yaml:"enable_http2"`
+	ProxyURL        string              `yaml:"proxy_url"`
+	BasicAuth       *BasicAuth          `yaml:"basic_auth"`
+	Authorization   *Authorization      `yaml:"authorization"`
+	TLS             *TLS                `yaml:"tls_config"`
+	Allow           Allow               `yaml:"allow"`
+	ServerInfo      *bool               `yaml:"server_info"` // ask /server_info for version and build once a process start; default true
+
+	Serverset      []ServersetSD  `yaml:"serverset_sd_configs"`
+	Nerve          []ServersetSD  `yaml:"nerve_sd_configs"`
+	ServersetFiles []FileSD       `yaml:"serverset_file_configs"`
+	Files          []FileSD       `yaml:"file_sd_configs"`
+	HTTP           []HTTPSD       `yaml:"http_sd_configs"`
+	Static         []StaticConfig `yaml:"static_configs"`
+
+	Relabel       []Relabel `yaml:"relabel_configs"`
+	MetricRelabel []Relabel `yaml:"metric_relabel_configs"`
+}
+
+// Allow is where the job may dial, on the resolved address. Default: private networks and loopback, any port; link-local never unless listed.
+type Allow struct {
+	Networks []string `yaml:"networks"`
+	Ports    []string `yaml:"ports"` // 8080 or 1024-65535
+}
+
+// BasicAuth is a user and a password, or the file that holds it.
+type BasicAuth struct {
+	Username     string `yaml:"username"`
+	Password     Secret `yaml:"password"`
+	PasswordFile string `yaml:"password_file"`
+}
+
+// Authorization is a header of a type (default Bearer) with credentials, or the file that holds them.
+type Authorization struct {
+	Type            string `yaml:"type"`
+	Credentials     Secret `yaml:"credentials"`
+	CredentialsFile string `yaml:"credentials_file"`
+}
+
+// ServersetSD watches serversets in ZooKeeper, Prometheus' keys and ours.
+type ServersetSD struct {
+	Servers  []string `yaml:"servers"`  // default: the ensemble of `zookeeper`
+	Paths    []string `yaml:"paths"`    // patterns such as /discovery/{service}/{env}
+	Timeout  Duration `yaml:"timeout"`  // session timeout
+	Service  string   `yaml:"service"`  // template over the pattern's names; default {service}
+	Env      string   `yaml:"env"`      // template; default {env}, else `default`
+	Endpoint string   `yaml:"endpoint"` // which additional endpoint to scrape
+	Format   string   `yaml:"format"`   // pins the members' format; default: told per member
+}
+
+// FileSD reads files by glob pattern.
+type FileSD struct {
+	Files   []string `yaml:"files"`
+	Refresh Duration `yaml:"refresh_interval"` // default 5s
+}
+
+// HTTPSD asks a URL for targets, Prometheus' contract.
+type HTTPSD struct {
+	URL     string   `yaml:"url"`
+	Refresh Duration `yaml:"refresh_interval"` // default 60s
+}
+
+// StaticConfig lists targets in place. Labels `service` and `env` name the service; default: the job's name and `default`.
+type StaticConfig struct {
+	Targets []string          `yaml:"targets"`
+	Labels  map[string]string `yaml:"labels"`
+}
+
+// Relabel is one step of Prometheus' relabelling.
+type Relabel struct {
+	SourceLabels []string `yaml:"source_labels"`
+	Separator    *string  `yaml:"separator"`
+	Regex        *string  `yaml:"regex"`
+	Modulus      uint64   `yaml:"modulus"`
+	TargetLabel  string   `yaml:"target_label"`
+	Replacement  *string  `yaml:"replacement"`
+	Action       string   `yaml:"action"`
+}
+
+// Enrich says what is added to each snapshot.
+type Enrich struct {
+	Geo      Geo      `yaml:"geo"`
+	Networks Networks `yaml:"networks"`
+	Tags     Tags     `yaml:"tags"`
+	Rules    []Rule   `yaml:"rules"`
+}
+
+// Geo names the MaxMind databases; each is read again when its file is replaced.
+type Geo struct {
+	City string `yaml:"city"`
+	ASN  string `yaml:"asn"`
+	Host bool   `yaml:"host"` // also look up the host's own address: server.geo.*, server.as.*
+}
+
+// Networks is a file of cidr,tag,… rows: the longest prefix that holds a host gives it the tags.
+type Networks struct {
+	File string `yaml:"file"`
+}
+
+// Tags drops and renames service tags.
+type Tags struct {
+	Drop   []string          `yaml:"drop"`
+	Rename map[string]string `yaml:"rename"`
+}
+
+// Rule takes labels out of metric names, looks addresses up, and sums over what it drops.
+type Rule struct {
+	Name    string      `yaml:"name"`    // anchored RE2 with named groups
+	Label   string      `yaml:"label"`   // or: the label of a sample that holds the address
+	Lookup  *RuleLookup `yaml:"lookup"`  // which group or label is an address, and whose
+	Drop    []string    `yaml:"drop"`    // labels that are left out; counters are summed over them
+	Counter bool        `yaml:"counter"` // untyped numbers that match are counters
+}
+
+// RuleLookup turns an address into <as>.as.number, <as>.geo.country.iso_code, ….
+type RuleLookup struct {
+	From string `yaml:"from"`
+	As   string `yaml:"as"`
+}
+
+// Kafka is where the stream goes. Without brokers `up` and `demo` run the embedded broker.
+type Kafka struct {
+	Brokers     []string `yaml:"brokers"`
+	ClientID    string   `yaml:"client_id"` // default rollcall
+	Topics      Topics   `yaml:"topics"`
+	Compression string   `yaml:"compression"` // zstd (default) or none
+	QueueBytes  Size     `yaml:"queue_bytes"` // how much waits in memory while Kafka is away; default 256MB
+	SASL        *SASL    `yaml:"sasl"`
+	TLS         *TLS     `yaml:"tls_config"`
+}
+
+// Topics names the topics; the defaults are in sink.DefaultTopics.
+type Topics struct {
+	Snapshots string `yaml:"snapshots"`
+	Backfill  string `yaml:"backfill"`
+	Roster    string `yaml:"roster"`
+	Rollups   string `yaml:"rollups"`
+	Findings  string `yaml:"findings"`
+}
+
+// SASL is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+type SASL struct {
+	Mechanism    string `yaml:"mechanism"`
+	Username     string `yaml:"username"`
+	Password     Secret `yaml:"password"`
+	PasswordFile string `yaml:"password_file"`
+}
+
+// Dashboards shapes what `serve` shows.
+type Dashboards struct {
+	Window Duration `yaml:"window"` // how far back charts go; default 1h
+	Golden Golden   `yaml:"golden"`
+}
+
+// Golden names metrics that mean rate, errors and latency, beside those known by name.
+type Golden struct {
+	Rate    []string `yaml:"rate"`
+	Errors  []string `yaml:"errors"`
+	Latency []string `yaml:"latency"`
+}
+
+// Defaults that stand in the documentation.
+const (
+	DefaultInterval       = 10 * time.Second
+	DefaultTimeout        = 5 * time.Second
+	DefaultSessionTimeout = 16 * time.Second
+	DefaultMetricsPath    = "/stats.json"
+	DefaultBodyLimit      = 8 << 20
+	DefaultSampleLimit    = 20_000
+	DefaultLabelLimit     = 64
+	DefaultQueueBytes     = 256 << 20
+	DefaultWindow         = time.Hour
+)

@@ -1,0 +1,130 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func env(name string) (string, bool) {
+	v, ok := map[string]string{"ZK": "zk-1:2181"}[name]
+	return v, ok
+}
+
+func TestParse(t *testing.T) {
+	c, err := Parse([]byte(`
+global: {scrape_interval: 1m30s, external_labels: {cloud.region: us-east-1}}
+zookeeper: {servers: ["${ZK}"], digest: "user:hunter2"}
+scrape_configs:
+- job_name: apps
+  body_size_limit: 10MB
+  allow: {networks: [10.0.0.0/8], ports: [1024-65535, "80"]}
+  serverset_sd_configs:
+  - paths: ['/discovery/{service}/{env}']
+  relabel_configs:
+  - {source_labels: [__meta_serverset_status], regex: ALIVE, action: keep}
+`), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := c.Global.ScrapeInterval.Std(0); d != 90*time.Second {
+		t.Errorf("interval %v", d)
+	}
+	if s := c.ZooKeeper.Servers[0]; s != "zk-1:2181" {
+		t.Errorf("server %q", s)
+	}
+	if n := c.Scrape[0].BodySizeLimit; n != 10<<20 {
+		t.Errorf("body limit %d", n)
+	}
+	y, err := c.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(y+fmt.Sprintf("%v %+v %#v", c.ZooKeeper, c, c.ZooKeeper), "hunter2") {
+		t.Errorf("a secret was printed:\n%s", y)
+	}
+	if _, err := Parse([]byte(strings.ReplaceAll(y, `"<secret>"`, "x:y")), env); err != nil {
+		t.Errorf("what we write we do not read: %v\n%s", err, y)
+	}
+	for _, empty := range []string{"", "# nothing\n", "global: {}\n"} {
+		if _, err := Parse([]byte(empty), env); err != nil {
+			t.Errorf("%q: %v", empty, err)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	const job = "scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['h:1']}]\n"
+	for _, tc := range []struct{ name, text, want string }{
+		{"unknown key", "global:\n  scrape_intervall: 1s\n", "[2:3]"},
+		{"not YAML", "global: [", "1"},
+		{"two documents", "global: {}\n---\nglobal: {}\n", "keep one"},
+		{"duration", "global:\n  scrape_interval: fast\n", `duration "fast": write it as`},
+		{"interval too short", "global:\n  scrape_interval: 1ms\n", "line 2: global.scrape_interval: 1ms is not within"},
+		{"timeout above interval", "global:\n  scrape_interval: 1s\n  scrape_timeout: 2s\n", "line 3: global.scrape_timeout"},
+		{"environment", "zookeeper:\n  servers: ['${NOPE}:1']\n", "line 2: the environment has no NOPE"},
+		{"server", "zookeeper:\n  servers: [zk]\n", `line 2: zookeeper.servers[0]: "zk" is not HOST:PORT`},
+		{"job without name", "scrape_configs:\n- metrics_path: /x\n  static_configs: []\n", "job_name is missing"},
+		{"job twice", job + "- job_name: a\n  static_configs: [{targets: ['h:1']}]\n", `line 4: scrape_configs[1].job_name: "a" is also the name of job 0`},
+		{"no targets", "scrape_configs:\n- job_name: a\n", "the job has no targets; add one of serverset_sd_configs"},
+		{"namespace", job + "  params: {namespace: [x]}\n", "line 4: scrape_configs[0].params.namespace: Ostrich resets"},
+		{"relabel action", job + "  relabel_configs:\n  - {action: kep}\n", `"kep" is no action`},
+		{"relabel regex", job + "  relabel_configs:\n  - {action: keep, regex: '('}\n", "missing closing"},
+		{"network", job + "  allow: {networks: [ten]}\n", `"ten" is not a network`},
+		{"ports", job + "  allow: {ports: ['9-1']}\n", `"9-1" is not a port or a range`},
+		{"two secrets", job + "  basic_auth: {username: u, password: p, password_file: f}\n", "keep one"},
+		{"rule without group", "enrich:\n  rules:\n  - name: '^x/(?P<ip>.+)$'\n    drop: [ips]\n", `line 4: enrich.rules[0].drop[0]: "ips" is no group`},
+		{"sasl", "kafka:\n  sasl: {mechanism: GSSAPI}\n", "use PLAIN, SCRAM"},
+		{"window", "dashboards: {window: 1s}\n", "not within 1m..24h"},
+		{"size", job + "  body_size_limit: 8 apples\n", `size "8 apples"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := Parse([]byte(tc.text), env)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v\nwant %q in it", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestLoadNamesTheFile(t *testing.T) {
+	f := filepath.Join(t.TempDir(), "x.yml")
+	os.WriteFile(f, []byte("nope: 1\n"), 0o600)
+	if _, err := Load(f); err == nil || !strings.Contains(err.Error(), f) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for _, tc := range []struct {
+		in   string
+		want time.Duration
+		out  string
+	}{{"15s", 15 * time.Second, "15s"}, {"1h30m", 90 * time.Minute, "1h30m"}, {"2d", 48 * time.Hour, "2d"}, {"500ms", 500 * time.Millisecond, "500ms"}, {"0", 0, "0s"}, {"0s", 0, "0s"}} {
+		if d, err := ParseDuration(tc.in); err != nil || d != tc.want || Duration(d).String() != tc.out {
+			t.Errorf("%s: %v %v %s", tc.in, d, err, Duration(d))
+		}
+	}
+	for _, bad := range []string{"", "s", "1", "1s1h", "1s1s", "-1s", "1.5h", "1x", "99999999999999y", "100000y"} {
+		if d, err := ParseDuration(bad); err == nil {
+			t.Errorf("%q was read as %v", bad, d)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("global: {scrape_interval: 1m}\n")
+	f.Add("scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['h:1']}]\n")
+	f.Add("a: &x [*x]\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := Parse([]byte(s), env)
+		if err == nil {
+			if _, err := c.YAML(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

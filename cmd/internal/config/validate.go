@@ -1,0 +1,266 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// checker collects faults below a path.
+type checker struct {
+	path   string
+	faults *[]fault
+}
+
+func (k checker) in(format string, args ...any) checker {
+	return checker{k.path + fmt.Sprintf(format, args...), k.faults}
+}
+
+func (k checker) fail(format string, args ...any) {
+	*k.faults = append(*k.faults, fault{k.path, fmt.Sprintf(format, args...)})
+}
+
+func (c *Config) validate() []fault {
+	var faults []fault
+	k := checker{"$", &faults}
+	interval := c.Global.ScrapeInterval.Std(DefaultInterval)
+	checkTiming(k.in(".global"), interval, c.Global.ScrapeTimeout)
+	checkServers(k.in(".zookeeper.servers"), c.ZooKeeper.Servers)
+	if d := c.ZooKeeper.SessionTimeout.Std(DefaultSessionTimeout); d < time.Second || d > 10*time.Minute {
+		k.in(".zookeeper.session_timeout").fail("%s is not within 1s..10m", c.ZooKeeper.SessionTimeout)
+	}
+	secretOnce(k.in(".zookeeper"), "digest", c.ZooKeeper.Digest, c.ZooKeeper.DigestFile)
+	names := map[string]int{}
+	for i := range c.Scrape {
+		s, ks := &c.Scrape[i], k.in(".scrape_configs[%d]", i)
+		if s.JobName == "" {
+			ks.fail("job_name is missing; give each job a name of its own")
+		} else if first, twice := names[s.JobName]; twice {
+			ks.in(".job_name").fail("%q is also the name of job %d; give each job a name of its own", s.JobName, first)
+		}
+		names[s.JobName] = i
+		s.validate(ks, interval)
+	}
+	c.Enrich.validate(k.in(".enrich"))
+	c.Kafka.validate(k.in(".kafka"))
+	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
+		k.in(".dashboards.window").fail("%s is not within 1m..24h", c.Dashboards.Window)
+	}
+	for _, g := range []struct {
+		name string
+		list []string
+	}{{"rate", c.Dashboards.Golden.Rate}, {"errors", c.Dashboards.Golden.Errors}, {"latency", c.Dashboards.Golden.Latency}} {
+		if slices.Contains(g.list, "") {
+			k.in(".dashboards.golden.%s", g.name).fail("an empty name matches nothing; remove it")
+		}
+	}
+	return faults
+}
+
+func checkTiming(k checker, interval time.Duration, timeout Duration) {
+	if interval < 100*time.Millisecond || interval > time.Hour {
+		k.in(".scrape_interval").fail("%s is not within 100ms..1h", Duration(interval))
+	}
+	if timeout != 0 && time.Duration(timeout) > interval {
+		k.in(".scrape_timeout").fail("%s is longer than the interval %s; make it shorter", timeout, Duration(interval))
+	}
+}
+
+func checkServers(k checker, servers []string) {
+	for i, s := range servers {
+		host, port, ok := strings.Cut(s, ":")
+		if j := strings.LastIndexByte(s, ':'); j >= 0 {
+			host, port = s[:j], s[j+1:]
+		}
+		if n, err := strconv.Atoi(port); !ok || host == "" || err != nil || n < 1 || n > 65535 {
+			k.in("[%d]", i).fail("%q is not HOST:PORT", s)
+		}
+	}
+}
+
+func secretOnce(k checker, name string, value Secret, file string) {
+	if value != "" && file != "" {
+		k.in(".%s", name).fail("both %s and %s_file are given; keep one", name, name)
+	}
+}
+
+func (t *TLS) validate(k checker) {
+	if t != nil && (t.CertFile == "") != (t.KeyFile == "") {
+		k.fail("cert_file and key_file belong together; give both")
+	}
+}
+
+var methods = []string{"serverset_sd_configs", "nerve_sd_configs", "serverset_file_configs", "file_sd_configs", "http_sd_configs", "static_configs"}
+
+func (s *Scrape) validate(k checker, interval time.Duration) {
+	checkTiming(k, s.Interval.Std(interval), s.Timeout)
+	if s.MetricsPath != "" && !strings.HasPrefix(s.MetricsPath, "/") {
+		k.in(".metrics_path").fail("%q does not begin with /", s.MetricsPath)
+	}
+	if s.Scheme != "" && s.Scheme != "http" && s.Scheme != "https" {
+		k.in(".scheme").fail("%q: use http or https", s.Scheme)
+	}
+	if _, ok := s.Params["namespace"]; ok {
+		k.in(".params.namespace").fail("Ostrich resets its counters for whoever reads with ?namespace=, so every other reader would lose them; remove it")
+	}
+	if s.SampleLimit < 0 || s.LabelLimit < 0 || s.LabelNameLimit < 0 || s.LabelValueLimit < 0 {
+		k.fail("limits are not negative; 0 means the default")
+	}
+	if s.ProxyURL != "" {
+		if u, err := url.Parse(s.ProxyURL); err != nil || u.Host == "" {
+			k.in(".proxy_url").fail("%q is not a URL such as http://proxy:3128", s.ProxyURL)
+		}
+	}
+	if s.BasicAuth != nil && s.Authorization != nil {
+		k.in(".authorization").fail("basic_auth and authorization exclude each other; keep one")
+	}
+	if b := s.BasicAuth; b != nil {
+		secretOnce(k.in(".basic_auth"), "password", b.Password, b.PasswordFile)
+	}
+	if a := s.Authorization; a != nil {
+		secretOnce(k.in(".authorization"), "credentials", a.Credentials, a.CredentialsFile)
+	}
+	s.TLS.validate(k.in(".tls_config"))
+	for i, n := range s.Allow.Networks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			k.in(".allow.networks[%d]", i).fail("%q is not a network such as 10.0.0.0/8", n)
+		}
+	}
+	for i, p := range s.Allow.Ports {
+		if _, _, err := ParsePorts(p); err != nil {
+			k.in(".allow.ports[%d]", i).fail("%v", err)
+		}
+	}
+	if len(s.Serverset)+len(s.Nerve)+len(s.ServersetFiles)+len(s.Files)+len(s.HTTP)+len(s.Static) == 0 {
+		k.fail("the job has no targets; add one of %s", strings.Join(methods, ", "))
+	}
+	for name, list := range map[string][]ServersetSD{"serverset_sd_configs": s.Serverset, "nerve_sd_configs": s.Nerve} {
+		for i, d := range list {
+			d.validate(k.in(".%s[%d]", name, i))
+		}
+	}
+	for name, list := range map[string][]FileSD{"serverset_file_configs": s.ServersetFiles, "file_sd_configs": s.Files} {
+		for i, d := range list {
+			if len(d.Files) == 0 {
+				k.in(".%s[%d]", name, i).fail("files is empty; name files or patterns such as targets/*.json")
+			}
+		}
+	}
+	for i, d := range s.HTTP {
+		if u, err := url.Parse(d.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			k.in(".http_sd_configs[%d].url", i).fail("%q is not an http or https URL", d.URL)
+		}
+	}
+	for i, d := range s.Static {
+		for j, t := range d.Targets {
+			checkServers(k.in(".static_configs[%d].targets[%d]", i, j), []string{t})
+		}
+	}
+	for name, list := range map[string][]Relabel{"relabel_configs": s.Relabel, "metric_relabel_configs": s.MetricRelabel} {
+		for i := range list {
+			list[i].validate(k.in(".%s[%d]", name, i))
+		}
+	}
+}
+
+var formats = []string{"", "kingpin", "finagle", "nerve", "curator"}
+
+func (d *ServersetSD) validate(k checker) {
+	checkServers(k.in(".servers"), d.Servers)
+	if len(d.Paths) == 0 {
+		k.fail("paths is empty; name patterns such as /discovery/{service}/{env}")
+	}
+	if !slices.Contains(formats, d.Format) {
+		k.in(".format").fail("%q: use kingpin, finagle, nerve or curator, or leave it out: it is told per member", d.Format)
+	}
+}
+
+// ParsePorts reads 8080 or 1024-65535.
+func ParsePorts(s string) (lo, hi uint16, err error) {
+	a, b, isRange := strings.Cut(s, "-")
+	if !isRange {
+		b = a
+	}
+	x, err1 := strconv.ParseUint(a, 10, 16)
+	y, err2 := strconv.ParseUint(b, 10, 16)
+	if err1 != nil || err2 != nil || x == 0 || x > y {
+		return 0, 0, fmt.Errorf("%q is not a port or a range such as 1024-65535", s)
+	}
+	return uint16(x), uint16(y), nil
+}
+
+var actions = []string{"", "replace", "keep", "drop", "keepequal", "dropequal", "hashmod", "labelmap", "labeldrop", "labelkeep", "lowercase", "uppercase"}
+
+func (r *Relabel) validate(k checker) {
+	if !slices.Contains(actions, strings.ToLower(r.Action)) {
+		k.in(".action").fail("%q is no action of relabelling; use %s", r.Action, strings.Join(actions[1:], ", "))
+	}
+	if r.Regex != nil {
+		if _, err := regexp.Compile("^(?:" + *r.Regex + ")$"); err != nil {
+			k.in(".regex").fail("%v", err)
+		}
+	}
+	switch strings.ToLower(r.Action) {
+	case "", "replace", "hashmod", "lowercase", "uppercase", "keepequal", "dropequal":
+		if r.TargetLabel == "" {
+			k.fail("target_label is missing; this action writes to one")
+		}
+	}
+	if strings.EqualFold(r.Action, "hashmod") && r.Modulus == 0 {
+		k.fail("modulus is missing; hashmod divides by it")
+	}
+}
+
+func (e *Enrich) validate(k checker) {
+	for i, r := range e.Rules {
+		kr := k.in(".rules[%d]", i)
+		if (r.Name == "") == (r.Label == "") {
+			kr.fail("give name (a pattern with named groups) or label, one of them")
+			continue
+		}
+		groups := []string{r.Label}
+		if r.Name != "" {
+			re, err := regexp.Compile("^(?:" + r.Name + ")$")
+			if err != nil {
+				kr.in(".name").fail("%v", err)
+				continue
+			}
+			groups = re.SubexpNames()
+		}
+		for j, d := range r.Drop {
+			if !slices.Contains(groups, d) {
+				kr.in(".drop[%d]", j).fail("%q is no group of the name's pattern", d)
+			}
+		}
+		if l := r.Lookup; l != nil {
+			if r.Name != "" && !slices.Contains(groups, l.From) {
+				kr.in(".lookup.from").fail("%q is no group of the name's pattern", l.From)
+			}
+			if l.As == "" {
+				kr.in(".lookup").fail("as is missing; say whose address it is, such as client")
+			}
+		}
+	}
+}
+
+func (q *Kafka) validate(k checker) {
+	checkServers(k.in(".brokers"), q.Brokers)
+	if !slices.Contains([]string{"", "zstd", "none"}, q.Compression) {
+		k.in(".compression").fail("%q: use zstd or none", q.Compression)
+	}
+	if s := q.SASL; s != nil {
+		if !slices.Contains([]string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}, s.Mechanism) {
+			k.in(".sasl").fail("mechanism %q: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
+		}
+		secretOnce(k.in(".sasl"), "password", s.Password, s.PasswordFile)
+	}
+	q.TLS.validate(k.in(".tls_config"))
+	if q.QueueBytes != 0 && q.QueueBytes < 1<<20 {
+		k.in(".queue_bytes").fail("less than 1MB holds no batch")
+	}
+}
