@@ -98,6 +98,10 @@ type expander struct {
 
 // Visit implements ast.Visitor.
 func (x *expander) Visit(n ast.Node) ast.Visitor {
+	if t, ok := n.(*ast.TagNode); ok { // the YAML library falls over some of them, and nothing here needs one
+		x.errs = append(x.errs, fmt.Errorf("line %d: %s is a YAML tag; remove it", t.GetToken().Position.Line, t.GetToken().Value))
+		return nil
+	}
 	s, ok := n.(*ast.StringNode)
 	if !ok {
 		return x
