@@ -1,0 +1,42 @@
+// Command servers fetches what the tests of this project run against: ZooKeeper and Kafka by Maven, and, as root on Debian,
+// Chromium, kcat and the Prometheus node exporter. `make servers` runs it. With -missing it fetches nothing and says in one line
+// what is not there.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/rollcall-metrics/rollcall/internal/testenv"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "servers:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("servers", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	onlyMissing := flags.Bool("missing", false, "fetch nothing; say in one line what is not there")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *onlyMissing {
+		if absent := testenv.Lacks(); len(absent) > 0 {
+			fmt.Fprintf(stdout, "not there, so tests ran without: %s; `make servers` fetches them\n", strings.Join(absent, ", "))
+		}
+		return nil
+	}
+	return testenv.FetchAll(ctx, stdout)
+}

@@ -1,0 +1,206 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// KafkaOption changes how a broker is started.
+type KafkaOption func(settings map[string]string)
+
+// BrokerSetting sets a line of server.properties.
+func BrokerSetting(key, value string) KafkaOption {
+	return func(s map[string]string) { s[key] = value }
+}
+
+// KafkaServer is one Kafka node under test: broker and controller in one, topics made only when asked for.
+type KafkaServer struct {
+	Kind    string   // kafka-4.1.1
+	Brokers []string // host:port, one
+
+	t    testing.TB
+	cp   string
+	dir  string
+	argv []string
+	p    *process
+}
+
+// Kafka starts a real Kafka that ends with the test. ok is false where it cannot be had (a failure with CI=true): the test goes on
+// with the embedded broker.
+func Kafka(t testing.TB, opts ...KafkaOption) (k *KafkaServer, ok bool) {
+	t.Helper()
+	cp, ok := Classpath(t, KafkaJars)
+	if !ok {
+		return nil, false
+	}
+	dir := t.TempDir()
+	client, controller := strconv.Itoa(Port(t)), strconv.Itoa(Port(t))
+	settings := map[string]string{
+		"process.roles": "broker,controller", "node.id": "1", "controller.quorum.voters": "1@127.0.0.1:" + controller,
+		"listeners":            "PLAINTEXT://127.0.0.1:" + client + ",CONTROLLER://127.0.0.1:" + controller,
+		"advertised.listeners": "PLAINTEXT://127.0.0.1:" + client, "controller.listener.names": "CONTROLLER",
+		"listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT", "log.dirs": filepath.Join(dir, "data"),
+		"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0", "broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "300",
+		"offsets.topic.replication.factor": "1", "offsets.topic.num.partitions": "1",
+		"transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1", "transaction.state.log.num.partitions": "1",
+		"share.coordinator.state.topic.replication.factor": "1", "share.coordinator.state.topic.min.isr": "1", "share.coordinator.state.topic.num.partitions": "1",
+		"num.network.threads": "2", "num.io.threads": "2", "background.threads": "2", "num.recovery.threads.per.data.dir": "1",
+		"log.cleaner.dedupe.buffer.size": "8388608", // 128 MB unless told otherwise
+	}
+	for _, opt := range opts {
+		opt(settings)
+	}
+	var cfg strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		fmt.Fprintf(&cfg, "%s=%s\n", key, settings[key])
+	}
+	file := filepath.Join(dir, "server.properties")
+	if err := writeFile(file, cfg.String()); err != nil {
+		t.Fatalf("testenv: %v", err)
+	}
+	k = &KafkaServer{Kind: KafkaJars.Name, Brokers: []string{net.JoinHostPort("127.0.0.1", client)}, t: t, cp: cp, dir: dir}
+	if err := k.java(context.Background(), "kafka.tools.StorageTool", "format", "-t", "cm9sbGNhbGwtdGVzdGVudg", "-c", file).Run(); err != nil {
+		t.Fatalf("testenv: format Kafka's storage: %v", err)
+	}
+	k.argv = append(kafkaJava(cp, "-Xmx256m"), "kafka.Kafka", file)
+	t.Cleanup(func() { k.p.cleanup(t, k.Kind) })
+	k.Start()
+	return k, true
+}
+
+func kafkaJava(cp, heap string) []string {
+	return []string{"java", heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", cp}
+}
+
+// java is a command that runs a class of Kafka's jars.
+func (k *KafkaServer) java(ctx context.Context, class string, args ...string) *exec.Cmd {
+	argv := append(append(kafkaJava(k.cp, "-Xmx128m"), class), args...)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = k.dir
+	return cmd
+}
+
+// Start starts a broker that was killed, on the same port and data, and waits until it is in its own metadata.
+func (k *KafkaServer) Start() {
+	k.t.Helper()
+	if k.p.running() {
+		k.t.Fatalf("testenv: start %s: it runs", k.Kind)
+	}
+	p, err := start(filepath.Join(k.dir, "log"), k.argv...)
+	if err != nil {
+		k.t.Fatalf("testenv: %v", err)
+	}
+	k.p = p
+	err = poll(k.Kind, p, func(ctx context.Context) error {
+		m, err := kafkaMetadata(ctx, k.Brokers[0])
+		if err != nil {
+			return err
+		}
+		if m.brokers == 0 {
+			return errors.New("no broker is registered yet")
+		}
+		return nil
+	})
+	if err != nil {
+		k.t.Fatalf("testenv: %v", err)
+	}
+}
+
+// Kill ends the broker as SIGKILL does, and waits for its end.
+func (k *KafkaServer) Kill() { k.p.kill() }
+
+// Restart kills the broker and starts it again on the same port and data.
+func (k *KafkaServer) Restart() {
+	k.t.Helper()
+	k.Kill()
+	k.Start()
+}
+
+// Stop halts the broker as SIGSTOP does: connections stay open and nothing answers.
+func (k *KafkaServer) Stop() {
+	k.t.Helper()
+	if err := k.p.signal(syscall.SIGSTOP); err != nil {
+		k.t.Fatalf("testenv: stop %s: %v", k.Kind, err)
+	}
+}
+
+// Cont lets a stopped broker go on.
+func (k *KafkaServer) Cont() {
+	k.t.Helper()
+	if err := k.p.signal(syscall.SIGCONT); err != nil {
+		k.t.Fatalf("testenv: continue %s: %v", k.Kind, err)
+	}
+}
+
+// Topics is the topics' names with their number of partitions, internal ones included.
+func (k *KafkaServer) Topics() map[string]int {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	m, err := kafkaMetadata(ctx, k.Brokers[0])
+	if err != nil {
+		k.t.Fatalf("testenv: list topics: %v", err)
+	}
+	return m.topics
+}
+
+// CreateTopic makes a topic; settings are its configuration, such as max.message.bytes.
+func (k *KafkaServer) CreateTopic(name string, partitions int, settings map[string]string) {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := kafkaCreateTopic(ctx, k.Brokers[0], name, partitions, settings); err != nil {
+		k.t.Fatalf("testenv: create topic %q: %v", name, err)
+	}
+}
+
+// Consume reads a topic with Kafka's own console consumer, from its beginning, until max records (0: no bound) have come or none
+// came for idle; it returns its standard output. With no format given a line is a record:
+//
+//	CreateTime:1764000000123 \t Partition:0 \t Offset:7 \t content-type:application/json,… \t key \t value
+//
+// without the blanks around the tabs, NO_HEADERS where there are none. format are the console consumer's formatter properties,
+// such as print.key=true.
+func (k *KafkaServer) Consume(topic string, max int, idle time.Duration, format ...string) string {
+	k.t.Helper()
+	if format == nil {
+		format = []string{"print.timestamp=true", "print.partition=true", "print.offset=true", "print.headers=true", "print.key=true"}
+	}
+	args := []string{"--bootstrap-server", k.Brokers[0], "--topic", topic, "--from-beginning", "--timeout-ms", strconv.FormatInt(idle.Milliseconds(), 10)}
+	if max > 0 {
+		args = append(args, "--max-messages", strconv.Itoa(max))
+	}
+	for _, f := range format {
+		args = append(args, "--property", f)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := k.java(ctx, "org.apache.kafka.tools.consumer.ConsoleConsumer", args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	// Out of records is a TimeoutException on standard error and not a failure: the exit status tells nothing.
+	if err != nil && !strings.Contains(stderr.String(), "TimeoutException") {
+		k.t.Fatalf("testenv: consume topic %q: %v\n%s", topic, err, stderr.String())
+	}
+	return string(out)
+}
+
+func writeFile(name, text string) error {
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package testenv
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) { os.Exit(Main(m)) }
+
+func TestZooKeeper(t *testing.T) {
+	z := ZooKeeper(t, AdminServer())
+	if got := z.FourLetter("ruok"); got != "imok" {
+		t.Errorf("ruok: %q", got)
+	}
+	if err := Answers(z.AdminURL + "/commands/monitor")(t.Context()); err != nil {
+		t.Error(err)
+	}
+	z.Stop()
+	z.Cont()
+	before := z.Addr
+	z.Restart()
+	if z.Addr != before || !strings.Contains(z.FourLetter("mntr"), "zk_version\t3.9.4") {
+		t.Errorf("after restart at %s: %s", z.Addr, z.FourLetter("mntr"))
+	}
+}
+
+func TestSharedZooKeeper(t *testing.T) {
+	a, pa := SharedZooKeeper(t)
+	b, pb := SharedZooKeeper(t)
+	if a.Addr != b.Addr || pa == pb {
+		t.Errorf("%s %s, %s %s", a.Addr, pa, b.Addr, pb)
+	}
+}
+
+func TestEnsemble(t *testing.T) {
+	e, ok := Ensemble(t, 3, 1, ReadOnlyMode())
+	if !ok {
+		return
+	}
+	if e.Leader() == nil {
+		t.Error("no leader")
+	}
+	if got := e.Observers[0].FourLetter("srvr"); !strings.Contains(got, "Mode: observer") {
+		t.Error(got)
+	}
+	for _, s := range e.Voters[1:] {
+		s.Kill()
+	}
+	waitFor(t, func() bool { return strings.Contains(e.Voters[0].FourLetter("isro"), "ro") })
+}
+
+func TestKafka(t *testing.T) {
+	k, ok := Kafka(t)
+	if !ok {
+		return
+	}
+	k.CreateTopic("a.b", 3, map[string]string{"compression.type": "producer"})
+	k.Restart()
+	if got := k.Topics()["a.b"]; got != 3 {
+		t.Errorf("partitions: %d", got)
+	}
+	if got := k.Consume("a.b", 0, time.Second); got != "" {
+		t.Errorf("consumed %q", got)
+	}
+}
+
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(startTimeout)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatal("never came true")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
