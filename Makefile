@@ -1,0 +1,51 @@
+# rollcall: everything that people and CI do, by name. Two commands are enough on a fresh machine: `make demo` and `make test`.
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS    = -s -w -X github.com/rollcall-metrics/rollcall/cmd/internal/ops.version=$(VERSION)
+FUZZTIME  ?= 60s
+BENCHTIME ?= 1s
+UI         = dashboards/web/ui
+# Built by their pinned version, never @latest.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help build demo test check race fuzz bench ui servers browser pictures clean
+help:            ## what there is
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+build:           ## bin/rollcall and bin/rollcall-agent, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/rollcall ./cmd/rollcall-agent
+
+demo: build      ## a fleet in motion on the embedded servers; opens the page
+	bin/rollcall demo --open
+
+servers:         ## fetch the real ZooKeeper, Kafka and the tools that the tests use
+	$(GO) run ./internal/testenv/cmd/servers
+
+test: servers    ## all tests, against the real servers
+	$(GO) test -timeout 15m ./...
+
+check:           ## format, vet, staticcheck, tidy, the law of imports, the page as built
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt: run gofmt -w on the files above'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) test ./internal/law
+	$(MAKE) ui
+	@test -z "$$(git status --porcelain dashboards/web/dist)" || { git status --porcelain dashboards/web/dist; echo 'dist/ is not what ui/ builds to: commit the result of make ui'; exit 1; }
+
+race: servers    ## all tests under the race detector
+	$(GO) test -race -timeout 30m ./...
+
+fuzz:            ## every decoder's fuzz target, FUZZTIME each
+	@set -e; for f in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz'); do \
+	  for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
+	    echo "== $$t in $$(dirname $$f)"; $(GO) test ./$$(dirname $$f) -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME); done; done
+
+bench:           ## the hot paths beside their floor and the naive way
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./internal/jsonscan ./collector/... ./enrich/... ./sink/... ./discovery/... ./dashboards/...
+
+ui:              ## build the page from dashboards/web/ui into dashboards/web/dist
+	cd $(UI) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+
+clean:           ## forget what was built
+	rm -rf bin artefacts
