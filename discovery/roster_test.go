@@ -174,37 +174,55 @@ type sourceFunc struct {
 	run  func(context.Context, *Latest) error
 }
 
-func (s sourceFunc) Name() string                               { return s.name }
-func (s sourceFunc) Run(ctx context.Context, out *Latest) error { return s.run(ctx, out) }
+func (s *sourceFunc) Name() string                               { return s.name }
+func (s *sourceFunc) Run(ctx context.Context, out *Latest) error { return s.run(ctx, out) }
 
-func TestWatch(t *testing.T) {
+func TestWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := NewRoster(RosterOptions{})
-		src := sourceFunc{"z", func(ctx context.Context, out *Latest) error {
-			for i := range 100 { // coalesced: only the last has to be seen
-				_ = i
-				out.PutSet(set("z", "/p", member("10.0.0.1:80")))
-			}
-			out.PutSet(set("z", "/p", member("10.0.0.2:80")))
-			<-ctx.Done()
-			return ctx.Err()
-		}}
+		starts := map[string]int{}
+		source := func(name, last string) Source {
+			return &sourceFunc{name, func(ctx context.Context, out *Latest) error {
+				starts[name]++
+				for range 100 { // coalesced: only the last has to be seen
+					out.PutSet(set(name, "/"+name, member("10.0.0.1:80")))
+				}
+				out.PutSet(set(name, "/"+name, member(last)))
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+		}
 		var n int
-		go func() { time.Sleep(5 * time.Second); cancel() }()
-		if err := Watch(ctx, r, []Source{src}, func(cs []Change) { n += len(cs) }); err != nil {
+		w := NewWatcher(r, func(cs []Change) { n += len(cs) })
+		done := make(chan error, 1)
+		a, b := source("a", "10.0.0.2:80"), source("b", "10.0.0.3:80")
+		if err := w.Set([]Source{a, b}); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := r.Targets()[0].Addr(), "10.0.0.2:80"; got != want || n == 0 {
+		go func() { done <- w.Run(ctx) }()
+		synctest.Wait()
+		if got, want := states(r), "10.0.0.2:80=present 10.0.0.3:80=present"; got != want || n == 0 {
 			t.Fatalf("got %s want %s, %d changes", got, want, n)
 		}
-		broken := sourceFunc{"b", func(context.Context, *Latest) error { return errors.New("bad path") }}
-		if err := Watch(t.Context(), r, []Source{src, broken}, nil); err == nil || !strings.Contains(err.Error(), `"b"`) {
-			t.Fatalf("a source that cannot run must be named: %v", err)
+		w.Set([]Source{a})
+		synctest.Wait()
+		if got, want := states(r), "10.0.0.2:80=present 10.0.0.3:80=departed"; got != want || starts["a"] != 1 {
+			t.Fatalf("one source taken away: got %s want %s, a started %d times", got, want, starts["a"])
 		}
-		if err := Watch(t.Context(), r, []Source{src, src}, nil); err == nil {
+		w.Set([]Source{source("a", "10.0.0.4:80")})
+		synctest.Wait()
+		if got, want := states(r), "10.0.0.2:80=departed 10.0.0.3:80=departed 10.0.0.4:80=present"; got != want || starts["a"] != 2 {
+			t.Fatalf("one source replaced: got %s want %s, a started %d times", got, want, starts["a"])
+		}
+		if err := w.Set([]Source{a, a}); err == nil {
 			t.Fatal("two sources of one name were taken")
 		}
+		w.Set([]Source{&sourceFunc{"broken", func(context.Context, *Latest) error { return errors.New("bad path") }}})
+		if err := <-done; err == nil || !strings.Contains(err.Error(), `"broken"`) {
+			t.Fatalf("a source that cannot run must be named: %v", err)
+		}
+		cancel()
 	})
 }
 

@@ -2,12 +2,9 @@ package discovery
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
-	"time"
 )
 
 // Source watches serversets in one place and publishes what it sees until ctx ends.
@@ -81,52 +78,10 @@ func (l *Latest) Take() ([]Set, []View) {
 	return outs, outv
 }
 
-// Watch runs the sources and keeps the roster at their latest until ctx ends and all have stopped. onChange, if not nil, is called after
-// each batch that changed something, from one goroutine. Two sources of one name are refused.
-func Watch(ctx context.Context, r *Roster, sources []Source, onChange func([]Change)) error {
-	names := map[string]bool{}
-	for _, s := range sources {
-		if names[s.Name()] {
-			return fmt.Errorf("watch sources: two are called %q; give each job a name of its own", s.Name())
-		}
-		names[s.Name()] = true
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	box := NewLatest()
-	var wg sync.WaitGroup
-	for _, s := range sources {
-		wg.Go(func() {
-			if err := s.Run(ctx, box); err != nil && !errors.Is(err, context.Canceled) {
-				cancel(fmt.Errorf("watch source %q: %w", s.Name(), err))
-			}
-		})
-	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		var changes []Change
-		select {
-		case <-ctx.Done():
-			wg.Wait()
-			if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-				return err
-			}
-			return nil
-		case <-tick.C:
-			changes = r.Expire(time.Now())
-		case <-box.Ready():
-			sets, views := box.Take()
-			now := time.Now()
-			for _, s := range sets {
-				changes = append(changes, r.Apply(s, now)...)
-			}
-			for _, v := range views {
-				changes = append(changes, r.See(v, now)...)
-			}
-		}
-		if len(changes) > 0 && onChange != nil {
-			onChange(changes)
-		}
-	}
+// drop forgets what a source that was stopped has left in the box.
+func (l *Latest) drop(source string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.sets, func(k [2]string, _ Set) bool { return k[0] == source })
+	delete(l.views, source)
 }
