@@ -1,0 +1,71 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestFleet(t *testing.T) {
+	f, err := New(Config{Instances: 6, Numbers: 30, Shapes: 3, Services: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := f.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	for _, i := range list {
+		res, err := http.Get("http://" + i.Addr + "/stats.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		var s struct{ Counters, Gauges map[string]float64 }
+		if err := json.Unmarshal(b, &s); err != nil || len(s.Counters) != 20 || len(s.Gauges) != 10 {
+			t.Fatalf("%s: %v, %d counters, %d gauges", i.Addr, err, len(s.Counters), len(s.Gauges))
+		}
+	}
+	if n := f.Requests(); n != 6 {
+		t.Errorf("%d requests counted, 6 made", n)
+	}
+	dir := t.TempDir()
+	sd := filepath.Join(dir, "t.json")
+	if err := f.WriteFileSD(sd); err != nil {
+		t.Fatal(err)
+	}
+	var groups []struct {
+		Targets []string
+		Labels  map[string]string
+	}
+	b, _ := os.ReadFile(sd)
+	if err := json.Unmarshal(b, &groups); err != nil || len(groups) != 2 || len(groups[0].Targets) != 3 || groups[1].Labels["service"] != "load-1" {
+		t.Errorf("file_sd: %v %s", err, b)
+	}
+	if err := f.WriteServersets(dir); err != nil {
+		t.Fatal(err)
+	}
+	b, _ = os.ReadFile(filepath.Join(dir, "discovery.load-0.load"))
+	if n := strings.Count(string(b), "\n"); n != 2 {
+		t.Errorf("serverset file: %q", b)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []Config{{Instances: -1}, {Numbers: 1 << 30}, {FirstPort: 65000, Instances: 1000}} {
+		if _, err := New(bad); err == nil {
+			t.Errorf("%+v was taken", bad)
+		}
+	}
+}
