@@ -1,0 +1,160 @@
+package zk
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	gozk "github.com/go-zookeeper/zk"
+)
+
+// event is something that happened to a node.
+type event struct {
+	kind gozk.EventType
+	path string
+}
+
+// maxEvents is how many events of one feed wait: beyond it they are dropped and everything is listed again, which then is the cheaper way.
+const maxEvents = 200_000
+
+// feed carries the events at a root and below it from a Session to one follower, over every reconnect: each connection is an epoch, and nothing is known of
+// what happened between two of them. The session never blocks on it.
+type feed struct {
+	root  string
+	ready chan struct{}
+
+	mu        sync.Mutex
+	epoch     uint64 // grows with each connection, and when events were dropped
+	live      bool   // connected, and watches can be had
+	recursive bool   // the server sends every event below root by itself
+	readOnly  bool
+	events    []event
+	armed     map[watch]struct{} // one-shot watches that have not fired
+}
+
+// watch is a one-shot watch as the library keeps it.
+type watch struct {
+	kind byte // 'c' children, 'd' data, 'e' existence
+	path string
+}
+
+func newFeed(root string) *feed {
+	return &feed{root: root, ready: make(chan struct{}, 1), armed: map[watch]struct{}{}}
+}
+
+func (f *feed) wake() {
+	select {
+	case f.ready <- struct{}{}:
+	default:
+	}
+}
+
+// up begins an epoch. Events from before say nothing any more: the follower lists everything.
+func (f *feed) up(recursive, readOnly bool) {
+	f.mu.Lock()
+	f.epoch++
+	f.live, f.recursive, f.readOnly, f.events = true, recursive, readOnly, nil
+	f.mu.Unlock()
+	f.wake()
+}
+
+func (f *feed) down() {
+	f.mu.Lock()
+	f.live, f.events = false, nil
+	f.mu.Unlock()
+	f.wake()
+}
+
+// forgetWatches is for a session that is gone: the library drops its one-shot watches.
+func (f *feed) forgetWatches() {
+	f.mu.Lock()
+	clear(f.armed)
+	f.mu.Unlock()
+}
+
+func (f *feed) put(e event) {
+	if f.root != "/" && e.path != f.root && !strings.HasPrefix(e.path, f.root+"/") {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch e.kind {
+	case gozk.EventNodeCreated:
+		delete(f.armed, watch{'e', e.path})
+	case gozk.EventNodeDataChanged:
+		delete(f.armed, watch{'e', e.path})
+		delete(f.armed, watch{'d', e.path})
+	case gozk.EventNodeChildrenChanged:
+		delete(f.armed, watch{'c', e.path})
+	case gozk.EventNodeDeleted:
+		for _, k := range []byte("ced") {
+			delete(f.armed, watch{k, e.path})
+		}
+	}
+	if !f.live {
+		return
+	}
+	if len(f.events) >= maxEvents {
+		f.epoch++
+		f.events = nil
+	} else {
+		f.events = append(f.events, e)
+	}
+	f.wake()
+}
+
+// arm notes that a watch is about to be set, and says whether it has to be: two of one kind on one path would leak in the library. It is called before the
+// request is sent, for the watch may fire before the answer is looked at.
+func (f *feed) arm(w watch) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, is := f.armed[w]
+	f.armed[w] = struct{}{}
+	return !is
+}
+
+func (f *feed) disarm(w watch) {
+	f.mu.Lock()
+	delete(f.armed, w)
+	f.mu.Unlock()
+}
+
+func (f *feed) hasArmed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.armed) > 0
+}
+
+// feedState is what take returns of a feed.
+type feedState struct {
+	epoch                     uint64
+	live, recursive, readOnly bool
+}
+
+// take empties the feed.
+func (f *feed) take() (feedState, []event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	events := f.events
+	f.events = nil
+	return feedState{f.epoch, f.live, f.recursive, f.readOnly}, events
+}
+
+// follow begins to carry events at root and below it; unfollow ends it.
+func (s *Session) follow(root string) *feed {
+	f := newFeed(root)
+	s.mu.Lock()
+	s.feeds = append(s.feeds, f)
+	c, l, running := s.client, s.link, s.running
+	s.mu.Unlock()
+	if l != nil && running != nil {
+		s.tasks.Go(func() { s.armFeeds(running, c, l, []*feed{f}) })
+	}
+	return f
+}
+
+func (s *Session) unfollow(f *feed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.feeds = slices.DeleteFunc(s.feeds, func(g *feed) bool { return g == f })
+}

@@ -1,0 +1,329 @@
+package zk
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	gozk "github.com/go-zookeeper/zk"
+)
+
+// Status is where a session stands.
+type Status struct {
+	Connected bool
+	ReadOnly  bool          // the server has lost its quorum: what it says may be old, and it takes no writes
+	SessionID int64         // of the session last had; 0 before the first. A new one means that every ephemeral of the old is gone, or will be
+	Timeout   time.Duration // as the server set it
+	Server    string        // the server talked to, or last talked to, as configured
+	Version   string        // its release, where it was asked and told
+	LastHeard time.Time     // the last byte from any server
+	Since     time.Time     // when it became connected, or lost the connection
+	Epoch     uint64        // connections made so far
+	Err       string        // why there is no connection, or what is amiss with this one
+}
+
+// Session keeps one ZooKeeper session alive over lost connections, moved servers and rebuilt ensembles. Its calls are bounded by their contexts. It is safe for
+// concurrent use.
+type Session struct {
+	cfg Config
+	m   sessionMetrics
+
+	tasks   sync.WaitGroup
+	read    atomic.Int64 // bytes from servers
+	mu      sync.Mutex
+	running context.Context // of Run; nil outside
+	client  *client
+	link    *link
+	status  Status
+	changed chan struct{} // closed at each change of status
+	feeds   []*feed
+	hooks   []func(int64)
+	back    backoff
+	detach  bool
+}
+
+// client is one incarnation of the library's client.
+type client struct {
+	conn   *gozk.Conn
+	made   chan struct{} // closed when conn is set: the library dials before it returns
+	hosts  *hosts
+	events <-chan gozk.Event
+	ctx    context.Context // ends when the client is to end
+	cancel context.CancelCauseFunc
+	last   *link // only the library's loop, by way of connect, uses it
+}
+
+var (
+	errRenew  = errors.New("a new client is needed")
+	errClosed = errors.New("the session is closed")
+)
+
+type sessionMetrics struct {
+	connects, losses, expiries, clients, events, calls, failures *metrics.Counter
+}
+
+// NewSession checks the configuration. The session begins with Run.
+func NewSession(cfg Config) (*Session, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("make zookeeper session %q: %w", cfg.Name, err)
+	}
+	s := &Session{cfg: cfg, changed: make(chan struct{}), status: Status{Err: "not connected yet"}}
+	s.back.limit = min(30*time.Second, cfg.SessionTimeout/4)
+	count := func(what string) *metrics.Counter {
+		return cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_zk_%s_total{session=%q}", what, cfg.Name))
+	}
+	s.m = sessionMetrics{count("connects"), count("connection_losses"), count("session_expiries"), count("clients"), count("events"), count("calls"), count("call_failures")}
+	cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_zk_received_bytes_total{session=%q}", cfg.Name), func() float64 { return float64(s.read.Load()) })
+	cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_zk_connected{session=%q}", cfg.Name), func() float64 {
+		if s.Status().Connected {
+			return 1
+		}
+		return 0
+	})
+	cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_zk_silence_seconds{session=%q}", cfg.Name), func() float64 {
+		if h := s.Status().LastHeard; !h.IsZero() {
+			return time.Since(h).Seconds()
+		}
+		return 0
+	})
+	return s, nil
+}
+
+// Status is where the session stands now.
+func (s *Session) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.status
+	if s.link != nil {
+		st.LastHeard = s.link.lastHeard()
+	}
+	return st
+}
+
+// Changed returns the status and a channel that is closed when it is no longer current. LastHeard alone is no change. A follower that loops over it can miss
+// moves in between, never where the session stands.
+func (s *Session) Changed() (Status, <-chan struct{}) {
+	s.mu.Lock()
+	ch := s.changed
+	s.mu.Unlock()
+	return s.Status(), ch
+}
+
+// OnNewSession has f called with the id of each new session, in a goroutine of f's own: once connected for the first time, after each expiry, and after a rebuilt
+// ensemble. Sessions that come while f is busy are passed over but for the last. Call it before Run.
+func (s *Session) OnNewSession(f func(id int64)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hooks = append(s.hooks, f)
+}
+
+// Detach makes the end of Run leave the session to its timeout instead of closing it: its ephemerals stay until then, for a successor to replace.
+func (s *Session) Detach() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.detach = true
+}
+
+// Reconnect drops the connection; the session goes on over the next one.
+func (s *Session) Reconnect() {
+	s.mu.Lock()
+	l := s.link
+	s.mu.Unlock()
+	if l != nil {
+		l.Close()
+	}
+}
+
+func (s *Session) set(f func(*Status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setLocked(f)
+}
+
+func (s *Session) setLocked(f func(*Status)) {
+	was := s.status
+	f(&s.status)
+	if s.status != was {
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+}
+
+// Run holds the session until ctx ends, then closes it, so that its ephemerals go at once (see Detach). It returns nil.
+func (s *Session) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		s.mu.Lock()
+		s.running = nil
+		s.mu.Unlock()
+		s.tasks.Wait()
+	}()
+	s.mu.Lock()
+	s.running = ctx
+	hooks := s.hooks
+	s.mu.Unlock()
+	for _, f := range hooks {
+		s.tasks.Go(func() { s.runHook(ctx, f) })
+	}
+	s.tasks.Go(func() { s.leaveReadOnly(ctx) })
+	for ctx.Err() == nil {
+		c, err := s.open(ctx)
+		if err != nil {
+			return fmt.Errorf("open zookeeper session %q: %w", s.cfg.Name, err)
+		}
+		why := s.tend(ctx, c)
+		s.shut(c, why)
+	}
+	return nil
+}
+
+func (s *Session) runHook(ctx context.Context, f func(int64)) {
+	for last := int64(0); ; {
+		st, changed := s.Changed()
+		if st.Connected && st.SessionID != last {
+			last = st.SessionID
+			f(last)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+func (s *Session) open(ctx context.Context) (*client, error) {
+	c := &client{hosts: newHosts(s.cfg.Servers), made: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	s.mu.Lock()
+	s.client = c
+	for _, f := range s.feeds {
+		f.forgetWatches()
+	}
+	s.mu.Unlock()
+	s.m.clients.Inc()
+	conn, events, err := gozk.Connect(s.cfg.Servers, s.cfg.SessionTimeout,
+		gozk.WithHostProvider(c.hosts), gozk.WithDialer(func(string, string, time.Duration) (net.Conn, error) { return s.connect(c) }),
+		gozk.WithLogger(libraryLog{s.cfg.Log}), gozk.WithLogInfo(false),
+		gozk.WithEventCallback(func(e gozk.Event) { s.take(c, e) }),
+		gozk.WithMaxBufferSize(s.cfg.MaxPacket), gozk.WithMaxConnBufferSize(s.cfg.MaxRequest))
+	if err != nil {
+		c.cancel(err)
+		return nil, err
+	}
+	c.conn, c.events = conn, events
+	close(c.made)
+	return c, nil
+}
+
+// tend returns when the client is of no more use: ctx is done, someone asked for a new one, or there was no connection for so long that the session is gone
+// in any case. The library would go on for ever, and in vain where an ensemble was rebuilt, for it insists on the last transaction that it saw.
+func (s *Session) tend(ctx context.Context, c *client) error {
+	tick := time.NewTicker(max(50*time.Millisecond, min(time.Second, s.cfg.SessionTimeout/20)))
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		case <-tick.C:
+			st := s.Status()
+			timeout := st.Timeout
+			if timeout <= 0 {
+				timeout = s.cfg.SessionTimeout
+			}
+			if st.Connected {
+				last = time.Now()
+			} else if time.Since(last) > timeout*4/3 {
+				s.cfg.Log.Warn("no ZooKeeper server took the session back in 4/3 of its timeout; beginning a new one", "session", s.cfg.Name, "timeout", timeout, "err", st.Err)
+				return errRenew
+			}
+		}
+	}
+}
+
+// shut ends a client: politely, so that the session's ephemerals go, unless it is detached or was given up.
+func (s *Session) shut(c *client, why error) {
+	c.cancel(errClosed)
+	c.hosts.stop()
+	s.mu.Lock()
+	l, rude := s.link, s.detach || errors.Is(why, errRenew) && s.link == nil
+	s.mu.Unlock()
+	if rude && l != nil {
+		l.Close()
+	}
+	c.conn.Close()
+	if l != nil {
+		l.Close()
+	}
+	// The library closes the channel when its loops have ended.
+	for late := time.After(5 * time.Second); ; {
+		select {
+		case _, ok := <-c.events:
+			if ok {
+				continue
+			}
+		case <-late:
+		}
+		break
+	}
+	s.mu.Lock()
+	if s.client == c {
+		s.client = nil
+	}
+	s.mu.Unlock()
+}
+
+// connect is the library's dialer: it waits its turn, dials, and puts a link around the connection.
+func (s *Session) connect(c *client) (net.Conn, error) {
+	<-c.made
+	if c.last != nil {
+		c.last.Close() // the library forgets to when a session has expired
+	}
+	at, first := c.hosts.now()
+	if err := s.back.wait(c.ctx, first); err != nil {
+		return nil, err
+	}
+	if at.addr == "" {
+		err := fmt.Errorf("connect to zookeeper: none of %q resolves", s.cfg.Servers)
+		s.set(func(st *Status) { st.Err = err.Error() })
+		return nil, err
+	}
+	timeout := min(10*time.Second, s.cfg.SessionTimeout*2/3)
+	ctx, cancel := context.WithTimeout(c.ctx, timeout)
+	defer cancel()
+	conn, err := s.dial(ctx, at)
+	if err != nil {
+		err = fmt.Errorf("connect to zookeeper %s: %w", at.name, err)
+		s.set(func(st *Status) { st.Err = err.Error() })
+		return nil, err
+	}
+	l := newLink(conn, at, s.cfg.ReadOnly, s.cfg.MaxPacket, time.Now().Add(timeout))
+	l.read = &s.read
+	l.onOpen = func(l *link, g greeting) { s.opened(c, l, g) }
+	l.onClose = s.lost
+	c.last = l
+	return l, nil
+}
+
+// dial makes a bare connection, with TLS where it is configured: the certificate must be made out to the name in the list of servers, not to the address.
+func (s *Session) dial(ctx context.Context, at endpoint) (net.Conn, error) {
+	d := &net.Dialer{Timeout: 3 * time.Second}
+	if s.cfg.TLS == nil {
+		return d.DialContext(ctx, "tcp", at.addr)
+	}
+	conf := s.cfg.TLS.Clone()
+	if conf.ServerName == "" {
+		conf.ServerName, _, _ = net.SplitHostPort(at.name)
+	}
+	return (&tls.Dialer{NetDialer: d, Config: conf}).DialContext(ctx, "tcp", at.addr)
+}
