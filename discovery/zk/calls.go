@@ -274,3 +274,19 @@ func (s *Session) existsWatch(ctx context.Context, f *feed, path string) (bool, 
 	}
 	return ok, err
 }
+
+// MakePath makes a node and all above it, persistent and without data, where they are not there yet.
+func (s *Session) MakePath(ctx context.Context, path string) error {
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		if _, err := s.Create(ctx, path[:i], nil, Persistent); err != nil && !errors.Is(err, ErrNodeExists) {
+			// Whoever may not create above may still create below.
+			if there, _, lookErr := s.Exists(ctx, path[:i]); lookErr != nil || !there {
+				return fmt.Errorf("make path %q: %w", path, err)
+			}
+		}
+	}
+	return nil
+}
