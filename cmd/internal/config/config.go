@@ -67,7 +67,8 @@ type Scrape struct {
 	Authorization   *Authorization      `yaml:"authorization"`
 	TLS             *TLS                `yaml:"tls_config"`
 	Allow           Allow               `yaml:"allow"`
-	ServerInfo      *bool               `yaml:"server_info"` // ask /server_info for version and build once a process start; default true
+	ServerInfo      *bool               `yaml:"server_info"`   // ask /server_info for version and build once a process start; default true
+	Distributions   string              `yaml:"distributions"` // what percentiles speak of: lifetime, latched, decaying, interval; default: found out by format
 
 	Serverset      []ServersetSD  `yaml:"serverset_sd_configs"`
 	Nerve          []ServersetSD  `yaml:"nerve_sd_configs"`

@@ -111,6 +111,9 @@ func (s *Scrape) validate(k checker, interval time.Duration) {
 	if s.SampleLimit < 0 || s.LabelLimit < 0 || s.LabelNameLimit < 0 || s.LabelValueLimit < 0 {
 		k.fail("limits are not negative; 0 means the default")
 	}
+	if !slices.Contains([]string{"", "lifetime", "latched", "decaying", "interval"}, s.Distributions) {
+		k.in(".distributions").fail("%q: use lifetime, latched, decaying or interval", s.Distributions)
+	}
 	if s.ProxyURL != "" {
 		if u, err := url.Parse(s.ProxyURL); err != nil || u.Host == "" {
 			k.in(".proxy_url").fail("%q is not a URL such as http://proxy:3128", s.ProxyURL)
