@@ -49,7 +49,7 @@ func Ensemble(t testing.TB, voters, observers int, opts ...ZooKeeperOption) (e *
 			t.Fatalf("testenv: %v", err)
 		}
 		s.t = t
-		t.Cleanup(func() { s.p.cleanup(t, s.name) })
+		t.Cleanup(func() { endWith(t, s.name, s.p) })
 		if err := s.begin(); err != nil {
 			t.Fatalf("testenv: %v", err)
 		}
@@ -91,7 +91,7 @@ func (e *ZooKeeperEnsemble) Addrs() []string {
 // Leader is the voter that leads, nil while none does.
 func (e *ZooKeeperEnsemble) Leader() *ZooKeeperServer {
 	for _, s := range e.Voters {
-		if s.p.running() && strings.Contains(s.FourLetter("srvr"), "Mode: leader") {
+		if s.running() && strings.Contains(s.FourLetter("srvr"), "Mode: leader") {
 			return s
 		}
 	}

@@ -28,7 +28,7 @@ func Java(t testing.TB, a Artifacts, main string, args []string, ready func(cont
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
-	t.Cleanup(func() { p.cleanup(t, main) })
+	t.Cleanup(func() { endWith(t, main, p) })
 	if err := poll(main, p, ready); err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
@@ -42,7 +42,7 @@ func Program(t testing.TB, argv []string, ready func(context.Context) error) *Ch
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
-	t.Cleanup(func() { p.cleanup(t, argv[0]) })
+	t.Cleanup(func() { endWith(t, argv[0], p) })
 	if err := poll(argv[0], p, ready); err != nil {
 		t.Fatalf("testenv: %v", err)
 	}

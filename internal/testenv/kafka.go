@@ -75,7 +75,7 @@ func Kafka(t testing.TB, opts ...KafkaOption) (k *KafkaServer, ok bool) {
 		t.Fatalf("testenv: format Kafka's storage: %v", err)
 	}
 	k.argv = append(kafkaJava(cp, "-Xmx256m"), "kafka.Kafka", file)
-	t.Cleanup(func() { k.p.cleanup(t, k.Kind) })
+	t.Cleanup(func() { endWith(t, k.Kind, k.p) })
 	k.Start()
 	return k, true
 }

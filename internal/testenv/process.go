@@ -1,13 +1,16 @@
 package testenv
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // process is one child process in a process group of its own.
@@ -58,9 +61,37 @@ func (p *process) running() bool {
 	}
 }
 
-// signal sends sig to the whole process group.
+// signal sends sig to the whole process group. SIGSTOP is waited for: it takes a moment to reach every thread.
 func (p *process) signal(sig syscall.Signal) error {
-	return syscall.Kill(-p.cmd.Process.Pid, sig)
+	pid := p.cmd.Process.Pid
+	if err := syscall.Kill(-pid, sig); err != nil || sig != syscall.SIGSTOP {
+		return err
+	}
+	for range 1000 {
+		if stopped(pid) {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("process %d does not stop", pid)
+}
+
+// stopped looks at every thread of a process where /proc shows them, else it believes that the signal was enough.
+func stopped(pid int) bool {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(stats) == 0 {
+		return true
+	}
+	for _, file := range stats {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended
+		}
+		if _, after, ok := bytes.Cut(b, []byte(") ")); ok && !bytes.HasPrefix(after, []byte("T")) {
+			return false
+		}
+	}
+	return true
 }
 
 // kill ends the process group with SIGKILL, stopped or not, and waits.
@@ -72,6 +103,9 @@ func (p *process) kill() {
 	<-p.done
 }
 
+func (p *process) ended() <-chan struct{} { return p.done }
+func (p *process) failure() error         { return p.err }
+
 // tail is the end of the log, for a failure's message.
 func (p *process) tail(lines int) string {
 	b, err := os.ReadFile(p.log)
@@ -82,8 +116,11 @@ func (p *process) tail(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// cleanup kills the process at the end of the test and shows its log when the test failed.
-func (p *process) cleanup(t testing.TB, what string) {
+// endWith kills a server at the end of the test and shows its log when the test failed.
+func endWith(t testing.TB, what string, p server) {
+	if p == nil {
+		return
+	}
 	p.kill()
 	if t.Failed() {
 		t.Logf("testenv: end of the log of %s:\n%s", what, p.tail(30))

@@ -12,34 +12,40 @@ import (
 // ZooKeeper.
 func SharedZooKeeper(t testing.TB) (s *ZooKeeperServer, path string) {
 	t.Helper()
-	s = sharedZooKeeper(t)
-	return s, uniquePath(t)
+	cp, _ := Classpath(t, ZooKeeperJars)
+	return sharedZooKeeper(t, cp), uniquePath(t)
 }
 
-func sharedZooKeeper(t testing.TB) *ZooKeeperServer {
-	t.Helper()
-	cp, ok := Classpath(t, ZooKeeperJars)
-	if !ok {
-		t.Fatal("no fallback yet")
+// SharedZooKeepers runs a test against every kind of server as ZooKeepers does, each shared by all tests of the package.
+func SharedZooKeepers(t *testing.T, run func(t *testing.T, s *ZooKeeperServer, path string)) {
+	t.Run(KindInProcess, func(t *testing.T) { run(t, sharedZooKeeper(t, ""), uniquePath(t)) })
+	if cp, ok := Classpath(t, ZooKeeperJars); ok {
+		t.Run(ZooKeeperJars.Name, func(t *testing.T) { run(t, sharedZooKeeper(t, cp), uniquePath(t)) })
 	}
+}
+
+func sharedZooKeeper(t testing.TB, cp string) *ZooKeeperServer {
+	t.Helper()
 	env.mu.Lock()
 	defer env.mu.Unlock()
 	if !env.main {
 		t.Fatal("testenv: a shared server needs `func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }` in this package to stop it")
 	}
-	if s := env.shared[ZooKeeperJars.Name]; s != nil {
-		view := *s
-		view.t = t
-		return &view
+	kind := KindInProcess
+	if cp != "" {
+		kind = ZooKeeperJars.Name
 	}
-	s, err := startShared(cp)
-	if err != nil {
-		t.Fatalf("testenv: %v", err)
+	s := env.shared[kind]
+	if s == nil {
+		var err error
+		if s, err = startShared(cp); err != nil {
+			t.Fatalf("testenv: %v", err)
+		}
+		if env.shared == nil {
+			env.shared = map[string]*ZooKeeperServer{}
+		}
+		env.shared[kind] = s
 	}
-	if env.shared == nil {
-		env.shared = map[string]*ZooKeeperServer{}
-	}
-	env.shared[ZooKeeperJars.Name] = s
 	view := *s
 	view.t = t
 	return &view

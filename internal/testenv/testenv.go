@@ -28,11 +28,11 @@ const startTimeout = 90 * time.Second
 // package-level state is in order.
 var env struct {
 	mu     sync.Mutex
-	main   bool              // Main runs
-	absent map[string]string // what could not be had → why
-	closes []func()          // of shared servers, undone by Main in reverse
-	shared map[string]*ZooKeeperServer
-	paths  int // made by uniquePath
+	main   bool                        // Main runs
+	absent map[string]string           // what could not be had → why
+	closes []func()                    // of shared servers, undone by Main in reverse
+	shared map[string]*ZooKeeperServer // by kind
+	paths  int                         // made by uniquePath
 }
 
 // Main runs the tests of a package that shares servers between them: it stops those at the end and says in one line which real
@@ -111,7 +111,7 @@ func cacheDir(elem ...string) (string, error) {
 }
 
 // poll calls ready until it returns nil, the process ends, or the time is over; then the last error tells why.
-func poll(what string, p *process, ready func(context.Context) error) error {
+func poll(what string, p server, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	tick := time.NewTicker(25 * time.Millisecond)
@@ -125,8 +125,8 @@ func poll(what string, p *process, ready func(context.Context) error) error {
 		}
 		select {
 		case <-tick.C:
-		case <-p.done:
-			return fmt.Errorf("start %s: it ended at once: %w\n%s", what, cmpErr(p.err, errors.New("exit status 0")), p.tail(40))
+		case <-p.ended():
+			return fmt.Errorf("start %s: it ended at once: %w\n%s", what, cmpErr(p.failure(), errors.New("exit status 0")), p.tail(40))
 		case <-ctx.Done():
 			return fmt.Errorf("start %s: not ready after %v: %w\n%s", what, startTimeout, err, p.tail(40))
 		}

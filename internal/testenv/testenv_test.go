@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -9,20 +10,39 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(Main(m)) }
 
-func TestZooKeeper(t *testing.T) {
+func TestZooKeepers(t *testing.T) {
+	ZooKeepers(t, func(t *testing.T, z *ZooKeeperServer) {
+		if got := z.FourLetter("ruok"); got != "imok" {
+			t.Errorf("ruok: %q", got)
+		}
+		z.Stop()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if got, err := fourLetter(ctx, z.Addr, "ruok"); err == nil {
+			t.Errorf("answered %q while stopped", got)
+		}
+		z.Cont()
+		before := z.Addr
+		z.Restart()
+		if got := z.FourLetter("srvr"); z.Addr != before || !strings.Contains(got, "Mode: standalone") {
+			t.Errorf("after restart at %s: %s", z.Addr, got)
+		}
+	})
+}
+
+func TestAdminServer(t *testing.T) {
 	z := ZooKeeper(t, AdminServer())
+	if z.Kind == KindInProcess {
+		return // said at the end
+	}
 	if got := z.FourLetter("ruok"); got != "imok" {
 		t.Errorf("ruok: %q", got)
 	}
 	if err := Answers(z.AdminURL + "/commands/monitor")(t.Context()); err != nil {
 		t.Error(err)
 	}
-	z.Stop()
-	z.Cont()
-	before := z.Addr
-	z.Restart()
-	if z.Addr != before || !strings.Contains(z.FourLetter("mntr"), "zk_version\t3.9.4") {
-		t.Errorf("after restart at %s: %s", z.Addr, z.FourLetter("mntr"))
+	if !strings.Contains(z.FourLetter("mntr"), "zk_version\t3.9.4") {
+		t.Errorf("mntr: %s", z.FourLetter("mntr"))
 	}
 }
 

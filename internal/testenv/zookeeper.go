@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -69,30 +68,51 @@ type ZooKeeperServer struct {
 	AdminURL string // http://host:port of the AdminServer option, without a path; /commands/monitor is its JSON
 	Dir      string // its data; snapshots and transaction logs
 
-	t    testing.TB
-	name string
-	argv []string
-	p    *process
+	t     testing.TB
+	name  string
+	start func() (server, error)
+	p     server
+}
+
+// KindInProcess names the ZooKeeper-protocol server in process, internal/zkserve.
+const KindInProcess = "zkserve"
+
+// ZooKeepers runs a test against every kind of server, as a subtest of the kind's name with a server of its own: the one in
+// process, and the real one where it can be had (with CI=true it must).
+func ZooKeepers(t *testing.T, run func(t *testing.T, s *ZooKeeperServer), opts ...ZooKeeperOption) {
+	t.Run(KindInProcess, func(t *testing.T) { run(t, ZooKeeperInProcess(t, opts...)) })
+	if _, ok := Classpath(t, ZooKeeperJars); ok {
+		t.Run(ZooKeeperJars.Name, func(t *testing.T) { run(t, ZooKeeper(t, opts...)) })
+	}
 }
 
 // ZooKeeper starts a real ZooKeeper that ends with the test. Where none can be had, the in-process server stands in.
 func ZooKeeper(t testing.TB, opts ...ZooKeeperOption) *ZooKeeperServer {
 	t.Helper()
-	cp, ok := Classpath(t, ZooKeeperJars)
-	if !ok {
-		t.Fatal("no fallback yet")
-	}
+	cp, _ := Classpath(t, ZooKeeperJars)
+	return ownZooKeeper(t, cp, opts)
+}
+
+// ZooKeeperInProcess starts an internal/zkserve that ends with the test. Kill and Start keep its persistent znodes; unlike a real
+// one it forgets sessions and ephemerals with them. It has no admin server.
+func ZooKeeperInProcess(t testing.TB, opts ...ZooKeeperOption) *ZooKeeperServer {
+	t.Helper()
+	return ownZooKeeper(t, "", opts)
+}
+
+func ownZooKeeper(t testing.TB, cp string, opts []ZooKeeperOption) *ZooKeeperServer {
+	t.Helper()
 	s, err := newZooKeeper(cp, t.TempDir(), func() (int, error) { return Port(t), nil }, nil, opts)
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
 	s.t = t
-	t.Cleanup(func() { s.p.cleanup(t, s.name) })
+	t.Cleanup(func() { endWith(t, s.name, s.p) })
 	s.Start()
 	return s
 }
 
-// newZooKeeper writes the configuration of one server; extra are further lines of zoo.cfg.
+// newZooKeeper prepares one server, in process where cp is empty; extra are further lines of zoo.cfg.
 func newZooKeeper(cp, dir string, port func() (int, error), extra map[string]string, opts []ZooKeeperOption) (*ZooKeeperServer, error) {
 	client, err := port()
 	if err != nil {
@@ -106,33 +126,49 @@ func newZooKeeper(cp, dir string, port func() (int, error), extra map[string]str
 		// The log is 64 MB from its first byte unless told otherwise, and SIGKILL does not lose what is in the page cache.
 		props: map[string]string{"zookeeper.preAllocSize": "64", "zookeeper.forceSync": "no", "org.slf4j.simpleLogger.defaultLogLevel": "warn"},
 	}
-	s := &ZooKeeperServer{Kind: ZooKeeperJars.Name, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(client)), Dir: dir, name: "zookeeper " + strconv.Itoa(client)}
 	maps.Copy(o.settings, extra)
 	for _, opt := range opts {
 		opt(&o)
 	}
-	if o.admin {
-		admin, err := port()
+	s := &ZooKeeperServer{Kind: ZooKeeperJars.Name, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(client)), Dir: dir}
+	if cp == "" {
+		s.Kind = KindInProcess
+		cfg := zkserveConfig(s.Addr, dir, o)
+		s.start = func() (server, error) { return startInProcess(cfg) }
+	} else {
+		if o.admin {
+			admin, err := port()
+			if err != nil {
+				return nil, err
+			}
+			o.settings["admin.enableServer"], o.settings["admin.serverAddress"], o.settings["admin.serverPort"] = "true", "127.0.0.1", strconv.Itoa(admin)
+			s.AdminURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(admin))
+		}
+		argv, err := zooArgs(cp, dir, o)
 		if err != nil {
 			return nil, err
 		}
-		o.settings["admin.enableServer"], o.settings["admin.serverAddress"], o.settings["admin.serverPort"] = "true", "127.0.0.1", strconv.Itoa(admin)
-		s.AdminURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(admin))
+		s.start = func() (server, error) { return start(filepath.Join(dir, "log"), argv...) }
 	}
+	s.name = s.Kind + " on " + s.Addr
+	return s, nil
+}
+
+// zooArgs writes zoo.cfg and gives the command line that reads it.
+func zooArgs(cp, dir string, o zkOptions) ([]string, error) {
 	var cfg strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(o.settings)) {
 		fmt.Fprintf(&cfg, "%s=%s\n", k, o.settings[k])
 	}
 	file := filepath.Join(dir, "zoo.cfg")
-	if err := os.WriteFile(file, []byte(cfg.String()), 0o644); err != nil {
-		return nil, fmt.Errorf("write configuration: %w", err)
+	if err := writeFile(file, cfg.String()); err != nil {
+		return nil, err
 	}
-	s.argv = []string{"java", "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"}
+	argv := []string{"java", "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"}
 	for _, k := range slices.Sorted(maps.Keys(o.props)) {
-		s.argv = append(s.argv, "-D"+k+"="+o.props[k])
+		argv = append(argv, "-D"+k+"="+o.props[k])
 	}
-	s.argv = append(s.argv, "-cp", cp, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
-	return s, nil
+	return append(argv, "-cp", cp, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file), nil
 }
 
 // Start starts a server that was killed, on the same port and data, and waits until it serves.
@@ -147,16 +183,18 @@ func (s *ZooKeeperServer) Start() {
 }
 
 func (s *ZooKeeperServer) begin() error {
-	if s.p.running() {
+	if s.running() {
 		return fmt.Errorf("start %s: it runs", s.name)
 	}
-	p, err := start(filepath.Join(s.Dir, "log"), s.argv...)
+	p, err := s.start()
 	if err != nil {
-		return err
+		return fmt.Errorf("start %s: %w", s.name, err)
 	}
 	s.p = p
 	return nil
 }
+
+func (s *ZooKeeperServer) running() bool { return s.p != nil && s.p.running() }
 
 func (s *ZooKeeperServer) wait() error {
 	return poll(s.name, s.p, func(ctx context.Context) error {
@@ -173,7 +211,11 @@ func (s *ZooKeeperServer) wait() error {
 
 // Kill ends the server as SIGKILL does, and waits for its end. Its sessions and ephemerals are on its disk: they outlive a
 // restart until their timeout.
-func (s *ZooKeeperServer) Kill() { s.p.kill() }
+func (s *ZooKeeperServer) Kill() {
+	if s.running() {
+		s.p.kill()
+	}
+}
 
 // Restart kills the server and starts it again on the same port and data.
 func (s *ZooKeeperServer) Restart() {
