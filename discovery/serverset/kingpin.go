@@ -37,13 +37,14 @@ func ParseKingPinName(name string) (id, host string, port uint16, err error) {
 	return id, host, port, nil
 }
 
-// isKingPinName reports a name that KingPin, or we, made: no other system writes 32 hex digits and an endpoint.
+// isKingPinName reports a name that KingPin, or we, made: no other system begins with 32 hex digits and a dash. What follows may still be no endpoint; then
+// the member is theirs, and broken.
 func isKingPinName(name string) bool {
-	id, _, _, err := ParseKingPinName(name)
-	if err != nil || len(id) != 32 {
+	id, _, ok := strings.Cut(name, "-")
+	if !ok || len(id) != 32 {
 		return false
 	}
-	_, err = hex.DecodeString(id)
+	_, err := hex.DecodeString(id)
 	return err == nil
 }
 

@@ -138,9 +138,10 @@ func (m *Metadata) tags() map[string]string {
 // TagMap is every tag of m under its full name, within the limits; left is how many were left out.
 func (m *Metadata) TagMap() (tags map[string]string, left int) { return withinLimits(m.tags()) }
 
-// Apply puts what m says into an instance: tags, scrape address, status and shard. What the instance already says is overwritten where m speaks.
-func (m *Metadata) Apply(i *discovery.Instance) {
-	tags, _ := m.TagMap()
+// Apply puts what m says into an instance: tags, scrape address, status and shard. What the instance already says is overwritten where m speaks. It returns how
+// many tags were left out for the limits.
+func (m *Metadata) Apply(i *discovery.Instance) (left int) {
+	tags, left := m.TagMap()
 	i.Tags = i.Tags.With(tags)
 	if m.StatsPort != 0 {
 		i.StatsPort = m.StatsPort
@@ -156,4 +157,5 @@ func (m *Metadata) Apply(i *discovery.Instance) {
 	if m.Shard != nil {
 		i.Shard = *m.Shard
 	}
+	return left
 }
