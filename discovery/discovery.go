@@ -66,8 +66,10 @@ type Instance struct {
 	Shard  int    `json:"shard"`            // NoShard where none was given
 	Status string `json:"status,omitempty"` // what the registrar says of it: ALIVE, STARTING, failing, …
 	Scheme string `json:"scheme,omitempty"` // http or https; empty: the job's
-	// Where to pull: both empty or zero unless the member's data names them; then they win over the job's.
+	// Where to pull: empty or zero unless the member's data or a relabelling rule names them; then they win over the job's. A StatsPath with a query replaces the
+	// job's parameters, too. Only a rule of ours sets StatsHost: a member never sends us to another host.
 	StatsPath string `json:"stats_path,omitempty"`
+	StatsHost string `json:"stats_host,omitempty"`
 	StatsPort uint16 `json:"stats_port,omitempty"`
 	Tags      Tags   `json:"tags"`           // service tags: version, zone, track, owner, … by their OpenTelemetry names
 	Meta      Tags   `json:"meta,omitzero"`  // __meta_* labels for relabelling, as Prometheus names them
@@ -76,14 +78,14 @@ type Instance struct {
 
 // ScrapeAddr is the host:port to pull from.
 func (i *Instance) ScrapeAddr() string {
-	return net.JoinHostPort(i.Host, strconv.Itoa(int(cmp.Or(i.StatsPort, i.Port))))
+	return net.JoinHostPort(cmp.Or(i.StatsHost, i.Host), strconv.Itoa(int(cmp.Or(i.StatsPort, i.Port))))
 }
 
 // Same reports whether two views of one instance differ in nothing that anybody downstream acts on: a KingPin member that joined again
 // under a new name is the same instance.
 func (i *Instance) Same(o *Instance) bool {
 	return i.Key == o.Key && i.Source == o.Source && i.Path == o.Path && i.Shard == o.Shard && i.Status == o.Status &&
-		i.Scheme == o.Scheme && i.StatsPath == o.StatsPath && i.StatsPort == o.StatsPort && i.Tags == o.Tags && i.Meta == o.Meta
+		i.Scheme == o.Scheme && i.StatsPath == o.StatsPath && i.StatsHost == o.StatsHost && i.StatsPort == o.StatsPort && i.Tags == o.Tags && i.Meta == o.Meta
 }
 
 // Member is one entry of a Set: an Instance, or what is known of a member that does not parse.
