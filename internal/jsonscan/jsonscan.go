@@ -127,6 +127,22 @@ func (s *Scanner) Offset() int {
 // Depth is the number of objects and arrays that are open.
 func (s *Scanner) Depth() int { return s.depth }
 
+// Mark is a place in the document to come back to.
+type Mark struct {
+	i, depth int
+	first    bool
+}
+
+// Mark is the place where the scanner stands.
+func (s *Scanner) Mark() Mark { return Mark{s.i, s.depth, s.first} }
+
+// Rewind goes back to a place of the same document, to read it in another way. After a fault it does nothing.
+func (s *Scanner) Rewind(m Mark) {
+	if s.msg == "" {
+		s.i, s.depth, s.first = m.i, m.depth, m.first
+	}
+}
+
 // fault keeps the first fault and takes the document away, so that every later call finds its end.
 func (s *Scanner) fault(at int, want string) {
 	if s.msg != "" {

@@ -147,6 +147,29 @@ func TestWrongQuestions(t *testing.T) {
 	}
 }
 
+func TestRewind(t *testing.T) {
+	var s Scanner
+	s.Reset([]byte(`{"a":{"b":[1,2]},"c":3}`), Options{})
+	s.Object()
+	s.Key()
+	m := s.Mark()
+	s.Object()
+	s.Key()
+	s.Array()
+	s.Rewind(m)
+	if got := string(s.Value()); got != `{"b":[1,2]}` {
+		t.Errorf("after going back: %q, %v", got, s.Err())
+	}
+	if k, ok := s.Key(); !ok || !k.Is("c") {
+		t.Errorf("after the value: %q", k.Raw)
+	}
+	s.Bool()
+	s.Rewind(m)
+	if s.Skip() || s.End() == nil {
+		t.Error("a fault was forgotten")
+	}
+}
+
 func TestText(t *testing.T) {
 	for _, tc := range []struct {
 		doc, want string

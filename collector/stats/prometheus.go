@@ -1,0 +1,302 @@
+package stats
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// family is what the last TYPE line said.
+type family struct {
+	name string
+	kind familyKind
+}
+
+type familyKind uint8
+
+const (
+	untypedFamily familyKind = iota
+	counterFamily
+	gaugeFamily
+	summaryFamily
+	histogramFamily
+	gaugeHistogramFamily // OpenMetrics
+)
+
+// kindOf says what a series is, by the family it belongs to. A series that the family's type does not explain is Untyped.
+func (f *family) kindOf(name string) collector.Kind {
+	if len(name) < len(f.name) || name[:len(f.name)] != f.name {
+		return collector.Untyped
+	}
+	switch suf := name[len(f.name):]; {
+	case f.kind == counterFamily && (suf == "" || suf == "_total"):
+		return collector.Counter
+	case f.kind == gaugeFamily && suf == "", f.kind == summaryFamily && suf == "":
+		return collector.Gauge
+	case f.kind == gaugeHistogramFamily && (suf == "_bucket" || suf == "_gsum" || suf == "_gcount"):
+		return collector.Gauge
+	case f.kind == histogramFamily && suf == "_bucket":
+		return collector.Counter
+	case (f.kind == histogramFamily || f.kind == summaryFamily) && (suf == "_sum" || suf == "_count"):
+		return collector.Counter
+	case f.kind >= counterFamily && suf == "_created":
+		return collector.Gauge
+	}
+	return collector.Untyped
+}
+
+// prometheus reads text exposition 0.0.4 with the verdict of Prometheus' own parser. Time stamps are checked and left: a sample's time is its scrape's.
+func (p *Parser) prometheus(body []byte) error {
+	l := promLine{b: body}
+	l.i = len(body) - len(bytes.TrimPrefix(body, bom))
+	var fam family
+	for p.err == nil {
+		l.blanks()
+		if l.i >= len(l.b) {
+			break
+		}
+		switch c := l.b[l.i]; {
+		case c == '\n':
+			l.i++
+		case c == '#':
+			p.comment(&l, &fam)
+		case c == '{' || isNameStart(c):
+			p.series(&l, &fam)
+		default:
+			l.fault("want a metric name, '{' or '#'")
+		}
+		if l.msg != "" {
+			return fault(PrometheusText, l.at, l.msg)
+		}
+	}
+	return p.err
+}
+
+// promLine walks the text.
+type promLine struct {
+	b   []byte
+	i   int
+	at  int
+	msg string
+}
+
+func (l *promLine) fault(msg string) bool {
+	if l.msg == "" {
+		l.at, l.msg = l.i, msg
+	}
+	return false
+}
+
+func (l *promLine) blanks() {
+	for l.i < len(l.b) && (l.b[l.i] == ' ' || l.b[l.i] == '\t') {
+		l.i++
+	}
+}
+
+func isNameStart(c byte) bool {
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' || c == ':'
+}
+
+func isNameByte(c byte) bool { return isNameStart(c) || c-'0' <= 9 }
+
+// name reads a name without quotes. Those of metrics may hold a colon, those of labels may not.
+func (l *promLine) name(colon bool) string {
+	from := l.i
+	for l.i < len(l.b) && isNameByte(l.b[l.i]) && (colon || l.b[l.i] != ':') {
+		l.i++
+	}
+	return view(l.b[from:l.i])
+}
+
+// quoted reads a text in quotes, which may span lines, and returns what is between them.
+func (l *promLine) quoted() (raw []byte, escaped, ok bool) {
+	from := l.i + 1
+	for i := from; i < len(l.b); i++ {
+		switch l.b[i] {
+		case '"':
+			l.i = i + 1
+			return l.b[from:i], escaped, true
+		case '\\':
+			escaped = true
+			if i++; i < len(l.b) && l.b[i] == '\n' {
+				l.i = i
+				return nil, false, l.fault("a backslash ends the line")
+			}
+		}
+	}
+	l.i = len(l.b)
+	return nil, false, l.fault("the body ends within quotes")
+}
+
+// comment reads a line that begins with '#'; of its kinds only TYPE says something to us, but HELP is checked too.
+func (p *Parser) comment(l *promLine, fam *family) {
+	hash := l.i
+	l.i++
+	blank := l.i
+	l.blanks()
+	word := l.b[l.i:]
+	isType := bytes.HasPrefix(word, []byte("TYPE")) && len(word) > 4 && (word[4] == ' ' || word[4] == '\t')
+	isHelp := bytes.HasPrefix(word, []byte("HELP")) && len(word) > 4 && (word[4] == ' ' || word[4] == '\t')
+	if l.i == blank || !isType && !isHelp {
+		l.i = hash + l.lineEnd(hash)
+		return
+	}
+	l.i += 5
+	l.blanks()
+	name := ""
+	switch {
+	case l.i < len(l.b) && isNameStart(l.b[l.i]):
+		name = l.name(true)
+	case l.i < len(l.b) && l.b[l.i] == '"':
+		raw, escaped, ok := l.quoted()
+		if !ok {
+			return
+		}
+		name = p.unquote(raw, escaped, false)
+	default:
+		l.fault("want a metric name after TYPE or HELP")
+		return
+	}
+	from := l.i
+	n := l.lineEnd(from)
+	text := l.b[from : from+n]
+	l.i = from + n
+	if len(text) > 0 {
+		text = text[1:]
+	}
+	if isHelp {
+		if !utf8.Valid(text) {
+			l.i = from
+			l.fault("the help text is not UTF-8")
+		}
+		return
+	}
+	fam.name = name
+	switch string(text) {
+	case "counter":
+		fam.kind = counterFamily
+	case "gauge":
+		fam.kind = gaugeFamily
+	case "summary":
+		fam.kind = summaryFamily
+	case "histogram":
+		fam.kind = histogramFamily
+	case "untyped":
+		fam.kind = untypedFamily
+	default:
+		l.i = from
+		l.fault("no metric type is called " + strconv.Quote(cut(string(text), 40)))
+	}
+}
+
+// lineEnd is the length of what is left of the line from there.
+func (l *promLine) lineEnd(from int) int {
+	if n := bytes.IndexByte(l.b[from:], '\n'); n >= 0 {
+		return n
+	}
+	return len(l.b) - from
+}
+
+// series reads one line of a name, labels, a value and perhaps a time stamp.
+func (p *Parser) series(l *promLine, fam *family) {
+	start := l.i
+	name, named := "", false
+	if l.b[l.i] != '{' {
+		name, named = l.name(true), true
+	}
+	l.blanks()
+	end := start + len(name)
+	from := len(p.pairs)
+	id := name
+	if l.i < len(l.b) && l.b[l.i] == '{' {
+		plain := named && l.i == end
+		if name, plain = p.labels(l, name, named, plain, from); l.msg != "" || p.err != nil {
+			return
+		}
+		if id = view(l.b[start:l.i]); !plain {
+			id = p.canonical(name, from)
+		}
+		l.blanks()
+	}
+	at := l.i
+	for l.i < len(l.b) && l.b[l.i] != '{' && l.b[l.i] > ' ' || l.i < len(l.b) && l.b[l.i] < ' ' && l.b[l.i] != '\t' && l.b[l.i] != '\n' {
+		l.i++
+	}
+	value := l.b[at:l.i]
+	finite, ok := floatText(value)
+	if !ok {
+		l.i = at
+		l.fault("want a number after the series, not " + strconv.Quote(cut(string(value), 40)))
+		return
+	}
+	if !l.stamp() {
+		return
+	}
+	if name == "" {
+		l.i = start
+		l.fault("the series has no name")
+		return
+	}
+	entry := p.register(flat, id)
+	if !finite {
+		p.nonfinite++
+		p.pairs = p.pairs[:from]
+	} else if p.take(name) {
+		s := collector.Sample{Name: name, Kind: fam.kindOf(name), Value: view(value)}
+		if len(p.pairs) > from {
+			s.Labels = p.pairs[from:len(p.pairs):len(p.pairs)]
+		}
+		p.samples = append(p.samples, s)
+	}
+	p.close(entry)
+}
+
+// stamp reads what may follow a value: a time stamp, and the end of the line.
+func (l *promLine) stamp() bool {
+	l.blanks()
+	from := l.i
+	for l.i < len(l.b) && l.b[l.i]-'0' <= 9 {
+		l.i++
+	}
+	if l.i > from {
+		if _, err := strconv.ParseInt(view(l.b[from:l.i]), 10, 64); err != nil {
+			l.i = from
+			return l.fault("the time stamp does not fit 64 bits")
+		}
+		l.blanks()
+	}
+	if l.i < len(l.b) && l.b[l.i] != '\n' {
+		return l.fault("want the end of the line or a time stamp in milliseconds")
+	}
+	return true
+}
+
+// floatText reports whether b is a number as Go's ParseFloat reads it, but for hexadecimal ones and underscores, and whether it is finite.
+func floatText(b []byte) (finite, ok bool) {
+	i, digits := 0, 0
+	if i < len(b) && (b[i] == '+' || b[i] == '-') {
+		i++
+	}
+	for ; i < len(b) && b[i]-'0' <= 9; i++ {
+		digits++
+	}
+	if i < len(b) && b[i] == '.' {
+		for i++; i < len(b) && b[i]-'0' <= 9; i++ {
+			digits++
+		}
+	}
+	if i == len(b) && digits > 0 && digits < 300 {
+		return true, true
+	}
+	if bytes.ContainsAny(b, "pP_") {
+		return false, false
+	}
+	f, err := strconv.ParseFloat(view(b), 64)
+	return !math.IsNaN(f) && !math.IsInf(f, 0), err == nil
+}
+
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
