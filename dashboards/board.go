@@ -1,0 +1,293 @@
+package dashboards
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options shape a Board; the zero value keeps an hour within 256 MiB and recognises golden signals by name.
+type Options struct {
+	Window     time.Duration  // how far back raw values of each instance are kept, default 1h
+	MaxBytes   int            // budget of all windows, default 256 MiB; past it the oldest values go, counted and named
+	MaxColumns int            // names (a field of a distribution is one) that a service may have, default 50,000
+	MaxService int            // services that the Board knows, default 20,000
+	Golden     Golden         // names that mean rate, errors and latency, beside those known
+	Percentile PercentileFunc // percentiles over hosts: quantile.Over; nil: latency is shown as a mean or not at all
+	// Judge says at each tick what is wrong now: detect.Detector.Judge. It may read the Board. nil: nothing is ever found.
+	Judge func(now time.Time, b *Board) []Finding
+}
+
+func (o *Options) defaults() {
+	o.Window = cmp.Or(o.Window, time.Hour)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 256<<20)
+	o.MaxColumns = cmp.Or(o.MaxColumns, 50_000)
+	o.MaxService = cmp.Or(o.MaxService, 20_000)
+}
+
+func (o *Options) validate() error {
+	var errs []error
+	if o.Window < time.Minute || o.Window > 24*time.Hour {
+		errs = append(errs, fmt.Errorf("window %s is not within 1m..24h", o.Window))
+	}
+	if o.MaxBytes < 1<<20 {
+		errs = append(errs, fmt.Errorf("budget of %d bytes is too small; give 1 MiB at least", o.MaxBytes))
+	}
+	if o.MaxColumns < 1 || o.MaxService < 1 {
+		errs = append(errs, errors.New("limits of columns and services must be positive"))
+	}
+	for _, g := range [][]string{o.Golden.Rate, o.Golden.Errors, o.Golden.Latency} {
+		if slices.Contains(g, "") {
+			errs = append(errs, errors.New("an empty golden name matches nothing; remove it"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Board is what is known of the fleet: fed record by record, read by pages, judged once a second. It is safe for concurrent use; a reader of one
+// service does not hold up the others.
+type Board struct {
+	opts Options
+
+	mu         sync.RWMutex
+	services   map[string]*service // by service/env
+	collectors map[uint64]uint16
+	findings   []Finding
+	rows       []*Row // of the last tick, by service and environment
+	asOf       time.Time
+	strips     map[string]Strip // by environment; "" is all
+	ticked     chan struct{}    // closed and made anew at each tick
+	feed       Feed
+	bytes      int
+	evictions  Evictions
+	refused    uint64 // records of services over the limit
+
+	ledger ledger
+	packer packer
+}
+
+// NewBoard makes an empty Board. The error names every option that cannot be.
+func NewBoard(o Options) (*Board, error) {
+	o.defaults()
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("make board: %w", err)
+	}
+	return &Board{opts: o, services: map[string]*service{}, collectors: map[uint64]uint16{}, strips: map[string]Strip{}, ticked: make(chan struct{}),
+		feed: Feed{State: FeedConnecting}}, nil
+}
+
+// service finds or makes one; nil when there are too many.
+func (b *Board) service(name, env string) *service {
+	var buf [128]byte
+	k := append(append(append(buf[:0], name...), '/'), env...)
+	b.mu.RLock()
+	s := b.services[string(k)]
+	b.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s = b.services[string(k)]; s == nil {
+		if len(b.services) >= b.opts.MaxService {
+			b.refused++
+			return nil
+		}
+		s = newService(strings.Clone(name), strings.Clone(env))
+		b.services[string(k)] = s
+	}
+	return s
+}
+
+// find is a service that is there, or nil.
+func (b *Board) find(name, env string) *service {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.services[name+"/"+env]
+}
+
+// source is the short number of a collector.
+func (b *Board) source(collector uint64) uint16 {
+	b.mu.RLock()
+	n, ok := b.collectors[collector]
+	b.mu.RUnlock()
+	if ok {
+		return n
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n, ok = b.collectors[collector]; !ok {
+		n = uint16(len(b.collectors) & 0xffff) // after 65,536 collectors two share a number: a rate across their change, no more
+		b.collectors[collector] = n
+	}
+	return n
+}
+
+// Add takes one snapshot in. One that was seen before, by its ID, is counted and left out. Late ones find their place.
+func (b *Board) Add(r *Record) {
+	if !b.ledger.take(r) {
+		return
+	}
+	s := b.service(r.Service, r.Env)
+	if s == nil {
+		return
+	}
+	source := b.source(r.ID.Collector)
+	s.mu.Lock()
+	in := s.add(&b.opts, r, source)
+	joined, first := in.firstSeen(r)
+	s.mu.Unlock()
+	if first {
+		b.ledger.join(joined)
+	}
+	b.ledger.fresh(r)
+}
+
+// Run ticks once a second until ctx ends.
+func (b *Board) Run(ctx context.Context) error {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-t.C:
+			b.Tick(now)
+		}
+	}
+}
+
+// Tick brings everything derived up to now: late rows to their places, old ones into blocks or away, figures, findings, rows. Calls must not overlap.
+func (b *Board) Tick(now time.Time) {
+	services := b.all()
+	bytes := 0
+	cutoff := now.Add(-b.opts.Window).UnixMilli()
+	for _, s := range services {
+		s.mu.Lock()
+		s.expire(cutoff, now.UnixMilli())
+		s.tick(&b.opts, &b.packer, now.UnixMilli())
+		bytes += s.bytes()
+		s.mu.Unlock()
+	}
+	if bytes > b.opts.MaxBytes {
+		bytes = b.evict(services, bytes)
+	}
+	b.mu.Lock()
+	b.bytes, b.asOf = bytes, now
+	for k, s := range b.services {
+		if s.gone() {
+			delete(b.services, k)
+		}
+	}
+	b.mu.Unlock()
+	var findings []Finding
+	if b.opts.Judge != nil {
+		findings = b.opts.Judge(now, b)
+	}
+	b.publish(services, findings, now)
+}
+
+// all is the services in order.
+func (b *Board) all() []*service {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(b.services), func(x, y *service) int {
+		return cmp.Or(strings.Compare(x.name, y.name), strings.Compare(x.env, y.env))
+	})
+}
+
+// Updated is closed at the next tick.
+func (b *Board) Updated() <-chan struct{} {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.ticked
+}
+
+// Feed is what the reader of the topic says of itself.
+type Feed struct {
+	State FeedState `json:"state"`
+	Since int64     `json:"since"` // Unix ms: since when it is in this state
+	Error string    `json:"error"` // why, and what follows from it; empty when live
+}
+
+// FeedState is connecting, live or dead.
+type FeedState string
+
+// The states of a Feed.
+const (
+	FeedConnecting FeedState = "connecting" // not yet read up to now
+	FeedLive       FeedState = "live"
+	FeedDead       FeedState = "dead" // the broker does not answer, or nothing came for three intervals
+)
+
+// SetFeed tells the Board how its feed is.
+func (b *Board) SetFeed(f Feed) {
+	b.mu.Lock()
+	b.feed = f
+	b.mu.Unlock()
+}
+
+// Feed is what SetFeed said last.
+func (b *Board) Feed() Feed {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.feed
+}
+
+// Evictions is what the byte budget took from the windows.
+type Evictions struct {
+	Values  uint64 `json:"values"`  // samples dropped before their time
+	Service string `json:"service"` // the last one that lost some
+	Before  int64  `json:"before"`  // Unix ms: its window begins here now
+}
+
+// evict drops the oldest blocks of all until the budget holds with a tenth to spare.
+func (b *Board) evict(services []*service, bytes int) int {
+	type old struct {
+		last int64
+		s    *service
+		in   *instance
+		n    int
+	}
+	var all []old
+	for _, s := range services {
+		s.mu.RLock()
+		for _, in := range s.instances {
+			for i := range in.blocks {
+				all = append(all, old{in.blocks[i].last, s, in, i})
+			}
+		}
+		s.mu.RUnlock()
+	}
+	slices.SortFunc(all, func(x, y old) int { return cmp.Or(cmp.Compare(x.last, y.last), cmp.Compare(x.n, y.n)) })
+	goal := b.opts.MaxBytes - b.opts.MaxBytes/10
+	var ev Evictions
+	for _, o := range all {
+		if bytes <= goal {
+			break
+		}
+		o.s.mu.Lock()
+		if len(o.in.blocks) > 0 {
+			bk := &o.in.blocks[0]
+			bytes -= len(bk.data) + blockOverhead
+			ev.Values += uint64(bk.rows * bk.cols)
+			ev.Service, ev.Before = o.s.group(), bk.last
+			o.s.evicted = max(o.s.evicted, bk.last)
+			o.in.blocks = slices.Delete(o.in.blocks, 0, 1)
+		}
+		o.s.mu.Unlock()
+	}
+	if ev.Values > 0 {
+		b.mu.Lock()
+		ev.Values += b.evictions.Values
+		b.evictions = ev
+		b.mu.Unlock()
+	}
+	return bytes
+}

@@ -1,0 +1,332 @@
+package dashboards
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Detail is one service in full.
+type Detail struct {
+	AsOf      int64      `json:"as_of"`
+	Row       *Row       `json:"row"`
+	Instances []Instance `json:"instances"`
+	Metrics   []Metric   `json:"metrics"`
+	Events    []Event    `json:"events"`
+}
+
+// Instance is one endpoint as pages show it. Times are Unix ms.
+type Instance struct {
+	Instance      string            `json:"instance"`
+	Host          string            `json:"host"`
+	State         string            `json:"state"`
+	Reason        string            `json:"reason"`
+	Since         int64             `json:"since"`
+	Outcome       string            `json:"outcome"` // of the newest scrape; empty: never scraped
+	OutcomeReason string            `json:"outcome_reason"`
+	AgeMS         Num               `json:"age_ms"`
+	TookMS        Num               `json:"took_ms"`
+	Version       string            `json:"version"`
+	Zone          string            `json:"zone"`
+	Track         string            `json:"track"`
+	Tags          map[string]string `json:"tags"`
+	Facts         map[string]string `json:"facts,omitempty"` // texts the application said
+	Rate          Num               `json:"rate"`
+	ErrorRatio    Num               `json:"error_ratio"`
+	Latency       Num               `json:"latency"` // milliseconds; what it is stands in the row's latency
+}
+
+// Metric is one name of a service.
+type Metric struct {
+	Name      string   `json:"name"`
+	Kind      string   `json:"kind"`
+	Unit      string   `json:"unit"`
+	Window    string   `json:"window"`
+	Fields    []string `json:"fields,omitempty"` // of a distribution
+	Labels    []string `json:"labels,omitempty"` // names of labels that it is counted apart by
+	Golden    string   `json:"golden,omitempty"` // rate, errors or latency where it is taken for that
+	Instances int      `json:"instances"`
+}
+
+// Detail is one service as of now; nil if there is none of that name.
+func (b *Board) Detail(name, env string) *Detail {
+	s := b.find(name, env)
+	if s == nil {
+		return nil
+	}
+	b.mu.RLock()
+	now := b.asOf.UnixMilli()
+	var row *Row
+	for _, r := range b.rows {
+		if r.Service == name && r.Env == env {
+			row = r
+		}
+	}
+	b.mu.RUnlock()
+	if row == nil {
+		return nil
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	d := &Detail{AsOf: now, Row: row, Instances: []Instance{}, Metrics: s.metrics(), Events: s.events.told(0, math.MaxInt64)}
+	slices.Reverse(d.Events)
+	for _, in := range s.sorted() {
+		d.Instances = append(d.Instances, s.detail(in, now))
+	}
+	for _, e := range s.broken {
+		d.Instances = append(d.Instances, Instance{Instance: e.Member, State: string(e.State), Reason: e.Reason, Since: ms(e.Since), AgeMS: Unknown(), TookMS: Unknown(),
+			Tags: e.Tags.Map(), Rate: Unknown(), ErrorRatio: Unknown(), Latency: Unknown()})
+	}
+	return d
+}
+
+func (s *service) detail(in *instance, now int64) Instance {
+	state, reason, since := s.state(in, now)
+	out := Instance{Instance: in.addr, Host: in.tag(TagHost), State: string(state), Reason: reason, Since: since, AgeMS: Unknown(), TookMS: Unknown(),
+		Version: in.tag(TagVersion), Zone: in.tag(TagZone), Track: in.tag(TagTrack), Tags: in.allTags(), Facts: maps.Clone(in.facts),
+		Rate: Unknown(), ErrorRatio: Unknown(), Latency: Unknown()}
+	if in.last > 0 {
+		out.Outcome, out.OutcomeReason = in.outcome.String(), in.reason
+		out.AgeMS, out.TookMS = Num(max(now-in.last, 0)), Num(in.took)
+	}
+	p := &s.golden
+	s.cells(in, p, p.find(in, nil), now, now, func(c *cell) {
+		if c.to > now || now >= c.until {
+			return
+		}
+		f := figures{rate: c.req / c.seconds(), errs: c.errs / c.seconds()}
+		out.Rate = Num(f.rate)
+		if p.nErrs > p.nRate {
+			out.ErrorRatio = Num(f.ratio())
+		}
+		out.Latency = Num(c.latency())
+	})
+	return out
+}
+
+// latency is the cell's own: the percentile as reported, or the mean.
+func (c *cell) latency() float64 {
+	if c.p.name == "mean" {
+		sum, n := c.mean()
+		return sum / n
+	}
+	ds, _ := c.dists(nil, nil)
+	v := math.NaN()
+	for _, d := range ds {
+		for _, q := range d.Q {
+			if q.P == c.p.p && !(v > q.V) {
+				v = q.V
+			}
+		}
+		if len(c.p.set.latency.buckets) > 0 {
+			// The bound that the percentile does not exceed.
+			for _, q := range d.Q {
+				if q.P >= c.p.p {
+					return q.V
+				}
+			}
+		}
+	}
+	return v
+}
+
+// metrics lists the names of a service.
+func (s *service) metrics() []Metric {
+	at := map[string]int{}
+	out := []Metric{}
+	golden := map[string]string{}
+	for what, name := range map[string]string{"rate": s.golden.set.rateName, "errors": s.golden.set.errorsName, "latency": s.golden.set.latency.metric} {
+		if golden[name] == "" || what == "latency" {
+			golden[name] = what
+		}
+	}
+	for i := range s.cols {
+		c := &s.cols[i]
+		if c.instances == 0 {
+			continue
+		}
+		k, ok := at[c.metric]
+		if !ok {
+			k = len(out)
+			at[c.metric] = k
+			out = append(out, Metric{Name: c.metric, Kind: c.kindNow().String(), Unit: unitOf(c.metric), Window: c.window.String(), Golden: golden[c.metric]})
+		}
+		m := &out[k]
+		m.Instances = max(m.Instances, c.instances)
+		if c.field != "" && !slices.Contains(m.Fields, c.field) {
+			m.Fields = append(m.Fields, c.field)
+		}
+		for _, l := range c.labels {
+			if !slices.Contains(m.Labels, l.Name) {
+				m.Labels = append(m.Labels, l.Name)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// RosterLine is one entry of the roster as pages show it.
+type RosterLine struct {
+	Service  string            `json:"service"`
+	Env      string            `json:"env"`
+	Instance string            `json:"instance"`
+	State    string            `json:"state"`
+	Reason   string            `json:"reason"`
+	Since    int64             `json:"since"`
+	Joined   int64             `json:"joined"`
+	Verified int64             `json:"verified"`
+	Format   string            `json:"format"`
+	Path     string            `json:"path"`
+	Member   string            `json:"member"`
+	Tags     map[string]string `json:"tags"`
+}
+
+// Roster is everyone on the roster, by service, environment and instance; keep decides, nil keeps all.
+func (b *Board) Roster(keep func(*RosterLine) bool) []RosterLine {
+	now := time.Now()
+	b.mu.RLock()
+	if !b.asOf.IsZero() {
+		now = b.asOf
+	}
+	b.mu.RUnlock()
+	out := []RosterLine{}
+	for _, s := range b.all() {
+		s.mu.RLock()
+		add := func(l RosterLine) {
+			if keep == nil || keep(&l) {
+				out = append(out, l)
+			}
+		}
+		for _, in := range s.sorted() {
+			l := RosterLine{Service: s.name, Env: s.env, Instance: in.addr, Tags: in.allTags()}
+			state, reason, since := s.state(in, now.UnixMilli())
+			l.State, l.Reason, l.Since = string(state), reason, since
+			if e := in.roster; e != nil {
+				l.Joined, l.Verified, l.Format, l.Path, l.Member = ms(e.Joined), ms(e.Verified), e.Format, e.Path, e.Member
+			}
+			add(l)
+		}
+		for _, e := range s.broken {
+			add(RosterLine{s.name, s.env, "", string(e.State), e.Reason, ms(e.Since), ms(e.Joined), ms(e.Verified), e.Format, e.Path, e.Member, e.Tags.Map()})
+		}
+		s.mu.RUnlock()
+	}
+	return out
+}
+
+// Hit is something that a search found.
+type Hit struct {
+	Instance string `json:"instance,omitempty"`
+	Metric   string `json:"metric,omitempty"`
+	Service  string `json:"service"`
+	Env      string `json:"env"`
+}
+
+// Hits are a search's answers, at most 20 of each.
+type Hits struct {
+	Services  []Hit `json:"services"`
+	Instances []Hit `json:"instances"`
+	Metrics   []Hit `json:"metrics"`
+}
+
+const maxHits = 20
+
+// Search finds services, instances (by address or any tag's value) and metrics whose name holds the text, without regard to case. Those that
+// begin with it come first.
+func (b *Board) Search(text string) Hits {
+	q := strings.ToLower(strings.TrimSpace(text))
+	h := Hits{[]Hit{}, []Hit{}, []Hit{}}
+	if q == "" {
+		return h
+	}
+	type ranked struct {
+		Hit
+		rank int
+	}
+	var services, instances, metrics []ranked
+	rank := func(s string) int {
+		s = strings.ToLower(s)
+		switch i := strings.Index(s, q); {
+		case i < 0:
+			return -1
+		case len(s) == len(q):
+			return 0
+		case i == 0:
+			return 1
+		}
+		return 2
+	}
+	for _, s := range b.all() {
+		s.mu.RLock()
+		base := Hit{Service: s.name, Env: s.env}
+		if r := rank(s.name); r >= 0 {
+			services = append(services, ranked{base, r})
+		}
+		for _, in := range s.instances {
+			best := rank(in.addr)
+			for _, v := range in.tags.All() {
+				if r := rank(v); r >= 0 && (best < 0 || r+3 < best) {
+					best = r + 3
+				}
+			}
+			if best >= 0 {
+				hit := base
+				hit.Instance = in.addr
+				instances = append(instances, ranked{hit, best})
+			}
+		}
+		seen := map[string]bool{}
+		for i := range s.cols {
+			c := &s.cols[i]
+			if r := rank(c.metric); r >= 0 && c.instances > 0 && !seen[c.metric] {
+				seen[c.metric] = true
+				hit := base
+				hit.Metric = c.metric
+				metrics = append(metrics, ranked{hit, r})
+			}
+		}
+		s.mu.RUnlock()
+	}
+	top := func(in []ranked) []Hit {
+		slices.SortFunc(in, func(a, b ranked) int {
+			return cmp.Or(a.rank-b.rank, strings.Compare(a.Metric, b.Metric), strings.Compare(a.Service, b.Service), strings.Compare(a.Env, b.Env), strings.Compare(a.Instance, b.Instance))
+		})
+		out := make([]Hit, 0, maxHits)
+		for _, r := range in[:min(len(in), maxHits)] {
+			out = append(out, r.Hit)
+		}
+		return out
+	}
+	h.Services, h.Instances, h.Metrics = top(services), top(instances), top(metrics)
+	return h
+}
+
+// Health is the Board's account for status pages.
+type Health struct {
+	Services  int       `json:"services"`
+	Bytes     int       `json:"bytes"`
+	MaxBytes  int       `json:"max_bytes"`
+	Dropped   uint64    `json:"dropped_samples"` // over the limit of names
+	Refused   uint64    `json:"refused_records"` // of services over the limit
+	Evictions Evictions `json:"evictions"`
+	Stats
+}
+
+// Health is the Board's account.
+func (b *Board) Health() Health {
+	h := Health{MaxBytes: b.opts.MaxBytes, Stats: b.Stats()}
+	for _, s := range b.all() {
+		s.mu.RLock()
+		h.Dropped += s.dropped
+		s.mu.RUnlock()
+		h.Services++
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	h.Bytes, h.Refused, h.Evictions = b.bytes, b.refused, b.evictions
+	return h
+}

@@ -1,0 +1,273 @@
+package dashboards
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// figures are a service's golden signals as of one moment: the sum of what its instances' newest good scrapes say, each as long as it speaks.
+type figures struct {
+	rate, errs float64 // per second
+	lat        Interval
+	answering  int
+	of         int // instances with a rate
+}
+
+func (f *figures) ratio() float64 {
+	switch {
+	case f.rate > 0:
+		return min(f.errs/f.rate, 1)
+	case f.rate == 0 && f.errs == 0:
+		return 0
+	}
+	return math.NaN()
+}
+
+// asOf derives the figures of each of the moments, which are in order. The caller holds the lock.
+func (s *service) asOf(p *plan, percentile PercentileFunc, times []int64) []figures {
+	out := make([]figures, len(times))
+	type sums struct {
+		sum, n float64
+		known  bool
+		dists  []Dist
+	}
+	lat := make([]sums, len(times))
+	for i := range out {
+		out[i].rate, out[i].errs, out[i].answering = math.NaN(), math.NaN(), -1
+	}
+	add := func(to *float64, x float64) {
+		if math.IsNaN(x) {
+			return
+		}
+		if math.IsNaN(*to) {
+			*to = 0
+		}
+		*to += x
+	}
+	var arena []Quantile
+	from, to := times[0], times[len(times)-1]
+	for _, in := range s.instances {
+		s.cells(in, p, in.places(p), from, to, func(c *cell) {
+			lo, _ := slices.BinarySearch(times, c.to)
+			for i := lo; i < len(times) && times[i] < c.until; i++ {
+				f := &out[i]
+				if !math.IsNaN(c.req) {
+					f.of++
+				}
+				add(&f.rate, c.req/c.seconds())
+				add(&f.errs, c.errs/c.seconds())
+				switch {
+				case p.name == "mean":
+					if ds, dn := c.mean(); !math.IsNaN(ds) && dn > 0 {
+						lat[i].sum, lat[i].n, lat[i].known = lat[i].sum+ds, lat[i].n+dn, true
+					}
+				case p.name != "":
+					lat[i].dists, arena = c.dists(lat[i].dists, arena)
+				}
+			}
+		})
+		in.answers(from, to, times, out)
+	}
+	for i := range out {
+		out[i].lat = Interval{math.NaN(), math.NaN(), math.NaN()}
+		switch {
+		case p.name == "mean" && lat[i].known:
+			out[i].lat.Est = lat[i].sum / lat[i].n
+		case p.name != "mean" && len(lat[i].dists) > 0 && percentile != nil:
+			out[i].lat = percentile(lat[i].dists, p.p)
+		}
+	}
+	return out
+}
+
+// answers counts the instance at the moments at which its newest scrape was good and fresh.
+func (in *instance) answers(from, to int64, times []int64, out []figures) {
+	var last scanned
+	have := false
+	mark := func(until int64) {
+		if !have {
+			return
+		}
+		i, _ := slices.BinarySearch(times, last.t)
+		for ; i < len(times) && times[i] < until; i++ {
+			out[i].answering = max(out[i].answering, 0)
+			if last.outcome == collector.OK && times[i] <= last.t+patience(last.every) {
+				out[i].answering++
+			}
+		}
+	}
+	in.scan(from-patience(in.longest), to, nil, func(r scanned) {
+		mark(r.t)
+		last, have = r, true
+	})
+	mark(math.MaxInt64)
+}
+
+// ring is a service's figures at every tick of the last hour.
+type ring struct {
+	width     int64 // ms
+	last      int64 // number of the newest tick, its time / width; 0: none
+	rate      []float32
+	errs      []float32
+	lat       []float32
+	lo, hi    []float32
+	answering []int32
+}
+
+func newRing(width, window time.Duration) ring {
+	n := int(window/width) + 1
+	return ring{width: width.Milliseconds(), rate: make([]float32, n), errs: make([]float32, n), lat: make([]float32, n), lo: make([]float32, n), hi: make([]float32, n), answering: make([]int32, n)}
+}
+
+func (r *ring) len() int64 { return int64(len(r.rate)) }
+
+// has reports whether the ring reaches back to tick k.
+func (r *ring) has(k int64) bool { return r.last > 0 && k <= r.last && k > r.last-r.len() }
+
+// advance makes room up to tick k; the new ones are unknown.
+func (r *ring) advance(k int64) {
+	if r.last == 0 || k-r.last > r.len() {
+		r.last = k - r.len()
+	}
+	nan := float32(math.NaN())
+	for r.last < k {
+		r.last++
+		i := r.last % r.len()
+		r.rate[i], r.errs[i], r.lat[i], r.lo[i], r.hi[i], r.answering[i] = nan, nan, nan, nan, nan, -1
+	}
+}
+
+// set stores the figures of tick k and reports whether they differ visibly from what was there.
+func (r *ring) set(k int64, f *figures) (changed bool) {
+	if !r.has(k) {
+		return false
+	}
+	i := k % r.len()
+	differ := func(a float32, b float64) bool {
+		x := float64(a)
+		return math.IsNaN(x) != math.IsNaN(b) || math.Abs(x-b) > 0.005*max(math.Abs(x), math.Abs(b))
+	}
+	changed = differ(r.rate[i], f.rate) || differ(r.errs[i], f.errs) || differ(r.lat[i], f.lat.Est) || r.answering[i] != int32(f.answering)
+	r.rate[i], r.errs[i], r.lat[i], r.lo[i], r.hi[i], r.answering[i] = float32(f.rate), float32(f.errs), float32(f.lat.Est), float32(f.lat.Lo), float32(f.lat.Hi), int32(f.answering)
+	return changed
+}
+
+// Widths of a tick: the service's interval within these.
+const (
+	minTick = time.Second
+	maxTick = time.Minute
+)
+
+// How many ticks are brought up to date at once: the newest always, older ones bit by bit, the newest of them first.
+const (
+	liveTicks    = 60
+	backlogTicks = 240
+)
+
+// tick brings the figures up to now. The caller holds the lock.
+func (s *service) tick(o *Options, p *packer, now int64) {
+	for _, in := range s.instances {
+		in.flush(s, p)
+		in.seal(s, p)
+	}
+	if s.goldenStale {
+		s.goldenStale = false
+		s.golden = makePlan(s.cols, recognise(s.cols, o.Golden), s.golden.seq+1)
+		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
+	}
+	width := min(max(s.interval.Round(time.Second), minTick), maxTick)
+	if s.ring.width != width.Milliseconds() {
+		s.ring = newRing(width, o.Window)
+		s.backlog = [2]int64{}
+		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
+	}
+	w := s.ring.width
+	newest := now / w
+	lo := newest + 1
+	if s.ring.last < newest {
+		lo = max(s.ring.last+1, newest-liveTicks)
+		s.ring.advance(newest)
+	}
+	if s.dirtyFrom > 0 {
+		first := (s.dirtyFrom + w - 1) / w
+		if s.dirtyTo/w >= newest-liveTicks {
+			lo = min(lo, max(first, newest-liveTicks))
+		}
+		if first < newest-liveTicks {
+			s.owe(max(first, newest-s.ring.len()+1), min(s.dirtyTo/w, newest-liveTicks-1))
+		}
+		s.dirtyFrom, s.dirtyTo = 0, 0
+	}
+	times := make([]int64, 0, newest-lo+2)
+	for k := lo; k <= newest; k++ {
+		times = append(times, k*w)
+	}
+	times = append(times, now)
+	fs := s.asOf(&s.golden, o.Percentile, times)
+	changed := false
+	for i := range fs[:len(fs)-1] {
+		// The last point of a spark is replaced by the figures; only one before it is news.
+		changed = s.ring.set(lo+int64(i), &fs[i]) && times[i] < now-now%sparkStep || changed
+	}
+	s.figures = fs[len(fs)-1]
+	if changed {
+		s.sparkSeq++
+	}
+	s.pay(o, w)
+}
+
+// owe notes ticks of the past that are to be computed anew.
+func (s *service) owe(lo, hi int64) {
+	if hi < lo {
+		return
+	}
+	if s.backlog == ([2]int64{}) {
+		s.backlog = [2]int64{lo, hi}
+		return
+	}
+	s.backlog = [2]int64{min(s.backlog[0], lo), max(s.backlog[1], hi)}
+}
+
+// pay computes some of what is owed, the newest first.
+func (s *service) pay(o *Options, w int64) {
+	if s.backlog == ([2]int64{}) {
+		return
+	}
+	hi := s.backlog[1]
+	lo := max(s.backlog[0], hi-backlogTicks+1)
+	for ; hi >= lo; hi -= liveTicks {
+		var times []int64
+		for k := max(lo, hi-liveTicks+1); k <= hi; k++ {
+			times = append(times, k*w)
+		}
+		fs := s.asOf(&s.golden, o.Percentile, times)
+		for i := range fs {
+			s.ring.set(times[i]/w, &fs[i])
+		}
+	}
+	s.sparkSeq++
+	if lo <= s.backlog[0] {
+		s.backlog = [2]int64{}
+		return
+	}
+	s.backlog[1] = lo - 1
+}
+
+// oldest is the time of the oldest row kept.
+func (s *service) oldest() int64 {
+	t := int64(math.MaxInt64)
+	for _, in := range s.instances {
+		if len(in.blocks) > 0 {
+			t = min(t, in.blocks[0].first)
+		} else if len(in.head) > 0 {
+			t = min(t, in.head[0].t)
+		}
+	}
+	if t == math.MaxInt64 {
+		return 0
+	}
+	return t
+}

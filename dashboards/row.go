@@ -1,0 +1,334 @@
+package dashboards
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Row is a service at a glance. A Row that has been published is not changed any more.
+type Row struct {
+	Service    string    `json:"service"`
+	Env        string    `json:"env"`
+	Owner      string    `json:"owner"`
+	Expected   int       `json:"expected"`
+	Present    int       `json:"present"`
+	Answering  int       `json:"answering"`
+	AgeMS      Num       `json:"age_ms"`  // median age of the newest scrapes of those who answer; of the newest of all if none does
+	Trouble    int       `json:"trouble"` // 0 calm, 1 warn, 2 bad
+	Why        []string  `json:"why"`
+	Rate       Num       `json:"rate"`   // requests a second
+	Errors     Num       `json:"errors"` // a second
+	ErrorRatio Num       `json:"error_ratio"`
+	Latency    *Latency  `json:"latency"`
+	Versions   []Version `json:"versions"`
+	Spark      *Spark    `json:"spark,omitempty"`
+
+	// FigureSeq grows when anything but age and spark changed, SparkSeq when points of the spark other than its last did.
+	FigureSeq uint64 `json:"-"`
+	SparkSeq  uint64 `json:"-"`
+	text      []byte // the JSON without age and spark, to tell whether anything changed
+}
+
+// Group is service/env.
+func (r *Row) Group() string { return r.Service + "/" + r.Env }
+
+// Version is how many instances run it.
+type Version struct {
+	Version string `json:"version"`
+	N       int    `json:"n"`
+}
+
+// Spark is the last 15 minutes in steps of 10 s: point k speaks for [T0+k·Step, T0+(k+1)·Step).
+type Spark struct {
+	T0         int64 `json:"t0"`
+	Step       int64 `json:"step"`
+	Rate       Nums  `json:"rate"`
+	ErrorRatio Nums  `json:"error_ratio"`
+	Latency    Nums  `json:"latency"`
+	Answering  Nums  `json:"answering"`
+}
+
+const (
+	sparkStep   = 10_000
+	sparkPoints = 90
+)
+
+// Strip is what the page itself is worth.
+type Strip struct {
+	Expected   int         `json:"expected"`
+	Present    int         `json:"present"`
+	Answering  int         `json:"answering"`
+	AgeMS      Num         `json:"age_ms"` // median of the services' ages, each weighing as much as it has instances that answer
+	Feed       Feed        `json:"feed"`
+	Exceptions []Exception `json:"exceptions"`
+}
+
+// Exception is something that shakes the belief in the page, with its consequence.
+type Exception struct {
+	Level string `json:"level"` // warn or bad
+	Text  string `json:"text"`
+	Link  string `json:"link,omitempty"`
+}
+
+// publish makes the rows and strips of a tick and wakes who waits for it.
+func (b *Board) publish(services []*service, findings []Finding, now time.Time) {
+	old := map[string]*Row{}
+	for _, r := range b.Rows() {
+		old[r.Group()] = r
+	}
+	why := map[string][]Finding{}
+	for _, f := range findings {
+		if f.Ended == nil {
+			why[f.Service+"/"+f.Env] = append(why[f.Service+"/"+f.Env], f)
+		}
+	}
+	rows := make([]*Row, 0, len(services))
+	strips := map[string]Strip{}
+	ages := map[string][]aged{}
+	for _, s := range services {
+		s.mu.RLock()
+		if len(s.instances)+len(s.broken) == 0 {
+			s.mu.RUnlock()
+			continue
+		}
+		r := s.row(now.UnixMilli(), why[s.group()], old[s.group()])
+		s.mu.RUnlock()
+		rows = append(rows, r)
+		for _, env := range []string{"", r.Env} {
+			st := strips[env]
+			st.Expected, st.Present, st.Answering = st.Expected+r.Expected, st.Present+r.Present, st.Answering+r.Answering
+			strips[env] = st
+			if r.AgeMS.Known() {
+				ages[env] = append(ages[env], aged{float64(r.AgeMS), max(r.Answering, 1)})
+			}
+		}
+	}
+	for env, st := range strips {
+		st.AgeMS = Num(medianAge(ages[env]))
+		strips[env] = st
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rows, b.findings, b.strips = rows, findings, strips
+	close(b.ticked)
+	b.ticked = make(chan struct{})
+}
+
+type aged struct {
+	age float64
+	n   int
+}
+
+func medianAge(a []aged) float64 {
+	slices.SortFunc(a, func(x, y aged) int { return cmp.Compare(x.age, y.age) })
+	all := 0
+	for _, x := range a {
+		all += x.n
+	}
+	k := 0
+	for _, x := range a {
+		if k += x.n; 2*k >= all {
+			return x.age
+		}
+	}
+	return math.NaN()
+}
+
+// row makes a service's row. The caller holds the read lock.
+func (s *service) row(now int64, why []Finding, old *Row) *Row {
+	t := s.count(now, nil, nil)
+	f := &s.figures
+	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Expected: t.expected, Present: t.present, Answering: t.answering, AgeMS: Num(s.age(now)),
+		Why: []string{}, Rate: Num(f.rate), Errors: Num(f.errs), ErrorRatio: Num(f.ratio()), Versions: s.versionCounts(now)}
+	if len(s.golden.set.errors) == 0 {
+		r.Errors, r.ErrorRatio = Unknown(), Unknown()
+	}
+	if s.golden.name != "" {
+		r.Latency = &Latency{s.golden.name, Num(f.lat.Lo), Num(f.lat.Hi), Num(f.lat.Est)}
+	}
+	for i := range why {
+		r.Trouble = max(r.Trouble, why[i].weight())
+		r.Why = append(r.Why, why[i].Why)
+	}
+	r.SparkSeq = s.sparkSeq<<32 + uint64(now/sparkStep)
+	age := r.AgeMS
+	r.AgeMS = 0
+	r.text, _ = json.Marshal(r)
+	r.AgeMS = age
+	if old != nil {
+		r.FigureSeq = old.FigureSeq
+		if !bytes.Equal(old.text, r.text) {
+			r.FigureSeq++
+		}
+	}
+	if old != nil && old.SparkSeq == r.SparkSeq && old.Spark != nil {
+		r.Spark = old.Spark.withLast(r)
+	} else {
+		r.Spark = s.spark(now, r)
+	}
+	return r
+}
+
+// withLast is the spark with its last point replaced by the row's figures.
+func (sp *Spark) withLast(r *Row) *Spark {
+	put := func(n Nums, x Num) Nums { return append(slices.Clone(n[:len(n)-1]), x) }
+	lat := Unknown()
+	if r.Latency != nil {
+		lat = r.Latency.Est
+	}
+	return &Spark{sp.T0, sp.Step, put(sp.Rate, r.Rate), put(sp.ErrorRatio, r.ErrorRatio), put(sp.Latency, lat), put(sp.Answering, Num(r.Answering))}
+}
+
+// spark samples the ring: the mean rate and ratio of each step, and latency and answering as they were at its end.
+func (s *service) spark(now int64, r *Row) *Spark {
+	last := now / sparkStep
+	sp := &Spark{T0: (last - sparkPoints + 1) * sparkStep, Step: sparkStep}
+	noErrors := len(s.golden.set.errors) == 0
+	for k := last - sparkPoints + 1; k <= last; k++ {
+		p := s.step(k*sparkStep, (k+1)*sparkStep)
+		ratio := Num(p.ratio())
+		if noErrors {
+			ratio = Unknown()
+		}
+		answering := Unknown()
+		if p.answering >= 0 {
+			answering = Num(p.answering)
+		}
+		sp.Rate, sp.ErrorRatio = append(sp.Rate, Num(p.rate)), append(sp.ErrorRatio, ratio)
+		sp.Latency, sp.Answering = append(sp.Latency, Num(p.lat.Est)), append(sp.Answering, answering)
+	}
+	return sp.withLast(r)
+}
+
+// step is the figures of the ring over [from, to).
+func (s *service) step(from, to int64) figures {
+	f := figures{rate: math.NaN(), errs: math.NaN(), lat: Interval{math.NaN(), math.NaN(), math.NaN()}, answering: -1}
+	g := &s.ring
+	if g.width == 0 {
+		return f
+	}
+	lo, hi := (from+g.width-1)/g.width, (to-1)/g.width
+	lo = min(lo, hi) // a tick wider than the step speaks until the next one
+	var n, rate, errs float64
+	for k := lo; k <= hi; k++ {
+		if !g.has(k) {
+			continue
+		}
+		i := k % g.len()
+		if r := float64(g.rate[i]); !math.IsNaN(r) {
+			n++
+			rate += r
+			if e := float64(g.errs[i]); !math.IsNaN(e) {
+				errs += e
+			}
+		}
+		if !math.IsNaN(float64(g.lat[i])) {
+			f.lat = Interval{float64(g.lo[i]), float64(g.hi[i]), float64(g.lat[i])}
+		}
+		if g.answering[i] >= 0 {
+			f.answering = int(g.answering[i])
+		}
+	}
+	if n > 0 {
+		f.rate, f.errs = rate/n, errs/n
+	}
+	return f
+}
+
+// age is the median age of the newest scrapes of those who answer.
+func (s *service) age(now int64) float64 {
+	var ages []int64
+	for _, in := range s.instances {
+		if in.answering(now) {
+			ages = append(ages, max(now-in.last, 0))
+		}
+	}
+	switch {
+	case len(ages) > 0:
+		slices.Sort(ages)
+		return float64(ages[len(ages)/2])
+	case s.newest > 0:
+		return float64(max(now-s.newest, 0))
+	}
+	return math.NaN()
+}
+
+// versionCounts is the versions of those expected, most frequent first.
+func (s *service) versionCounts(now int64) []Version {
+	n := map[string]int{}
+	for _, in := range s.instances {
+		if yes, _ := in.expected(s.rostered, now); yes {
+			if v := in.tag(TagVersion); v != "" {
+				n[v]++
+			}
+		}
+	}
+	out := make([]Version, 0, len(n))
+	for v, c := range maps.All(n) {
+		out = append(out, Version{v, c})
+	}
+	slices.SortFunc(out, func(a, b Version) int { return cmp.Or(b.N-a.N, strings.Compare(b.Version, a.Version)) })
+	return out
+}
+
+// Rows is every service as of the last tick, by name and environment. The rows are shared: do not change them.
+func (b *Board) Rows() []*Row {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.rows
+}
+
+// Now is one consistent look at the last tick.
+type Now struct {
+	AsOf     time.Time
+	Envs     []string // prod first, then by name
+	Strip    Strip
+	Findings []Finding
+	Rows     []*Row
+}
+
+// Now is the last tick of one environment, or of all if env is empty. The strip's numbers are the sums over the rows.
+func (b *Board) Now(env string) Now {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	n := Now{AsOf: b.asOf, Findings: []Finding{}, Envs: []string{}}
+	for _, r := range b.rows {
+		if !slices.Contains(n.Envs, r.Env) {
+			n.Envs = append(n.Envs, r.Env)
+		}
+		if env == "" || r.Env == env {
+			n.Rows = append(n.Rows, r)
+		}
+	}
+	slices.SortFunc(n.Envs, func(a, c string) int {
+		if a != c && (a == "prod" || c == "prod") {
+			return cmp.Compare(b2i(c == "prod"), b2i(a == "prod"))
+		}
+		return strings.Compare(a, c)
+	})
+	st, ok := b.strips[env]
+	if !ok {
+		st.AgeMS = Unknown()
+	}
+	st.Feed, st.Exceptions = b.feed, b.exceptions()
+	n.Strip = st
+	for _, f := range b.findings {
+		if env == "" || f.Env == env {
+			n.Findings = append(n.Findings, f)
+		}
+	}
+	return n
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

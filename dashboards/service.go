@@ -1,0 +1,291 @@
+package dashboards
+
+import (
+	"hash/maphash"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+// maxFacts bounds the texts kept of an instance; maxFact bounds one of them.
+const (
+	maxFacts = 64
+	maxFact  = 256
+)
+
+// service is one service in one environment: its instances, the columns that they share the names of, and the figures derived.
+type service struct {
+	name, env string
+
+	mu        sync.RWMutex
+	cols      []column
+	byKey     map[string]uint32
+	scratch   []byte
+	seed      maphash.Seed
+	instances map[string]*instance       // by host:port
+	broken    map[string]discovery.Entry // members that do not parse, by entry id
+	rostered  bool                       // the roster has spoken of this service
+
+	interval  time.Duration // the shortest in force
+	firstSeen int64         // Unix ms, by the clock of whoever told of it first
+	newest    int64         // newest scrape
+	versions  map[string]int64
+	hists     map[histKey]*collector.NativeHistogram
+	events    happenings
+	dropped   uint64 // samples over the limit of columns
+	evicted   int64  // windows begin here because of the byte budget; 0: they are whole
+
+	golden      plan
+	goldenStale bool
+	ring        ring
+	figures     figures // as of the last tick
+	dirtyFrom   int64   // figures from here to dirtyTo are to be computed anew; 0: none
+	dirtyTo     int64
+	backlog     [2]int64 // ticks of the past that are still to be computed; zero: none
+	sparkSeq    uint64   // grows when points of the past change
+}
+
+func newService(name, env string) *service {
+	return &service{name: name, env: env, byKey: map[string]uint32{}, seed: maphash.MakeSeed(), instances: map[string]*instance{},
+		broken: map[string]discovery.Entry{}, versions: map[string]int64{}, goldenStale: true}
+}
+
+// instance finds or makes one.
+func (s *service) instance(addr string) *instance {
+	in := s.instances[addr]
+	if in == nil {
+		addr = strings.Clone(addr)
+		in = &instance{addr: addr, index: map[uint32]int32{}, interval: 10 * time.Second}
+		s.instances[addr] = in
+	}
+	return in
+}
+
+// add takes one snapshot in. The caller holds the lock.
+func (s *service) add(o *Options, r *Record, source uint16) *instance {
+	in := s.instance(r.Instance)
+	t := r.Time.UnixMilli()
+	if r.Interval > 0 {
+		in.interval = r.Interval
+	}
+	if s.interval == 0 || in.interval < s.interval {
+		s.interval = in.interval
+	}
+	if s.firstSeen == 0 || t < s.firstSeen {
+		s.firstSeen = t
+	}
+	if in.begun == 0 || t < in.begun {
+		in.begun = t
+	}
+	newest := t >= in.last
+	if newest {
+		if t > in.last { // parts of one snapshot count once
+			in.fails++
+		}
+		in.last, in.outcome, in.took = t, r.Outcome, float32(r.Took.Seconds()*1000)
+		in.reason = strings.Clone(r.Reason[:min(len(r.Reason), maxFact)])
+		if r.Outcome == collector.OK {
+			in.lastOK, in.fails = t, 0
+		}
+		s.retag(in, r.Tags, t)
+	}
+	w := row{t: t, took: float32(r.Took.Seconds() * 1000), outcome: r.Outcome, source: source, every: int32(in.interval.Milliseconds())}
+	in.longest = max(in.longest, w.every)
+	if r.Outcome == collector.OK {
+		s.fill(o, in, r, &w, newest)
+	}
+	in.put(w)
+	s.newest = max(s.newest, t)
+	if s.dirtyFrom == 0 || t < s.dirtyFrom {
+		s.dirtyFrom = t
+	}
+	s.dirtyTo = max(s.dirtyTo, t+tooLong(w.every))
+	return in
+}
+
+// retag takes the tags of a snapshot over, and says so if a version is new.
+func (s *service) retag(in *instance, tags []collector.LabelPair, t int64) {
+	var h maphash.Hash
+	h.SetSeed(s.seed)
+	for _, l := range tags {
+		h.WriteString(l.Name)
+		h.WriteByte(0)
+		h.WriteString(l.Value)
+		h.WriteByte(0)
+	}
+	sum := h.Sum64()
+	if sum == in.tagHash {
+		return
+	}
+	m := make(map[string]string, len(tags))
+	for _, l := range tags {
+		m[strings.Clone(l.Name)] = strings.Clone(l.Value)
+	}
+	was := in.tags.Get(TagVersion)
+	in.tags, in.tagHash = discovery.TagsOf(m), sum
+	s.versionSeen(in, was, t)
+}
+
+// fill puts the samples of a good scrape into the row.
+func (s *service) fill(o *Options, in *instance, r *Record, w *row, newest bool) {
+	w.v = make([]float64, len(in.cols), len(in.cols)+4)
+	for i := range w.v {
+		w.v[i] = math.NaN()
+	}
+	var prev *row
+	if newest {
+		for i := len(in.head) - 1; i >= 0 && prev == nil; i-- {
+			if in.head[i].outcome == collector.OK && in.head[i].t < w.t {
+				prev = &in.head[i]
+			}
+		}
+	}
+	next := int32(0)
+	set := func(smp *collector.Sample, field string, x float64) {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return
+		}
+		c := s.place(o, in, smp, field, next, w.t)
+		if c < 0 {
+			return
+		}
+		next = c + 1
+		if int(c) >= len(w.v) {
+			w.v = padTo(w.v, int(c)+1)
+		}
+		w.v[c] = x
+	}
+	for i := range r.Samples {
+		smp := &r.Samples[i]
+		switch smp.Kind {
+		case collector.Label:
+			in.fact(smp)
+		case collector.Distribution:
+			for _, f := range smp.Fields {
+				if x, err := strconv.ParseFloat(f.Value, 64); err == nil {
+					set(smp, fieldName(f.Name), x)
+				}
+			}
+		case collector.Histogram:
+			s.histogram(in, smp, newest, set)
+		default:
+			if x, err := strconv.ParseFloat(smp.Value, 64); err == nil {
+				set(smp, "", x)
+			}
+		}
+	}
+	if newest {
+		s.infer(in, prev, w)
+	}
+}
+
+// fieldName gives the fields of distributions one spelling.
+func fieldName(f string) string {
+	switch f {
+	case "avg", "mean", "average":
+		return "average"
+	case "min", "minimum":
+		return "minimum"
+	case "max", "maximum":
+		return "maximum"
+	}
+	return f
+}
+
+// place finds the instance's column of a sample, or makes it. Most bodies come in the same order each time, so the guess is mostly right.
+// It is -1 when the service has as many columns as it may.
+func (s *service) place(o *Options, in *instance, smp *collector.Sample, field string, guess int32, t int64) int32 {
+	if int(guess) < len(in.cols) && s.cols[in.cols[guess]].is(smp, field) {
+		return guess
+	}
+	s.scratch = columnKey(s.scratch[:0], smp.Name, smp.Labels, field)
+	n, ok := s.byKey[string(s.scratch)]
+	if !ok {
+		if len(s.cols) >= o.MaxColumns {
+			s.dropped++
+			return -1
+		}
+		n = uint32(len(s.cols))
+		s.byKey[string(s.scratch)] = n
+		s.cols = append(s.cols, newColumn(smp, field))
+		s.goldenStale = true
+	}
+	c, ok := in.index[n]
+	if !ok {
+		c = int32(len(in.cols))
+		in.index[n] = c
+		in.cols = append(in.cols, n)
+		in.state = append(in.state, colState{born: t})
+		s.cols[n].instances++
+	}
+	if col := &s.cols[n]; col.window != smp.Window && smp.Window != collector.WindowUnknown {
+		col.window, s.goldenStale = smp.Window, true
+	}
+	if st := &in.state[c]; t < st.born {
+		st.born = t
+	}
+	return c
+}
+
+// fact keeps a text that the application said.
+func (in *instance) fact(smp *collector.Sample) {
+	if old, ok := in.facts[smp.Name]; ok && old == smp.Value || !ok && len(in.facts) >= maxFacts || len(smp.Value) > maxFact || len(smp.Name) > maxFact {
+		return
+	}
+	if in.facts == nil {
+		in.facts = map[string]string{}
+	}
+	in.facts[strings.Clone(smp.Name)] = strings.Clone(smp.Value)
+}
+
+// owner is the first of the owner tags that any instance has.
+func (s *service) owner() string {
+	for _, tag := range ownerTags {
+		best := ""
+		for _, in := range s.instances {
+			// The least of several, so that the answer does not hang on the order of a map.
+			if v := in.tag(tag); v != "" && (best == "" || v < best) {
+				best = v
+			}
+		}
+		if best != "" {
+			return best
+		}
+	}
+	return ""
+}
+
+// tag is one tag of the instance: what its snapshots carry, else what the roster knows.
+func (in *instance) tag(name string) string {
+	if v := in.tags.Get(name); v != "" || in.roster == nil {
+		return v
+	}
+	return in.roster.Tags.Get(name)
+}
+
+// allTags is the union of both, the snapshots' winning.
+func (in *instance) allTags() map[string]string {
+	m := in.tags.Map()
+	if in.roster != nil {
+		for n, v := range in.roster.Tags.All() {
+			if m[n] == "" {
+				m[n] = v
+			}
+		}
+	}
+	return m
+}
+
+// sorted is the instances by address.
+func (s *service) sorted() []*instance {
+	return slices.SortedFunc(maps.Values(s.instances), func(a, b *instance) int { return strings.Compare(a.addr, b.addr) })
+}
+
+func (s *service) group() string { return s.name + "/" + s.env }

@@ -1,0 +1,177 @@
+package dashboards
+
+import (
+	"math"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// Point is one value of a Window.
+type Point struct {
+	T int64 // Unix ms
+	V float64
+	// Gap: between this point and the one before lie more than two intervals, or another collector took over; nothing is derived across.
+	Gap bool
+	// Reset: the application began to count anew between the point before and this one.
+	Reset bool
+}
+
+// Window is what one instance said under one name over a span of time: the values of its good scrapes, oldest first.
+type Window struct {
+	Kind   collector.Kind
+	Born   bool // the first point is the first ever, while its instance was watched: a total counts whole from there
+	Points []Point
+}
+
+// Increase is how much a total grew between two scrapes.
+type Increase struct {
+	From, To int64 // Unix ms
+	By       float64
+	Reset    bool // By is at least this much: what was counted before the reset is not known
+}
+
+// Increases are the increases between neighbouring points of a total, none across a gap. For deltas they are the values themselves, spread over
+// the time since the point before.
+func (w *Window) Increases(yield func(Increase) bool) {
+	for i, p := range w.Points {
+		if i == 0 {
+			continue
+		}
+		q := w.Points[i-1]
+		if p.Gap {
+			continue
+		}
+		inc := Increase{From: q.T, To: p.T, By: p.V - q.V, Reset: p.Reset}
+		switch {
+		case w.Kind == collector.Delta:
+			inc.By = p.V
+		case p.V < q.V:
+			inc.By, inc.Reset = p.V, true
+		}
+		if math.IsNaN(inc.By) || p.T <= q.T {
+			continue
+		}
+		if !yield(inc) {
+			return
+		}
+	}
+}
+
+// scan walks the rows of an instance from `from` to `to` (both inclusive, Unix ms), oldest first, with the values of the columns asked for; a failed
+// scrape has none. The newest good row before `from` comes first where there is one, so that the first difference is known. It reads packed blocks
+// column by column. vals is reused between calls of fn; a column of number -1 is never there.
+func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
+	before := scanned{vals: make([]float64, len(cols))} // the newest good row before from
+	have := false
+	emit := func(s scanned) {
+		switch {
+		case s.t < from && s.outcome == collector.OK:
+			vals := append(before.vals[:0], s.vals...)
+			before, have = s, true
+			before.vals = vals
+		case s.t >= from:
+			if have {
+				have = false
+				fn(before)
+			}
+			fn(s)
+		}
+	}
+	k := 0
+	// Only the last block that begins before from can hold the row before it; if all of its rows failed, so be it.
+	for k+1 < len(in.blocks) && in.blocks[k+1].first < from {
+		k++
+	}
+	var buf, state, source, every, times [maxBlockRows]float64
+	s := scanned{vals: make([]float64, len(cols))}
+	var matrix []float64
+	for ; k < len(in.blocks) && in.blocks[k].first <= to; k++ {
+		b := &in.blocks[k]
+		if unpack(b.data, metaTime, b.rows, times[:]) != nil || unpack(b.data, metaState, b.rows, state[:]) != nil || unpack(b.data, metaSource, b.rows, source[:]) != nil ||
+			unpack(b.data, metaEvery, b.rows, every[:]) != nil {
+			continue
+		}
+		matrix = matrix[:0]
+		for _, c := range cols {
+			if c < 0 || int(c) >= b.cols || unpack(b.data, metaColumns+int(c), b.rows, buf[:]) != nil {
+				for r := range b.rows {
+					buf[r] = math.NaN()
+				}
+			}
+			matrix = append(matrix, buf[:b.rows]...)
+		}
+		for r := range b.rows {
+			s.t = int64(times[r])
+			s.outcome, s.flags, s.source = collector.Outcome(int(state[r])>>8), rowFlags(state[r]), uint16(source[r])
+			s.every = int32(every[r])
+			if s.t > to {
+				break
+			}
+			for i := range cols {
+				s.vals[i] = matrix[i*b.rows+r]
+			}
+			emit(s)
+		}
+	}
+	for i := range in.head {
+		r := &in.head[i]
+		if r.t > to {
+			break
+		}
+		s.t, s.outcome, s.flags, s.source, s.every = r.t, r.outcome, r.flags, r.source, r.every
+		for i, c := range cols {
+			s.vals[i] = r.at(c)
+		}
+		emit(s)
+	}
+}
+
+// scanned is one row as scan hands it out.
+type scanned struct {
+	t       int64
+	outcome collector.Outcome
+	flags   rowFlags
+	source  uint16
+	every   int32
+	vals    []float64
+}
+
+// follows reports whether what happened between r and the good scrape before it may be derived.
+func (r *scanned) follows(before *scanned) bool {
+	return r.t > before.t && r.source == before.source && r.t-before.t <= tooLong(max(r.every, before.every))
+}
+
+// window reads one column of an instance.
+func (in *instance) window(col *column, c int32, from, to int64) Window {
+	w := Window{Kind: col.kindNow()}
+	if col.rises() {
+		w.Kind = collector.Counter
+	}
+	var last scanned
+	first := true
+	in.scan(from, to, []int32{c}, func(s scanned) {
+		if s.outcome != collector.OK {
+			return
+		}
+		gap := !first && !s.follows(&last)
+		v := s.vals[0]
+		if !math.IsNaN(v) {
+			if len(w.Points) == 0 && !first && !gap && in.born(c, s.t) {
+				// The total is new since the scrape before: it counts whole.
+				w.Points = append(w.Points, Point{T: last.t})
+			}
+			p := Point{T: s.t, V: v, Reset: s.flags&flagReset != 0}
+			if n := len(w.Points); n > 0 {
+				p.Gap = gap || s.t-w.Points[n-1].T > tooLong(s.every)
+			}
+			w.Points = append(w.Points, p)
+		}
+		last, first = s, false
+	})
+	return w
+}
+
+// born reports whether column c had its first value ever in the scrape at t.
+func (in *instance) born(c int32, t int64) bool {
+	return c >= 0 && int(c) < len(in.state) && in.state[c].born == t && t > in.begun
+}
