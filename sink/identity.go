@@ -1,15 +1,16 @@
 package sink
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Identity names one start of one collector: the first half of every record's id.
@@ -22,70 +23,86 @@ type Identity struct {
 func (i Identity) Hex() string { return fmt.Sprintf("%016x", i.Collector) }
 
 const (
-	identityFile = "collector.json"
-	startPrefix  = "start-"
+	identityFile = "identity"
+	identityHead = "rollcall collector "
 )
-
-type identityJSON struct {
-	Version   int    `json:"v"`
-	Collector string `json:"collector"`
-}
 
 // OpenIdentity reads the collector's number in the folder dir, or makes one, and takes the next start: both are on disk, synced, before they are
 // returned, so that no two starts ever share an id, not even two processes that begin at once. The folder is made if missing.
+//
+// They stand in one file, so that one is never lost without the other: a first line with the collector, then a line for each start, which is
+// numbered by its place. Appends do not overlap and no line is ever removed; a line that a crash cut short was never used.
 func OpenIdentity(dir string) (Identity, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return Identity{}, fmt.Errorf("open identity: %w", err)
-	}
-	c, err := collectorNumber(dir)
+	id, err := openIdentity(dir)
 	if err != nil {
 		return Identity{}, fmt.Errorf("open identity: %w", err)
 	}
-	s, err := claimStart(dir)
-	if err != nil {
-		return Identity{}, fmt.Errorf("open identity: claim a start: %w", err)
-	}
-	return Identity{c, s}, nil
+	return id, nil
 }
 
-func collectorNumber(dir string) (uint64, error) {
-	file := filepath.Join(dir, identityFile)
-	b, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		if err := makeCollector(dir, file); err != nil {
-			return 0, err
-		}
-		b, err = os.ReadFile(file) // of two that make one, the first wins
+func openIdentity(dir string) (id Identity, err error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return id, err
 	}
+	file := filepath.Join(dir, identityFile)
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		if err := makeIdentity(dir, file); err != nil {
+			return id, err
+		}
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_RDWR, 0)
+	if err != nil {
+		return id, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if id.Collector, err = readCollector(file); err != nil {
+		return id, err
+	}
+	line := []byte(time.Now().UTC().Format(time.RFC3339) + " " + rand.Text() + "\n")
+	if _, err := f.Write(line); err != nil {
+		return id, err
+	}
+	if err := f.Sync(); err != nil {
+		return id, err
+	}
+	all, err := os.ReadFile(file)
+	if err != nil {
+		return id, err
+	}
+	at := bytes.Index(all, line)
+	if at < 0 {
+		return id, fmt.Errorf("%q does not hold what was just written to it", file)
+	}
+	id.Start = uint64(bytes.Count(all[:at], []byte("\n")))
+	return id, nil
+}
+
+func readCollector(file string) (uint64, error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return 0, err
 	}
-	var j identityJSON
-	err = json.Unmarshal(b, &j)
-	n, bad := strconv.ParseUint(j.Collector, 16, 64)
-	if err = errors.Join(err, bad); err != nil || j.Version != 1 || n == 0 || len(j.Collector) != 16 {
-		return 0, fmt.Errorf("%q is damaged (%q): write the old id back, or remove it to go on as a new collector", file, clip(string(b), 100))
+	first, _, whole := strings.Cut(string(b), "\n")
+	digits, ours := strings.CutPrefix(first, identityHead)
+	n, err := strconv.ParseUint(digits, 16, 64)
+	if !whole || !ours || err != nil || n == 0 || len(digits) != 16 {
+		return 0, fmt.Errorf("%q is damaged, it begins with %q: remove it to go on as a new collector", file, first[:min(len(first), 60)])
 	}
 	return n, nil
 }
 
-func clip(s string, n int) string { return s[:min(n, len(s))] }
-
-func makeCollector(dir, file string) (err error) {
+// makeIdentity writes the file with its first line. Of two that do so at once the first wins.
+func makeIdentity(dir, file string) (err error) {
 	var r [8]byte
 	for binary.BigEndian.Uint64(r[:]) == 0 {
 		rand.Read(r[:])
 	}
-	b, err := json.Marshal(identityJSON{1, fmt.Sprintf("%x", r)})
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".collector-*")
+	f, err := os.CreateTemp(dir, ".identity-*")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	_, err = f.Write(append(b, '\n'))
+	_, err = fmt.Fprintf(f, "%s%x\n", identityHead, r)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
@@ -93,51 +110,6 @@ func makeCollector(dir, file string) (err error) {
 		return err
 	}
 	return syncDir(dir)
-}
-
-// claimStart makes the file start-N that nobody has made before, and removes the older ones.
-func claimStart(dir string) (uint64, error) {
-	old, err := starts(dir)
-	if err != nil {
-		return 0, err
-	}
-	next := uint64(1)
-	for _, n := range old {
-		next = max(next, n+1)
-	}
-	for ; ; next++ {
-		f, err := os.OpenFile(filepath.Join(dir, startPrefix+strconv.FormatUint(next, 10)), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
-		if errors.Is(err, os.ErrExist) {
-			continue // another process was faster
-		}
-		if err != nil {
-			return 0, err
-		}
-		if err := errors.Join(f.Sync(), f.Close(), syncDir(dir)); err != nil {
-			return 0, err
-		}
-		break
-	}
-	for _, n := range old {
-		if err := os.Remove(filepath.Join(dir, startPrefix+strconv.FormatUint(n, 10))); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return 0, err
-		}
-	}
-	return next, nil
-}
-
-func starts(dir string) (out []uint64, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		digits, ok := strings.CutPrefix(e.Name(), startPrefix)
-		if n, err := strconv.ParseUint(digits, 10, 63); ok && err == nil {
-			out = append(out, n)
-		}
-	}
-	return out, nil
 }
 
 // syncDir makes the names in dir survive a power loss.

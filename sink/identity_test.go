@@ -23,8 +23,15 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("start %d = %+v, %v", n, id, err)
 		}
 	}
-	if old, _ := starts(dir); len(old) != 1 || old[0] != 4 {
-		t.Errorf("starts kept: %v", old)
+	f, err := os.OpenFile(filepath.Join(dir, identityFile), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("2026-11-21T22:39:00Z cut sho"); err != nil || f.Close() != nil {
+		t.Fatal(err)
+	}
+	if id, err := OpenIdentity(dir); err != nil || id.Start != 5 {
+		t.Errorf("after a line cut short: %+v, %v", id, err)
 	}
 	other, err := OpenIdentity(t.TempDir())
 	if err != nil || other.Collector == first.Collector {
@@ -57,7 +64,7 @@ func TestIdentityNeverTwice(t *testing.T) {
 }
 
 func TestIdentityDamaged(t *testing.T) {
-	for _, content := range []string{"", "{", `{"v":1}`, `{"v":2,"collector":"00000000000000ff"}`, `{"v":1,"collector":"xyz"}`, `{"v":1,"collector":"0000000000000000"}`} {
+	for _, content := range []string{"", "{\n", "rollcall collector 9f3c2a7be01d44c1", "rollcall collector 9f3c\n", "rollcall collector 0000000000000000\n", "rollcall collector 9f3c2a7be01d44cx\n"} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, identityFile)
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {

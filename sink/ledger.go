@@ -56,12 +56,15 @@ type serviceKey struct{ service, env string }
 
 // Account is one service's, or one other topic's, part of the ledger. Its numbers are read by Report only.
 type Account struct {
-	service, env string
-	scraped      uint64
-	memory       uint64
-	acked        [NumLanes]uint64
-	dropped      map[string]uint64
+	key     string
+	scraped uint64
+	memory  uint64
+	acked   [NumLanes]uint64
+	dropped map[string]uint64
 }
+
+// Key is the key of the service's records in Kafka, or the other topic's name.
+func (a *Account) Key() string { return a.key }
 
 // Count says how many snapshots or records of an account a batch holds.
 type Count struct {
@@ -114,7 +117,7 @@ func (l *Ledger) Scraped(service, env string) *Account {
 	a := l.services[k]
 	if a == nil {
 		k = serviceKey{strings.Clone(service), strings.Clone(env)}
-		a = &Account{service: k.service, env: k.env}
+		a = &Account{key: Key(k.service, k.env)}
 		l.services[k] = a
 	}
 	a.scraped++
@@ -128,8 +131,8 @@ func (l *Ledger) Published(topic string) *Account {
 	defer l.mu.Unlock()
 	a := l.topics[topic]
 	if a == nil {
-		a = &Account{service: strings.Clone(topic)}
-		l.topics[a.service] = a
+		a = &Account{key: strings.Clone(topic)}
+		l.topics[a.key] = a
 	}
 	a.scraped++
 	a.memory++
@@ -160,7 +163,7 @@ func (l *Ledger) Dropped(loss Loss, counts ...Count) {
 		c.Account.dropped[loss.Reason] += c.N
 		loss.N += c.N
 		if loss.Topic == "" {
-			loss.Services[Key(c.Account.service, c.Account.env)] += c.N
+			loss.Services[c.Account.key] += c.N
 		}
 	}
 	for i := len(l.losses) - 1; i >= 0; i-- {
