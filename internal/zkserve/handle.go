@@ -51,7 +51,7 @@ func known(op opcode) bool {
 	switch op {
 	case opCreate, opDelete, opExists, opGetData, opSetData, opGetACL, opSetACL, opGetChildren, opSync, opPing, opGetChildren2, opMulti,
 		opCreate2, opReconfig, opCheckWatches, opRemoveWatches, opCreateContainer, opCreateTTL, opMultiRead, opAuth, opSetWatches,
-		opGetEphemerals, opAllChildrenNumber, opSetWatches2, opAddWatch, opWhoAmI, opCloseSession:
+		opSASL, opGetEphemerals, opAllChildrenNumber, opSetWatches2, opAddWatch, opWhoAmI, opCloseSession:
 		return true
 	}
 	return false
@@ -67,8 +67,11 @@ func (s *Server) answer(c *conn, op opcode, d *decoder) (reply, code) {
 		return reply{}, ok
 	case opAuth:
 		return reply{}, s.authenticate(c, d)
-	case opSASL:
-		return reply{}, authFailed
+	case opSASL: // as a server without SASL: there is no token for the client
+		if d.buffer(); d.err != nil {
+			return reply{}, authFailed
+		}
+		return reply{head: appendBuffer(nil, nil)}, ok
 	case opReconfig:
 		return reply{}, reconfigDisabled
 	case opCreate, opCreate2, opCreateContainer, opCreateTTL, opDelete, opSetData, opSetACL:
@@ -122,16 +125,16 @@ func decodeStep(op opcode, d *decoder) step {
 	st.op, st.valid = op, true
 	switch op {
 	case opCreate, opCreate2, opCreateContainer, opCreateTTL:
-		st.path, st.data, st.acl, st.flags, st.ttl = d.string(), bytes.Clone(d.buffer()), d.acls(), d.int32(), -1
+		st.path, st.data, st.acl, st.flags, st.ttl = d.path(), bytes.Clone(d.buffer()), d.acls(), d.int32(), -1
 		if op == opCreateTTL {
 			st.ttl = d.int64()
 		}
 	case opDelete, opCheck:
-		st.path, st.version = d.string(), d.int32()
+		st.path, st.version = d.path(), d.int32()
 	case opSetData:
-		st.path, st.data, st.version = d.string(), bytes.Clone(d.buffer()), d.int32()
+		st.path, st.data, st.version = d.path(), bytes.Clone(d.buffer()), d.int32()
 	case opSetACL:
-		st.path, st.acl, st.version = d.string(), d.acls(), d.int32()
+		st.path, st.acl, st.version = d.path(), d.acls(), d.int32()
 	default:
 		st.valid = false
 	}

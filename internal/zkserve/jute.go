@@ -55,6 +55,15 @@ func (d *decoder) buffer() []byte {
 // string reads a string; a null one is empty.
 func (d *decoder) string() string { return string(d.buffer()) }
 
+// path reads a string that must be there.
+func (d *decoder) path() string {
+	b := d.buffer()
+	if b == nil {
+		d.err, d.b = errShort, nil
+	}
+	return string(b)
+}
+
 // count reads the length of a vector whose elements take at least size bytes each, so that a false one allocates nothing.
 func (d *decoder) count(size int) int {
 	n := d.int32()

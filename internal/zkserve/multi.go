@@ -13,7 +13,7 @@ func (s *Server) multi(c *conn, d *decoder) (reply, code) {
 			break
 		}
 		st := decodeStep(op, d)
-		if d.err != nil || !st.valid || op == opSetACL || len(steps) == maxSteps {
+		if d.err != nil || !st.valid || op == opSetACL || st.flags < 0 || st.flags > flagTTLSequential || len(steps) == maxSteps {
 			return reply{}, marshallingError
 		}
 		steps = append(steps, st)
@@ -80,7 +80,7 @@ func (s *Server) multiRead(c *conn, d *decoder) (reply, code) {
 		if done {
 			break
 		}
-		a := ask{op, d.string()}
+		a := ask{op, d.path()}
 		d.bool() // a watch cannot be set here
 		if d.err != nil || op != opGetChildren && op != opGetData || len(asks) == maxSteps {
 			return reply{}, marshallingError

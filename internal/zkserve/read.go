@@ -5,7 +5,7 @@ func (s *Server) read(c *conn, op opcode, d *decoder) (reply, code) {
 	if op == opMultiRead {
 		return s.multiRead(c, d)
 	}
-	path, watch := d.string(), false
+	path, watch := d.path(), false
 	switch op {
 	case opExists, opGetData, opGetChildren, opGetChildren2:
 		watch = d.bool()
@@ -125,7 +125,7 @@ func (s *Server) setWatches(c *conn, d *decoder, persistent bool) code {
 
 // addWatch sets a persistent (mode 0) or persistent recursive (mode 1) watch. Its body is a code of its own.
 func (s *Server) addWatch(c *conn, d *decoder) (reply, code) {
-	path, mode := d.string(), d.int32()
+	path, mode := d.path(), d.int32()
 	switch {
 	case d.err != nil || mode != 0 && mode != 1:
 		return reply{}, marshallingError
@@ -142,7 +142,7 @@ func (s *Server) addWatch(c *conn, d *decoder) (reply, code) {
 
 // checkWatches says whether the client has a watch; removeWatches also takes it away.
 func (s *Server) checkWatches(c *conn, d *decoder, remove bool) code {
-	path, typ := d.string(), d.int32()
+	path, typ := d.path(), d.int32()
 	if d.err != nil || typ < typeChildren || typ > typePersistentRecursive {
 		return marshallingError
 	}

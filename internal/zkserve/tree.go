@@ -95,6 +95,7 @@ func newTree() *tree {
 	for path, list := range map[string]*aclList{"/zookeeper": open, "/zookeeper/quota": open, "/zookeeper/config": readOnly} {
 		t.nodes[path] = &node{data: []byte{}, acl: list}
 	}
+	t.nodes["/zookeeper/config"].aversion = -1
 	t.nodes["/"].addChild("zookeeper")
 	t.nodes["/zookeeper"].addChild("quota")
 	t.nodes["/zookeeper"].addChild("config")

@@ -67,6 +67,8 @@ func (t *txn) create(r createRequest) (path string, n *node, c code) {
 		return "", nil, unimplemented // as a server without extended types
 	case r.op == opCreateTTL && r.ttl >= 0:
 		return "", nil, badArguments
+	case r.op == opCreateTTL: // this one ends a real server (3.9.4)
+		return "", nil, unimplemented
 	case !strings.Contains(r.path, "/") || strings.ContainsRune(r.path, 0):
 		return "", nil, badArguments
 	}
