@@ -1,0 +1,282 @@
+// Package tag gives each snapshot the tags and the form in which it goes on the wire.
+//
+// It owns the rules over metric names and labels, with their sums; networks (CIDR → tags); target and metric relabelling; where a version and a track come
+// from when nobody registered them; and what is dropped, renamed and added at the end. Enricher does all of it in one pass. It does not scrape, discover or
+// deliver; addresses are looked up by enrich/geo.
+package tag
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/enrich/geo"
+)
+
+// Config says what is added, changed and left out. The zero value adds versions and inferred tracks, and nothing else.
+type Config struct {
+	Networks []string // CSV files: cidr,tag,…
+	Host     bool     // look the instance's own address up: server.geo.*, server.as.*
+
+	Drop     []string          // tags that are left out at the end, whoever gave them
+	Rename   map[string]string // tags by their old names → new; a tag that has the new name already stays
+	External map[string]string // tags of this collector; they lose against everybody's
+
+	Rules         []Rule
+	MetricRelabel map[string][]Relabel // metric_relabel_configs by Instance.Source, the scrape job
+
+	Versions  []string      // names of labels that hold a version, before those that are known
+	NoTracks  bool          // infer no rollcall.track
+	CanaryAge time.Duration // how long a minority version may be a canary; default 24 h
+
+	StateBytes int64         // what rules may remember over all instances; default 256 MiB
+	Idle       time.Duration // an instance not seen for so long, and for 5 of its intervals, is forgotten; default 10 min
+	CheckEvery time.Duration // how often the files of networks are looked at; default 5 s
+
+	Geo     *geo.DB      // may be nil
+	Log     *slog.Logger // nil: nothing is logged
+	Metrics *metrics.Set // nil: a private set
+}
+
+// compiled is a Config made ready; it is replaced whole.
+type compiled struct {
+	cfg        Config
+	generation uint64
+	hash       string // of rules and metric relabelling; "" without
+	rules      []*rule
+	relabel    map[string]*metricRelabel
+	networks   *networks
+	drop       map[string]bool
+	rename     []string // old names in order
+	places     bool     // the databases are asked
+
+	versions, trackNames map[string]int // normalised names → rank
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	for _, n := range c.Drop {
+		if n == "" {
+			errs = append(errs, errors.New("tags.drop has an empty name"))
+		}
+	}
+	for old, name := range c.Rename {
+		if old == "" || name == "" {
+			errs = append(errs, fmt.Errorf("tags.rename %q: %q: give both names", old, name))
+		}
+	}
+	if c.CanaryAge < 0 || c.Idle < 0 || c.CheckEvery < 0 || c.StateBytes < 0 {
+		errs = append(errs, errors.New("a duration or size is negative"))
+	}
+	if c.Host && c.Geo == nil {
+		errs = append(errs, errors.New("places of hosts are asked for, but there is no database; give geo.city or geo.asn"))
+	}
+	return errors.Join(errs...)
+}
+
+func compile(cfg Config, generation uint64) (*compiled, error) {
+	cfg.CanaryAge = cmp.Or(cfg.CanaryAge, 24*time.Hour)
+	cfg.StateBytes = cmp.Or(cfg.StateBytes, 256<<20)
+	cfg.Idle = cmp.Or(cfg.Idle, 10*time.Minute)
+	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, 5*time.Second)
+	c := &compiled{cfg: cfg, generation: generation, drop: map[string]bool{}, relabel: map[string]*metricRelabel{}, places: cfg.Host, rename: slices.Sorted(maps.Keys(cfg.Rename))}
+	c.versions, c.trackNames = ranks(cfg.Versions, versionNames), ranks(nil, trackNames)
+	errs := []error{cfg.validate()}
+	for _, n := range cfg.Drop {
+		c.drop[n] = true
+	}
+	for i, r := range cfg.Rules {
+		cr, err := r.compile()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("rules[%d]: %w", i, err))
+			continue
+		}
+		c.rules = append(c.rules, cr)
+		c.places = c.places || cr.from != ""
+	}
+	for _, job := range slices.Sorted(maps.Keys(cfg.MetricRelabel)) {
+		if len(cfg.MetricRelabel[job]) == 0 {
+			continue
+		}
+		m, err := newMetricRelabel(cfg.MetricRelabel[job])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("job %q: metric_relabel_configs%w", job, err))
+			continue
+		}
+		c.relabel[job] = m
+	}
+	if len(c.rules)+len(c.relabel) > 0 {
+		b, err := json.Marshal([]any{cfg.Rules, cfg.MetricRelabel})
+		errs = append(errs, err)
+		sum := sha256.Sum256(b)
+		c.hash = hex.EncodeToString(sum[:4])
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("enrich: %w", err)
+	}
+	return c, nil
+}
+
+// may reports in a few nanoseconds whether some rule could fit the sample.
+func (c *compiled) may(s *collector.Sample) bool {
+	for _, r := range c.rules {
+		if r.may(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// Enricher implements enrich.Enricher. Samples of good scrapes go through metric relabelling, then rules; the tags of every snapshot, failed ones too, get networks,
+// places, version, track and the external ones, and are dropped and renamed at last. It keeps no string of a sample, and allocates nothing while nothing changes.
+type Enricher struct {
+	log    *slog.Logger
+	set    *metrics.Set
+	states *states
+	tracks *Tracks
+	cur    atomic.Pointer[compiled]
+	update sync.Mutex
+
+	leftOut [collector.Label + 1]*metrics.Counter
+	noRoom  *metrics.Counter
+	dropped *metrics.Counter
+}
+
+// New makes an Enricher that has read no file yet: call Load or Run.
+func New(cfg Config) (*Enricher, error) {
+	c, err := compile(cfg, 1)
+	if err != nil {
+		return nil, err
+	}
+	e := &Enricher{log: cfg.Log, set: cfg.Metrics, states: newStates(c.cfg.StateBytes), tracks: NewTracks(c.cfg.CanaryAge)}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if e.set == nil {
+		e.set = metrics.NewSet()
+	}
+	for k := range e.leftOut {
+		e.leftOut[k] = e.set.GetOrCreateCounter(fmt.Sprintf("rollcall_rules_left_out_samples_total{kind=%q}", collector.Kind(k)))
+	}
+	e.noRoom = e.set.GetOrCreateCounter("rollcall_rules_state_limit_samples_total")
+	e.dropped = e.set.GetOrCreateCounter("rollcall_metric_relabel_dropped_samples_total")
+	e.set.GetOrCreateGauge("rollcall_rules_state_bytes", func() float64 { return float64(e.states.bytes.Load()) })
+	e.set.GetOrCreateGauge("rollcall_enrich_instances", func() float64 { return float64(e.states.len()) })
+	e.set.GetOrCreateGauge("rollcall_networks_ok", func() float64 {
+		if e.cur.Load().networks.err() != nil {
+			return 0
+		}
+		return 1
+	})
+	c.networks = newNetworks(c.cfg.Networks, e.log)
+	e.cur.Store(c)
+	return e, nil
+}
+
+// Update takes a changed configuration; a faulty one changes nothing. What is remembered of instances stays, the sums of rules only where rules and metric
+// relabelling are the same. Log, Metrics, StateBytes and CanaryAge keep their first values. Files of networks are read at once; those that cannot be keep the
+// last good tags and are the error.
+func (e *Enricher) Update(cfg Config) error {
+	e.update.Lock()
+	defer e.update.Unlock()
+	old := e.cur.Load()
+	c, err := compile(cfg, old.generation+1)
+	if err != nil {
+		return err
+	}
+	c.networks = old.networks
+	if !slices.Equal(old.cfg.Networks, c.cfg.Networks) {
+		c.networks = newNetworks(c.cfg.Networks, e.log)
+	}
+	err = c.networks.check()
+	e.cur.Store(c)
+	return err
+}
+
+// Load reads the files of networks. Call it before the first scrape; the error names file and line, and the other files are in use.
+func (e *Enricher) Load() error { return e.cur.Load().networks.check() }
+
+// Run follows the files of networks and forgets instances that are gone, until ctx ends.
+func (e *Enricher) Run(ctx context.Context) error {
+	for {
+		c := e.cur.Load()
+		c.networks.check() // it logs what is new; Status and a metric keep telling
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case now := <-time.After(c.cfg.CheckEvery):
+			e.states.sweep(now, c.cfg.Idle)
+			e.tracks.Sweep(now)
+		}
+	}
+}
+
+// Forget drops what is remembered of an instance. Call it when the instance leaves this collector: departed, or handed over to another one. Its next scrape is then a
+// first one; otherwise its sums would count again what the other collector has counted.
+func (e *Enricher) Forget(k discovery.Key) {
+	e.states.forget(k)
+	e.tracks.Forget(k)
+}
+
+// RulesHash identifies the rules in force; empty without rules.
+func (e *Enricher) RulesHash() string { return e.cur.Load().hash }
+
+// Tracks is what infers tracks, to be saved and loaded over a restart.
+func (e *Enricher) Tracks() *Tracks { return e.tracks }
+
+// Status tells how the Enricher stands.
+type Status struct {
+	Rules      string       `json:"rules,omitempty"` // RulesHash
+	Instances  int          `json:"instances"`       // of which something is remembered
+	StateBytes int64        `json:"state_bytes"`     // what rules hold, roughly
+	Networks   int          `json:"networks"`        // prefixes in use
+	Error      string       `json:"error,omitempty"` // of the files of networks
+	Geo        []geo.Status `json:"geo,omitempty"`
+}
+
+// Status tells how the Enricher stands.
+func (e *Enricher) Status() Status {
+	c := e.cur.Load()
+	s := Status{Rules: c.hash, Instances: e.states.len(), StateBytes: e.states.bytes.Load(), Networks: c.networks.len(), Geo: c.cfg.Geo.Status()}
+	if err := c.networks.err(); err != nil {
+		s.Error = err.Error()
+	}
+	return s
+}
+
+// Enrich implements enrich.Enricher.
+func (e *Enricher) Enrich(s *collector.Snapshot) {
+	c := e.cur.Load()
+	st := e.states.get(s.Instance.Key)
+	defer st.mu.Unlock()
+	st.seen, st.interval = s.Time, s.Interval
+	e.read(c, st, s)
+	if s.Outcome == collector.OK {
+		if m := c.relabel[s.Instance.Source]; m != nil {
+			if m.apply(e.states.seed, s, e.dropped) {
+				s.RulesHash = c.hash
+			}
+		}
+		if len(c.rules) > 0 {
+			e.apply(c, st, s)
+		}
+	}
+	if c.places {
+		s.GeoBuild = c.cfg.Geo.Build()
+	}
+	s.Tags = e.compose(c, st, s)
+}
