@@ -78,6 +78,8 @@ func TestFaults(t *testing.T) {
 		{"two secrets", job + "  basic_auth: {username: u, password: p, password_file: f}\n", "keep one"},
 		{"rule without group", "enrich:\n  rules:\n  - name: '^x/(?P<ip>.+)$'\n    drop: [ips]\n", `line 4: enrich.rules[0].drop[0]: "ips" is no group`},
 		{"sasl", "kafka:\n  sasl: {mechanism: GSSAPI}\n", "use PLAIN, SCRAM"},
+		{"pattern", "scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - paths: ['discovery/x']\n", "line 4: scrape_configs[0].serverset_sd_configs[0].paths[0]"},
+		{"template", "scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - paths: ['/d/{service}']\n    env: '{zone}'\n", "zone"},
 		{"window", "dashboards: {window: 1s}\n", "not within 1m..24h"},
 		{"size", job + "  body_size_limit: 8 apples\n", `size "8 apples"`},
 	} {

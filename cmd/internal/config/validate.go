@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rollcall-metrics/rollcall/discovery/serverset"
 )
 
 // checker collects faults below a path.
@@ -177,6 +179,11 @@ func (d *ServersetSD) validate(k checker) {
 	checkServers(k.in(".servers"), d.Servers)
 	if len(d.Paths) == 0 {
 		k.fail("paths is empty; name patterns such as /discovery/{service}/{env}")
+	}
+	for i, p := range d.Paths {
+		if _, err := serverset.ParsePattern(p, d.Service, d.Env); err != nil {
+			k.in(".paths[%d]", i).fail("%v", err)
+		}
 	}
 	if !slices.Contains(formats, d.Format) {
 		k.in(".format").fail("%q: use kingpin, finagle, nerve or curator, or leave it out: it is told per member", d.Format)
