@@ -212,11 +212,27 @@ func (s *service) tick(o *Options, p *packer, now int64) {
 		// The last point of a spark is replaced by the figures; only one before it is news.
 		changed = s.ring.set(lo+int64(i), &fs[i]) && times[i] < now-now%sparkStep || changed
 	}
-	s.figures = fs[len(fs)-1]
+	s.figures = s.smooth(fs[len(fs)-1], newest)
 	if changed {
 		s.sparkSeq++
 	}
 	s.pay(o, w)
+}
+
+// smoothFor is what the rates that people read are averaged over: at short intervals a few errors more or less are no news.
+const smoothFor = 5 * time.Second
+
+// smooth averages rate and errors of the newest figures with those of the ticks of the last seconds.
+func (s *service) smooth(f figures, newest int64) figures {
+	rate, errs, n := f.rate, f.errs, 1.0
+	for k := newest; (newest-k+1)*s.ring.width < smoothFor.Milliseconds() && s.ring.has(k); k-- {
+		i := k % s.ring.len()
+		if r, e := float64(s.ring.rate[i]), float64(s.ring.errs[i]); !math.IsNaN(r + e + f.rate + f.errs) {
+			rate, errs, n = rate+r, errs+e, n+1
+		}
+	}
+	f.rate, f.errs = rate/n, errs/n
+	return f
 }
 
 // owe notes ticks of the past that are to be computed anew.

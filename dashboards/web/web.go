@@ -1,0 +1,219 @@
+// Package web serves a Board: the HTTP API of docs/api.md, one stream of server-sent events a page, and the embedded page itself.
+//
+// It owns what travels between the Board and a browser. It holds no state of the fleet and asks nothing of Kafka: what it cannot read from the Board
+// (how discovery is doing, what the collector says of itself) is handed in as functions.
+package web
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+// Config says what to serve. Board is needed; the rest has defaults.
+type Config struct {
+	Board   *dashboards.Board
+	Demo    bool   // the page offers to break something
+	Version string // of this program
+	// Views is what the sources of discovery say of themselves; nil where no discovery runs in this process.
+	Views func() []discovery.View
+	// Collector is the collector's own account, put into /api/v1/status as it is; nil: null.
+	Collector func() any
+	// Exceptions are those that only others know: undelivered records, a collector behind. They join the Board's and discovery's.
+	Exceptions func() []dashboards.Exception
+	// Fault answers POST /demo/fault. nil: there is no such page.
+	Fault http.Handler
+	// Extra are more pages by ServeMux pattern: /metrics, /stats.json, /-/healthy, …. One that is given here wins over one of ours.
+	Extra map[string]http.Handler
+	// MaxStreams bounds the pages that watch at once, default 2000.
+	MaxStreams int
+	Log        *slog.Logger
+	Metrics    *metrics.Set
+}
+
+func (c *Config) defaults() {
+	c.MaxStreams = cmp.Or(c.MaxStreams, 2000)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewSet()
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Board == nil {
+		errs = append(errs, errors.New("there is no board to show"))
+	}
+	if c.MaxStreams < 0 {
+		errs = append(errs, fmt.Errorf("max streams %d is negative", c.MaxStreams))
+	}
+	for p := range c.Extra {
+		if !strings.Contains(p, "/") {
+			errs = append(errs, fmt.Errorf("extra page %q is no pattern; begin it with /", p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Server serves a Board. Its streams end when the request's context does: give http.Server a BaseContext that ends at shutdown.
+type Server struct {
+	cfg   Config
+	mux   *http.ServeMux
+	rows  rowCache
+	files map[string]*file
+
+	mu      sync.Mutex
+	streams int
+
+	openStreams *metrics.Gauge
+	refused     *metrics.Counter
+	events      *metrics.Counter
+	sent        *metrics.Counter
+}
+
+// New makes a Server. The error names everything that cannot be.
+func New(c Config) (*Server, error) {
+	c.defaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("make web server: %w", err)
+	}
+	files, err := embedded()
+	if err != nil {
+		return nil, fmt.Errorf("make web server: %w", err)
+	}
+	s := &Server{cfg: c, mux: http.NewServeMux(), files: files}
+	s.openStreams = c.Metrics.GetOrCreateGauge("rollcall_web_streams", func() float64 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return float64(s.streams)
+	})
+	s.refused = c.Metrics.GetOrCreateCounter("rollcall_web_streams_refused_total")
+	s.events = c.Metrics.GetOrCreateCounter("rollcall_web_events_total")
+	s.sent = c.Metrics.GetOrCreateCounter("rollcall_web_event_bytes_total")
+	s.routes()
+	return s, nil
+}
+
+func (s *Server) routes() {
+	pages := map[string]http.Handler{
+		"GET /api/v1/stream":   http.HandlerFunc(s.stream),
+		"GET /api/v1/now":      s.answer(s.now),
+		"GET /api/v1/service":  s.answer(s.service),
+		"GET /api/v1/series":   s.answer(s.series),
+		"GET /api/v1/search":   s.answer(s.search),
+		"GET /api/v1/roster":   s.answer(s.roster),
+		"GET /api/v1/status":   s.answer(s.status),
+		"GET /api/v1/findings": s.answer(s.findings),
+		"/api/":                http.HandlerFunc(noSuchAPI),
+		"/demo/":               http.HandlerFunc(noSuchAPI),
+		"/":                    http.HandlerFunc(s.static),
+	}
+	if s.cfg.Fault != nil {
+		// A page of another site must not break anything here, not even in a demo.
+		pages["POST /demo/fault"] = http.NewCrossOriginProtection().Handler(s.cfg.Fault)
+	}
+	for p, h := range s.cfg.Extra {
+		pages[p] = h
+	}
+	for p, h := range pages {
+		s.mux.Handle(p, h)
+	}
+}
+
+// Handler serves everything, with headers that keep the page to itself.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		s.mux.ServeHTTP(w, r)
+	})
+}
+
+// policy lets the page load its own script, style, pictures and data, and nothing from anywhere else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; " +
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// look is the Board's last tick with everybody's exceptions.
+func (s *Server) look(env string) dashboards.Now {
+	n := s.cfg.Board.Now(env)
+	n.Strip.Exceptions = append(n.Strip.Exceptions, s.discoveryExceptions(n.AsOf)...)
+	if s.cfg.Exceptions != nil {
+		n.Strip.Exceptions = append(n.Strip.Exceptions, s.cfg.Exceptions()...)
+	}
+	return n
+}
+
+// staleView is how old a word of discovery may be before the page says so.
+const staleView = 30 * time.Second
+
+func (s *Server) discoveryExceptions(now time.Time) (out []dashboards.Exception) {
+	if s.cfg.Views == nil {
+		return nil
+	}
+	for _, v := range s.cfg.Views() {
+		var why string
+		switch {
+		case !v.Connected:
+			why = "does not answer"
+		case v.ReadOnly:
+			why = "has lost its quorum"
+		default:
+			continue
+		}
+		if !v.LastHeard.IsZero() && now.Sub(v.LastHeard) < staleView && v.Connected == false {
+			continue // a reconnect under way
+		}
+		who := cmp.Or(v.Server, v.Source)
+		text := fmt.Sprintf("Discovery of %s: %s %s; the last roster is kept and scraping goes on", v.Source, who, why)
+		if !v.LastHeard.IsZero() {
+			text = fmt.Sprintf("Discovery of %s is %s old: %s %s; scraping goes on", v.Source, age(now.Sub(v.LastHeard)), who, why)
+		}
+		out = append(out, dashboards.Exception{Level: dashboards.LevelWarn, Text: text, Link: "/roster"})
+	}
+	return out
+}
+
+// age is a duration as people say it.
+func age(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", max(int(d.Seconds()), 0))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d h", int(d.Hours()))
+}
+
+// enter takes a place among the streams; false: there is none.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams >= s.cfg.MaxStreams {
+		s.refused.Inc()
+		return false
+	}
+	s.streams++
+	return true
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	s.streams--
+	s.mu.Unlock()
+}
