@@ -1,0 +1,193 @@
+// The shapes of docs/api.md. Times are Unix milliseconds, rates are per second, latencies are milliseconds, ratios are 0..1; null is "not known".
+
+export type Level = "bad" | "warn";
+
+export interface Feed {
+  state: string;
+  since: number;
+  error: string;
+}
+
+export interface Exception {
+  level: Level;
+  text: string;
+  link?: string;
+}
+
+export interface Strip {
+  expected: number;
+  present: number;
+  answering: number;
+  age_ms: number | null;
+  feed: Feed;
+  exceptions: Exception[] | null;
+}
+
+export interface Mark {
+  t: number;
+  text: string;
+  kind?: string;
+}
+
+export interface Finding {
+  id: string;
+  level: Level;
+  service: string;
+  env: string;
+  metric: string;
+  since: number;
+  ended: number | null;
+  title: string;
+  news: string;
+  only: string;
+  cleared: string[] | null;
+  events: Mark[] | null;
+}
+
+export interface Latency {
+  name: string;
+  lo: number | null;
+  hi: number | null;
+  est: number | null;
+}
+
+export type Values = (number | null)[];
+
+export interface SparkData {
+  t0: number;
+  step: number;
+  rate: Values;
+  error_ratio: Values;
+  latency: Values;
+  answering: Values;
+}
+
+export interface Row {
+  service: string;
+  env: string;
+  owner: string;
+  expected: number;
+  present: number;
+  answering: number;
+  trouble: 0 | 1 | 2;
+  why: string[] | null;
+  rate: number | null;
+  errors: number | null;
+  error_ratio: number | null;
+  latency: Latency | null;
+  versions: { version: string; n: number }[] | null;
+  spark?: SparkData;
+}
+
+export interface NowEvent {
+  full?: boolean;
+  as_of: number;
+  demo?: boolean;
+  envs?: string[];
+  strip?: Strip;
+  findings?: Finding[] | null;
+  services?: Row[] | null;
+  gone?: string[] | null;
+}
+
+export interface Instance {
+  instance: string;
+  host: string;
+  state: string;
+  reason: string;
+  since: number;
+  outcome: string;
+  outcome_reason: string;
+  age_ms: number | null;
+  took_ms: number | null;
+  version: string;
+  zone: string;
+  track: string;
+  tags: Record<string, string> | null;
+  rate: number | null;
+  error_ratio: number | null;
+  latency: number | null;
+}
+
+export interface Metric {
+  name: string;
+  kind: string;
+  unit: string;
+  window: string;
+  fields?: string[] | null;
+  instances: number;
+}
+
+export interface ServiceAnswer {
+  as_of: number;
+  row: Row;
+  instances: Instance[] | null;
+  metrics: Metric[] | null;
+  events: Mark[] | null;
+}
+
+export interface Line {
+  name: string;
+  instances: number;
+  values: Values;
+  lo?: Values | null;
+  hi?: Values | null;
+}
+
+export interface SeriesAnswer {
+  metric: string;
+  kind: string;
+  unit: string;
+  agg: string;
+  t0: number;
+  step: number;
+  of: string;
+  as_of: number;
+  series: Line[] | null;
+  events: Mark[] | null;
+}
+
+export interface SearchAnswer {
+  services: { service: string; env: string }[] | null;
+  instances: { instance: string; service: string; env: string }[] | null;
+  metrics: { metric: string; service: string; env: string }[] | null;
+}
+
+export interface RosterEntry {
+  service: string;
+  env: string;
+  instance: string;
+  state: string;
+  reason: string;
+  since: number | null;
+  joined: number | null;
+  verified: number | null;
+  format: string;
+  path: string;
+  member: string;
+  tags: Record<string, string> | null;
+}
+
+export interface SourceView {
+  source: string;
+  connected: boolean;
+  read_only: boolean;
+  server: string;
+  last_heard: number | null;
+  error: string;
+}
+
+export interface RosterAnswer {
+  as_of: number;
+  entries: RosterEntry[] | null;
+  counts: Record<string, number> | null;
+  views: SourceView[] | null;
+}
+
+export interface FaultAnswer {
+  fault: string;
+  text: string;
+}
+
+/** A service's name in one environment: the key of rows, and of records in Kafka. */
+export const rowKey = (r: { service: string; env: string }): string => r.service + "/" + r.env;

@@ -1,0 +1,56 @@
+// Questions to the API. An error says what the server said, or what a person can do.
+import type { FaultAnswer, RosterAnswer, SearchAnswer, SeriesAnswer, ServiceAnswer } from "./contract";
+
+/** Refusal is an answer other than 2xx; its message is the server's own. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** refusal reads the error out of an answer of whatever form. */
+export async function refusal(res: Response): Promise<Refusal> {
+  const text = await res.text().catch(() => "");
+  try {
+    const said: unknown = (JSON.parse(text) as { error?: unknown }).error;
+    if (typeof said === "string" && said) return new Refusal(res.status, said);
+  } catch {
+    // not ours: a proxy's page, or nothing
+  }
+  return new Refusal(res.status, `the server answered ${res.status} ${res.statusText}`.trim());
+}
+
+async function ask<T>(path: string, query: Record<string, string>, init: RequestInit = {}): Promise<T> {
+  const q = new URLSearchParams(Object.entries(query).filter(([, v]) => v !== "")).toString();
+  const res = await fetch(q ? `${path}?${q}` : path, { cache: "no-store", credentials: "same-origin", ...init });
+  if (!res.ok) throw await refusal(res);
+  return (await res.json()) as T;
+}
+
+export const getService = (service: string, env: string, signal: AbortSignal): Promise<ServiceAnswer> =>
+  ask("/api/v1/service", { service, env }, { signal });
+
+export interface SeriesQuery {
+  service: string;
+  env: string;
+  metric: string;
+  field: string;
+  by: string;
+  from: number;
+  to: number;
+  step: number;
+}
+
+export const getSeries = (q: SeriesQuery, signal: AbortSignal): Promise<SeriesAnswer> =>
+  ask("/api/v1/series", { ...q, from: String(Math.round(q.from)), to: String(Math.round(q.to)), step: String(q.step) }, { signal });
+
+export const getRoster = (q: { env: string; state: string; q: string }, signal: AbortSignal): Promise<RosterAnswer> =>
+  ask("/api/v1/roster", q, { signal });
+
+export const getSearch = (q: string, signal: AbortSignal): Promise<SearchAnswer> => ask("/api/v1/search", { q }, { signal });
+
+export const breakSomething = (kind: string): Promise<FaultAnswer> =>
+  ask("/demo/fault", {}, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ kind }) });

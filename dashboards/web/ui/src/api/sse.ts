@@ -1,0 +1,42 @@
+// Server-sent events by the WHATWG's rules, over fetch: unlike EventSource it also hears the comment lines that keep a connection honest.
+
+export interface ServerEvent {
+  event: string;
+  data: string;
+}
+
+/** sseParser takes the stream's text in pieces of any length and hands out whole events. */
+export function sseParser(emit: (e: ServerEvent) => void): (chunk: string) => void {
+  let rest = "";
+  let event = "";
+  let data: string[] = [];
+  const line = (l: string): void => {
+    if (l === "") {
+      if (data.length > 0) emit({ event: event || "message", data: data.join("\n") });
+      event = "";
+      data = [];
+      return;
+    }
+    const colon = l.indexOf(":");
+    if (colon === 0) return; // a comment
+    const field = colon < 0 ? l : l.slice(0, colon);
+    let value = colon < 0 ? "" : l.slice(colon + 1);
+    if (value.startsWith(" ")) value = value.slice(1);
+    if (field === "event") event = value;
+    else if (field === "data") data.push(value);
+  };
+  return (chunk) => {
+    rest += chunk;
+    // A carriage return at the very end may be half of a CRLF: wait for what follows.
+    const end = rest.endsWith("\r") ? rest.length - 1 : rest.length;
+    let from = 0;
+    for (let i = 0; i < end; i++) {
+      const c = rest.charCodeAt(i);
+      if (c !== 10 && c !== 13) continue;
+      line(rest.slice(from, i));
+      if (c === 13 && rest.charCodeAt(i + 1) === 10) i++;
+      from = i + 1;
+    }
+    rest = rest.slice(from);
+  };
+}

@@ -1,0 +1,206 @@
+// The frame around every page: where one is, what the page is worth, and the keys.
+import { useEffect, useState } from "preact/hooks";
+import { BreakMenu } from "./parts/break";
+import { Help } from "./parts/help";
+import { listenToKeys } from "./parts/keys";
+import { Palette } from "./parts/palette";
+import { Banner, Strip, useTrust } from "./parts/strip";
+import { Explore } from "./pages/explore";
+import { Now } from "./pages/now";
+import { Roster } from "./pages/roster";
+import { Service } from "./pages/service";
+import { Services } from "./pages/services";
+import { defaultEnv, useApp, useEnv, useHref, useRoute } from "./state/app";
+import type { Theme } from "./state/prefs";
+import type { Page } from "./state/route";
+import { useStore } from "./state/store";
+
+const places: [page: Page, name: string, path: string][] = [
+  ["now", "Now", "/"],
+  ["services", "Services", "/services"],
+  ["explore", "Explore", "/explore"],
+  ["roster", "Roster", "/roster"],
+];
+
+const shows: Record<Page, () => preact.ComponentChildren> = {
+  now: () => <Now />,
+  services: () => <Services />,
+  service: () => <Service />,
+  explore: () => <Explore />,
+  roster: () => <Roster />,
+  none: () => <Nowhere />,
+};
+
+export function Frame() {
+  const app = useApp();
+  const { stream, palette } = app;
+  const route = useRoute();
+  const env = useEnv();
+  const demo = useStore(stream.known, (k) => k.demo);
+  const [help, setHelp] = useState(false);
+
+  useEffect(() => {
+    const cut = new AbortController();
+    void stream.run(env, cut.signal);
+    return () => cut.abort();
+  }, [env]);
+
+  useEffect(() => {
+    const cut = new AbortController();
+    listenToKeys(app, setHelp, cut.signal);
+    return () => cut.abort();
+  }, []);
+
+  useDefaultEnv();
+  return (
+    <>
+      <Title />
+      <a class="skip" href="#main">
+        To the content
+      </a>
+      <header class="top">
+        <Brand />
+        <EnvPicker />
+        <nav aria-label="Pages" class="nav">
+          <Places current={route.page} />
+        </nav>
+        <span class="gap" />
+        {demo && <BreakMenu />}
+        <button type="button" class="search" onClick={() => palette.set(true)} data-testid="search">
+          <span>Service, host, metric</span> <kbd>/</kbd>
+        </button>
+        <ThemeToggle />
+        <button type="button" class="icon help-key" aria-label="Keys" title="Keys (?)" onClick={() => setHelp(true)}>
+          ?
+        </button>
+      </header>
+      <Banner />
+      <Strip />
+      <Main page={route.page}>{shows[route.page]()}</Main>
+      <nav aria-label="Pages" class="tabs">
+        <Places current={route.page} />
+        <button type="button" onClick={() => palette.set(true)}>
+          Search
+        </button>
+      </nav>
+      <Palette />
+      {help && <Help onClose={() => setHelp(false)} />}
+    </>
+  );
+}
+
+/** Main dims what is not of now. It is drawn each second, what it holds is not. */
+function Main({ page, children }: { page: Page; children?: preact.ComponentChildren }) {
+  const { state } = useTrust();
+  return (
+    <main id="main" tabIndex={-1} class={state === "lost" || state === "feed" ? "stale" : ""} data-page={page}>
+      {children}
+    </main>
+  );
+}
+
+function Brand() {
+  const href = useHref();
+  return (
+    <a class="brand" href={href("/")} data-in>
+      rollcall
+    </a>
+  );
+}
+
+function Places({ current }: { current: Page }) {
+  const href = useHref();
+  return (
+    <>
+      {places.map(([page, name, path]) => (
+        <a key={page} href={href(path)} data-in aria-current={current === page || (page === "services" && current === "service") ? "page" : undefined}>
+          {name}
+        </a>
+      ))}
+    </>
+  );
+}
+
+function EnvPicker() {
+  const { stream, router } = useApp();
+  const env = useEnv();
+  const envs = useStore(stream.known, (k) => k.envs);
+  const all = envs.includes(env) || envs.length === 0 ? (envs.length ? envs : [env]) : [env, ...envs];
+  if (all.length < 2) return <span class="env one">{env}</span>;
+  return (
+    <select
+      class="env"
+      aria-label="Environment"
+      data-testid="env"
+      value={env}
+      onChange={(e) => router.change({ env: e.currentTarget.value }, false)}
+    >
+      {all.map((e) => (
+        <option key={e} value={e}>
+          {e}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+const nextTheme: Record<Theme, Theme> = { auto: "light", light: "dark", dark: "auto" };
+const themeSigns: Record<Theme, string> = { auto: "◐", light: "○", dark: "●" };
+
+function ThemeToggle() {
+  const { prefs } = useApp();
+  const theme = useStore(prefs, (p) => p.theme);
+  const says = `Colours: ${theme === "auto" ? "as the system" : theme}`;
+  return (
+    <button type="button" class="icon" aria-label={says} title={says} onClick={() => prefs.set({ ...prefs.get(), theme: nextTheme[theme] })} data-testid="theme">
+      {themeSigns[theme]}
+    </button>
+  );
+}
+
+/** useDefaultEnv moves to an environment that exists when the address names none and there is no prod. */
+function useDefaultEnv(): void {
+  const { stream, router } = useApp();
+  const named = useRoute().query.env;
+  const envs = useStore(stream.known, (k) => k.envs);
+  useEffect(() => {
+    if (!named && envs.length > 0 && !envs.includes(defaultEnv)) router.change({ env: envs[0] });
+  }, [named, envs]);
+}
+
+/** Title puts the worst news into the tab, where it is seen while one works elsewhere. */
+function Title() {
+  const { stream } = useApp();
+  const env = useEnv();
+  const route = useRoute();
+  const findings = useStore(stream.known, (k) => k.findings);
+  const trust = useTrust();
+  const open = findings.filter((f) => f.ended == null && f.env === env);
+  const worst = open.find((f) => f.level === "bad") ?? open[0];
+  const where = route.page === "service" ? route.service : (places.find(([p]) => p === route.page)?.[1] ?? "");
+  const blind = trust.state === "lost" || trust.state === "refused" || trust.state === "feed";
+  const title = blind ? "▲ no data · rollcall" : worst && route.page === "now" ? `(${open.length}) ${worst.title} · rollcall` : `${open.length ? `(${open.length}) ` : ""}${where} · rollcall`;
+  const sign = blind || open.some((f) => f.level === "bad") ? "/bad.svg" : open.length ? "/warn.svg" : "/calm.svg";
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
+  useEffect(() => {
+    document.querySelector("link[rel=icon]")?.setAttribute("href", sign);
+  }, [sign]);
+  return null;
+}
+
+function Nowhere() {
+  const href = useHref();
+  return (
+    <section class="calm">
+      <p class="big">There is no such page.</p>
+      <p class="dim">
+        <a href={href("/")} data-in>
+          Now
+        </a>{" "}
+        is where things are said first.
+      </p>
+    </section>
+  );
+}

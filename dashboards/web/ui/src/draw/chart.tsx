@@ -1,0 +1,297 @@
+// A chart of one or many lines over time, on uPlot: gaps are gaps, events are dotted lines, and the cursor is shared by all charts of the page.
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Level, Mark, Values } from "../api/contract";
+import { axisText } from "../say/number";
+import { clock, type Zone } from "../say/time";
+import { useApp, useZone } from "../state/app";
+import { useStore } from "../state/store";
+import { indexAt } from "./path";
+import { ticks, type Scale } from "./scale";
+import type { Span } from "./spark";
+
+export interface ChartLine {
+  name: string;
+  values: Values;
+  lo?: Values | null;
+  hi?: Values | null;
+}
+
+interface Props {
+  title: preact.ComponentChildren;
+  name: string; // for tests and those who do not see it
+  lines: ChartLine[];
+  t0: number;
+  step: number;
+  span: Span;
+  scale: Scale;
+  say: (v: number | null | undefined) => string;
+  /** current is what is said of one line when nobody points at it; else its last value. */
+  current?: string;
+  note?: preact.ComponentChildren;
+  marks?: Mark[];
+  level?: Level | "";
+  height?: number;
+  onBrush?: (from: number, to: number) => void;
+  actions?: preact.ComponentChildren;
+}
+
+const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** strokes tell lines apart without colour, which means trouble here: by weight, shade and dashes. */
+export const strokes: readonly { shade: string; dash: number[]; width: number }[] = [
+  { shade: "--ink", dash: [], width: 1.5 },
+  { shade: "--dim", dash: [6, 3], width: 1.5 },
+  { shade: "--calm", dash: [], width: 1.5 },
+  { shade: "--dim", dash: [2, 3], width: 1.5 },
+  { shade: "--ink", dash: [9, 3, 2, 3], width: 1.25 },
+  { shade: "--calm", dash: [6, 3], width: 1.5 },
+];
+const other = { shade: "--calm", dash: [], width: 1 };
+/** strokeOf: past a handful no dash is told from another; then all are thin and the one that is pointed at is drawn strong. */
+export const strokeOf = (i: number, n: number): (typeof strokes)[number] => (n <= strokes.length ? (strokes[i] ?? other) : other);
+
+export function Chart(p: Props) {
+  const { cursor, prefs } = useApp();
+  const zone = useZone();
+  const theme = useStore(prefs, (x) => x.theme);
+  const holder = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const [focus, setFocus] = useState(-1);
+  const now = useRef(p);
+  now.current = p;
+  const focused = useRef(focus);
+  const over = useRef(false); // is the pointer in this very chart?
+  focused.current = focus;
+  const at = useStore(cursor, (t) => (t == null ? -1 : indexAt(t, p.t0, p.step, p.lines[0]?.values.length ?? 0)));
+  const banded = p.lines.length === 1 && !!p.lines[0]?.lo && !!p.lines[0]?.hi;
+  const height = p.height ?? 150;
+  const shape = JSON.stringify([p.lines.map((l) => l.name), banded, zone, !!p.onBrush, height]);
+
+  useLayoutEffect(() => {
+    const el = holder.current;
+    if (!el) return;
+    const u = new uPlot(options(now, focused, zone, banded, el.clientWidth || 320, height, (t) => over.current && cursor.set(t)), data(now.current, banded), el);
+    plot.current = u;
+    const resize = new ResizeObserver(() => {
+      if (el.clientWidth > 0 && el.clientWidth !== u.width) u.setSize({ width: el.clientWidth, height });
+    });
+    resize.observe(el);
+    const follow = cursor.listen(() => {
+      const t = cursor.get();
+      if (t == null) u.setCursor({ left: -10, top: -10 }, false);
+      else if (!over.current) u.setCursor({ left: u.valToPos(t / 1000, "x"), top: 0 }, false);
+    });
+    return () => {
+      follow();
+      resize.disconnect();
+      u.destroy();
+      plot.current = null;
+    };
+  }, [shape]);
+
+  useLayoutEffect(() => {
+    plot.current?.setData(data(p, banded), true);
+  }, [p.lines, p.t0, p.span.from, p.span.to, p.scale.lo, p.scale.hi]);
+
+  useEffect(() => {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const again = (): void => plot.current?.redraw(false);
+    again();
+    dark.addEventListener("change", again);
+    return () => dark.removeEventListener("change", again);
+  }, [theme, focus, p.level, p.marks]);
+
+  const points = p.lines.reduce((n, l) => n + l.values.reduce<number>((m, v) => m + (v == null ? 0 : 1), 0), 0);
+  const one = p.lines.length === 1 ? p.lines[0] : undefined;
+  const valueOf = (l: ChartLine): string => p.say(at >= 0 ? l.values[at] : lastOf(l.values));
+  return (
+    <figure class={`plot ${p.level ?? ""}`} data-testid="chart" data-chart={p.name} data-points={points} data-lines={p.lines.length}>
+      <figcaption>
+        <span class="title">{p.title}</span>
+        {one && <b class="figure">{at < 0 && p.current ? p.current : valueOf(one)}</b>}
+        {at >= 0 && <span class="at">at {clock(p.t0 + at * p.step, zone, p.span.to)}</span>}
+        {p.note && <span class="note">{p.note}</span>}
+        {p.actions && <span class="actions">{p.actions}</span>}
+      </figcaption>
+      <div
+        class="canvas"
+        ref={holder}
+        role="img"
+        aria-label={`Chart of ${p.name}`}
+        onPointerEnter={() => (over.current = true)}
+        onPointerLeave={() => {
+          over.current = false;
+          cursor.set(null);
+        }}
+      />
+      {points === 0 && <p class="nothing">Nothing is known in this window.</p>}
+      {p.lines.length > 1 && (
+        <ul class="legend" onPointerLeave={() => setFocus(-1)}>
+          {p.lines.map((l, i) => (
+            <li key={l.name} tabIndex={0} class={focus === i ? "on" : ""} onPointerEnter={() => setFocus(i)} onFocus={() => setFocus(i)} onBlur={() => setFocus(-1)}>
+              <Swatch i={i} n={p.lines.length} />
+              <span class="name">{l.name || "(none)"}</span>
+              <b class="figure">{valueOf(l)}</b>
+            </li>
+          ))}
+        </ul>
+      )}
+    </figure>
+  );
+}
+
+function lastOf(v: Values): number | null {
+  // The last step may not be whole yet: one unknown point at the end is no gap.
+  return v.at(-1) ?? v.at(-2) ?? null;
+}
+
+function Swatch({ i, n }: { i: number; n: number }) {
+  const s = strokeOf(i, n);
+  return (
+    <svg class={`swatch shade${s.shade}`} width="22" height="8" viewBox="0 0 22 8" aria-hidden="true">
+      <path d="M0 4H22" stroke-dasharray={s.dash.join(" ") || undefined} stroke-width={s.width} />
+    </svg>
+  );
+}
+
+function data(p: Props, banded: boolean): uPlot.AlignedData {
+  const n = p.lines.reduce((m, l) => Math.max(m, l.values.length), 0);
+  const x = Array.from({ length: n }, (_, i) => (p.t0 + i * p.step) / 1000);
+  const out: (number | null)[][] = p.lines.map((l) => l.values);
+  const one = p.lines[0];
+  if (banded && one?.lo && one.hi) out.push(one.lo, one.hi);
+  return [x, ...out] as uPlot.AlignedData;
+}
+
+function options(
+  now: { current: Props },
+  focused: { current: number },
+  zone: Zone,
+  banded: boolean,
+  width: number,
+  height: number,
+  point: (t: number) => void,
+): uPlot.Options {
+  const n = now.current.lines.length;
+  const font = `11px ${getComputedStyle(document.body).fontFamily}`;
+  const axis = { font, stroke: () => colour("--faint"), ticks: { show: false }, grid: { stroke: () => colour("--line"), width: 1 } };
+  const lines: uPlot.Series[] = now.current.lines.map((_, i) => {
+    const s = strokeOf(i, n);
+    const series: uPlot.Series = {
+      stroke: () => {
+        const level = now.current.level;
+        if (n === 1) return colour(level ? "--" + level : "--ink");
+        if (focused.current >= 0) return colour(focused.current === i ? "--ink" : "--line");
+        return colour(s.shade);
+      },
+      width: s.width,
+      dash: s.dash,
+      points: { show: false },
+      spanGaps: false,
+    };
+    return series;
+  });
+  const edge: uPlot.Series = { stroke: "transparent", width: 0, points: { show: false } };
+  return {
+    width,
+    height,
+    padding: [8, 8, 0, 0],
+    legend: { show: false },
+    tzDate: (ts) => (zone === "utc" ? uPlot.tzDate(new Date(ts * 1000), "Etc/UTC") : new Date(ts * 1000)),
+    cursor: { y: false, points: { size: 5, width: 0, fill: () => colour("--ink") }, drag: { x: !!now.current.onBrush, y: false, setScale: false } },
+    scales: {
+      x: { time: true, range: () => [now.current.span.from / 1000, now.current.span.to / 1000] },
+      y: { range: () => [now.current.scale.lo, now.current.scale.hi] },
+    },
+    axes: [
+      { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, at) => at.map((t) => clock(t * 1000, zone, now.current.span.to, t % 60 !== 0)) },
+      { ...axis, size: 54, gap: 4, splits: () => ticks(now.current.scale), values: (_, at) => at.map((v) => axisText(now.current.say(v))) },
+    ],
+    series: [{}, ...lines, ...(banded ? [edge, edge] : [])],
+    bands: banded ? [{ series: [3, 2], fill: () => colour("--usual") }] : [],
+    hooks: {
+      setCursor: [
+        (u) => {
+          const { left } = u.cursor;
+          if (left == null || left < 0) return;
+          const { step } = now.current;
+          point(Math.round((u.posToVal(left, "x") * 1000) / step) * step);
+        },
+      ],
+      setSelect: [
+        (u) => {
+          if (u.select.width < 4) return;
+          const from = u.posToVal(u.select.left, "x") * 1000;
+          const to = u.posToVal(u.select.left + u.select.width, "x") * 1000;
+          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          now.current.onBrush?.(from, to);
+        },
+      ],
+      draw: [(u) => annotate(u, now.current, focused.current, font)],
+    },
+  };
+}
+
+/** annotate draws the events, and says where knowledge ends. */
+function annotate(u: uPlot, p: Props, focus: number, font: string): void {
+  const { ctx } = u;
+  const px = devicePixelRatio || 1;
+  const { left, top, width, height } = u.bbox;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, top, width, height);
+  ctx.clip();
+  ctx.font = font.replace("11px", `${11 * px}px`);
+  ctx.lineWidth = px;
+  ctx.strokeStyle = colour("--faint");
+  ctx.setLineDash([2 * px, 3 * px]);
+  for (const m of p.marks ?? []) {
+    if (m.t < p.span.from || m.t > p.span.to) continue;
+    const x = Math.round(u.valToPos(m.t / 1000, "x", true)) + 0.5;
+    ctx.beginPath();
+    ctx.moveTo(x, top);
+    ctx.lineTo(x, top + height);
+    ctx.stroke();
+  }
+  let last = -1;
+  for (const l of p.lines) for (let i = l.values.length - 1; i > last; i--) if (l.values[i] != null) last = i;
+  const end = p.t0 + last * p.step;
+  const silence = p.span.to - end;
+  if (last >= 0 && silence > Math.max(10_000, 2.5 * p.step)) {
+    const x = Math.max(left, u.valToPos(end / 1000, "x", true));
+    const y = top + height - px;
+    ctx.beginPath();
+    ctx.moveTo(x, top);
+    ctx.lineTo(x, y);
+    ctx.lineTo(left + width, y);
+    ctx.stroke();
+    ctx.fillStyle = colour("--dim");
+    const right = left + width - x > 120 * px;
+    ctx.textAlign = right ? "left" : "right";
+    ctx.fillText("no data since", right ? x + 6 * px : x - 6 * px, top + 10 * px);
+  }
+  ctx.setLineDash([]);
+  if (focus >= 0 && p.lines[focus]) {
+    // The line that is pointed at lies on top of the others.
+    const l = p.lines[focus]!;
+    ctx.strokeStyle = colour("--ink");
+    ctx.lineWidth = 2 * px;
+    ctx.beginPath();
+    let pen = false;
+    l.values.forEach((v, i) => {
+      if (v == null) {
+        pen = false;
+        return;
+      }
+      const x = u.valToPos((p.t0 + i * p.step) / 1000, "x", true);
+      const y = u.valToPos(v, "y", true);
+      if (pen) ctx.lineTo(x, y);
+      else ctx.moveTo(x, y);
+      pen = true;
+    });
+    ctx.stroke();
+  }
+  ctx.restore();
+}

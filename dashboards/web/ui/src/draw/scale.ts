@@ -1,0 +1,118 @@
+// Scales that let the eye compare services without reading, and that do not make news of noise.
+import type { Row, Values } from "../api/contract";
+
+export interface Scale {
+  lo: number;
+  hi: number;
+}
+
+export const finite = (v: Values): number[] => v.filter((x): x is number => x != null && Number.isFinite(x));
+
+/** nice is the least of 1, 2, 5 × 10^n that is not below x. */
+export function nice(x: number): number {
+  if (!(x > 0)) return 1;
+  const p = 10 ** Math.floor(Math.log10(x));
+  const m = x / p;
+  return (m <= 1.000001 ? 1 : m <= 2.000001 ? 2 : m <= 5.000001 ? 5 : 10) * p;
+}
+
+/** roundUp is the least number of two digits that is not below x: 749 becomes 750. */
+export function roundUp(x: number): number {
+  const p = 10 ** (Math.floor(Math.log10(x)) - 1);
+  return Number((Math.ceil(x / p - 1e-9) * p).toPrecision(3));
+}
+
+/** quantile of unsorted numbers, q in 0..1; NaN of none. */
+export function quantile(xs: number[], q: number): number {
+  if (xs.length === 0) return NaN;
+  const s = [...xs].sort((a, b) => a - b);
+  const i = (s.length - 1) * q;
+  const a = s[Math.floor(i)] as number;
+  const b = s[Math.ceil(i)] as number;
+  return a + (b - a) * (i - Math.floor(i));
+}
+
+/** errorScale goes from 0 to at least 1 %, shared by all that are shown together. */
+export function errorScale(lines: Iterable<Values>): Scale {
+  let max = 0;
+  for (const v of lines) for (const x of v) if (x != null && x > max) max = x;
+  return { lo: 0, hi: Math.min(1, nice(Math.max(0.01, max))) };
+}
+
+/**
+ * usualScale puts what is usual in the middle: from 0 to twice the median, so that a line in the middle is calm in every service, whatever its size. A line
+ * that goes higher is given room for. calm is how many points come before the news, where that is known.
+ */
+export function usualScale(v: Values, calm?: number): Scale {
+  const xs = finite(v);
+  if (xs.length === 0) return { lo: 0, hi: 1 };
+  const usual = quantile(usualPart(v, calm), 0.5);
+  const max = xs.reduce((a, b) => Math.max(a, b), 0);
+  const hi = Math.max(2 * (Number.isFinite(usual) ? usual : 0), max * 1.1);
+  return { lo: 0, hi: hi > 0 ? roundUp(hi) : 1 };
+}
+
+/** countScale shows who answers: from nine tenths of those expected, or lower where fewer answer. A tenth missing is as deep as it is high. */
+export function countScale(v: Values, expected: number): Scale {
+  const xs = finite(v);
+  const top = xs.reduce((a, b) => Math.max(a, b), Math.max(1, expected));
+  const least = xs.reduce((a, b) => Math.min(a, b), top);
+  return { lo: Math.max(0, Math.floor(Math.min(least - top * 0.05, top * 0.9))), hi: top * 1.02 };
+}
+
+/** usualPart is what came before the news: so many points where that is known, else the first two thirds of the window. */
+const usualPart = (v: Values, calm?: number): number[] => {
+  const early = finite(v.slice(0, calm ?? Math.ceil((v.length * 2) / 3)));
+  return early.length > 0 ? early : finite(v);
+};
+
+/** calmPoints is how many points of a line from t0 come before the time since, with a step between: what rises is no measure of the usual. */
+export const calmPoints = (since: number, t0: number, step: number): number => Math.max(0, Math.floor((since - t0) / step) - 1);
+
+/** band is where the line usually is; null where too little is known to say. It is never thinner than a thirtieth of the scale. */
+export function band(v: Values, s: Scale, calm?: number): Scale | null {
+  if (calm != null && calm < 12) return null;
+  const xs = usualPart(v, calm);
+  if (xs.length < 12) return null;
+  const least = (s.hi - s.lo) / 60;
+  const lo = Math.min(quantile(xs, 0.02), quantile(xs, 0.5) - least);
+  const hi = Math.max(quantile(xs, 0.98), quantile(xs, 0.5) + least);
+  return { lo: Math.max(s.lo, lo), hi: Math.min(s.hi, hi) };
+}
+
+/** steps are the round values of a chart's left edge, three to five of them. */
+export function ticks(s: Scale): number[] {
+  const by = nice((s.hi - s.lo) / 4);
+  const out: number[] = [];
+  for (let i = Math.ceil(s.lo / by - 1e-9); i * by <= s.hi * (1 + 1e-9); i++) out.push(i * by + 0); // + 0: no minus zero
+  return out;
+}
+
+/** stepFor is how far apart a chart's points are: about 240 of them in the window, on a round step. */
+export function stepFor(windowMs: number): number {
+  for (const s of [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]) if (windowMs / (s * 1000) <= 300) return s * 1000;
+  return 7_200_000;
+}
+
+export type Signal = "rate" | "error_ratio" | "latency" | "answering";
+
+/** signalOf says which of the four lines a finding's metric, or a reason in words, speaks of. */
+export function signalOf(text: string): Signal | null {
+  const t = text.toLowerCase();
+  if (/error|fail|success|5xx/.test(t)) return "error_ratio";
+  if (/latenc|p\d\d|slow|duration|\bms\b/.test(t)) return "latency";
+  if (/instance|answer|missing|gone|member|host|left|expected/.test(t)) return "answering";
+  if (/rate|request|traffic|throughput/.test(t)) return "rate";
+  return null;
+}
+
+/** troubled is which of a service's lines are in trouble, by what the row says of itself. */
+export function troubled(r: Row): Set<Signal> {
+  const out = new Set<Signal>();
+  for (const why of r.why ?? []) {
+    const s = signalOf(why);
+    if (s) out.add(s);
+  }
+  if (r.answering < r.expected) out.add("answering");
+  return out;
+}

@@ -1,0 +1,28 @@
+// Wires the page together: this is the only place where its parts are made.
+import { render } from "preact";
+import { Stream } from "./api/stream";
+import { Frame } from "./app";
+import "./css/base.css";
+import "./css/now.css";
+import "./css/pages.css";
+import { AppContext, type App } from "./state/app";
+import { Clock } from "./state/clock";
+import { openPrefs } from "./state/prefs";
+import { Router } from "./state/route";
+import { Store } from "./state/store";
+
+const root = document.getElementById("app");
+if (root) {
+  const end = new AbortController(); // the page ends with its tab
+  const clock = new Clock();
+  const router = new Router(window);
+  const app: App = { clock, router, prefs: openPrefs(window), stream: new Stream(clock), cursor: new Store<number | null>(null), palette: new Store(false) };
+  clock.run(end.signal);
+  router.run(end.signal);
+  render(
+    <AppContext.Provider value={app}>
+      <Frame />
+    </AppContext.Provider>,
+    root,
+  );
+}

@@ -1,0 +1,208 @@
+// One service: what is wrong with it, its signals, who is there, and every number it says.
+import { useEffect, useRef } from "preact/hooks";
+import { rowKey, type Mark, type Row, type ServiceAnswer } from "../api/contract";
+import { Refusal, getService } from "../api/fetch";
+import { sorted } from "../api/merge";
+import { usePoll } from "../api/poll";
+import { Chart } from "../draw/chart";
+import { calmPoints, countScale, errorScale, troubled, usualScale } from "../draw/scale";
+import { FindingCard } from "../parts/finding";
+import { Instances } from "../parts/instances";
+import { Metrics } from "../parts/metrics";
+import { latencyName, useSpan } from "../parts/signals";
+import { useTrust } from "../parts/strip";
+import { count, errors, interval, milliseconds, percent, rate } from "../say/number";
+import { at, clock, span as length } from "../say/time";
+import { useApp, useEnv, useHref, useNow, useRoute, useZone } from "../state/app";
+import { useStore } from "../state/store";
+
+export function Service() {
+  const { stream } = useApp();
+  const { service, query } = useRoute();
+  const env = useEnv();
+  const href = useHref();
+  const known = useStore(stream.known);
+  const polled = usePoll(`${service}/${env}`, 2000, (signal) => getService(service, env, signal));
+  const a = polled.data;
+  const row = known.rows.get(rowKey({ service, env })) ?? a?.row;
+  const findings = sorted(known, env).open.filter((f) => f.service === service);
+  const scrolled = useRef(false);
+  useEffect(() => {
+    // A link that names instances leads to them.
+    if (scrolled.current || !a || !(query.only || query.q || query.i)) return;
+    scrolled.current = true;
+    document.getElementById("instances")?.scrollIntoView();
+  }, [a]);
+
+  if (!row) {
+    const none = polled.error instanceof Refusal && polled.error.status === 404;
+    return (
+      <section class="calm" aria-busy={!polled.error}>
+        <p class="big">{none ? `No service ${service} in ${env}.` : polled.error ? "Nothing is known yet." : "Calling the roll …"}</p>
+        {polled.error && (
+          <p class="dim">
+            {polled.error.message}.{" "}
+            <a href={href("/services")} data-in>
+              All services
+            </a>
+          </p>
+        )}
+      </section>
+    );
+  }
+  return (
+    <>
+      <Head row={row} a={a} error={polled.error} told={findings.length > 0} />
+      {findings.map((f) => (
+        <FindingCard key={f.id} f={f} row={row} here />
+      ))}
+      <Golden row={row} marks={a?.events ?? []} since={findings[0]?.since} />
+      {a ? (
+        <>
+          <Instances all={a.instances ?? []} fresh={!polled.error} />
+          <Metrics service={service} env={env} metrics={a.metrics ?? []} marks={a.events ?? []} />
+          <Events events={a.events ?? []} />
+        </>
+      ) : (
+        <p class="empty">Calling its instances …</p>
+      )}
+    </>
+  );
+}
+
+/** Head says who and how many. told: a finding beneath says what is wrong. */
+function Head({ row, a, error, told }: { row: Row; a: ServiceAnswer | null; error: Error | null; told: boolean }) {
+  const { clock: serverClock } = useApp();
+  useNow();
+  const fresh = useTrust().state === "fresh";
+  const age = a ? serverClock.now() - a.as_of : null;
+  const versions = row.versions ?? [];
+  const total = versions.reduce((n, v) => n + v.n, 0);
+  return (
+    <header class="service-head">
+      <h1>
+        {row.trouble > 0 && (
+          <span class={`sign ${row.trouble === 2 ? "bad" : "warn"}`} role="img" aria-label={row.trouble === 2 ? "Bad:" : "Warning:"}>
+            {row.trouble === 2 ? "▲" : "△"}
+          </span>
+        )}{" "}
+        {row.service} <span class="dim">{row.env}</span>
+      </h1>
+      <p class="facts">
+        <span class={row.answering < row.expected ? "warn" : ""}>
+          <b>{count(row.answering)}</b> of {count(row.expected)} answering
+          {row.answering < row.expected && `, ${count(row.expected - row.answering)} missing`}
+        </span>
+        {row.owner && <span>owner {row.owner}</span>}
+        {!told && row.trouble > 0 && !!row.why?.length && <span class={row.trouble === 2 ? "bad" : "warn"}>{row.why.join(" · ")}</span>}
+        <span data-testid="service-age">
+          {age != null && (age > 10_000 || error) ? (
+            <span class="warn">
+              △ as of {length(age)} ago{error ? `: ${error.message}` : ""}
+            </span>
+          ) : (
+            fresh && "live"
+          )}
+        </span>
+      </p>
+      {versions.length > 0 && (
+        <p class="versions" data-testid="versions">
+          {versions.length === 1 ? (
+            <span>
+              one version, <b>{versions[0]?.version || "unknown"}</b>
+            </span>
+          ) : (
+            <>
+              {versions.map((v) => (
+                <span key={v.version} class="version">
+                  <b>{v.version || "unknown"}</b> {count(v.n)} <span class="dim">({percent(total ? v.n / total : null)})</span>
+                  <span class="share" aria-hidden="true">
+                    <i style={{ width: `${total ? (100 * v.n) / total : 0}%` }} />
+                  </span>
+                </span>
+              ))}
+            </>
+          )}
+        </p>
+      )}
+    </header>
+  );
+}
+
+function Golden({ row, marks, since }: { row: Row; marks: Mark[]; since: number | undefined }) {
+  const s = row.spark;
+  const span = useSpan(s?.step);
+  if (!s) return null;
+  const calm = since == null ? undefined : calmPoints(since, s.t0, s.step);
+  const news = troubled(row);
+  const level = row.trouble === 2 ? "bad" : row.trouble === 1 ? "warn" : "";
+  const common = { t0: s.t0, step: s.step, span, marks, height: 140 };
+  const of = (k: "rate" | "error_ratio" | "latency" | "answering"): "bad" | "warn" | "" => (news.has(k) ? level : "");
+  return (
+    <section aria-label="Signals">
+      <h2>
+        <span>Signals</span>
+        <span>15 min</span>
+      </h2>
+      <div class="plots golden">
+        <Chart {...common} name="rate" title="requests" lines={[{ name: "rate", values: s.rate }]} scale={usualScale(s.rate, calm)} say={rate} current={rate(row.rate)} level={of("rate")} />
+        <Chart
+          {...common}
+          name="errors"
+          title="errors"
+          lines={[{ name: "errors", values: s.error_ratio }]}
+          scale={errorScale([s.error_ratio])}
+          say={percent}
+          current={percent(row.error_ratio)}
+          level={of("error_ratio")}
+          note={row.error_ratio != null && row.rate != null ? `${errors(null, null, row.errors ?? row.error_ratio * row.rate)} of ${rate(row.rate)}` : ""}
+        />
+        <Chart
+          {...common}
+          name="latency"
+          title={latencyName(row)}
+          lines={[{ name: "latency", values: s.latency }]}
+          scale={usualScale(s.latency, calm)}
+          say={milliseconds}
+          level={of("latency")}
+          current={interval(row.latency)}
+        />
+        <Chart
+          {...common}
+          name="answering"
+          title="answering"
+          lines={[{ name: "answering", values: s.answering }]}
+          scale={countScale(s.answering, row.expected)}
+          say={count}
+          current={count(row.answering)}
+          level={of("answering")}
+          note={`of ${count(row.expected)}`}
+        />
+      </div>
+    </section>
+  );
+}
+
+function Events({ events }: { events: Mark[] }) {
+  const zone = useZone();
+  const now = useNow(10_000);
+  if (events.length === 0) return null;
+  return (
+    <section aria-label="Events">
+      <h2>
+        <span>What changed</span>
+        <span>dotted lines in the charts</span>
+      </h2>
+      <ul class="endeds">
+        {[...events]
+          .sort((x, y) => y.t - x.t)
+          .slice(0, 50)
+          .map((e, i) => (
+            <li key={i}>
+              <time title={at(e.t, zone, now)}>{clock(e.t, zone, now)}</time> {e.text}
+            </li>
+          ))}
+      </ul>
+    </section>
+  );
+}

@@ -1,0 +1,146 @@
+// The search: services, instances and metrics by a few letters, from anywhere, by "/".
+import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
+import type { SearchAnswer } from "../api/contract";
+import { getSearch } from "../api/fetch";
+import { useApp, useEnv, useHref } from "../state/app";
+import { servicePath } from "../state/route";
+import { useStore } from "../state/store";
+
+export interface Hit {
+  group: string;
+  text: string;
+  hint: string;
+  to: string;
+}
+
+type Href = (path: string, query?: Record<string, string | undefined>) => string;
+
+/** hits is what an answer leads to. Services that the page already knows come without asking. */
+export function hits(q: string, local: { service: string; env: string }[], a: SearchAnswer | null, href: Href): Hit[] {
+  const out: Hit[] = [];
+  const seen = new Set<string>();
+  const service = (s: { service: string; env: string }): void => {
+    const key = s.service + "/" + s.env;
+    if (seen.has(key)) return;
+    seen.add(key);
+    out.push({ group: "Services", text: s.service, hint: s.env, to: href(servicePath(s.service), { env: s.env }) });
+  };
+  const text = q.trim().toLowerCase();
+  // Nothing typed yet: the worst are the likeliest.
+  for (const s of local) if (seen.size < (text ? 20 : 6) && s.service.toLowerCase().includes(text)) service(s);
+  for (const s of a?.services ?? []) service(s);
+  for (const i of a?.instances ?? [])
+    out.push({ group: "Instances", text: i.instance, hint: `${i.service} in ${i.env}`, to: href(servicePath(i.service), { env: i.env, i: i.instance }) });
+  for (const m of a?.metrics ?? [])
+    out.push({ group: "Metrics", text: m.metric, hint: `${m.service} in ${m.env}`, to: href("/explore", { env: m.env, service: m.service, metric: m.metric }) });
+  for (const [name, path] of [["Now", "/"], ["Services", "/services"], ["Explore", "/explore"], ["Roster", "/roster"]] as const)
+    if (name.toLowerCase().includes(text)) out.push({ group: "Pages", text: name, hint: "", to: href(path) });
+  return out;
+}
+
+export function Palette() {
+  const { palette } = useApp();
+  return useStore(palette) ? <Open /> : null;
+}
+
+function Open() {
+  const { palette, router, stream } = useApp();
+  const env = useEnv();
+  const href = useHref();
+  const id = useId();
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [q, setQ] = useState("");
+  const [answer, setAnswer] = useState<SearchAnswer | null>(null);
+  const [error, setError] = useState("");
+  const [on, setOn] = useState(0);
+
+  useEffect(() => {
+    const back = document.activeElement;
+    dialog.current?.showModal();
+    return () => {
+      if (back instanceof HTMLElement) back.focus();
+    };
+  }, []);
+
+  useEffect(() => {
+    if (!q.trim()) {
+      setAnswer(null);
+      return;
+    }
+    const cut = new AbortController();
+    const timer = setTimeout(() => {
+      getSearch(q.trim(), cut.signal).then(
+        (a) => {
+          setAnswer(a);
+          setError("");
+        },
+        (e: Error) => cut.signal.aborted || setError(e instanceof TypeError ? "rollcall can not be reached" : e.message),
+      );
+    }, 100);
+    return () => {
+      clearTimeout(timer);
+      cut.abort();
+    };
+  }, [q]);
+
+  const local = useMemo(() => {
+    const rows = [...stream.known.get().rows.values()];
+    // The environment that is looked at first; the worst first within it.
+    return rows.sort((a, b) => Number(b.env === env) - Number(a.env === env) || b.trouble - a.trouble || (a.service < b.service ? -1 : 1));
+  }, [q]);
+  const all = useMemo(() => hits(q, local, answer, href), [q, local, answer, href]);
+  const at = Math.min(on, all.length - 1);
+  const close = (): void => palette.set(false);
+  const open = (h: Hit | undefined): void => {
+    if (!h) return;
+    close();
+    router.go(h.to);
+  };
+  const key = (e: KeyboardEvent): void => {
+    const n = all.length;
+    if (e.key === "ArrowDown" || e.key === "ArrowUp") {
+      e.preventDefault();
+      if (n) setOn((at + (e.key === "ArrowDown" ? 1 : n - 1)) % n);
+      document.getElementById(`${id}-${(at + (e.key === "ArrowDown" ? 1 : n - 1)) % n}`)?.scrollIntoView({ block: "nearest" });
+    } else if (e.key === "Enter") {
+      e.preventDefault();
+      open(all[at]);
+    }
+  };
+  return (
+    <dialog ref={dialog} class="palette" aria-label="Search" data-testid="palette" onClose={close} onClick={(e) => e.target === dialog.current && close()}>
+      <div class="inner">
+        <input
+          role="combobox"
+          aria-expanded="true"
+          aria-controls={id}
+          aria-activedescendant={all.length ? `${id}-${at}` : undefined}
+          aria-label="Service, host, metric"
+          placeholder="Service, host, metric"
+          autocomplete="off"
+          spellcheck={false}
+          value={q}
+          onInput={(e) => {
+            setQ(e.currentTarget.value);
+            setOn(0);
+          }}
+          onKeyDown={key}
+          data-testid="palette-input"
+          autofocus
+        />
+        <ul id={id} role="listbox" aria-label="What fits">
+          {all.map((h, i) => (
+            <li key={h.to + i} id={`${id}-${i}`} role="option" aria-selected={i === at} onClick={() => open(h)} onPointerMove={() => setOn(i)} data-testid="palette-hit">
+              {(i === 0 || all[i - 1]?.group !== h.group) && <span class="group">{h.group}</span>}
+              <span class="hit">
+                {h.text} <span class="dim">{h.hint}</span>
+              </span>
+            </li>
+          ))}
+        </ul>
+        {all.length === 0 && <p class="dim">Nothing fits.</p>}
+        {error && <p class="warn">△ {error}</p>}
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,124 @@
+// A service as a card when it is in trouble, as a line when it is calm: the same three lines in the same places.
+import { useMemo } from "preact/hooks";
+import type { Level, Row, Values } from "../api/contract";
+import { band, calmPoints, usualScale, troubled, type Scale, type Signal } from "../draw/scale";
+import { Spark, type Span } from "../draw/spark";
+import { useHref } from "../state/app";
+import { servicePath } from "../state/route";
+import { memo } from "./memo";
+import { figures, latencyName, useCursorIndex } from "./signals";
+
+interface Drawn {
+  key: Signal;
+  name: string;
+  values: Values;
+  scale: Scale;
+  usual: Scale | null;
+}
+
+function useDrawn(r: Row, errorMax: number, since?: number): Drawn[] {
+  return useMemo(() => {
+    const s = r.spark;
+    if (!s) return [];
+    const calm = since == null ? undefined : calmPoints(since, s.t0, s.step);
+    const rate = usualScale(s.rate, calm);
+    const latency = usualScale(s.latency, calm);
+    const errors = { lo: 0, hi: errorMax };
+    return [
+      { key: "rate", name: "rate", values: s.rate, scale: rate, usual: band(s.rate, rate, calm) },
+      { key: "error_ratio", name: "errors", values: s.error_ratio, scale: errors, usual: band(s.error_ratio, errors, calm) },
+      { key: "latency", name: latencyName(r), values: s.latency, scale: latency, usual: band(s.latency, latency, calm) },
+    ];
+  }, [r.spark, r.latency?.name, errorMax, since]);
+}
+
+interface Props {
+  r: Row;
+  span: Span;
+  /** errorMax is the top of the errors' axis, one for all that stand together. */
+  errorMax: number;
+}
+
+export const ServiceCard = memo(function ServiceCard({ r, span, errorMax, finding, since }: Props & { finding: string | undefined; since: number | undefined }) {
+  const href = useHref();
+  const drawn = useDrawn(r, errorMax, since);
+  const i = useCursorIndex(r);
+  const fig = figures(r, i);
+  const news = troubled(r);
+  const level: Level = r.trouble === 2 ? "bad" : "warn";
+  const says: Record<string, string> = { rate: fig.rate, error_ratio: fig.errors, latency: fig.latency };
+  return (
+    <article class={`card ${level}`} data-testid="service-card" data-service={r.service} data-trouble={r.trouble}>
+      <div class="head">
+        <h3>
+          <span class="sign" role="img" aria-label={level === "bad" ? "Bad:" : "Warning:"}>
+            {level === "bad" ? "▲" : "△"}
+          </span>
+          <a href={href(servicePath(r.service), { env: r.env })} data-in data-item>
+            {r.service}
+          </a>
+        </h3>
+        <span class={r.answering < r.expected ? "n missing" : "n"}>{fig.answering}</span>
+        {finding && <a href={"#finding-" + finding}>finding ↑</a>}
+      </div>
+      {(drawn.length ? drawn : noLines).map((d) => (
+        <div key={d.key} class={`signal ${news.has(d.key) ? level : ""}`}>
+          <span class="name">{d.name}</span>
+          <SparkOf d={d} r={r} span={span} level={news.has(d.key) ? level : ""} say={says[d.key] ?? ""} />
+          <b class="figure">{says[d.key]}</b>
+        </div>
+      ))}
+      {!finding && !!r.why?.length && <p class="why">{r.why.join(" · ")}</p>}
+    </article>
+  );
+});
+
+const empty: Scale = { lo: 0, hi: 1 };
+const noLines: Drawn[] = [
+  { key: "rate", name: "rate", values: [], scale: empty, usual: null },
+  { key: "error_ratio", name: "errors", values: [], scale: empty, usual: null },
+  { key: "latency", name: "latency", values: [], scale: empty, usual: null },
+];
+
+function SparkOf({ d, r, span, level, say }: { d: Drawn; r: Row; span: Span; level: Level | ""; say: string }) {
+  return (
+    <Spark
+      label={`${d.name} of ${r.service} over 15 minutes, now ${say}`}
+      values={d.values}
+      t0={r.spark?.t0 ?? span.from}
+      step={r.spark?.step ?? 10_000}
+      span={span}
+      scale={d.scale}
+      usual={d.usual}
+      level={level}
+    />
+  );
+}
+
+export const ServiceLine = memo(function ServiceLine({ r, span, errorMax }: Props) {
+  const href = useHref();
+  const drawn = useDrawn(r, errorMax);
+  const i = useCursorIndex(r);
+  const fig = figures(r, i);
+  // All calm ones in one unit: the line shows the share, the figure how many it is.
+  const says = [fig.rate, fig.perSecond, fig.latency];
+  const names = ["rate", "errors", "latency"];
+  return (
+    <div class="line" role="row" data-testid="service-row" data-service={r.service} data-trouble={r.trouble}>
+      <span role="rowheader" class="service">
+        <a href={href(servicePath(r.service), { env: r.env })} data-in data-item>
+          {r.service}
+        </a>
+      </span>
+      <span role="cell" class={r.answering < r.expected ? "n missing" : "n"}>
+        {fig.answering}
+      </span>
+      {(drawn.length ? drawn : noLines).map((d, j) => (
+        <span key={d.key} role="cell" class={`cell ${names[j]}`}>
+          <SparkOf d={d} r={r} span={span} level="" say={says[j] ?? ""} />
+          <span class="figure">{says[j]}</span>
+        </span>
+      ))}
+    </div>
+  );
+});

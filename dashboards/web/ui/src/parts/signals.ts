@@ -1,0 +1,56 @@
+// The golden signals of a service in words, now or at the reader's cursor.
+import { useMemo } from "preact/hooks";
+import type { Row } from "../api/contract";
+import { indexAt } from "../draw/path";
+import type { Span } from "../draw/spark";
+import { count, errors, interval, milliseconds, rate, unknown } from "../say/number";
+import { useApp, useNow } from "../state/app";
+import { useStore } from "../state/store";
+
+/** shown is the length of every small chart: the eye compares only what has one length. */
+export const shown = 15 * 60_000;
+
+/** useSpan is the shared window. It moves a step at a time, so that lines are drawn again only when they have moved. */
+export function useSpan(step = 10_000): Span {
+  const to = useNow(step);
+  return useMemo(() => ({ from: to - shown, to }), [to]);
+}
+
+export interface Figures {
+  rate: string;
+  errors: string; // a share, or a rate where the share is too small to read
+  perSecond: string; // errors, always a rate
+  latency: string;
+  answering: string;
+}
+
+const times = (a: number | null | undefined, b: number | null | undefined): number | null => (a == null || b == null ? null : a * b);
+
+/** figures is what the row says at point i of its spark; i < 0: now. */
+export function figures(r: Row, i: number): Figures {
+  const s = r.spark;
+  if (i < 0 || !s)
+    return {
+      rate: rate(r.rate),
+      errors: errors(r.error_ratio, r.rate, r.errors),
+      perSecond: rate(r.errors ?? times(r.error_ratio, r.rate)),
+      latency: interval(r.latency),
+      answering: `${count(r.answering)} of ${count(r.expected)}`,
+    };
+  const n = s.answering[i];
+  return {
+    rate: rate(s.rate[i]),
+    errors: errors(s.error_ratio[i], s.rate[i]),
+    perSecond: rate(times(s.error_ratio[i], s.rate[i])),
+    latency: milliseconds(s.latency[i]),
+    answering: n == null ? unknown : `${count(n)} answering`,
+  };
+}
+
+/** useCursorIndex is the spark's point under the reader's cursor, -1 without one. */
+export function useCursorIndex(r: Row): number {
+  const s = r.spark;
+  return useStore(useApp().cursor, (t) => (t == null || !s ? -1 : indexAt(t, s.t0, s.step, s.rate.length)));
+}
+
+export const latencyName = (r: Row): string => r.latency?.name || "latency";

@@ -1,0 +1,145 @@
+// What the page itself is worth: one line when all is well, else the exception with its consequence, before any chart is believed.
+import { silentAfter, type Link } from "../api/stream";
+import type { Known } from "../api/merge";
+import { count } from "../say/number";
+import { at, span } from "../say/time";
+import { useApp, useHref, useNow, useZone } from "../state/app";
+import { useStore } from "../state/store";
+
+/** Trust is how far what is shown can be believed now. */
+export interface Trust {
+  state: "fresh" | "opening" | "lost" | "refused" | "feed";
+  /** ageMs is how old the newest data is; null: there is none. */
+  ageMs: number | null;
+  /** headline and consequence, empty when fresh. */
+  headline: string;
+  consequence: string;
+}
+
+/** trust judges the connection first, the server's own feed second. now is the browser's clock, newsAt when it last heard an event. */
+export function trust(link: Link, known: Known, newsAt: number, now: number): Trust {
+  const strip = known.strip;
+  const since = newsAt ? Math.max(0, now - newsAt) : 0;
+  const ageMs = strip?.age_ms == null ? (newsAt ? since : null) : strip.age_ms + since;
+  const said = link.error ? ` (${link.error})` : "";
+  if (link.state === "opening") return { state: "opening", ageMs, headline: "", consequence: "" };
+  if (link.state === "refused")
+    return { state: "refused", ageMs: null, headline: `No answer from rollcall${said}`, consequence: "There is nothing to show yet. Trying again." };
+  const heard = link.heardAt ? now - link.heardAt : 0;
+  if (link.state === "lost" || heard > silentAfter)
+    return {
+      state: "lost",
+      ageMs,
+      headline: `No word from rollcall for ${span(heard)}${said}`,
+      consequence: `What you see is ${span(ageMs)} old and stands still; what broke since is not here. Trying again.`,
+    };
+  const feed = strip?.feed;
+  if (feed && feed.state !== "live") {
+    const error = feed.error ? `: ${feed.error}` : "";
+    const length = feed.since ? `, ${span(known.asOf + since - feed.since)} now` : "";
+    return {
+      state: "feed",
+      ageMs,
+      headline: `The feed is ${feed.state.replace(/_/g, " ")}${length}${error}`,
+      consequence: ageMs == null ? "Nothing has arrived yet." : `The newest data is ${span(ageMs)} old; charts end where knowledge ends.`,
+    };
+  }
+  return { state: "fresh", ageMs, headline: "", consequence: "" };
+}
+
+export function useTrust(): Trust {
+  const { stream } = useApp();
+  useNow(); // ages grow whether or not anything arrives
+  const link = useStore(stream.link);
+  const known = useStore(stream.known);
+  return trust(link, known, stream.newsAt, Date.now());
+}
+
+export function Banner() {
+  const { stream } = useApp();
+  const t = useTrust();
+  const loud = t.headline !== "";
+  // The element is always there, so that a screen reader hears when it gets its text.
+  return (
+    <div class="banner" role="alert" data-testid="connection" data-state={t.state} hidden={!loud}>
+      {loud && (
+        <>
+          <span class="sign" aria-hidden="true">
+            ▲
+          </span>
+          <p>
+            <b>{t.headline}.</b> {t.consequence}
+          </p>
+          {t.state !== "feed" && (
+            <button type="button" onClick={stream.retry}>
+              Try now
+            </button>
+          )}
+        </>
+      )}
+    </div>
+  );
+}
+
+export function Strip() {
+  const { stream, prefs, clock } = useApp();
+  const strip = useStore(stream.known, (k) => k.strip);
+  const zone = useZone();
+  const href = useHref();
+  const t = useTrust();
+  const now = clock.now();
+  const missing = strip ? strip.expected - strip.answering : 0;
+  return (
+    <section class="strip" aria-label="State of rollcall itself" data-testid="strip" data-expected={strip?.expected} data-answering={strip?.answering}>
+      {strip ? (
+        <span class="sum">
+          {strip.expected === 0 ? (
+            <>nobody is on the roster</>
+          ) : missing <= 0 ? (
+            <>
+              all <b>{count(strip.expected)}</b> answering
+            </>
+          ) : (
+            <>
+              <b>{count(strip.answering)}</b> of {count(strip.expected)} answering,{" "}
+              <a href={href("/services", { sort: "-missing" })} data-in>
+                {count(missing)} missing
+              </a>
+            </>
+          )}
+          {t.ageMs != null && (
+            <>
+              {" · "}
+              <span data-testid="age">{span(t.ageMs)} old</span>
+            </>
+          )}
+          {t.state === "fresh" && " · feed live"}
+        </span>
+      ) : (
+        <span class="sum">{t.state === "refused" ? "nothing is known" : "calling the roll …"}</span>
+      )}
+      {(strip?.exceptions ?? []).map((e, i) => (
+        <span key={i} class={`exception ${e.level}`} data-testid="exception">
+          <span class="sign" role="img" aria-label={e.level === "bad" ? "Bad:" : "Warning:"}>
+            {e.level === "bad" ? "▲" : "△"}
+          </span>{" "}
+          {e.link?.startsWith("/") && !e.link.startsWith("//") ? (
+            <a href={e.link} data-in>
+              {e.text}
+            </a>
+          ) : (
+            e.text
+          )}
+        </span>
+      ))}
+      <button
+        type="button"
+        class="clock"
+        title="Show times in UTC or in your own zone"
+        onClick={() => prefs.set({ ...prefs.get(), zone: zone === "utc" ? "local" : "utc" })}
+      >
+        {at(now, zone, now)}
+      </button>
+    </section>
+  );
+}

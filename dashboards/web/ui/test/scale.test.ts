@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { indexAt, lastKnown, linePath } from "../src/draw/path";
+import { band, countScale, errorScale, nice, quantile, roundUp, signalOf, stepFor, ticks, usualScale } from "../src/draw/scale";
+
+const flat = (n: number, v: number): number[] => Array.from({ length: n }, () => v);
+
+test("nice", () => {
+  for (const [x, want] of [[0.031, 0.05], [1, 1], [1.1, 2], [4, 5], [7, 10], [0, 1], [-3, 1]] as const) assert.equal(nice(x), want);
+});
+
+test("roundUp", () => {
+  for (const [x, want] of [[749, 750], [80, 80], [0.0123, 0.013], [1001, 1100]] as const) assert.equal(roundUp(x), want);
+});
+
+test("quantile", () => {
+  assert.equal(quantile([4, 1, 3, 2], 0.5), 2.5);
+  assert.equal(quantile([7], 0.9), 7);
+  assert.ok(Number.isNaN(quantile([], 0.5)));
+});
+
+test("errors are drawn from 0 to at least 1 %, on one scale for all", () => {
+  assert.deepEqual(errorScale([[0.0002], [null]]), { lo: 0, hi: 0.01 });
+  assert.deepEqual(errorScale([[0.0002], [0.031, null]]), { lo: 0, hi: 0.05 });
+  assert.deepEqual(errorScale([[0.8]]), { lo: 0, hi: 1 });
+});
+
+test("the usual is in the middle, and what goes higher has room", () => {
+  assert.deepEqual(usualScale(flat(90, 40)), { lo: 0, hi: 80 });
+  const s = usualScale([...flat(60, 40), ...flat(30, 200)]);
+  assert.ok(s.hi > 200 && s.hi < 230, String(s.hi));
+  assert.deepEqual(usualScale([null, null]), { lo: 0, hi: 1 });
+  assert.deepEqual(usualScale(flat(3, 0)), { lo: 0, hi: 1 });
+});
+
+test("nine of 312 gone is seen, one of 312 is not a cliff", () => {
+  const s = countScale([312, 303], 312);
+  assert.ok(s.lo > 250 && s.lo < 300, String(s.lo));
+  assert.equal(countScale([12, 0], 12).lo, 0);
+});
+
+test("band needs enough points and ignores the news", () => {
+  assert.equal(band(flat(5, 1), { lo: 0, hi: 2 }), null);
+  const b = band([...flat(60, 1), ...flat(30, 9)], { lo: 0, hi: 10 });
+  assert.ok(b && b.hi < 2, JSON.stringify(b));
+});
+
+test("ticks are round and few", () => {
+  assert.deepEqual(ticks({ lo: 0, hi: 0.05 }), [0, 0.02, 0.04]);
+  assert.deepEqual(ticks({ lo: 290, hi: 314 }), [290, 300, 310]);
+});
+
+test("stepFor keeps a chart at some 300 points", () => {
+  for (const [w, want] of [[300_000, 1000], [900_000, 5000], [3_600_000, 15_000], [86_400_000, 300_000]] as const) assert.equal(stepFor(w), want);
+});
+
+test("signalOf", () => {
+  for (const [s, want] of [
+    ["errors 0.2 % → 3.1 %", "error_ratio"], ["errors", "error_ratio"], ["p99 40 → 85 ms", "latency"], ["latency", "latency"],
+    ["9 instances gone", "answering"], ["answering", "answering"], ["rate", "rate"], ["heap", null],
+  ] as const) assert.equal(signalOf(s), want, s);
+});
+
+const f = { from: 0, to: 100, width: 100, height: 10 };
+const s = { lo: 0, hi: 10 };
+
+test("a gap is drawn as a gap, a lone point as a dot", () => {
+  assert.equal(linePath([0, 5, null, 10, null, 2, 2], 0, 10, s, f), "M0 10L10 5M30 0h.01M50 8L60 8");
+  assert.equal(linePath([null], 0, 10, s, f), "");
+});
+
+test("what lies outside the window is left out, what lies above the scale is held at its edge", () => {
+  assert.equal(linePath([1, 1, 99], -10, 10, s, f), "M0 9L10 0");
+});
+
+test("indexAt and lastKnown", () => {
+  assert.equal(indexAt(24, 0, 10, 5), 2);
+  assert.equal(indexAt(-6, 0, 10, 5), -1);
+  assert.equal(indexAt(60, 0, 10, 5), -1);
+  assert.equal(lastKnown([1, null, 3, null]), 2);
+  assert.equal(lastKnown([null]), -1);
+});
