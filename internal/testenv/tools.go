@@ -54,6 +54,9 @@ func Lacks() []string {
 			out = append(out, a.Name)
 		}
 	}
+	if _, ok := havePython(Kazoo); !ok {
+		out = append(out, Kazoo...)
+	}
 	return append(out, lackingTools()...)
 }
 
@@ -78,6 +81,12 @@ func FetchAll(ctx context.Context, out io.Writer) error {
 			continue
 		}
 		fmt.Fprintf(out, "%s: there\n", a.Name)
+	}
+	fmt.Fprintf(out, "%s: looking\n", Kazoo[0])
+	if _, err := fetchPython(ctx, Kazoo, out); err != nil {
+		errs = append(errs, err)
+	} else {
+		fmt.Fprintf(out, "%s: there\n", Kazoo[0])
 	}
 	lacks := lackingTools()
 	for name := range tools {
