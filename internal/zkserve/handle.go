@@ -25,12 +25,16 @@ func (s *Server) handle(c *conn, frame []byte) bool {
 	}
 	c.session.touch(start)
 	r, code := s.answer(c, op, d)
-	if op == opPing {
+	zxid := s.zxid
+	switch op {
+	case opPing:
 		xid = xidPing
+	case opAuth:
+		zxid = 0 // it shows nothing of the tree
 	}
 	b := make([]byte, 4, 20+len(r.head))
 	b = appendInt32(b, xid)
-	b = appendInt64(b, s.zxid)
+	b = appendInt64(b, zxid)
 	b = appendInt32(b, int32(code))
 	s.latency.add(time.Since(start))
 	if code != ok {
