@@ -71,7 +71,7 @@ func (m *metricRelabel) apply(seed maphash.Seed, s *collector.Snapshot, dropped 
 			salt = salt*31 + maphash.String(seed, n) ^ maphash.String(seed, v)
 		}
 	}
-	kept := s.Samples[:0]
+	kept := kept{all: s.Samples}
 	for i := range s.Samples {
 		smp := &s.Samples[i]
 		key := hashSample(seed, smp) ^ salt
@@ -89,10 +89,9 @@ func (m *metricRelabel) apply(seed maphash.Seed, s *collector.Snapshot, dropped 
 			smp.Name, smp.Labels = r.name, r.labels
 			changed = true
 		}
-		kept = append(kept, *smp)
+		kept.keep(i)
 	}
-	clear(s.Samples[len(kept):])
-	s.Samples = kept
+	s.Samples = kept.end()
 	return changed
 }
 

@@ -85,11 +85,11 @@ func (e *Enricher) apply(c *compiled, st *state, s *collector.Snapshot) {
 	r.epoch++
 	r.touched = r.touched[:0]
 	seen, changed := 0, false
-	kept := s.Samples[:0]
+	kept := kept{all: s.Samples}
 	for i := range s.Samples {
 		smp := &s.Samples[i]
 		if !c.may(smp) {
-			kept = append(kept, *smp)
+			kept.keep(i)
 			continue
 		}
 		sr := e.find(c, r, smp)
@@ -99,7 +99,7 @@ func (e *Enricher) apply(c *compiled, st *state, s *collector.Snapshot) {
 				e.log.Warn("no room for the series of an instance under the rules; its sums are incomplete", "instance", s.Instance.Key.String(), "series", len(r.series), "limit_bytes", e.states.limit)
 			}
 			if e.without(c, s, smp) {
-				kept = append(kept, *smp)
+				kept.keep(i)
 			}
 			changed = true
 			continue
@@ -111,14 +111,14 @@ func (e *Enricher) apply(c *compiled, st *state, s *collector.Snapshot) {
 		}
 		t := sr.to
 		if t == nil {
-			kept = append(kept, *smp)
+			kept.keep(i)
 			continue
 		}
 		changed = true
 		t.epoch = r.epoch
 		if !t.dropping {
 			smp.Name, smp.Labels = t.name, t.labels
-			kept = append(kept, *smp)
+			kept.keep(i)
 			continue
 		}
 		if smp.Kind != collector.Counter && smp.Kind != collector.Untyped {
@@ -152,13 +152,12 @@ func (e *Enricher) apply(c *compiled, st *state, s *collector.Snapshot) {
 		}
 	}
 	if !first {
-		kept = e.emit(r, s, kept, since)
+		e.emit(r, s, &kept, since)
 	}
 	for _, t := range r.touched {
 		t.sum, t.emitted = sum{}, false
 	}
-	clear(s.Samples[len(kept):])
-	s.Samples = kept
+	s.Samples = kept.end()
 	r.last = s.Time
 	if seen < len(r.series) {
 		e.vanish(r)
@@ -235,9 +234,9 @@ func (e *Enricher) without(c *compiled, s *collector.Snapshot, smp *collector.Sa
 }
 
 // emit appends a sample for each sum. There are never more of them than samples that went into them, so the slice does not grow.
-func (e *Enricher) emit(r *rollup, s *collector.Snapshot, kept []collector.Sample, since time.Duration) []collector.Sample {
+func (e *Enricher) emit(r *rollup, s *collector.Snapshot, kept *kept, since time.Duration) {
 	if len(r.touched) == 0 {
-		return kept
+		return
 	}
 	// One text holds all numbers: one allocation a snapshot.
 	buf := make([]byte, 0, 512)
@@ -252,11 +251,33 @@ func (e *Enricher) emit(r *rollup, s *collector.Snapshot, kept []collector.Sampl
 	text, at := string(buf), 0
 	for i, t := range r.touched {
 		if v := text[at:ends[i]]; v != "" {
-			kept = append(kept, collector.Sample{Name: t.name, Kind: collector.Delta, Labels: t.labels, Value: v, Since: since})
+			kept.add(collector.Sample{Name: t.name, Kind: collector.Delta, Labels: t.labels, Value: v, Since: since})
 		}
 		at = ends[i]
 	}
-	return kept
+}
+
+// kept shortens a slice of samples in place. A sample is large: one that stays where it is is not copied.
+type kept struct {
+	all []collector.Sample
+	n   int
+}
+
+func (k *kept) keep(i int) {
+	if k.n != i {
+		k.all[k.n] = k.all[i]
+	}
+	k.n++
+}
+
+func (k *kept) add(s collector.Sample) {
+	k.all[k.n] = s
+	k.n++
+}
+
+func (k *kept) end() []collector.Sample {
+	clear(k.all[k.n:])
+	return k.all[:k.n]
 }
 
 // vanish forgets what this scrape did not see.

@@ -1,6 +1,7 @@
 package tag
 
 import (
+	"cmp"
 	"math"
 	"strings"
 	"time"
@@ -172,11 +173,14 @@ func (t *teller) samples(s *collector.Snapshot) {
 				src = byExpvar
 			}
 			t.offer(n, smp.Value, src, 0)
-		case strings.HasSuffix(n, "build_info") || n == "target_info":
-			t.buildInfo(smp)
-		case len(n) > 8 && n[0] == 'm' && n[:9] == "memstats/":
+		case len(smp.Labels) > 0:
+			if strings.HasSuffix(n, "build_info") || n == "target_info" {
+				t.buildInfo(smp)
+			}
+		case len(n) < 10:
+		case n[0] == 'm' && n[:9] == "memstats/":
 			told = byExpvar // every expvar body has it: its texts are not Ostrich's labels
-		case len(n) >= 10 && (n[0] == 'j' || n[0] == 'p'):
+		case n[0] == 'j' || n[0] == 'p':
 			t.start(smp, s.Time)
 		}
 	}
@@ -290,7 +294,7 @@ func (c *compiled) registered(of registration) registered {
 			case Version:
 				t.version.offer(v, byMetadata, -1+1000*i)
 			case Track:
-				t.track.offer(v, byMetadata, -1+1000*i)
+				t.track.offer(cmp.Or(trackOf(v), v), byMetadata, -1+1000*i)
 			default:
 				t.offer(n, v, byMetadata, 1000*i)
 			}
