@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -46,12 +47,41 @@ func (m *Metrics) NewSet() *metrics.Set {
 	return s
 }
 
+// Drop forgets a set whose owner is gone.
+func (m *Metrics) Drop(set *metrics.Set) {
+	m.mu.Lock()
+	m.sets = slices.DeleteFunc(slices.Clone(m.sets), func(s *metrics.Set) bool { return s == set })
+	m.mu.Unlock()
+}
+
+// write writes all sets as one: several owners of one part count into families of one name, and a family may be announced only once.
 func (m *Metrics) write(w io.Writer) {
 	m.mu.Lock()
 	sets := m.sets
 	m.mu.Unlock()
+	var b bytes.Buffer
 	for _, s := range sets {
-		s.WritePrometheus(w)
+		s.WritePrometheus(&b)
+	}
+	families := map[string]*bytes.Buffer{}
+	var order []string
+	var to *bytes.Buffer
+	for line := range bytes.Lines(b.Bytes()) {
+		if rest, ok := bytes.CutPrefix(line, []byte("# TYPE ")); ok {
+			name := string(rest)
+			if to = families[name]; to == nil {
+				to = &bytes.Buffer{}
+				to.Write(line)
+				families[name], order = to, append(order, name)
+			}
+			continue
+		}
+		if to != nil && line[0] != '#' {
+			to.Write(line)
+		}
+	}
+	for _, name := range order {
+		w.Write(families[name].Bytes()) // a broken connection is the reader's loss
 	}
 }
 

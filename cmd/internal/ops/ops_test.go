@@ -58,6 +58,10 @@ func TestListenNamesTheHolder(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	m := NewMetrics(Build{Version: "1.2.3", Revision: "r", Go: "g"})
 	m.NewSet().NewCounter(`rollcall_test_total{job="a b"}`).Add(7)
+	m.NewSet().NewCounter(`rollcall_test_total{job="c"}`).Add(8) // another owner of the same family
+	gone := m.NewSet()
+	gone.NewCounter(`rollcall_test_total{job="a b"}`).Add(9)
+	m.Drop(gone)
 	mux := http.NewServeMux()
 	ready := errors.New("no roster yet")
 	m.Routes(mux, func() error { return ready })
@@ -71,6 +75,9 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("/metrics lacks %s", want)
 		}
+	}
+	if strings.Count(text, "# TYPE rollcall_test_total") != 1 || strings.Count(text, "rollcall_test_total{") != 2 {
+		t.Errorf("/metrics announces a family twice, or keeps what was dropped")
 	}
 	_, body := get("/stats.json")
 	var s struct {
