@@ -76,7 +76,7 @@ func compileRelabel(rs []Relabel) ([]*relabel.Config, error) {
 
 // Job is what relabelling needs to know of a scrape job.
 type Job struct {
-	Name        string // as Instance.Source
+	Name        string // Instance.Source, or what stands before a # in it
 	Scheme      string // default http
 	MetricsPath string // default /stats.json
 	Params      map[string][]string
@@ -136,7 +136,7 @@ func NewTargets(jobs []Job) (*Targets, error) {
 // `__scrape_interval__`, `__scrape_timeout__` and its `__meta_*`. Afterwards `__address__` is where it is pulled from, while its name stays; `instance` becomes the tag
 // service.instance.id; all other labels that do not begin with __ are its tags.
 func (t *Targets) Filter(i *discovery.Instance) (reason string, keep bool) {
-	j := t.jobs[i.Source]
+	j := ofJob(t.jobs, i.Source)
 	if j == nil || len(j.rules) == 0 {
 		return "", true
 	}

@@ -82,6 +82,11 @@ func TestTargets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	second := base
+	second.Source = "apps#2"
+	if _, keep := ts.Filter(&second); keep {
+		t.Fatal("the second source of a job does not go by the job's rules")
+	}
 	other, own := base, base
 	other.Source, own.StatsPath, own.Scheme = "else", "/m?a=1", "https"
 	if _, keep := ts.Filter(&other); !keep {

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,7 @@ type Config struct {
 	External map[string]string // tags of this collector; they lose against everybody's
 
 	Rules         []Rule
-	MetricRelabel map[string][]Relabel // metric_relabel_configs by Instance.Source, the scrape job
+	MetricRelabel map[string][]Relabel // metric_relabel_configs by scrape job, as ofJob finds it
 
 	Versions  []string      // names of labels that hold a version, before those that are known
 	NoTracks  bool          // infer no rollcall.track
@@ -235,8 +236,21 @@ func (e *Enricher) Forget(k discovery.Key) {
 // RulesHash identifies the rules in force; empty without rules.
 func (e *Enricher) RulesHash() string { return e.cur.Load().hash }
 
-// Tracks is what infers tracks, to be saved and loaded over a restart.
-func (e *Enricher) Tracks() *Tracks { return e.tracks }
+// SaveTracks writes the versions and their ages to file, for LoadTracks after a restart.
+func (e *Enricher) SaveTracks(file string) error { return e.tracks.Save(file, time.Now()) }
+
+// LoadTracks takes what SaveTracks wrote. A file that is not there is no error.
+func (e *Enricher) LoadTracks(file string) error { return e.tracks.Load(file, time.Now()) }
+
+// ofJob finds what belongs to the scrape job of a source: the one called like it, or like it up to a #, as the second source of job `apps` is called `apps#2`.
+func ofJob[T any](m map[string]T, source string) T {
+	v, ok := m[source]
+	if !ok {
+		job, _, _ := strings.Cut(source, "#")
+		v = m[job]
+	}
+	return v
+}
 
 // Status tells how the Enricher stands.
 type Status struct {
@@ -266,7 +280,7 @@ func (e *Enricher) Enrich(s *collector.Snapshot) {
 	st.seen, st.interval = s.Time, s.Interval
 	e.read(c, st, s)
 	if s.Outcome == collector.OK {
-		if m := c.relabel[s.Instance.Source]; m != nil {
+		if m := ofJob(c.relabel, s.Instance.Source); m != nil {
 			if m.apply(e.states.seed, s, e.dropped) {
 				s.RulesHash = c.hash
 			}

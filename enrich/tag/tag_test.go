@@ -1,6 +1,7 @@
 package tag
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -100,6 +101,16 @@ func TestTrackIsInferred(t *testing.T) {
 			t.Errorf("port %d: %s from %s, want %s", p, tr, src, want)
 		}
 	}
+	file := filepath.Join(t.TempDir(), "tracks.json")
+	if err := errors.Join(e.SaveTracks(file), e.LoadTracks(file)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(file); err != nil || !strings.Contains(string(b), `"version":"2"`) {
+		t.Fatalf("saved %s %v", b, err)
+	}
+	e = mustNew(t, Config{})
+	run(0, func(uint16) string { return "1" })
+	run(time.Hour, func(p uint16) string { return map[bool]string{true: "2", false: "1"}[p == 3] })
 	s := snapshot(t0.Add(time.Hour + time.Minute))
 	s.Outcome, s.Instance.Port = collector.Timeout, 3
 	if e.Enrich(s); s.Tags.Get(Track) != "canary" {
