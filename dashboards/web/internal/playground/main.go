@@ -12,13 +12,14 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/internal/sim"
+	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
 	"github.com/rollcall-metrics/rollcall/dashboards/web"
 )
 
 func main() {
 	addr := flag.String("listen", "127.0.0.1:7155", "where to serve")
 	flag.Parse()
-	b, err := dashboards.NewBoard(dashboards.Options{})
+	b, err := dashboards.NewBoard(dashboards.Options{Percentile: quantile.Over})
 	if err != nil {
 		log.Fatal(err)
 	}
