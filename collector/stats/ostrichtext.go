@@ -34,7 +34,7 @@ func (p *Parser) ostrichText(body []byte) error {
 	)
 	finish := func() {
 		if open != "" {
-			p.samples = append(p.samples, collector.Sample{Name: open, Kind: collector.Distribution, Window: p.o.Window, Fields: p.fields[from:len(p.fields):len(p.fields)]})
+			p.distributionOf(open, from)
 			p.close(entry)
 			open = ""
 		}
@@ -134,7 +134,7 @@ func (p *Parser) textEntry(sec space, text []byte) bool {
 				return false
 			}
 		}
-		p.samples = append(p.samples, collector.Sample{Name: name, Kind: collector.Distribution, Window: p.o.Window, Fields: p.fields[from:len(p.fields):len(p.fields)]})
+		p.distributionOf(name, from)
 		return true
 	}
 	kind := collector.Counter
@@ -151,6 +151,13 @@ func (p *Parser) textEntry(sec space, text []byte) bool {
 		p.number(name, kind, value)
 	}
 	return true
+}
+
+// distributionOf adds the distribution whose fields begin at from, if it has any.
+func (p *Parser) distributionOf(name string, from int) {
+	if fields := p.fields[from:len(p.fields):len(p.fields)]; len(fields) > 0 {
+		p.samples = append(p.samples, collector.Sample{Name: name, Kind: collector.Distribution, Window: p.o.Window, Fields: fields})
+	}
 }
 
 // textField adds one number to the distribution called name, whose fields begin at from.
