@@ -47,7 +47,9 @@ func (s *Session) opened(c *client, l *link, g greeting) {
 	s.setLocked(func(st *Status) {
 		*st = Status{Connected: true, ReadOnly: g.readOnly, SessionID: g.session, Timeout: g.timeout, Server: l.name.name, LastHeard: l.lastHeard(), Since: time.Now(), Epoch: st.Epoch + 1}
 	})
-	feeds, ctx := slices.Clone(s.feeds), s.running
+	if feeds := slices.Clone(s.feeds); len(feeds) > 0 {
+		s.taskLocked(func(ctx context.Context) { s.armFeeds(ctx, c, l, feeds) })
+	}
 	s.mu.Unlock()
 	level := slog.LevelInfo
 	if g.readOnly {
@@ -55,8 +57,12 @@ func (s *Session) opened(c *client, l *link, g greeting) {
 	}
 	s.cfg.Log.Log(context.Background(), level, "connected to ZooKeeper", "session", s.cfg.Name, "server", l.name.name, "address", l.name.addr, "id", idText(g.session),
 		"new", id != g.session, "timeout", g.timeout, "read_only", g.readOnly)
-	if ctx != nil && len(feeds) > 0 {
-		s.tasks.Go(func() { s.armFeeds(ctx, c, l, feeds) })
+}
+
+// taskLocked starts something that Run waits for; s.mu is held.
+func (s *Session) taskLocked(f func(context.Context)) {
+	if ctx := s.running; ctx != nil {
+		s.tasks.Go(func() { f(ctx) })
 	}
 }
 
@@ -116,6 +122,9 @@ func (s *Session) take(c *client, e gozk.Event) {
 func (s *Session) armFeeds(ctx context.Context, c *client, l *link, feeds []*feed) {
 	answer, err := ask(ctx, s.dial, l.name, "srvr")
 	v := parseVersion(answer)
+	if s.cfg.oneShot {
+		v = version{3, 4, 14}
+	}
 	if err != nil || v == (version{}) {
 		s.cfg.Log.Info("the server does not tell its version (srvr); watching set by set", "session", s.cfg.Name, "server", l.name.name, "err", err)
 	}
@@ -125,7 +134,7 @@ func (s *Session) armFeeds(ctx context.Context, c *client, l *link, feeds []*fee
 			s.up(l, f, false)
 			continue
 		}
-		if f.hasArmed() {
+		if f.watches() > 0 {
 			// One-shot watches from an older server would be set again beside the recursive one, and the first of them to fire takes it away (ZOOKEEPER-4466).
 			c.cancel(errRenew)
 			return

@@ -1,6 +1,7 @@
 package zk
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ const maxEvents = 200_000
 // what happened between two of them. The session never blocks on it.
 type feed struct {
 	root  string
-	ready chan struct{}
+	ready chan struct{} // has a value when there is something to take; a follower may share it between its feeds
 
 	mu        sync.Mutex
 	epoch     uint64 // grows with each connection, and when events were dropped
@@ -38,8 +39,8 @@ type watch struct {
 	path string
 }
 
-func newFeed(root string) *feed {
-	return &feed{root: root, ready: make(chan struct{}, 1), armed: map[watch]struct{}{}}
+func newFeed(root string, ready chan struct{}) *feed {
+	return &feed{root: root, ready: ready, armed: map[watch]struct{}{}}
 }
 
 func (f *feed) wake() {
@@ -119,12 +120,6 @@ func (f *feed) disarm(w watch) {
 	f.mu.Unlock()
 }
 
-func (f *feed) hasArmed() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.armed) > 0
-}
-
 // feedState is what take returns of a feed.
 type feedState struct {
 	epoch                     uint64
@@ -140,15 +135,21 @@ func (f *feed) take() (feedState, []event) {
 	return feedState{f.epoch, f.live, f.recursive, f.readOnly}, events
 }
 
+// watches is how many one-shot watches are armed.
+func (f *feed) watches() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.armed)
+}
+
 // follow begins to carry events at root and below it; unfollow ends it.
-func (s *Session) follow(root string) *feed {
-	f := newFeed(root)
+func (s *Session) follow(root string, ready chan struct{}) *feed {
+	f := newFeed(root, ready)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.feeds = append(s.feeds, f)
-	c, l, running := s.client, s.link, s.running
-	s.mu.Unlock()
-	if l != nil && running != nil {
-		s.tasks.Go(func() { s.armFeeds(running, c, l, []*feed{f}) })
+	if c, l := s.client, s.link; l != nil {
+		s.taskLocked(func(ctx context.Context) { s.armFeeds(ctx, c, l, []*feed{f}) })
 	}
 	return f
 }

@@ -120,7 +120,7 @@ func TestConfigFaults(t *testing.T) {
 }
 
 func TestCalls(t *testing.T) {
-	zooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
+	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
 		ctx := deadline(t)
 		s := connected(t, Config{Servers: []string{srv.Addr}, SessionTimeout: 4 * time.Second})
 		must(t, s.MakePath(ctx, "/a/b/c"))
@@ -317,7 +317,7 @@ func TestRebuiltEnsemble(t *testing.T) {
 
 // An answer over the limit costs its call, not the session.
 func TestTooBig(t *testing.T) {
-	zooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
+	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
 		ctx := deadline(t)
 		s := connected(t, Config{Servers: []string{srv.Addr}, MaxPacket: 4096})
 		_, err := s.Create(ctx, "/big", make([]byte, 5000), Persistent)
@@ -340,7 +340,7 @@ func TestTooBig(t *testing.T) {
 }
 
 func TestDigest(t *testing.T) {
-	zooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
+	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
 		ctx := deadline(t)
 		owner := connected(t, Config{Servers: []string{srv.Addr}, Digest: "roll:call", ACL: gozk.DigestACL(gozk.PermAll, "roll", "call")})
 		_, err := owner.Create(ctx, "/secret", []byte("x"), Persistent)

@@ -44,3 +44,12 @@ func passwordOf(t testing.TB, c *gozk.Conn) []byte {
 	f := reflect.ValueOf(c).Elem().FieldByName("passwd")
 	return *(*[]byte)(unsafe.Pointer(f.UnsafeAddr()))
 }
+
+// setACL closes a node to everybody but one user.
+func setACL(s *Session, path, user, password string) error {
+	s.mu.Lock()
+	conn := s.client.conn
+	s.mu.Unlock()
+	_, err := conn.SetACL(path, gozk.DigestACL(gozk.PermAll, user, password), -1)
+	return err
+}

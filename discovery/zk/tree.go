@@ -1,0 +1,406 @@
+package zk
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	gozk "github.com/go-zookeeper/zk"
+
+	"github.com/rollcall-metrics/rollcall/discovery/serverset"
+)
+
+// tree is everything below one root: its feed, and the serversets found there.
+type tree struct {
+	*run
+	root  string
+	rules []*Rule
+	feed  *feed
+	state feedState // as last taken
+	ctx   context.Context
+	stop  context.CancelFunc // ends the requests of this connection
+
+	sets   map[string]*set
+	lists  map[string]*listing
+	blind  map[string]string   // paths that may not be listed, and why
+	number uint64              // of the walk
+	todo   map[string]struct{} // what is still to be listed in this walk; nil when it is done
+	walked bool                // a walk has been completed, on whatever connection
+}
+
+// listing is what is known of the lists of one path.
+type listing struct {
+	busy, again bool // one is under way; one more is wanted after it
+	waiting     bool // one is put off
+	last        time.Time
+}
+
+// take does what the feed asks for: begin with a new connection, or apply events.
+func (t *tree) take() {
+	state, events := t.feed.take()
+	was := t.state
+	t.state = state
+	if !state.live || state.epoch != was.epoch {
+		t.stop()
+		for _, s := range t.sets {
+			s.forgetRequests()
+		}
+		clear(t.lists)
+		t.todo = nil
+	}
+	if !state.live {
+		if was.live {
+			t.putView(false)
+		}
+		return
+	}
+	if state.epoch != was.epoch || !was.live {
+		t.ctx, t.stop = context.WithCancel(t.run.ctx)
+		t.walk()
+		t.putView(false)
+		return
+	}
+	for _, e := range events {
+		t.m.events.Inc()
+		t.apply(e)
+	}
+}
+
+// walk lists everything and compares: after each reconnect, for nobody tells what happened in between, and now and then.
+func (t *tree) walk() {
+	t.m.walks.Inc()
+	t.number++
+	t.todo = map[string]struct{}{}
+	t.visit(t.root, true)
+	t.endWalk()
+	number := t.number
+	t.after(t.cfg.Reconcile+rand.N(t.cfg.Reconcile/10+1), func() {
+		if t.state.live && t.number == number && t.todo == nil {
+			t.walk()
+		}
+	})
+}
+
+// endWalk drops what a walk that has come to its end did not find.
+func (t *tree) endWalk() {
+	if t.todo == nil || len(t.todo) > 0 {
+		return
+	}
+	t.todo = nil
+	t.walked = true
+	for _, s := range t.sets {
+		if s.seen != t.number && !t.hidden(s.path) {
+			t.remove(s)
+		}
+	}
+	t.putView(true)
+}
+
+// hidden reports whether path lies at or below one that may not be listed.
+func (t *tree) hidden(path string) bool {
+	for p := range t.blind {
+		if under(p, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// what a path is to the rules: a serverset, a folder above some, both or neither.
+func (t *tree) what(path string) (rule *Rule, place serverset.Place, folder bool, literals []string) {
+	parts := split(path)
+	for _, r := range t.rules {
+		if !explains(r.Pattern, parts) {
+			continue
+		}
+		if r.Pattern.Depth() == len(parts) {
+			if rule == nil {
+				rule = r
+				place, _ = r.Pattern.Match(path)
+			}
+		} else if name, ok := r.Pattern.Literal(len(parts)); ok {
+			literals = append(literals, name)
+		} else {
+			folder = true
+		}
+	}
+	return rule, place, folder, literals
+}
+
+// visit looks at a path: as part of a walk, or because it appeared.
+func (t *tree) visit(path string, walk bool) {
+	rule, place, folder, literals := t.what(path)
+	if rule != nil {
+		s := t.sets[path]
+		if s == nil {
+			s = newSet(t, place, rule)
+			t.sets[path] = s
+		}
+		s.seen = t.number
+	}
+	if (rule != nil || folder) && (walk || t.lists[path] == nil) {
+		if walk {
+			t.todo[path] = struct{}{}
+		}
+		t.list(path)
+	}
+	for _, name := range literals {
+		t.visit(join(path, name), walk)
+	}
+}
+
+// list asks for the names at a path; never twice at once, and without recursive watches not more often than every ListEvery.
+func (t *tree) list(path string) {
+	l := t.lists[path]
+	if l == nil {
+		l = &listing{}
+		t.lists[path] = l
+	}
+	if l.busy {
+		l.again = true
+		return
+	}
+	if wait := time.Until(l.last.Add(t.cfg.ListEvery)); !t.state.recursive && wait > 0 {
+		if !l.waiting {
+			l.waiting = true
+			epoch := t.state.epoch
+			t.after(wait+rand.N(t.cfg.ListEvery/5+1), func() {
+				if l.waiting = false; t.state.epoch == epoch && t.lists[path] == l {
+					t.list(path)
+				}
+			})
+		}
+		return
+	}
+	l.busy, l.last = true, time.Now()
+	s := t.sets[path]
+	if s != nil {
+		s.listing = true
+	}
+	t.m.lists.Inc()
+	recursive := t.state.recursive
+	t.urgent.push(job{t, t.state.epoch, func(ctx context.Context) func() {
+		a := t.ask(ctx, path, s != nil, recursive)
+		return func() { t.answered(path, l, a) }
+	}})
+}
+
+// listed is what the server said of a path.
+type listed struct {
+	names []string
+	data  []byte // of the node itself, where it is a serverset
+	stat  Stat
+	err   error
+}
+
+// ask runs in a worker.
+func (t *tree) ask(ctx context.Context, path string, isSet, recursive bool) (a listed) {
+	if isSet {
+		a.data, _, a.err = t.s.Get(ctx, path)
+	}
+	if a.err == nil || errors.Is(a.err, ErrNoAuth) || errors.Is(a.err, ErrTooBig) {
+		if recursive {
+			a.names, a.stat, a.err = t.s.Children(ctx, path)
+		} else {
+			a.names, a.stat, a.err = t.s.childrenWatch(ctx, t.feed, path)
+		}
+	}
+	if recursive || !errors.Is(a.err, ErrNoNode) {
+		return a
+	}
+	// Somebody has to watch for its return.
+	if there, err := t.s.existsWatch(ctx, t.feed, path); err != nil {
+		a.err = err
+	} else if there {
+		a.err = errAppeared
+	}
+	return a
+}
+
+var errAppeared = errors.New("it appeared while we looked")
+
+func (t *tree) answered(path string, l *listing, a listed) {
+	l.busy = false
+	if now := t.lists[path]; now != l { // it went and came back meanwhile; this answer is of the old one
+		if now == nil && t.todo != nil {
+			delete(t.todo, path)
+			t.endWalk()
+		}
+		return
+	}
+	s := t.sets[path]
+	switch {
+	case a.err == nil:
+		delete(t.blind, path)
+		if s != nil && a.stat.EphemeralOwner != 0 {
+			t.remove(s) // a member of another serverset that a pattern takes for one
+			s = nil
+		}
+		t.children(path, a.names)
+		if s != nil {
+			s.apply(a, t.todo != nil)
+		}
+	case errors.Is(a.err, ErrNoNode):
+		delete(t.blind, path)
+		t.gone(path)
+		if !l.again {
+			delete(t.lists, path)
+		}
+	case errors.Is(a.err, ErrNoAuth), errors.Is(a.err, ErrTooBig):
+		if t.blind[path] == "" {
+			t.cfg.Log.Warn("cannot list; what was known there stays", "source", t.cfg.Name, "path", path, "err", a.err)
+		}
+		t.blind[path] = a.err.Error()
+		if s != nil {
+			s.listing, s.kept = false, nil
+		}
+	default: // no answer in time; were the connection lost, we would not be here
+		l.busy = true // keeps others from asking meanwhile
+		epoch := t.state.epoch
+		t.after(time.Second+rand.N(2*time.Second), func() {
+			if t.state.epoch == epoch && t.lists[path] == l {
+				l.busy = false
+				t.list(path)
+			}
+		})
+		return
+	}
+	if l.again {
+		l.again = false
+		t.list(path)
+		return
+	}
+	if t.todo != nil {
+		delete(t.todo, path)
+		t.endWalk()
+	}
+}
+
+// children follows the folders and serversets below a path that has been listed.
+func (t *tree) children(path string, names []string) {
+	_, _, folder, _ := t.what(path)
+	if !folder {
+		return
+	}
+	there := make(map[string]bool, len(names))
+	for _, n := range names {
+		there[n] = true
+		p := join(path, n)
+		if rule, _, folder, literals := t.what(p); rule != nil || folder || len(literals) > 0 {
+			t.visit(p, t.todo != nil)
+		}
+	}
+	if t.state.recursive {
+		return // what vanished is told by its event, or missed by the walk; this list may be older than what events have told of
+	}
+	for p, s := range t.sets {
+		rest, below := strings.CutPrefix(p, strings.TrimSuffix(path, "/")+"/")
+		if first, _, _ := strings.Cut(rest, "/"); below && !there[first] {
+			t.remove(s)
+			t.forgetLists(join(path, first))
+			t.changedPaths()
+		}
+	}
+}
+
+// gone drops a path that is not there any more, with everything below it.
+func (t *tree) gone(path string) {
+	dropped := false
+	for p, s := range t.sets {
+		if under(path, p) {
+			dropped = dropped || s.listed
+			t.remove(s)
+		}
+	}
+	if dropped {
+		t.changedPaths()
+	}
+}
+
+// forgetLists makes a path and all below it new, should it appear again.
+func (t *tree) forgetLists(path string) {
+	for p := range t.lists {
+		if under(path, p) {
+			delete(t.lists, p)
+		}
+	}
+}
+
+// remove drops a serverset that is seen to be gone.
+func (t *tree) remove(s *set) {
+	delete(t.sets, s.path)
+	if !s.published {
+		return
+	}
+	s.members = nil
+	s.put(nil) // its members left; the complete view, where there is one, says that the path did as well
+}
+
+// changedPaths publishes the paths that there are now, if that has been done before.
+func (t *tree) changedPaths() {
+	if t.told && t.todo == nil {
+		t.putView(true)
+	}
+}
+
+// apply takes one event.
+func (t *tree) apply(e event) {
+	if e.path == t.root && e.kind != gozk.EventNodeCreated && e.kind != gozk.EventNodeDeleted && t.state.recursive {
+		t.walkSoon() // some servers name only the root of a recursive watch in its events
+		return
+	}
+	up, name := parent(e.path)
+	if s := t.sets[up]; s != nil && e.path != "/" {
+		if e.kind == gozk.EventNodeDeleted && !t.state.recursive {
+			t.list(up) // tells who left and, at the same time, who came in its place
+		} else {
+			s.event(e.kind, name)
+		}
+	}
+	rule, _, folder, literals := t.what(e.path)
+	if rule == nil && !folder && len(literals) == 0 {
+		return
+	}
+	switch e.kind {
+	case gozk.EventNodeCreated:
+		t.forgetLists(e.path)
+		t.visit(e.path, false)
+	case gozk.EventNodeDeleted:
+		t.forgetLists(e.path)
+		t.gone(e.path)
+		if !t.state.recursive {
+			t.visit(e.path, false) // finds nothing, and so watches for its return
+		}
+	case gozk.EventNodeDataChanged:
+		if s := t.sets[e.path]; s != nil {
+			s.readDefaults()
+		}
+	case gozk.EventNodeChildrenChanged:
+		t.list(e.path)
+	}
+}
+
+// walkSoon walks, but not more often than every ListEvery.
+func (t *tree) walkSoon() {
+	l := t.lists[""] // no path is empty
+	if l == nil {
+		l = &listing{}
+		t.lists[""] = l
+	}
+	if l.waiting {
+		return
+	}
+	l.waiting = true
+	epoch := t.state.epoch
+	t.after(rand.N(t.cfg.ListEvery+1), func() {
+		if l.waiting = false; t.state.live && t.state.epoch == epoch {
+			if t.todo != nil {
+				t.walkSoon() // after the one that is under way
+				return
+			}
+			t.walk()
+		}
+	})
+}
