@@ -77,6 +77,7 @@ func byData(data []byte) Format {
 	}
 	var has struct {
 		ServiceEndpoint, Host, Port, Address, SSLPort, ServiceType, URISpec, RegistrationTimeUTC json.RawMessage
+		JMXPort                                                                                  json.RawMessage `json:"jmx_port"`
 	}
 	if json.Unmarshal(data, &has) != nil {
 		return ""
@@ -86,7 +87,7 @@ func byData(data []byte) Format {
 		return Finagle
 	case has.Address != nil && (has.ServiceType != nil || has.URISpec != nil || has.RegistrationTimeUTC != nil || has.SSLPort != nil):
 		return Curator
-	case has.Host != nil && has.Port != nil:
+	case has.Host != nil && has.Port != nil && has.JMXPort == nil: // Kafka's brokers have host and port as well, but no HTTP there
 		return Nerve
 	}
 	return ""

@@ -67,6 +67,7 @@ var decodeCases = []struct {
 	{"curator, https, disabled", Options{}, "a1", `{"name":"p","id":"a1","address":"10.0.0.4","port":80,"sslPort":443,"payload":null,"serviceType":"STATIC","enabled":false}`},
 	{"curator, uriSpec of https", Options{}, "a1", `{"name":"p","id":"a1","address":"10.0.0.4","port":8443,"payload":"x","serviceType":"DYNAMIC","uriSpec":{"parts":[{"value":"https://","variable":false}]}}`},
 	{"curator, no port", Options{}, "a1", `{"address":"10.0.0.4","serviceType":"DYNAMIC"}`},
+	{"Kafka's", Options{}, "1", `{"listener_security_protocol_map":{"PLAINTEXT":"PLAINTEXT"},"endpoints":["PLAINTEXT://k1:9092"],"jmx_port":-1,"features":{},"host":"k1","timestamp":"1764000000123","port":9092,"version":5}`},
 	{"nobody's", Options{}, "notes", "call Bob"},
 	{"nobody's, JSON", Options{}, "notes", `{"a":1}`},
 	{"name over the limit", Options{}, strings.Repeat("n", MaxName+1), ""},
