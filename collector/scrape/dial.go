@@ -1,0 +1,120 @@
+package scrape
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// dialer makes connections to addresses that a list allows.
+type dialer struct {
+	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
+func newDialer(c *Config) *dialer {
+	d := &dialer{dial: c.Dial, lookup: c.Lookup}
+	if d.dial == nil {
+		d.dial = (&net.Dialer{}).DialContext
+	}
+	if d.lookup == nil {
+		d.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	return d
+}
+
+// tries is how many addresses of one name are tried before giving up.
+const tries = 3
+
+// open resolves host, asks the list about each address and connects to the first that answers. The address that was checked is the one that is dialled: a name
+// cannot change its mind in between.
+func (d *dialer) open(ctx context.Context, host string, port uint16, allow allowList) (net.Conn, error) {
+	addrs, err := d.resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	var refused error
+	ok := addrs[:0]
+	for _, a := range addrs {
+		if err := allow.check(netip.AddrPortFrom(a, port)); err != nil {
+			refused = err
+			continue
+		}
+		ok = append(ok, a)
+	}
+	if len(ok) == 0 {
+		return nil, refused
+	}
+	ok = ok[:min(len(ok), tries)]
+	for i, a := range ok {
+		one, cancel := ctx, context.CancelFunc(func() {})
+		if end, has := ctx.Deadline(); has && i < len(ok)-1 { // leave some of the time to the others
+			one, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(len(ok)-i))
+		}
+		var conn net.Conn
+		conn, err = d.dial(one, "tcp", netip.AddrPortFrom(a.Unmap(), port).String())
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, err
+}
+
+// resolve is the addresses of host, at least one.
+func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}, nil
+	}
+	addrs, err := d.lookup(ctx, host)
+	if err != nil {
+		if isTimeout(err) && ctx.Err() != nil {
+			return nil, &net.DNSError{Err: "no answer within the scrape timeout", Name: host, IsTimeout: true}
+		}
+		return nil, err
+	}
+	if len(addrs) == 0 {
+		return nil, &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
+	}
+	return addrs, nil
+}
+
+// secure speaks TLS on conn, and closes it if that fails.
+func secure(ctx context.Context, conn net.Conn, cfg *tls.Config, host string) (net.Conn, error) {
+	if cfg == nil {
+		cfg = &tls.Config{}
+	}
+	if cfg.ServerName == "" {
+		cfg = cfg.Clone()
+		cfg.ServerName = host
+	}
+	t := tls.Client(conn, cfg)
+	if err := t.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, &handshakeError{err}
+	}
+	return t, nil
+}
+
+// viaProxy checks a target that only a proxy connects to: its address if it is one, its addresses if the name resolves here. A name that only the proxy knows is
+// left to the proxy.
+func (d *dialer) viaProxy(ctx context.Context, host string, port uint16, allow allowList) error {
+	addrs, err := d.resolve(ctx, host)
+	if err != nil {
+		return nil
+	}
+	for _, a := range addrs {
+		if err := allow.check(netip.AddrPortFrom(a, port)); err != nil {
+			return fmt.Errorf("behind the proxy: %w", err)
+		}
+	}
+	return nil
+}

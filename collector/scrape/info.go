@@ -1,0 +1,112 @@
+package scrape
+
+import (
+	"strconv"
+	"time"
+	"unsafe"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/stats"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+// infoState is what is known of a target's process beside its statistics. It belongs to the goroutine that pulls the target.
+type infoState struct {
+	tags   discovery.Tags
+	asked  bool // there is nothing more to ask of this process
+	tries  int  // that failed on the way
+	uptime float64
+	timed  bool // uptime was seen
+	at     int  // the sample that told
+}
+
+// infoPaths are where Ostrich and twitter-server tell about the build.
+var infoPaths = [...]string{"/server_info", "/admin/server_info"}
+
+const (
+	infoLimit   = 64 << 10
+	infoTimeout = time.Second
+	infoTries   = 3
+)
+
+// due reports that the target is to be asked: nobody else tells its version, and this process was not asked yet.
+func (i *infoState) due(s *spec) bool {
+	return !i.asked && s.Tags.Get("service.version") == ""
+}
+
+// again has the target asked once more: its process may be another one.
+func (i *infoState) again() { i.asked, i.tries = false, 0 }
+
+// uptimes are the names under which applications say how long they run, or since when.
+func isUptime(name string) (is, since bool) {
+	switch name {
+	case "jvm_uptime", "jvm/uptime", "jvm.uptime", "uptime", "process_uptime_seconds":
+		return true, false
+	case "process_start_time_seconds", "process.start.time":
+		return true, true
+	}
+	return false, false
+}
+
+// watch looks for an uptime that fell, or a start that moved: then the process is a new one. It remembers where in the body the number stands.
+func (i *infoState) watch(samples []collector.Sample) {
+	at := -1
+	if i.at < len(samples) {
+		if is, _ := isUptime(samples[i.at].Name); is {
+			at = i.at
+		}
+	}
+	for k := 0; at < 0 && k < len(samples); k++ {
+		if is, _ := isUptime(samples[k].Name); is && len(samples[k].Labels) == 0 {
+			at = k
+		}
+	}
+	if at < 0 {
+		return
+	}
+	_, since := isUptime(samples[at].Name)
+	v, err := strconv.ParseFloat(samples[at].Value, 64)
+	if err != nil {
+		return
+	}
+	if i.timed && (!since && v < i.uptime || since && v > i.uptime+1) {
+		i.again()
+	}
+	i.at, i.uptime, i.timed = at, v, true
+}
+
+// info asks the target for its server_info. What fails on the way is asked again with the next pulls, a few times; what says that there is none is believed until
+// the process is another.
+func (e *exchange) info() {
+	i := &e.t.info
+	e.deadline = time.Now().Add(min(infoTimeout, e.s.timeout))
+	x := e.p.pulls.get(infoLimit / 16)
+	defer x.release()
+	stats0 := e.x
+	e.x = x
+	defer func() { e.x = stats0 }()
+	r := e.p.readers.Get().(*reader)
+	defer e.p.readers.Put(r)
+	for _, path := range infoPaths {
+		body, _, err := e.get(r, path, infoLimit)
+		if err != nil {
+			if o, _ := classify(err, e.at); o == collector.Status || o == collector.Parse || o == collector.BodyLimit {
+				continue // there is an answer, and it is no server_info
+			}
+			e.s.run.m.infoFailed.Inc()
+			if i.tries++; i.tries >= infoTries {
+				i.asked = true
+			}
+			return
+		}
+		if m, err := stats.ServerInfo(body); err == nil && len(m) > 0 {
+			i.tags, i.asked = discovery.TagsOf(m), true
+			e.s.run.m.infoFound.Inc()
+			return
+		}
+	}
+	i.tags, i.asked = discovery.Tags{}, true
+	e.s.run.m.infoNone.Inc()
+}
+
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

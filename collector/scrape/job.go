@@ -1,0 +1,164 @@
+package scrape
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/stats"
+)
+
+// Job is how the instances of one scrape job are pulled. The zero value of each field but Name is the documented default. A Job must not be changed once it was
+// given to a Pool: a reload makes a new one.
+type Job struct {
+	Name     string
+	Interval time.Duration // 0 means 10 s
+	Timeout  time.Duration // of a whole pull: connecting, the answer and its body; 0 means 5 s or the interval, whichever is less
+
+	MetricsPath string     // "" means /stats.json; an instance's own path wins
+	Scheme      string     // http or https; "" means http; an instance's own scheme wins
+	Params      url.Values // of the query
+
+	Limits    stats.Options // of samples, names, labels and depth
+	BodyLimit int64         // bytes of a body, decoded; 0 means 16 MiB
+
+	DisableCompression bool // do not ask for gzip
+	FollowRedirects    bool // at most 10, each to an allowed address; unlike Prometheus' the default is not to: a member must not send the collector anywhere
+	EnableHTTP2        bool
+	ProxyURL           *url.URL
+	TLS                *tls.Config // of https; nil means the system's roots and the target's host as the name
+
+	BasicAuth  *BasicAuth
+	Bearer     string
+	BearerFile string // read again when it changes; wins over Bearer
+
+	NoServerInfo bool // never ask /server_info
+	Allow        Allow
+}
+
+// BasicAuth is a user and a password.
+type BasicAuth struct {
+	Username     string
+	Password     string
+	PasswordFile string // read again when it changes; wins over Password
+}
+
+const (
+	defaultInterval  = 10 * time.Second
+	defaultTimeout   = 5 * time.Second
+	defaultPath      = "/stats.json"
+	defaultBodyLimit = 16 << 20
+	maxBodyLimit     = 1 << 30
+)
+
+func (j *Job) interval() time.Duration { return cmp.Or(j.Interval, defaultInterval) }
+
+func (j *Job) timeout() time.Duration {
+	return cmp.Or(j.Timeout, min(defaultTimeout, j.interval()))
+}
+
+func (j *Job) bodyLimit() int { return int(cmp.Or(j.BodyLimit, defaultBodyLimit)) }
+
+// netHTTP reports that the job needs what only net/http has.
+func (j *Job) netHTTP() bool { return j.ProxyURL != nil || j.FollowRedirects || j.EnableHTTP2 }
+
+// Validate joins everything that is wrong with the job.
+func (j *Job) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("scrape job %q: "+format, append([]any{j.Name}, args...)...))
+	}
+	if j.Name == "" {
+		bad("a job needs a name")
+	}
+	if j.Interval < 0 || j.Interval > 0 && j.Interval < 100*time.Millisecond {
+		bad("interval %s is below 100ms", j.Interval)
+	}
+	if j.Timeout < 0 || j.Timeout > j.interval() {
+		bad("timeout %s is not within the interval of %s: no target is pulled twice at once", j.Timeout, j.interval())
+	}
+	if j.Scheme != "" && j.Scheme != "http" && j.Scheme != "https" {
+		bad("scheme %q is neither http nor https", j.Scheme)
+	}
+	if j.MetricsPath != "" {
+		if err := checkPath(j.MetricsPath); err != nil {
+			bad("metrics path %q: %w", j.MetricsPath, err)
+		}
+	}
+	if _, has := j.Params["namespace"]; has {
+		bad("params has namespace: %w", errNamespace)
+	}
+	if j.BodyLimit < 0 || j.BodyLimit > maxBodyLimit {
+		bad("body limit of %d bytes is not within 0 and %d", j.BodyLimit, maxBodyLimit)
+	}
+	l := j.Limits
+	if l.Samples < 0 || l.Name < 0 || l.Labels < 0 || l.LabelName < 0 || l.LabelValue < 0 || l.Depth < 0 || l.Depth > 1024 {
+		bad("a limit is below 0, or depth above 1024: %+v", l)
+	}
+	if j.ProxyURL != nil && j.ProxyURL.Scheme != "http" && j.ProxyURL.Scheme != "https" && j.ProxyURL.Scheme != "socks5" {
+		bad("proxy %q is neither http, https nor socks5", j.ProxyURL.Redacted())
+	}
+	if j.BasicAuth != nil && (j.Bearer != "" || j.BearerFile != "") {
+		bad("has basic and bearer credentials; a request carries one")
+	}
+	if j.BasicAuth != nil && strings.Contains(j.BasicAuth.Username, ":") {
+		bad("a user name of basic credentials cannot hold a colon")
+	}
+	if strings.ContainsFunc(j.Bearer, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		bad("the bearer token has a character that cannot stand in a header")
+	}
+	if err := j.Allow.validate(); err != nil {
+		bad("%w", err)
+	}
+	return errors.Join(errs...)
+}
+
+var errNamespace = errors.New("?namespace= makes Ostrich reset its counters at each read, for everybody who asks under that name; remove it")
+
+// checkPath accepts a path with or without a query, as it would stand in a request line.
+func checkPath(p string) error {
+	if !strings.HasPrefix(p, "/") {
+		return errors.New("it must begin with /")
+	}
+	u, err := url.ParseRequestURI(p)
+	if err != nil {
+		return errors.New("it is no path")
+	}
+	if u.Query().Has("namespace") {
+		return errNamespace
+	}
+	return nil
+}
+
+// limits are what the parser is asked to hold to.
+func (j *Job) limits() stats.Options {
+	o := j.Limits
+	if o.Window == collector.WindowUnknown && j.Params.Has("period") {
+		o.Window = collector.Latched
+	}
+	return o
+}
+
+// authorization is the value of the header, or "".
+func (j *Job) authorization(s *secrets) (string, error) {
+	switch {
+	case j.BasicAuth != nil:
+		pass, err := s.read(j.BasicAuth.PasswordFile, j.BasicAuth.Password)
+		if err != nil {
+			return "", err
+		}
+		r := http.Request{Header: http.Header{}}
+		r.SetBasicAuth(j.BasicAuth.Username, pass)
+		return r.Header.Get("Authorization"), nil
+	case j.Bearer != "" || j.BearerFile != "":
+		token, err := s.read(j.BearerFile, j.Bearer)
+		return "Bearer " + token, err
+	}
+	return "", nil
+}

@@ -1,0 +1,102 @@
+package scrape
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// poolMetrics are the pool's own numbers: by job and outcome, never by target.
+type poolMetrics struct {
+	set   *metrics.Set
+	delay *metrics.PrometheusHistogram
+
+	mu   sync.Mutex
+	jobs map[string]*jobMetrics
+}
+
+// jobMetrics are those of one job, by its name: they outlive a reload.
+type jobMetrics struct {
+	set         *metrics.Set
+	name        string
+	targets     atomic.Int64
+	outcomes    [collector.NumOutcomes]*metrics.Counter
+	seconds     *metrics.PrometheusHistogram
+	samples     *metrics.Counter
+	bytes       *metrics.Counter
+	duplicates  *metrics.Counter
+	nonfinite   *metrics.Counter
+	late        *metrics.Counter
+	connections *metrics.Counter
+	infoFound   *metrics.Counter
+	infoNone    *metrics.Counter
+	infoFailed  *metrics.Counter
+}
+
+func (m *poolMetrics) register(p *Pool) {
+	m.set, m.jobs = p.c.Metrics, map[string]*jobMetrics{}
+	m.delay = m.set.GetOrCreatePrometheusHistogramExt("rollcall_scrape_delay_seconds", []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10})
+	locked := func(f func() int) func() float64 {
+		return func() float64 {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return float64(f())
+		}
+	}
+	m.set.GetOrCreateGauge("rollcall_scrape_in_flight", locked(func() int { return p.workers.busy }))
+	m.set.GetOrCreateGauge("rollcall_scrape_waiting", locked(func() int { return p.waiting.len() + p.suspects.len() }))
+	m.set.GetOrCreateGauge("rollcall_scrape_workers", locked(func() int { return p.workers.busy + len(p.workers.resting) }))
+}
+
+// job is the metrics of the job of that name.
+func (m *poolMetrics) job(name string) *jobMetrics {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if j := m.jobs[name]; j != nil {
+		return j
+	}
+	j := &jobMetrics{set: m.set, name: name}
+	counter := func(what string) *metrics.Counter {
+		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_%s_total{job=%q}", what, name))
+	}
+	for o := range collector.NumOutcomes {
+		j.outcomes[o] = m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_pulls_total{job=%q,outcome=%q}", name, o))
+	}
+	j.seconds = m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("rollcall_scrape_duration_seconds{job=%q}", name), []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10})
+	j.samples, j.bytes, j.late, j.connections = counter("samples"), counter("body_bytes"), counter("late"), counter("connections")
+	j.duplicates, j.nonfinite = counter("duplicates"), counter("nonfinite")
+	info := func(result string) *metrics.Counter {
+		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_server_info_total{job=%q,result=%q}", name, result))
+	}
+	j.infoFound, j.infoNone, j.infoFailed = info("found"), info("none"), info("failed")
+	m.set.GetOrCreateGauge(fmt.Sprintf("rollcall_scrape_targets{job=%q}", name), func() float64 { return float64(j.targets.Load()) })
+	m.jobs[name] = j
+	return j
+}
+
+// count sets how many targets each job has.
+func (m *poolMetrics) count(by map[*jobMetrics]int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range m.jobs {
+		j.targets.Store(int64(by[j]))
+	}
+}
+
+func (j *jobMetrics) skipped(why string) *metrics.Counter {
+	return j.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_skipped_total{job=%q,reason=%q}", j.name, why))
+}
+
+// note counts one pull.
+func (j *jobMetrics) note(s *collector.Snapshot) {
+	j.outcomes[s.Outcome].Inc()
+	j.seconds.Update(s.Took.Seconds())
+	j.samples.Add(len(s.Samples))
+	j.bytes.Add(s.BodyBytes)
+	j.duplicates.Add(s.Duplicates)
+	j.nonfinite.Add(s.Nonfinite)
+}

@@ -1,0 +1,148 @@
+package scrape
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+// newClient makes the client of a job that needs net/http. Every connection it makes to a target passes the job's allow-list.
+func (p *Pool) newClient(r *jobRun) *http.Client {
+	j := r.job
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(j.EnableHTTP2)
+	tr := &http.Transport{
+		MaxIdleConnsPerHost:    1,
+		IdleConnTimeout:        2*j.interval() + time.Second,
+		DisableCompression:     true, // so that the limit is on what is unzipped, by us
+		MaxResponseHeaderBytes: headerLimit,
+		ForceAttemptHTTP2:      j.EnableHTTP2,
+		Protocols:              protocols,
+		TLSClientConfig:        j.TLS.Clone(),
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			host, port, err := discovery.SplitAddr(addr)
+			if err != nil {
+				return nil, err
+			}
+			allow := r.allow
+			if j.ProxyURL != nil { // the operator chose it; whom it connects to is checked before
+				allow = allowList{networks: everywhere}
+			}
+			conn, err := p.dial.open(ctx, host, port, allow)
+			if err == nil {
+				r.m.connections.Inc()
+			}
+			return conn, err
+		},
+	}
+	if j.ProxyURL != nil {
+		tr.Proxy = http.ProxyURL(j.ProxyURL)
+	}
+	return &http.Client{Transport: tr, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		switch {
+		case !j.FollowRedirects:
+			return http.ErrUseLastResponse
+		case len(via) >= 10:
+			return errors.New("stopped after 10 redirects")
+		case req.URL.Query().Has("namespace"):
+			return fmt.Errorf("redirect to a path with namespace: %w", errNamespace)
+		}
+		if j.ProxyURL != nil {
+			return p.behindProxy(req.Context(), req.URL, r.allow)
+		}
+		return nil
+	}}
+}
+
+// behindProxy asks the list about the host that a proxy is to connect to.
+func (p *Pool) behindProxy(ctx context.Context, u *url.URL, allow allowList) error {
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	host, n, err := discovery.SplitAddr(net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return err
+	}
+	return p.dial.viaProxy(ctx, host, n, allow)
+}
+
+// viaClient asks for a path by net/http.
+func (e *exchange) viaClient(path string, limit int) (body []byte, contentType string, err error) {
+	ctx, cancel := context.WithDeadline(e.p.ctx, e.deadline)
+	defer cancel()
+	if !e.t.begin(cancel) {
+		return nil, "", net.ErrClosed
+	}
+	defer e.t.begin(nil)
+	e.at = connecting
+	u, err := url.Parse(e.s.scheme + "://" + e.s.ScrapeAddr() + path)
+	if err != nil {
+		return nil, "", err
+	}
+	auth, err := e.s.job.authorization(&e.p.secrets)
+	if err != nil {
+		return nil, "", err
+	}
+	if e.s.job.ProxyURL != nil {
+		if err := e.p.behindProxy(ctx, u, e.s.run.allow); err != nil {
+			return nil, "", err
+		}
+	}
+	req := (&http.Request{Method: http.MethodGet, URL: u, Host: e.s.hostHeader(), Header: http.Header{}}).WithContext(ctx)
+	req.Header.Set("User-Agent", e.p.c.UserAgent)
+	req.Header.Set("Accept", accept)
+	if !e.s.job.DisableCompression {
+		req.Header.Set("Accept-Encoding", "gzip")
+	}
+	req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", fmt.Sprint(e.s.timeout.Seconds()))
+	if auth != "" {
+		req.Header.Set("Authorization", auth)
+	}
+	e.sent = time.Now()
+	e.at = inHeader
+	resp, err := e.s.run.client.Do(req)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // without the address: the snapshot says whose it is
+		}
+		return nil, "", clientError(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, "", statusError(resp.StatusCode, resp.Header.Get("Location"))
+	}
+	e.at = inBody
+	if resp.ContentLength > int64(limit) {
+		return nil, "", tooLong(limit)
+	}
+	if e.x.raw, err = readAll(resp.Body, e.x.raw[:0], limit); err != nil {
+		return nil, "", err
+	}
+	body, err = e.x.decode([]byte(resp.Header.Get("Content-Encoding")), limit)
+	return body, resp.Header.Get("Content-Type"), err
+}
+
+// clientError gives net/http's unnamed errors of the handshake the name that classify knows.
+func clientError(err error) error {
+	var op *net.OpError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &record):
+		return &handshakeError{err}
+	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert
+		return &handshakeError{err}
+	}
+	return err
+}
+
+// everywhere is every network, for the one connection that the operator names himself.
+var everywhere = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}

@@ -1,0 +1,305 @@
+// Package scrape pulls from every target on schedule and hands over one Snapshot a pull, failed ones too.
+//
+// It owns the Pool: who is pulled when, connections, limits, and what a failure is called. What a body says is collector/stats' affair; who the targets are
+// is told from outside, as full sets. Most targets are pulled over connections of our own with fasthttp's codec: an idle target then costs a
+// socket and a few hundred bytes, and no goroutine; net/http is used where a job has a proxy, follows redirects or speaks HTTP/2.
+package scrape
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// Config shapes a Pool. Only Handle is needed.
+type Config struct {
+	// Handle takes each snapshot and must release it. It is called from many goroutines, never twice at once for one instance of one job, and never
+	// after Run has returned. While it works, its target waits.
+	Handle func(*collector.Snapshot)
+
+	// MaxInFlight is how many pulls may be under way at once; 0 means 4,096. Targets that timed out the last time may take half of them.
+	MaxInFlight int
+
+	// Dial connects to an address that is resolved and allowed, ip:port; nil means TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Lookup resolves a name; nil means the system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	Seed         uint64            // moves every target's place in its interval; collectors that scrape the same targets on purpose take different ones
+	ExternalTags map[string]string // tags of every snapshot whose instance has no tag of that name
+	UserAgent    string            // "" means rollcall
+	Log          *slog.Logger      // nil means none
+	Metrics      *metrics.Set      // nil means a private one
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Handle == nil {
+		errs = append(errs, errors.New("no Handle: snapshots would go nowhere"))
+	}
+	if c.MaxInFlight < 0 {
+		errs = append(errs, fmt.Errorf("MaxInFlight is %d", c.MaxInFlight))
+	}
+	if strings.ContainsFunc(c.UserAgent, func(r rune) bool { return r < ' ' || r > '~' }) {
+		errs = append(errs, fmt.Errorf("user agent %q has a character that cannot stand in a header", c.UserAgent))
+	}
+	return errors.Join(errs...)
+}
+
+// Pool pulls from the targets of the latest Set.
+type Pool struct {
+	c       Config
+	dial    *dialer
+	secrets secrets
+	pulls   pulls
+	readers sync.Pool
+	m       poolMetrics
+	wake    chan struct{}
+
+	mu       sync.Mutex
+	ctx      context.Context // of Run; nil before and after
+	set      []Target        // the newest one, until it is applied
+	fresh    bool            // set was not applied yet
+	applied  bool            // a set was
+	targets  map[targetKey]*target
+	leaving  map[targetKey]*target // gone, but a worker still has them
+	left     map[targetKey]time.Time
+	jobs     map[*Job]*jobRun
+	heap     heap
+	bucket   bucket
+	workers  workers
+	waiting  fifo // for a worker
+	suspects fifo // those among them that timed out the last time
+	doubtful int  // suspects being pulled
+}
+
+// New makes a pool that does nothing until Run.
+func New(c Config) (*Pool, error) {
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("configure scrape pool: %w", err)
+	}
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, 4096)
+	c.UserAgent = cmp.Or(c.UserAgent, "rollcall")
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewSet()
+	}
+	p := &Pool{
+		c: c, dial: newDialer(&c), wake: make(chan struct{}, 1),
+		targets: map[targetKey]*target{}, leaving: map[targetKey]*target{}, left: map[targetKey]time.Time{}, jobs: map[*Job]*jobRun{},
+	}
+	p.readers.New = newReader
+	p.m.register(p)
+	return p, nil
+}
+
+// Set replaces the whole set of targets. The latest wins; a target that is in the old set and in the new keeps its schedule and its connection, and one that
+// is not any more is ended, whatever it was at. Set may be called at any time, from any goroutine, and does not wait. A job that does not
+// validate is an error, and then nothing changes. Of two targets of one key and job the first counts.
+func (p *Pool) Set(targets []Target) error {
+	checked := map[*Job]bool{}
+	var errs []error
+	for i := range targets {
+		j := targets[i].Job
+		if j == nil {
+			return fmt.Errorf("set targets: %s has no job", targets[i].Key)
+		}
+		if !checked[j] {
+			checked[j] = true
+			errs = append(errs, j.Validate())
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("set targets: %w", err)
+	}
+	p.mu.Lock()
+	p.set, p.fresh = slices.Clone(targets), true
+	p.mu.Unlock()
+	p.wakeUp()
+	return nil
+}
+
+func (p *Pool) wakeUp() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run pulls until ctx ends; then it ends what is under way, waits for it and closes every connection. It may be called once.
+func (p *Pool) Run(ctx context.Context) error {
+	p.mu.Lock()
+	if p.ctx != nil {
+		p.mu.Unlock()
+		return errors.New("run scrape pool: it runs already, or did")
+	}
+	p.ctx = ctx
+	p.mu.Unlock()
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	trim := time.NewTicker(trimEvery)
+	defer trim.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.end()
+			return nil
+		case <-trim.C:
+			p.mu.Lock()
+			p.workers.trim()
+			p.mu.Unlock()
+			continue
+		case <-p.wake:
+		case <-timer.C:
+		}
+		timer.Reset(p.turn(time.Now()))
+	}
+}
+
+// turn applies a new set, starts what is due and returns how long until there is more to do.
+func (p *Pool) turn(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fresh {
+		p.apply(now)
+	}
+	for len(p.heap) > 0 && !p.heap[0].due.After(now) {
+		t := p.heap[0]
+		s := t.spec.Load()
+		next, lost := t.next(t.due, now, s.interval)
+		for i := range lost {
+			p.miss(t, s, t.due.Add(time.Duration(i+1)*s.interval), skippedSlept)
+		}
+		due := t.due
+		p.heap.set(t, next)
+		switch {
+		case t.running:
+			p.miss(t, s, due, skippedRunning)
+		case t.queued:
+			p.miss(t, s, due, skippedBusy)
+		default:
+			p.start(t, due)
+		}
+	}
+	if len(p.heap) == 0 {
+		return time.Hour
+	}
+	return p.heap[0].due.Sub(now)
+}
+
+// start gives t to a worker, or has it wait for one.
+func (p *Pool) start(t *target, due time.Time) {
+	t.queued, t.wanted = true, due
+	if t.suspect {
+		p.suspects.push(t)
+	} else {
+		p.waiting.push(t)
+	}
+	for p.workers.busy < p.c.MaxInFlight {
+		t := p.pick()
+		if t == nil {
+			return
+		}
+		p.workers.give(t, p.work)
+	}
+}
+
+// pick is the next target to pull: the one that waits longest. Those that timed out the last time come after the others, and never take more than half of the
+// places: targets that hang hurt only each other.
+func (p *Pool) pick() *target {
+	for {
+		t := p.waiting.pop()
+		if t == nil && (p.doubtful < max(1, p.c.MaxInFlight/2) || p.suspects.len() == 0) {
+			t = p.suspects.pop()
+		}
+		if t == nil {
+			return nil
+		}
+		t.queued = false
+		if t.gone {
+			continue
+		}
+		t.running = true
+		if t.doubted = t.suspect; t.doubted {
+			p.doubtful++
+		}
+		return t
+	}
+}
+
+// work is one worker: it pulls the targets that come over ch, and then those that wait, until ch is closed.
+func (p *Pool) work(ch chan *target) {
+	for t := range ch {
+		for t != nil {
+			p.mu.Lock()
+			missed := t.missed
+			t.missed = nil
+			t.started = time.Now()
+			late := t.started.Sub(t.wanted)
+			p.mu.Unlock()
+			outcome := p.scrape(t, missed, late)
+			p.mu.Lock()
+			if t = p.finish(t, outcome); t == nil {
+				p.workers.rest(ch)
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+// finish takes t back from its worker and gives the worker its next one, or nil.
+func (p *Pool) finish(t *target, o collector.Outcome) *target {
+	t.running, t.suspect = false, o == collector.Timeout
+	if t.doubted {
+		p.doubtful--
+		t.doubted = false
+	}
+	t.mu.Lock()
+	t.aborted, t.stop = false, nil
+	t.mu.Unlock()
+	if t.gone {
+		delete(p.leaving, t.key)
+		t.drop()
+	}
+	return p.pick()
+}
+
+// end ends everything and waits.
+func (p *Pool) end() {
+	p.mu.Lock()
+	p.waiting, p.suspects = fifo{}, fifo{}
+	for _, t := range p.targets {
+		t.gone = true
+		if t.running {
+			t.abort()
+		}
+	}
+	p.heap = nil
+	p.workers.close()
+	p.mu.Unlock()
+	p.workers.wait.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.targets {
+		t.drop()
+	}
+	for _, r := range p.jobs {
+		r.close()
+	}
+	clear(p.targets)
+}

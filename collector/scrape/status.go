@@ -1,0 +1,57 @@
+package scrape
+
+import (
+	"slices"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+// TargetStatus is one target as /api/v1/targets shows it.
+type TargetStatus struct {
+	Instance     discovery.Instance
+	Job          *Job
+	URL          string
+	Health       string // up, down or unknown, as Prometheus says it
+	Outcome      collector.Outcome
+	LastError    string // of the last pull; empty if it was good
+	LastScrape   time.Time
+	LastDuration time.Duration
+	Samples      int // of the last pull
+	BodyBytes    int
+	Interval     time.Duration
+	Timeout      time.Duration
+}
+
+// Status is every target of the pool with the end of its last pull, in the order of keys and jobs.
+func (p *Pool) Status() []TargetStatus {
+	p.mu.Lock()
+	ts := make([]*target, 0, len(p.targets))
+	for _, t := range p.targets {
+		ts = append(ts, t)
+	}
+	p.mu.Unlock()
+	out := make([]TargetStatus, 0, len(ts))
+	for _, t := range ts {
+		s := t.spec.Load()
+		st := TargetStatus{Instance: s.Instance, Job: s.job, URL: s.url(), Health: "unknown", Interval: s.interval, Timeout: s.timeout}
+		if r := t.status.Load(); r != nil {
+			st.Outcome, st.LastError, st.LastScrape, st.LastDuration, st.Samples, st.BodyBytes = r.outcome, r.reason, r.time, r.took, r.samples, r.bytes
+			if st.Health = "down"; r.outcome == collector.OK {
+				st.Health = "up"
+			}
+		}
+		out = append(out, st)
+	}
+	slices.SortFunc(out, func(a, b TargetStatus) int {
+		if c := a.Instance.Key.Compare(b.Instance.Key); c != 0 {
+			return c
+		}
+		if a.Job.Name < b.Job.Name {
+			return -1
+		}
+		return 1
+	})
+	return out
+}

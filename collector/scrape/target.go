@@ -1,0 +1,285 @@
+package scrape
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/stats"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+// Target is one instance and how to pull it. All targets of a job share one *Job.
+type Target struct {
+	discovery.Instance
+	Job *Job
+}
+
+// targetKey tells targets apart.
+type targetKey struct {
+	discovery.Key
+	job string
+}
+
+// spec is everything about a target that only changes when discovery or the configuration does. It is never changed, only replaced.
+type spec struct {
+	discovery.Instance
+	job      *Job
+	run      *jobRun
+	tags     discovery.Tags
+	scheme   string
+	port     uint16
+	path     string // with its query
+	secure   bool
+	interval time.Duration
+	timeout  time.Duration
+	limits   stats.Options
+	bad      string // why it cannot be pulled at all, or ""
+	link     linkKey
+}
+
+// linkKey is what an open connection depends on: it is closed when any of it changes.
+type linkKey struct {
+	addr, scheme, allow string
+	job                 *Job // where TLS, a proxy or HTTP/2 are in play, their settings
+}
+
+// newSpec puts a target's attributes and its job's defaults together.
+func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
+	j := t.Job
+	s := &spec{Instance: t.Instance, job: j, run: run, interval: j.interval(), timeout: j.timeout(), limits: j.limits(),
+		scheme: cmp.Or(t.Scheme, j.Scheme, "http"), port: cmp.Or(t.StatsPort, t.Port)}
+	s.secure = s.scheme == "https"
+	if len(external) > 0 { // the instance's own tags win over the global ones
+		missing := map[string]string{}
+		for n, v := range external {
+			if t.Tags.Get(n) == "" {
+				missing[n] = v
+			}
+		}
+		s.tags = t.Tags.With(missing)
+	} else {
+		s.tags = t.Tags
+	}
+	path := cmp.Or(t.StatsPath, j.MetricsPath, defaultPath)
+	if err := checkPath(path); err != nil { // a member's data is anybody's word
+		s.bad = fmt.Sprintf("stats path %.60q of the member: %v", path, err)
+	}
+	if s.scheme != "http" && s.scheme != "https" {
+		s.bad = fmt.Sprintf("scheme %.20q of the member is neither http nor https", s.scheme)
+	}
+	if !isHost(t.Host) {
+		s.bad = fmt.Sprintf("host %.60q of the member is neither an address nor a name", t.Host)
+	}
+	if s.bad == "" {
+		s.path = requestPath(path, j.Params)
+	}
+	s.link = linkKey{addr: s.ScrapeAddr(), scheme: s.scheme, allow: fmt.Sprint(j.Allow)}
+	if s.secure || j.netHTTP() {
+		s.link.job = j
+	}
+	return s
+}
+
+// url is where the target is pulled from.
+func (s *spec) url() string { return s.scheme + "://" + s.ScrapeAddr() + s.path }
+
+// isHost accepts what may stand in a Host header: addresses and names, no blanks, no control characters, nothing that ends a header.
+func isHost(h string) bool {
+	if _, err := netip.ParseAddr(h); err == nil {
+		return true
+	}
+	for i := range len(h) {
+		c := h[i]
+		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return h != "" && len(h) <= 253
+}
+
+// requestPath is path, which checkPath took, with params added to its query, escaped as a request line wants it.
+func requestPath(path string, params url.Values) string {
+	u, err := url.ParseRequestURI(path)
+	if err != nil {
+		return "/"
+	}
+	if len(params) > 0 {
+		q := u.Query()
+		for n, vs := range params {
+			q[n] = vs
+		}
+		u.RawQuery = q.Encode()
+	}
+	// Without a host, RequestURI would write a path that begins with two slashes as it is, and a server might take the second for the start of a host.
+	p := u.EscapedPath()
+	if strings.HasPrefix(p, "//") {
+		p = "/." + p
+	}
+	if u.RawQuery != "" {
+		p += "?" + strings.NewReplacer(" ", "%20", "\t", "%09").Replace(u.RawQuery)
+	}
+	return p
+}
+
+// head is the request, whole.
+func (s *spec) head(path, auth, agent string) []byte {
+	b := make([]byte, 0, 320+len(path)+len(auth))
+	b = append(b, "GET "...)
+	b = append(b, path...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, s.hostHeader()...)
+	b = append(b, "\r\nUser-Agent: "...)
+	b = append(b, agent...)
+	b = append(b, "\r\nAccept: "...)
+	b = append(b, accept...)
+	if !s.job.DisableCompression {
+		b = append(b, "\r\nAccept-Encoding: gzip"...)
+	}
+	b = append(b, "\r\nX-Prometheus-Scrape-Timeout-Seconds: "...)
+	b = strconv.AppendFloat(b, s.timeout.Seconds(), 'f', -1, 64)
+	if auth != "" {
+		b = append(append(b, "\r\nAuthorization: "...), auth...)
+	}
+	return append(b, "\r\n\r\n"...)
+}
+
+// accept asks for JSON first: an application that serves both says more there.
+const accept = "application/json,text/plain;version=0.0.4;q=0.8,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"
+
+func (s *spec) hostHeader() string {
+	if s.port == 80 && !s.secure || s.port == 443 && s.secure {
+		if strings.Contains(s.Host, ":") {
+			return "[" + s.Host + "]"
+		}
+		return s.Host
+	}
+	return s.ScrapeAddr()
+}
+
+// target is one instance in the pool.
+type target struct {
+	key   targetKey
+	phase time.Duration // of its slots in every interval, by hash
+	spec  atomic.Pointer[spec]
+
+	// The scheduler's, under the pool's lock.
+	due     time.Time
+	at      int       // in the heap, -1 outside
+	running bool      // a worker has it
+	queued  bool      // it waits for a worker
+	gone    bool      // not in the set any more
+	wanted  time.Time // start of the slot that it waits for, or is pulled for
+	started time.Time
+	suspect bool   // its last pull timed out
+	doubted bool   // it did when this one began
+	missed  []miss // slots that were skipped and not told yet
+
+	// The worker's that runs it. conn and stop also under mu, for abort.
+	mu      sync.Mutex
+	conn    net.Conn
+	stop    func() // ends what is under way
+	aborted bool
+
+	link     linkKey // of conn
+	opened   time.Time
+	request  []byte
+	reqSpec  *spec
+	reqAuth  string
+	lastBody int
+	info     infoState
+
+	status atomic.Pointer[result]
+}
+
+// result is how the last pull ended.
+type result struct {
+	time    time.Time
+	took    time.Duration
+	outcome collector.Outcome
+	reason  string
+	samples int
+	bytes   int
+}
+
+// phaseOf spreads targets over their intervals: the same target has the same phase in every process and after every restart.
+func phaseOf(k targetKey, seed uint64) time.Duration {
+	h := fnv.New64a()
+	var b [8]byte
+	for i := range b {
+		b[i] = byte(seed >> (8 * i))
+	}
+	_, _ = h.Write(b[:])
+	_, _ = h.Write([]byte(k.String()))
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write([]byte(k.job))
+	// FNV's low bits of like keys are alike; a multiplication spreads them.
+	return time.Duration((h.Sum64() * 0x9e3779b97f4a7c15) >> 1)
+}
+
+// abort ends what a worker is doing with the target, and its result is not wanted any more.
+func (t *target) abort() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.aborted = true
+	if t.stop != nil {
+		t.stop()
+	}
+	if t.conn != nil {
+		_ = t.conn.SetDeadline(time.Unix(1, 0))
+	}
+}
+
+// begin makes stop the way to end what comes; it reports false if it was ended already.
+func (t *target) begin(stop func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stop = stop
+	return !t.aborted
+}
+
+func (t *target) isAborted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.aborted
+}
+
+// keep makes conn the target's connection, or closes it if the target was ended meanwhile. drop closes it.
+func (t *target) keep(conn net.Conn, link linkKey, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.aborted {
+		_ = conn.Close()
+		return false
+	}
+	t.conn, t.link, t.opened = conn, link, now
+	return true
+}
+
+func (t *target) drop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn != nil {
+		_ = t.conn.Close()
+		t.conn = nil
+	}
+}
+
+// deadline bounds everything that comes on the open connection. An abort that came first stays in force.
+func (t *target) deadline(end time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.aborted || t.conn == nil {
+		return net.ErrClosed
+	}
+	return t.conn.SetDeadline(end)
+}

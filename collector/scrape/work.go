@@ -1,0 +1,177 @@
+package scrape
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// scrape pulls t once and hands the snapshot over, after those of the slots that it missed. Only one goroutine at a time does so for one target.
+func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Outcome {
+	s := t.spec.Load()
+	for _, m := range missed {
+		p.tell(t, s, m)
+	}
+	p.m.delay.Update(late.Seconds())
+	if late > s.interval/10 {
+		s.run.m.late.Inc()
+	}
+	x := p.pulls.get(t.lastBody)
+	snap := &x.snap
+	*snap = collector.Snapshot{Instance: s.Instance, Time: time.Now(), Interval: s.interval, Tags: s.tags, OnRelease: x.release}
+
+	e := exchange{p: p, t: t, s: s, x: x, started: snap.Time, deadline: snap.Time.Add(s.timeout)}
+	err := e.stats(snap)
+	if err != nil {
+		if t.isAborted() {
+			snap.Release()
+			return collector.OK
+		}
+		snap.Outcome, snap.Reason = classify(err, e.at)
+		snap.Samples = nil
+		if snap.Outcome == collector.Refused {
+			t.info.again() // it may come back as something else
+		}
+	} else {
+		t.lastBody = snap.BodyBytes
+		t.info.watch(snap.Samples)
+		if !s.job.NoServerInfo && t.info.due(s) {
+			e.info()
+		}
+	}
+	snap.Info = t.info.tags
+	if snap.Took == 0 {
+		snap.Took = time.Since(snap.Time)
+	}
+	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes})
+	s.run.m.note(snap)
+	o := snap.Outcome
+	p.c.Handle(snap)
+	return o
+}
+
+// exchange is one scrape on its way.
+type exchange struct {
+	p        *Pool
+	t        *target
+	s        *spec
+	x        *pull
+	started  time.Time
+	deadline time.Time
+	sent     time.Time
+	at       stage
+}
+
+// stats pulls the statistics into snap.
+func (e *exchange) stats(snap *collector.Snapshot) error {
+	if e.s.bad != "" {
+		return fail(collector.Forbidden, "%s", e.s.bad)
+	}
+	r := e.p.readers.Get().(*reader)
+	defer e.p.readers.Put(r)
+	body, contentType, err := e.get(r, e.s.path, e.s.job.bodyLimit())
+	if !e.sent.IsZero() {
+		snap.Time = e.sent
+	}
+	snap.Took = time.Since(snap.Time)
+	if err != nil {
+		return err
+	}
+	return e.x.parser.Parse(snap, body, contentType, e.s.limits)
+}
+
+// get asks for a path and returns the body, decoded. contentType is valid as long as r is.
+func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentType string, err error) {
+	if e.s.run.client != nil {
+		return e.viaClient(path, limit)
+	}
+	request, err := e.request(path)
+	if err != nil {
+		return nil, "", err
+	}
+	for {
+		conn, kept, err := e.connect()
+		if err != nil {
+			return nil, "", err
+		}
+		e.sent = time.Now()
+		a, err := r.exchange(conn, request, e.x, limit, kept, &e.at)
+		if err != nil || a.close {
+			e.t.drop()
+		}
+		if err == errStale {
+			continue // once: the next connection is not kept from before
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if a.status != 200 {
+			return nil, "", statusError(a.status, string(a.location))
+		}
+		body, err = e.x.decode(a.encoding, limit)
+		return body, view(a.contentType), err
+	}
+}
+
+// statusError is an answer other than 200.
+func statusError(status int, location string) error {
+	if status >= 300 && status < 400 && location != "" {
+		return fail(collector.Status, "status %d: it points to %.100q, and redirects are not followed", status, location)
+	}
+	return fail(collector.Status, "status %d", status)
+}
+
+// request is the head to send for path. That of the statistics is kept from pull to pull.
+func (e *exchange) request(path string) ([]byte, error) {
+	auth, err := e.s.job.authorization(&e.p.secrets)
+	if err != nil {
+		return nil, fail(collector.Forbidden, "%v", err)
+	}
+	if path != e.s.path {
+		return e.s.head(path, auth, e.p.c.UserAgent), nil
+	}
+	if e.t.reqSpec != e.s || e.t.reqAuth != auth {
+		e.t.request, e.t.reqSpec, e.t.reqAuth = e.s.head(path, auth, e.p.c.UserAgent), e.s, auth
+	}
+	return e.t.request, nil
+}
+
+// maxAge is how long a connection to a host with a name is kept: the name may have moved.
+const maxAge = 5 * time.Minute
+
+// connect is the connection kept from before, or a new one, with the deadline of the pull on it.
+func (e *exchange) connect() (conn net.Conn, kept bool, err error) {
+	e.at = connecting
+	t, s := e.t, e.s
+	if t.conn != nil {
+		_, notAddr := netip.ParseAddr(s.Host)
+		if t.link == s.link && (notAddr == nil || e.started.Sub(t.opened) < maxAge) {
+			if err := t.deadline(e.deadline); err == nil {
+				return t.conn, true, nil
+			}
+		}
+		t.drop()
+	}
+	ctx, cancel := context.WithDeadline(e.p.ctx, e.deadline)
+	defer cancel()
+	if !t.begin(cancel) {
+		return nil, false, net.ErrClosed
+	}
+	defer t.begin(nil)
+	if conn, err = e.p.dial.open(ctx, s.Host, s.port, s.run.allow); err != nil {
+		return nil, false, err
+	}
+	s.run.m.connections.Inc()
+	if s.secure {
+		if conn, err = secure(ctx, conn, s.job.TLS, s.Host); err != nil {
+			return nil, false, err
+		}
+	}
+	if !t.keep(conn, s.link, e.started) {
+		return nil, false, net.ErrClosed
+	}
+	return conn, false, t.deadline(e.deadline)
+}
