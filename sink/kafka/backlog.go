@@ -1,0 +1,312 @@
+package kafka
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/wire"
+)
+
+// stream is all queues of one kind of record: the snapshots, with two lanes, or another topic, with one.
+type stream struct {
+	topics   []string // by lane
+	schema   []header
+	numbered bool // snapshots: records have ids
+	queues   []*queue
+	learned  bool // the number of queues is Kafka's, not a belief
+}
+
+// queue is what waits for one partition.
+type queue struct {
+	s     *stream
+	part  int32
+	next  uint64 // sequence of the next snapshot
+	open  *batch
+	ready []*batch // closed and never attempted, oldest first
+	lanes []*lane
+	began bool // something was attempted
+	gone  bool // Kafka has fewer partitions
+	// previous is the last id of the start before; it is told in every record until one of ours is acknowledged.
+	previous wire.ID
+}
+
+// backlog is everything in memory, under one lock. It is the place for a spool on disk: what comes after it needs add, take, settle, and no more.
+type backlog struct {
+	ledger  *sink.Ledger
+	id      sink.Identity
+	budget  int64
+	maxAge  time.Duration
+	linger  time.Duration
+	metrics *meters
+
+	opened  chan struct{} // a batch was opened: the closer may have to wake earlier
+	unpacks chan struct{} // moved has something
+	changed chan struct{} // something left
+
+	previous atomic.Int32 // queues that have a previous id to tell
+	recalled state        // what the start before left
+
+	mu        sync.Mutex
+	snapshots *stream
+	others    map[string]*stream
+	accounts  map[string]*sink.Account // by key
+	bytes     int64
+	batches   int      // in memory, taken ones too
+	sealing   []*batch // closed, to be compressed
+	sealed    sync.Cond
+	moved     []*batch // never attempted; to be keyed again
+	taken     map[*batch]bool
+	draining  bool // close at once
+	closed    bool // take nothing more
+	ended     bool // sealers go home
+}
+
+func newBacklog(c *Config, m *meters) *backlog {
+	l := &backlog{ledger: c.Ledger, id: c.Ledger.Identity(), budget: c.MemoryBytes, maxAge: c.LiveMaxAge, linger: c.Linger, metrics: m,
+		opened: make(chan struct{}, 1), unpacks: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		others: map[string]*stream{}, accounts: map[string]*sink.Account{}, taken: map[*batch]bool{}}
+	l.sealed.L = &l.mu
+	t := c.Topics
+	l.snapshots = &stream{topics: []string{t.Snapshots, t.Backfill}, schema: headers(wire.SnapshotSchema), numbered: true}
+	for topic, schema := range map[string]string{t.Roster: wire.RosterSchema, t.Rollups: "rollup/1", t.Findings: "finding/1"} {
+		l.others[topic] = &stream{topics: []string{topic}, schema: headers(schema)}
+	}
+	return l
+}
+
+// resize gives a stream n queues. It returns those that are new.
+func (s *stream) resize(n int) (added []*queue) {
+	for p := len(s.queues); p < n; p++ {
+		q := &queue{s: s, part: int32(p), next: 1}
+		for kind, topic := range s.topics {
+			q.lanes = append(q.lanes, &lane{topic: topic, kind: sink.Lane(kind), q: q, wake: make(chan struct{}, 1), stop: make(chan struct{})})
+		}
+		s.queues = append(s.queues, q)
+		added = append(added, q)
+	}
+	s.queues = s.queues[:n]
+	return added
+}
+
+func (s *stream) queue(key string) *queue { return s.queues[wire.Partition(key, len(s.queues))] }
+
+// signal wakes whoever waits on c, once.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// tell is the previous id that a snapshot with this key has to carry; zero for almost all.
+func (l *backlog) tell(key string) wire.ID {
+	if l.previous.Load() == 0 {
+		return wire.ID{}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.snapshots.queue(key).previous
+}
+
+// snapshot takes the bodies of one snapshot: one, or its parts. The sequence is given here.
+func (l *backlog) snapshot(a *sink.Account, ts int64, bodies [][]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		l.lose(sink.Loss{Reason: sink.DroppedClosed, Partition: -1}, sink.Count{Account: a, N: 1})
+		return
+	}
+	key := a.Key()
+	if _, ok := l.accounts[key]; !ok {
+		l.accounts[key] = a
+	}
+	q := l.snapshots.queue(key)
+	var sp *split
+	if len(bodies) > 1 {
+		sp = &split{account: a}
+	}
+	id := l.number(q)
+	for i, body := range bodies {
+		if sp != nil {
+			sp.id, id.Part = id.Whole(), i+1
+		}
+		l.place(q, a, id, ts, body, sp)
+	}
+	l.makeRoom()
+}
+
+// number gives the next id of a queue.
+func (l *backlog) number(q *queue) wire.ID {
+	id := wire.ID{Collector: l.id.Collector, Start: l.id.Start, Partition: q.part, Sequence: q.next}
+	q.next++
+	return id
+}
+
+// place appends one record of a snapshot.
+func (l *backlog) place(q *queue, a *sink.Account, id wire.ID, ts int64, body []byte, sp *split) {
+	var head [128]byte
+	b := l.append(q, a.Key(), ts, wire.AppendHead(head[:0], id), body)
+	b.number(id.Sequence)
+	if sp != nil {
+		b.part(sp)
+	} else {
+		b.count(a, 1)
+	}
+}
+
+// publish takes a record of another topic.
+func (l *backlog) publish(a *sink.Account, topic, key string, ts int64, value []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.others[topic]
+	if l.closed || s == nil {
+		l.lose(sink.Loss{Reason: sink.DroppedClosed, Topic: topic, Partition: -1}, sink.Count{Account: a, N: 1})
+		return
+	}
+	l.append(s.queue(key), key, ts, nil, value).count(a, 1)
+	l.makeRoom()
+}
+
+// append puts a record into the open batch of q and returns the batch.
+func (l *backlog) append(q *queue, key string, ts int64, head, body []byte) *batch {
+	if q.open != nil && !q.open.room(key, len(head)+len(body)) {
+		l.close(q)
+	}
+	if q.open == nil {
+		q.open = &batch{q: q, opened: time.Now().UnixMilli()}
+		l.batches++
+		signal(l.opened)
+	}
+	b := q.open
+	before := b.bytes()
+	b.add(key, ts, head, body)
+	l.bytes += b.bytes() - before
+	return b
+}
+
+// close ends the filling of q's open batch.
+func (l *backlog) close(q *queue) {
+	b := q.open
+	q.open = nil
+	q.ready = append(q.ready, b)
+	l.sealing = append(l.sealing, b)
+	l.sealed.Signal()
+}
+
+// closeDue closes every batch that has waited long enough and says how long the next one has to.
+func (l *backlog) closeDue(now time.Time) (next time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next = time.Hour
+	for q := range l.all() {
+		if q.open == nil {
+			continue
+		}
+		if left := time.UnixMilli(q.open.opened).Add(l.linger).Sub(now); left > 0 && !l.draining {
+			next = min(next, left)
+			continue
+		}
+		l.close(q)
+	}
+	return next
+}
+
+// all walks every queue.
+func (l *backlog) all() func(yield func(*queue) bool) {
+	return func(yield func(*queue) bool) {
+		for _, q := range l.snapshots.queues {
+			if !yield(q) {
+				return
+			}
+		}
+		for _, s := range l.others {
+			for _, q := range s.queues {
+				if !yield(q) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// sealOne waits for a closed batch and compresses it; false means that there will be none.
+func (l *backlog) sealOne(p *packer) bool {
+	l.mu.Lock()
+	for len(l.sealing) == 0 && !l.ended {
+		l.sealed.Wait()
+	}
+	if len(l.sealing) == 0 {
+		l.mu.Unlock()
+		return false
+	}
+	b := l.sealing[0]
+	l.sealing = slices.Delete(l.sealing, 0, 1)
+	gone, rows, buf := b.gone || b.kept, slices.Clone(b.rows), b.buf
+	l.mu.Unlock()
+	if gone {
+		return true
+	}
+	w := p.pack(rows, buf, b.q.s.schema)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b.gone || b.kept {
+		return true
+	}
+	l.metrics.packed(len(p.records), len(w))
+	before := b.bytes()
+	b.wire, b.rows, b.buf = w, nil, nil
+	l.bytes += b.bytes() - before
+	for _, lane := range b.q.lanes {
+		signal(lane.wake)
+	}
+	return true
+}
+
+// take gives a lane its next batch: the oldest that is fresh enough for the live lane, the oldest that is too old for it for the other. Without
+// one it says how long until age alone may bring one. A batch that is taken is about to be attempted: it is never dropped or moved.
+func (l *backlog) take(n *lane, now time.Time) (*batch, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, wait := l.eligible(n, now)
+	if i < 0 {
+		return nil, wait
+	}
+	b := n.q.ready[i]
+	n.q.ready = slices.Delete(n.q.ready, i, i+1)
+	l.taken[b] = true
+	n.q.began = true
+	return b, 0
+}
+
+// waits reports whether take would give n a batch.
+func (l *backlog) waits(n *lane, now time.Time) (bool, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, wait := l.eligible(n, now)
+	return i >= 0, wait
+}
+
+func (l *backlog) eligible(n *lane, now time.Time) (int, time.Duration) {
+	if !n.q.s.learned {
+		return -1, time.Hour // the partition may turn out to be another; learn wakes us
+	}
+	limit := now.Add(-l.maxAge).UnixMilli()
+	wait := time.Hour
+	for i, b := range n.q.ready {
+		fresh := b.newest >= limit || len(n.q.lanes) == 1
+		if fresh != (n.kind == sink.Live) {
+			if fresh {
+				wait = min(wait, time.Duration(b.newest-limit+1)*time.Millisecond)
+			}
+			continue
+		}
+		if b.wire == nil {
+			break // being compressed; its lane is woken then, and nothing overtakes it
+		}
+		return i, 0
+	}
+	return -1, wait
+}

@@ -1,0 +1,206 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"time"
+
+	kafka "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+
+	"github.com/rollcall-metrics/rollcall/sink"
+)
+
+// lane is the way to one partition of one topic. One batch at a time is attempted, until it is settled; its stamps follow each other without a
+// gap.
+type lane struct {
+	topic string
+	kind  sink.Lane
+	q     *queue
+	wake  chan struct{} // something may be there to take
+	stop  chan struct{} // closed when the partition is gone
+
+	// Of the goroutine that runs the lane:
+	known    bool // producer is ours
+	producer producer
+	next     int32 // sequence of the next batch
+}
+
+// run sends what comes until ctx ends or the partition is gone.
+func (n *lane) run(ctx context.Context, s *Sink) {
+	for {
+		slot, ok := n.turn(ctx, s)
+		if !ok {
+			return
+		}
+		b, _ := s.backlog.take(n, time.Now())
+		if b == nil {
+			slot.free()
+			continue
+		}
+		n.deliver(ctx, s, b, slot)
+	}
+}
+
+// turn waits until there is something to send, a producer to send it as, and room at the broker. Only then the batch is taken, so that its lane is
+// chosen by its age at its first send.
+func (n *lane) turn(ctx context.Context, s *Sink) (*slot, bool) {
+	for {
+		some, wait := s.backlog.waits(n, time.Now())
+		if !some {
+			timer := time.NewTimer(wait)
+			select {
+			case <-n.wake:
+			case <-timer.C:
+			case <-n.stop:
+				timer.Stop()
+				return nil, false
+			case <-ctx.Done():
+				timer.Stop()
+				return nil, false
+			}
+			timer.Stop()
+			continue
+		}
+		if !n.known {
+			p, ok := s.producers.current(ctx)
+			if !ok {
+				return nil, false
+			}
+			n.producer, n.next, n.known = p, 0, true
+		}
+		return s.cluster.slot(ctx, n)
+	}
+}
+
+// deliver attempts a batch until it is settled or ctx ends; then it stays taken, and the end counts it. The slot is given back.
+func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
+	var last string // reason of the attempt before
+	same := 0       // attempts in a row with it
+	for {
+		if !b.stamped {
+			n.stamp(b)
+		}
+		began := time.Now()
+		throttle, v := n.attempt(ctx, s, b)
+		b.unclear = b.unclear || v.unclear
+		s.metrics.attempted(n.kind, v.reason, time.Since(began))
+		if throttle > 0 {
+			pause(ctx, min(throttle, 30*time.Second)) // with the slot: the broker has asked for less
+		}
+		slot.free()
+		if v.reason != last {
+			last, same = v.reason, 0
+		}
+		if same++; v.tries > 0 && same >= v.tries {
+			v.step = refused
+		}
+		switch v.step {
+		case settled:
+			if v.reason == "duplicate" || b.unclear {
+				s.metrics.resent.Inc()
+			}
+			s.trouble.over(n.topic, n.q.part)
+			s.backlog.acknowledged(b, n.kind)
+			return
+		case renew:
+			if !n.renew(ctx, s, b) {
+				return
+			}
+		case divide:
+			ok, err := s.backlog.divide(b, s.zip.unzip)
+			if err != nil {
+				s.log.Error("a batch is too large for its topic and cannot be divided", "topic", n.topic, "partition", n.q.part, "err", err)
+			}
+			if ok {
+				n.after(b)
+				return
+			}
+			n.refuse(s, b, v)
+			return
+		case refused:
+			n.refuse(s, b, v)
+			return
+		}
+		if v.reason == "unknown_topic" && s.backlog.giveBack(b) {
+			s.trouble.over(n.topic, n.q.part)
+			return
+		}
+		wait := backoff(v.wait, same)
+		pause(ctx, wait*3/4+rand.N(wait/2+1))
+		if ctx.Err() != nil {
+			return
+		}
+		var ok bool
+		if slot, ok = s.cluster.slot(ctx, n); !ok {
+			return
+		}
+	}
+}
+
+// stamp gives a batch its place in this lane, for good.
+func (n *lane) stamp(b *batch) {
+	b.producer, b.sequence, b.stamped = n.producer, n.next, true
+	stamp(b.wire, b.producer, b.sequence)
+	n.next = nextSequence(n.next, b.n)
+}
+
+// after readies the lane for what follows a batch that will not be sent any more. A refused batch has used no sequence; one that may be in the topic
+// may have used it, and only another producer is sure not to use it twice.
+func (n *lane) after(b *batch) {
+	n.next = b.sequence
+	if b.unclear {
+		n.known = false
+	}
+}
+
+func (n *lane) refuse(s *Sink, b *batch, v verdict) {
+	n.after(b)
+	s.log.Error("Kafka refuses a batch for good; its records are lost", "topic", n.topic, "partition", n.q.part, "reason", v.reason,
+		"records", b.n, "first", b.first, "last", b.last)
+	s.backlog.drop(b, "refused_"+v.reason)
+}
+
+// renew gives the lane a producer of its own and the batch a new stamp. Where an earlier attempt may have succeeded, its records may now be in the
+// topic twice: their ids tell.
+func (n *lane) renew(ctx context.Context, s *Sink, b *batch) bool {
+	p, ok := s.producers.fresh(ctx)
+	if !ok {
+		return false
+	}
+	if b.unclear {
+		s.metrics.maybeDouble.Add(b.n)
+	}
+	n.producer, n.next, n.known = p, 0, true
+	b.wire = bytes.Clone(b.wire) // a request that was given up may still read the old bytes
+	b.stamped = false
+	s.log.Warn("Kafka has lost track of this producer; the partition goes on as another", "topic", n.topic, "partition", n.q.part, "maybe_double", b.unclear)
+	return true
+}
+
+// attempt sends a batch once.
+func (n *lane) attempt(ctx context.Context, s *Sink, b *batch) (throttle time.Duration, v verdict) {
+	resp, err := s.cluster.client.RawProduce(ctx, &kafka.RawProduceRequest{Topic: n.topic, Partition: int(n.q.part), RequiredAcks: kafka.RequireAll,
+		RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(b.wire)}})
+	if err != nil {
+		v = judge(err, nil)
+		s.trouble.is(n.topic, n.q.part, v.reason, err)
+		return 0, v
+	}
+	v = judge(nil, resp.Error)
+	if v.step != settled {
+		s.trouble.is(n.topic, n.q.part, v.reason, resp.Error)
+	}
+	return resp.Throttle, v
+}
+
+// pause waits for d or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,82 @@
+package kafka
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/sink"
+)
+
+// meters are the sink's own metrics.
+type meters struct {
+	set         *metrics.Set
+	scraped     *metrics.Counter
+	published   *metrics.Counter
+	encoded     *metrics.Counter
+	packedIn    *metrics.Counter
+	packedOut   *metrics.Counter
+	resent      *metrics.Counter
+	maybeDouble *metrics.Counter
+	producerIDs *metrics.Counter
+	seconds     [sink.NumLanes]*metrics.PrometheusHistogram
+	lanes       [sink.NumLanes]*metrics.Counter
+}
+
+var produceBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+func newMeters(set *metrics.Set) *meters {
+	m := &meters{set: set,
+		scraped:     set.NewCounter("rollcall_sink_snapshots_total"),
+		published:   set.NewCounter("rollcall_sink_published_total"),
+		encoded:     set.NewCounter("rollcall_sink_encoded_bytes_total"),
+		packedIn:    set.NewCounter("rollcall_sink_batch_bytes_total"),
+		packedOut:   set.NewCounter("rollcall_sink_batch_compressed_bytes_total"),
+		resent:      set.NewCounter("rollcall_sink_batches_resent_total"),
+		maybeDouble: set.NewCounter("rollcall_sink_maybe_double_records_total"),
+		producerIDs: set.NewCounter("rollcall_sink_producer_ids_total"),
+	}
+	for lane := range sink.NumLanes {
+		m.lanes[lane] = set.NewCounter(fmt.Sprintf(`rollcall_sink_acknowledged_total{lane=%q}`, lane))
+		m.seconds[lane] = set.NewPrometheusHistogramExt(fmt.Sprintf(`rollcall_sink_produce_seconds{lane=%q}`, lane), produceBounds)
+	}
+	return m
+}
+
+// packed counts a batch's bytes before and after compression.
+func (m *meters) packed(in, out int) {
+	m.packedIn.Add(in)
+	m.packedOut.Add(out)
+}
+
+// acked counts acknowledged snapshots.
+func (m *meters) acked(lane sink.Lane, n uint64) { m.lanes[lane].AddInt64(int64(n)) }
+
+// dropped counts snapshots and records that will not be in a topic.
+func (m *meters) dropped(reason string, n uint64) {
+	m.set.GetOrCreateCounter(fmt.Sprintf(`rollcall_sink_dropped_total{reason=%q}`, reason)).AddInt64(int64(n))
+}
+
+// attempted counts a produce request by how it ended.
+func (m *meters) attempted(lane sink.Lane, reason string, took time.Duration) {
+	m.seconds[lane].Update(took.Seconds())
+	m.set.GetOrCreateCounter(fmt.Sprintf(`rollcall_sink_produce_requests_total{lane=%q,result=%q}`, lane, reason)).Inc()
+}
+
+// watch registers what is read when somebody asks.
+func (m *meters) watch(l *backlog) {
+	m.set.NewGauge("rollcall_sink_memory_bytes", func() float64 {
+		bytes, _, _ := l.waiting(time.Now())
+		return float64(bytes)
+	})
+	m.set.NewGauge("rollcall_sink_memory_batches", func() float64 {
+		_, batches, _ := l.waiting(time.Now())
+		return float64(batches)
+	})
+	m.set.NewGauge("rollcall_sink_oldest_seconds", func() float64 {
+		_, _, oldest := l.waiting(time.Now())
+		return oldest.Seconds()
+	})
+	m.set.NewGauge("rollcall_sink_memory_budget_bytes", func() float64 { return float64(l.budget) })
+}

@@ -1,0 +1,48 @@
+package kafka
+
+import (
+	"context"
+	"sync"
+
+	kafka "github.com/segmentio/kafka-go"
+)
+
+// producers hands out producer ids: one for all lanes at the start, and a fresh one to a lane that needs another.
+type producers struct {
+	s *Sink
+
+	mu    sync.Mutex
+	first producer
+	known bool
+}
+
+// current is the producer of this start, asked for when it is first needed. ok is false when ctx ended before Kafka gave one.
+func (p *producers) current(ctx context.Context) (producer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.known {
+		p.first, p.known = p.fresh(ctx)
+	}
+	return p.first, p.known
+}
+
+// fresh asks Kafka for a new producer until it gives one.
+func (p *producers) fresh(ctx context.Context) (producer, bool) {
+	for n := 1; ctx.Err() == nil; n++ {
+		r, err := p.s.cluster.client.InitProducerID(ctx, &kafka.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: -1})
+		v := verdict{}
+		switch {
+		case err != nil:
+			v = judge(err, nil)
+		case r.Error != nil:
+			v, err = judge(nil, r.Error), r.Error
+		default:
+			p.s.metrics.producerIDs.Inc()
+			p.s.trouble.over("producer id", 0)
+			return producer{int64(r.Producer.ProducerID), int16(r.Producer.ProducerEpoch)}, true
+		}
+		p.s.trouble.is("producer id", 0, v.reason, err)
+		pause(ctx, backoff(max(v.wait, waitShort), n))
+	}
+	return producer{}, false
+}

@@ -1,0 +1,178 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	kafka "github.com/segmentio/kafka-go"
+)
+
+const (
+	surveyEvery = 500 * time.Millisecond // reads the transport's cache, which asks about as often
+	metadataTTL = time.Second            // at most; a moved leader is found within it
+	mendEvery   = 15 * time.Second       // between two attempts to make or enlarge topics
+)
+
+// cluster is what we know of Kafka: where partitions live, and how much is on its way to each broker.
+type cluster struct {
+	s         *Sink
+	client    *kafka.Client
+	transport *kafka.Transport
+	topics    []string
+	mended    time.Time
+
+	mu      sync.Mutex
+	leaders map[string][]int32 // broker by partition, by topic; -1 where there is none
+	gates   map[int32]*gate
+}
+
+// gate bounds the requests on their way to one broker. The backfill lanes have half of the places, so that live never waits for them alone.
+type gate struct{ all, late chan struct{} }
+
+// slot is one place at a gate.
+type slot struct {
+	g    *gate
+	late bool
+}
+
+func newCluster(s *Sink) (*cluster, error) {
+	mechanism, err := s.cfg.SASL.mechanism()
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{s: s, topics: topicNames(s.cfg.Topics), leaders: map[string][]int32{}, gates: map[int32]*gate{}}
+	c.transport = &kafka.Transport{
+		Dial: s.cfg.Dial, DialTimeout: min(5*time.Second, s.cfg.Timeout), IdleTimeout: time.Minute, ClientID: "rollcall-" + s.backlog.id.Hex(),
+		MetadataTTL: metadataTTL, MetadataTopics: c.topics, TLS: s.cfg.TLS, SASL: mechanism,
+	}
+	c.client = &kafka.Client{Addr: kafka.TCP(s.cfg.Brokers...), Timeout: s.cfg.Timeout, Transport: c.transport}
+	return c, nil
+}
+
+// slot waits for a place at the broker that leads n's partition. A broker that we do not know has a gate too: it is number -1.
+func (c *cluster) slot(ctx context.Context, n *lane) (*slot, bool) {
+	c.mu.Lock()
+	broker := int32(-1)
+	if l := c.leaders[n.topic]; int(n.q.part) < len(l) {
+		broker = l[n.q.part]
+	}
+	g := c.gates[broker]
+	if g == nil {
+		g = &gate{make(chan struct{}, inFlight), make(chan struct{}, inFlight/2)}
+		c.gates[broker] = g
+	}
+	c.mu.Unlock()
+	late := n.kind != 0
+	if late {
+		select {
+		case g.late <- struct{}{}:
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
+	select {
+	case g.all <- struct{}{}:
+		return &slot{g, late}, true
+	case <-ctx.Done():
+		if late {
+			<-g.late
+		}
+		return nil, false
+	}
+}
+
+// free gives the place back.
+func (s *slot) free() {
+	<-s.g.all
+	if s.late {
+		<-s.g.late
+	}
+}
+
+// watch keeps looking until ctx ends.
+func (c *cluster) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		if !c.look(ctx) {
+			pause(ctx, surveyEvery)
+		}
+	}
+}
+
+// look learns where the partitions are and how many, and mends what is missing. It reports true where that calls for another look at once.
+func (c *cluster) look(ctx context.Context) bool {
+	md, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: c.topics})
+	if err != nil {
+		if ctx.Err() == nil {
+			c.s.trouble.is("brokers", 0, judge(err, nil).reason, err)
+		}
+		return false
+	}
+	c.s.trouble.over("brokers", 0)
+	var missing []string
+	counts := map[string]int{}
+	c.mu.Lock()
+	for _, t := range md.Topics {
+		if errors.Is(t.Error, kafka.UnknownTopicOrPartition) || t.Error == nil && len(t.Partitions) == 0 {
+			missing = append(missing, t.Name)
+			continue
+		}
+		if t.Error != nil {
+			c.s.trouble.is("topic "+t.Name, 0, judge(nil, t.Error).reason, t.Error)
+			continue
+		}
+		leaders := make([]int32, len(t.Partitions))
+		for _, p := range t.Partitions {
+			if p.ID < 0 || p.ID >= len(leaders) {
+				continue
+			}
+			leaders[p.ID] = int32(p.Leader.ID)
+			if p.Leader.Host == "" {
+				leaders[p.ID] = -1
+			}
+		}
+		c.leaders[t.Name] = leaders
+		counts[t.Name] = len(t.Partitions)
+	}
+	c.mu.Unlock()
+	for name, n := range counts {
+		c.s.trouble.over("topic "+name, 0)
+		c.s.learn(name, n)
+	}
+	t := c.s.cfg.Topics
+	live, late := counts[t.Snapshots], counts[t.Backfill]
+	short := live > 0 && late > 0 && late < live
+	if len(missing) == 0 && !short || time.Since(c.mended) < mendEvery {
+		return false
+	}
+	c.mended = time.Now()
+	made := false
+	if len(missing) > 0 {
+		made = c.create(ctx, missing, len(md.Brokers))
+	}
+	if short {
+		c.enlarge(ctx, t.Backfill, late, live)
+	}
+	return made
+}
+
+// enlarge gives the backfill lane as many partitions as the live lane has: a snapshot has one partition number in both.
+func (c *cluster) enlarge(ctx context.Context, topic string, from, to int) {
+	var err error
+	if !c.s.cfg.NoCreate {
+		var r *kafka.CreatePartitionsResponse
+		r, err = c.client.CreatePartitions(ctx, &kafka.CreatePartitionsRequest{Topics: []kafka.TopicPartitionsConfig{{Name: topic, Count: int32(to)}}})
+		if err == nil {
+			err = r.Errors[topic]
+		}
+		if err == nil {
+			c.s.log.Info("enlarged topic", "topic", topic, "from", from, "to", to)
+			return
+		}
+	}
+	err = fmt.Errorf("topic %q has %d partitions, the live lane %d; run: kafka-topics.sh --bootstrap-server %s --alter --topic %s --partitions %d: %w",
+		topic, from, to, c.s.cfg.Brokers[0], topic, to, errOr(err))
+	c.s.trouble.is("topic "+topic, 0, "partitions", err)
+}
