@@ -53,7 +53,6 @@ type Scrape struct {
 	MetricsPath     string              `yaml:"metrics_path"` // default /stats.json
 	Scheme          string              `yaml:"scheme"`       // default http
 	Params          map[string][]string `yaml:"params"`
-	HonorLabels     bool                `yaml:"honor_labels"`
 	BodySizeLimit   Size                `yaml:"body_size_limit"` // decoded bytes; default 8MB
 	SampleLimit     int                 `yaml:"sample_limit"`    // default 20000
 	LabelLimit      int                 `yaml:"label_limit"`     // default 64
@@ -81,6 +80,18 @@ type Scrape struct {
 	MetricRelabel []Relabel `yaml:"metric_relabel_configs"`
 }
 
+// Secrets is every secret of the job, to tell two configurations apart. Never print it.
+func (s *Scrape) Secrets() string {
+	var out string
+	if s.BasicAuth != nil {
+		out += s.BasicAuth.Password.Reveal() + "\x00"
+	}
+	if s.Authorization != nil {
+		out += s.Authorization.Credentials.Reveal()
+	}
+	return out
+}
+
 // Allow is where the job may dial, on the resolved address. Default: private networks and loopback, any port; link-local never unless listed.
 type Allow struct {
 	Networks []string `yaml:"networks"`
@@ -94,9 +105,9 @@ type BasicAuth struct {
 	PasswordFile string `yaml:"password_file"`
 }
 
-// Authorization is a header of a type (default Bearer) with credentials, or the file that holds them.
+// Authorization is a bearer token, or the file that holds it.
 type Authorization struct {
-	Type            string `yaml:"type"`
+	Type            string `yaml:"type"` // Bearer, the default, and no other
 	Credentials     Secret `yaml:"credentials"`
 	CredentialsFile string `yaml:"credentials_file"`
 }
@@ -184,13 +195,11 @@ type RuleLookup struct {
 
 // Kafka is where the stream goes. Without brokers `up` and `demo` run the embedded broker.
 type Kafka struct {
-	Brokers     []string `yaml:"brokers"`
-	ClientID    string   `yaml:"client_id"` // default rollcall
-	Topics      Topics   `yaml:"topics"`
-	Compression string   `yaml:"compression"` // zstd (default) or none
-	QueueBytes  Size     `yaml:"queue_bytes"` // how much waits in memory while Kafka is away; default 256MB
-	SASL        *SASL    `yaml:"sasl"`
-	TLS         *TLS     `yaml:"tls_config"`
+	Brokers    []string `yaml:"brokers"`
+	Topics     Topics   `yaml:"topics"`
+	QueueBytes Size     `yaml:"queue_bytes"` // how much waits in memory while Kafka is away; default 256MB
+	SASL       *SASL    `yaml:"sasl"`
+	TLS        *TLS     `yaml:"tls_config"`
 }
 
 // Topics names the topics; the defaults are in sink.DefaultTopics.

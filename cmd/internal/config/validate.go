@@ -128,6 +128,9 @@ func (s *Scrape) validate(k checker, interval time.Duration) {
 		secretOnce(k.in(".basic_auth"), "password", b.Password, b.PasswordFile)
 	}
 	if a := s.Authorization; a != nil {
+		if a.Type != "" && !strings.EqualFold(a.Type, "bearer") {
+			k.in(".authorization.type").fail("%q: only Bearer can be sent; for a user and a password use basic_auth", a.Type)
+		}
 		secretOnce(k.in(".authorization"), "credentials", a.Credentials, a.CredentialsFile)
 	}
 	s.TLS.validate(k.in(".tls_config"))
@@ -260,9 +263,6 @@ func (e *Enrich) validate(k checker) {
 
 func (q *Kafka) validate(k checker) {
 	checkServers(k.in(".brokers"), q.Brokers)
-	if !slices.Contains([]string{"", "zstd", "none"}, q.Compression) {
-		k.in(".compression").fail("%q: use zstd or none", q.Compression)
-	}
 	if s := q.SASL; s != nil {
 		if !slices.Contains([]string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}, s.Mechanism) {
 			k.in(".sasl").fail("mechanism %q: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
@@ -270,7 +270,7 @@ func (q *Kafka) validate(k checker) {
 		secretOnce(k.in(".sasl"), "password", s.Password, s.PasswordFile)
 	}
 	q.TLS.validate(k.in(".tls_config"))
-	if q.QueueBytes != 0 && q.QueueBytes < 1<<20 {
-		k.in(".queue_bytes").fail("less than 1MB holds no batch")
+	if q.QueueBytes != 0 && q.QueueBytes < 4<<20 {
+		k.in(".queue_bytes").fail("less than 4MB holds no batch")
 	}
 }
