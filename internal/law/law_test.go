@@ -44,7 +44,7 @@ var thirdParty = map[string]map[string]string{
 var everywhere = []string{"github.com/VictoriaMetrics/metrics"}
 
 // testOnly lists modules that any test may import.
-var testOnly = []string{"pgregory.net/rapid", "go.uber.org/goleak", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "github.com/chromedp", "github.com/maxmind/mmdbwriter", "github.com/segmentio/kafka-go", "github.com/go-zookeeper/zk", "github.com/twmb/franz-go", "github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/prometheus/prometheus", "github.com/goccy/go-yaml", "github.com/alecthomas/kong"}
+var testOnly = []string{"pgregory.net/rapid", "go.uber.org/goleak", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "github.com/chromedp", "github.com/maxmind/mmdbwriter", "github.com/oschwald/geoip2-golang", "github.com/segmentio/kafka-go", "github.com/go-zookeeper/zk", "github.com/twmb/franz-go", "github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/prometheus/prometheus", "github.com/goccy/go-yaml", "github.com/alecthomas/kong"}
 
 type imports struct {
 	dir  string // relative to the module, with slashes

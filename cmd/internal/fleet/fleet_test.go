@@ -4,11 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/rollcall-metrics/rollcall/discovery/zk"
+	"github.com/rollcall-metrics/rollcall/internal/zkserve"
 )
 
 func TestFleet(t *testing.T) {
@@ -68,4 +73,45 @@ func TestFleet(t *testing.T) {
 			t.Errorf("%+v was taken", bad)
 		}
 	}
+}
+
+func TestRegister(t *testing.T) {
+	z, err := zkserve.New(zkserve.Config{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { z.Run(ctx) })
+	<-z.Listening()
+	f, err := New(Config{Instances: 40, Services: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Go(func() { f.Run(ctx) })
+	all := make(chan struct{})
+	wg.Go(func() {
+		if err := f.Register(ctx, []string{z.Addr()}, slog.New(slog.DiscardHandler), func(n int) {
+			if n == 40 {
+				close(all)
+			}
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	<-all
+	s, err := zk.NewSession(zk.Config{Servers: []string{z.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Go(func() { s.Run(ctx) })
+	names, _, err := s.Children(ctx, "/discovery/load-3/load")
+	if err != nil || len(names) != 10 || !strings.Contains(names[0], "-127.0.0.1:") {
+		t.Errorf("%v %v", names, err)
+	}
+	cancel()
+	wg.Wait()
 }
