@@ -1,0 +1,338 @@
+// Package collect is the collector daemon: sources → roster → pool → enrich → sink, wired from one configuration. It may be run by `collect`, inside `up`, or in a
+// test.
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/scrape"
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/enrich/geo"
+	"github.com/rollcall-metrics/rollcall/enrich/tag"
+	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/kafka"
+)
+
+// Options are what a daemon needs beside its configuration.
+type Options struct {
+	Storage string        // folder for the roster, the collector's identity and what it remembers; made if missing
+	Drain   time.Duration // how long the sink may deliver after the end; default 10s
+	Log     *slog.Logger
+	Metrics *ops.Metrics
+	Geo     *config.Geo // takes the place of the configuration's, for the demo
+}
+
+// Daemon is one collector.
+type Daemon struct {
+	o   Options
+	log *slog.Logger
+
+	mu   sync.Mutex
+	conf *config.Config
+
+	roster  *discovery.Roster
+	watcher *discovery.Watcher
+	sources map[string]source
+	targets atomic.Pointer[tag.Targets]
+	jobs    atomic.Pointer[map[string]job]
+	geo     *geo.DB
+	enrich  *tag.Enricher
+	pool    *scrape.Pool
+	sink    *kafka.Sink
+	ledger  *sink.Ledger
+
+	changed   chan struct{} // the roster, since the last look
+	cut       chan struct{} // closed: the drain ends
+	paused    atomic.Bool
+	counts    counts
+	published *publisher
+	own       ownMetrics
+}
+
+type ownMetrics struct {
+	reloadOK   atomic.Int64
+	reloadTime atomic.Int64
+	set        *metrics.Set
+}
+
+// New checks the configuration and everything it names. It opens files below Storage, and nothing else.
+func New(c *config.Config, o Options) (*Daemon, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = ops.NewMetrics(ops.ThisBuild())
+	}
+	if o.Drain == 0 {
+		o.Drain = 10 * time.Second
+	}
+	if err := os.MkdirAll(o.Storage, 0o750); err != nil {
+		return nil, fmt.Errorf("make storage folder: %w", err)
+	}
+	d := &Daemon{o: o, log: o.Log, conf: c, sources: map[string]source{}, changed: make(chan struct{}, 1), cut: make(chan struct{})}
+	ident, err := sink.OpenIdentity(o.Storage)
+	if err != nil {
+		return nil, err
+	}
+	d.ledger = sink.NewLedger(ident, time.Now())
+	if d.geo, err = geo.New(geoConfig(c, o)); err != nil {
+		return nil, err
+	}
+	if d.enrich, err = tag.New(d.tagConfig(c)); err != nil {
+		return nil, err
+	}
+	if err := d.setJobs(c); err != nil {
+		return nil, err
+	}
+	d.roster = discovery.NewRoster(discovery.RosterOptions{Filter: d.filter})
+	d.watcher = discovery.NewWatcher(d.roster, d.onChange)
+	list, err := d.buildSources(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.watcher.Set(list); err != nil {
+		return nil, err
+	}
+	kc, err := kafkaConfig(c, o, d.ledger)
+	if err != nil {
+		return nil, err
+	}
+	kc.Cut = d.cut
+	if d.sink, err = kafka.New(kc); err != nil {
+		return nil, err
+	}
+	d.published = newPublisher(ident, d.roster, d.sink, kc.Topics.Roster)
+	d.pool, err = scrape.New(scrape.Config{Handle: d.handle, Log: d.log.With("part", "scrape"), Metrics: o.Metrics.NewSet()})
+	if err != nil {
+		return nil, err
+	}
+	d.ownSeries()
+	return d, nil
+}
+
+// handle takes a snapshot from the pool to the sink.
+func (d *Daemon) handle(s *collector.Snapshot) {
+	d.counts.add(s)
+	d.enrich.Enrich(s)
+	d.sink.Put(s)
+	s.Release()
+}
+
+// filter relabels an instance, before it is put on the roster.
+func (d *Daemon) filter(i *discovery.Instance) (string, bool) {
+	return d.targets.Load().Filter(i)
+}
+
+func (d *Daemon) onChange(changes []discovery.Change) {
+	d.published.changes(changes)
+	for _, c := range changes {
+		if !c.State.Scraped() {
+			d.enrich.Forget(c.Key)
+		}
+	}
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Run collects until ctx ends. Then it stops from left to right: discovery, the pool, and the sink, which delivers what it has within Options.Drain, or
+// until cut ends.
+func (d *Daemon) Run(ctx, cut context.Context) error {
+	now := time.Now()
+	rosterFile := filepath.Join(d.o.Storage, "roster.json")
+	if err := d.roster.Load(rosterFile, d.sourceNames(), now); err != nil {
+		d.log.Warn("the roster of the last run cannot be read", "err", err)
+	}
+	if err := d.enrich.LoadTracks(filepath.Join(d.o.Storage, "tracks.json")); err != nil {
+		d.log.Warn("the versions' ages of the last run cannot be read", "err", err)
+	}
+	if err := errors.Join(d.geo.Load(), d.enrich.Load()); err != nil {
+		d.log.Warn("some of what enriches is missing", "err", err)
+	}
+	d.applyTargets()
+
+	end, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	fail := func(what string, err error) {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			cancel(fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	// Each stage has a context of its own, ended when the stage before it has stopped.
+	poolCtx, endPool := context.WithCancel(context.WithoutCancel(ctx))
+	sinkCtx, endSink := context.WithCancel(context.WithoutCancel(ctx))
+	defer endPool()
+	defer endSink()
+	var first, pool, last sync.WaitGroup
+	first.Go(func() { fail("discovery", d.watcher.Run(end)) })
+	first.Go(func() { d.follow(end, rosterFile) })
+	first.Go(func() { fail("geo", d.geo.Run(end)) })
+	first.Go(func() { fail("tags", d.enrich.Run(end)) })
+	pool.Go(func() { fail("scrape", d.pool.Run(poolCtx)) })
+	last.Go(func() { fail("sink", d.sink.Run(sinkCtx)) })
+
+	<-end.Done()
+	first.Wait()
+	endPool()
+	pool.Wait()
+	stop := context.AfterFunc(cut, func() { close(d.cut) })
+	defer stop()
+	endSink()
+	last.Wait()
+	if err := errors.Join(d.roster.Save(rosterFile, time.Now()), d.enrich.SaveTracks(filepath.Join(d.o.Storage, "tracks.json"))); err != nil {
+		d.log.Warn("what the next run would know is not saved", "err", err)
+	}
+	if err := context.Cause(end); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// saveEvery bounds how often the roster is written, and how much of it a kill loses.
+const saveEvery = time.Second
+
+// follow hands the roster's changes to the pool at once, and to the disk at most once a second.
+func (d *Daemon) follow(ctx context.Context, file string) {
+	save := time.NewTimer(saveEvery)
+	save.Stop()
+	full := time.NewTicker(time.Second)
+	defer full.Stop()
+	armed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.changed:
+			d.applyTargets()
+			if !armed {
+				save.Reset(saveEvery)
+				armed = true
+			}
+		case now := <-full.C:
+			d.published.full(now)
+		case now := <-save.C:
+			armed = false
+			if err := d.roster.Save(file, now); err != nil {
+				d.log.Warn("the roster is not saved", "err", err)
+			}
+		}
+	}
+}
+
+// applyTargets gives the pool who is to be scraped now.
+func (d *Daemon) applyTargets() {
+	jobs := *d.jobs.Load()
+	var instances []discovery.Instance
+	if !d.paused.Load() {
+		instances = d.roster.Targets()
+	}
+	out := make([]scrape.Target, 0, len(instances))
+	for _, i := range instances {
+		if j := jobs[jobOf(i.Source)]; j.Job != nil {
+			out = append(out, scrape.Target{Instance: i, Job: j.Job})
+		}
+	}
+	if err := d.pool.Set(out); err != nil {
+		d.log.Warn("not every target can be scraped", "err", err)
+	}
+}
+
+// Ready is nil once every source has spoken, or the roster of the last run serves.
+func (d *Daemon) Ready() error {
+	if d.roster.Version() == 0 && len(d.sourceNames()) > 0 && len(d.roster.Views()) == 0 {
+		return errors.New("no source has said who is there yet")
+	}
+	return nil
+}
+
+// Pause stops scraping for good, so that what is under way can be counted.
+func (d *Daemon) Pause() {
+	d.paused.Store(true)
+	d.applyTargets()
+}
+
+// counts is what went from the pool to the sink.
+type counts struct{ scrapes, ok, samples atomic.Uint64 }
+
+func (c *counts) add(s *collector.Snapshot) {
+	c.scrapes.Add(1)
+	if s.Outcome == collector.OK {
+		c.ok.Add(1)
+		c.samples.Add(uint64(len(s.Samples)))
+	}
+}
+
+// Counts is what this start has done so far.
+type Counts struct {
+	Discovered                  int // instances on the roster that are scraped, static ones aside
+	Scrapes, ScrapesOK, Samples uint64
+	Acknowledged, Waiting       uint64
+}
+
+// Counts reads them now.
+func (d *Daemon) Counts() Counts {
+	t := d.ledger.Report(time.Now()).Total
+	c := Counts{Scrapes: d.counts.scrapes.Load(), ScrapesOK: d.counts.ok.Load(), Samples: d.counts.samples.Load(), Acknowledged: t.Acknowledged, Waiting: t.InMemory}
+	for _, i := range d.roster.Targets() {
+		if i.Format != "static" {
+			c.Discovered++
+		}
+	}
+	return c
+}
+
+// ReloadFailed notes that a configuration could not be read.
+func (d *Daemon) ReloadFailed() { d.own.reloadOK.Store(0) }
+
+// Reload puts another configuration in force, touching only what changed. On an error the old one stays.
+func (d *Daemon) Reload(c *config.Config) (err error) {
+	defer func() {
+		d.own.reloadOK.Store(map[bool]int64{true: 1}[err == nil])
+		if err == nil {
+			d.own.reloadTime.Store(time.Now().Unix())
+		}
+	}()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := sameServers(d.conf, c); err != nil {
+		return err
+	}
+	old := d.conf
+	if err := d.enrich.Update(d.tagConfig(c)); err != nil {
+		return err
+	}
+	if err := d.setJobs(c); err != nil {
+		return errors.Join(err, d.enrich.Update(d.tagConfig(old)))
+	}
+	list, err := d.buildSources(c)
+	if err != nil {
+		return errors.Join(err, d.enrich.Update(d.tagConfig(old)), d.setJobs(old))
+	}
+	d.conf = c
+	if err := d.watcher.Set(list); err != nil {
+		return err
+	}
+	d.onChange(d.roster.Refilter(d.filter, time.Now()))
+	return nil
+}
+
+// Config is the configuration in force.
+func (d *Daemon) Config() *config.Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.conf
+}

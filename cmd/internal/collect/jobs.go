@@ -1,0 +1,173 @@
+package collect
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/scrape"
+	"github.com/rollcall-metrics/rollcall/collector/stats"
+	"github.com/rollcall-metrics/rollcall/enrich/geo"
+	"github.com/rollcall-metrics/rollcall/enrich/tag"
+	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/kafka"
+)
+
+// job is one that was built, and the configuration it was built from: the same configuration keeps the same job over a reload, and with it the schedule and
+// the connections of its targets.
+type job struct {
+	*scrape.Job
+	key string
+}
+
+// setJobs makes the pool's jobs and the relabelling of targets.
+func (d *Daemon) setJobs(c *config.Config) error {
+	jobs := map[string]job{}
+	var rel []tag.Job
+	var errs []error
+	for i := range c.Scrape {
+		s := &c.Scrape[i]
+		b, _ := json.Marshal([]any{c.Global, s})
+		key := string(b) + s.Secrets()
+		j := job{nil, key}
+		if old := d.jobs.Load(); old != nil && (*old)[s.JobName].key == key {
+			j = (*old)[s.JobName]
+		} else if made, err := scrapeJob(c, s); err != nil {
+			errs = append(errs, fmt.Errorf("job %q: %w", s.JobName, err))
+			continue
+		} else {
+			j.Job = made
+		}
+		jobs[s.JobName] = j
+		rel = append(rel, tag.Job{Name: s.JobName, Scheme: j.Scheme, MetricsPath: j.MetricsPath, Params: s.Params, Interval: j.Interval, Timeout: j.Timeout, Relabel: relabels(s.Relabel)})
+	}
+	targets, err := tag.NewTargets(rel)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return err
+	}
+	d.targets.Store(targets)
+	d.jobs.Store(&jobs)
+	return nil
+}
+
+var windows = map[string]collector.Window{"lifetime": collector.Lifetime, "latched": collector.Latched, "decaying": collector.Decaying, "interval": collector.Interval}
+
+func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
+	every := s.Interval.Std(interval(c))
+	timeout := s.Timeout.Std(c.Global.ScrapeTimeout.Std(config.DefaultTimeout))
+	j := &scrape.Job{
+		Name: s.JobName, Interval: every, Timeout: min(timeout, every),
+		MetricsPath: cmp.Or(s.MetricsPath, config.DefaultMetricsPath), Scheme: cmp.Or(s.Scheme, "http"), Params: url.Values(s.Params),
+		BodyLimit: s.BodySizeLimit.Or(config.DefaultBodyLimit),
+		Limits: stats.Options{Samples: cmp.Or(s.SampleLimit, config.DefaultSampleLimit), Labels: cmp.Or(s.LabelLimit, config.DefaultLabelLimit),
+			LabelName: s.LabelNameLimit, LabelValue: s.LabelValueLimit, Window: windows[s.Distributions]},
+		FollowRedirects: s.FollowRedirects, EnableHTTP2: s.EnableHTTP2,
+		DisableCompression: s.Compression != nil && !*s.Compression,
+		NoServerInfo:       s.ServerInfo != nil && !*s.ServerInfo,
+	}
+	var err error
+	if j.TLS, err = TLS(s.TLS); err != nil {
+		return nil, err
+	}
+	if s.ProxyURL != "" {
+		if j.ProxyURL, err = url.Parse(s.ProxyURL); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range s.Allow.Networks {
+		p, err := netip.ParsePrefix(n)
+		if err != nil {
+			return nil, err
+		}
+		j.Allow.Networks = append(j.Allow.Networks, p)
+	}
+	for _, p := range s.Allow.Ports {
+		lo, hi, err := config.ParsePorts(p)
+		if err != nil {
+			return nil, err
+		}
+		j.Allow.Ports = append(j.Allow.Ports, scrape.PortRange{From: lo, To: hi})
+	}
+	if b := s.BasicAuth; b != nil {
+		j.BasicAuth = &scrape.BasicAuth{Username: b.Username, Password: b.Password.Reveal(), PasswordFile: b.PasswordFile}
+	}
+	if a := s.Authorization; a != nil {
+		j.Bearer, j.BearerFile = a.Credentials.Reveal(), a.CredentialsFile
+	}
+	return j, j.Validate()
+}
+
+func relabels(in []config.Relabel) []tag.Relabel {
+	out := make([]tag.Relabel, len(in))
+	for i, r := range in {
+		out[i] = tag.Relabel(r)
+	}
+	return out
+}
+
+func geoConfig(c *config.Config, o Options) geo.Config {
+	g := c.Enrich.Geo
+	if o.Geo != nil {
+		g = *o.Geo
+	}
+	out := geo.Config{Log: o.Log.With("part", "geo"), Metrics: o.Metrics.NewSet()}
+	if g.City != "" {
+		out.City = []string{g.City}
+	}
+	if g.ASN != "" {
+		out.ASN = []string{g.ASN}
+	}
+	return out
+}
+
+func (d *Daemon) tagConfig(c *config.Config) tag.Config {
+	out := tag.Config{
+		Host: c.Enrich.Geo.Host, Drop: c.Enrich.Tags.Drop, Rename: c.Enrich.Tags.Rename, External: c.Global.ExternalLabels,
+		MetricRelabel: map[string][]tag.Relabel{}, Geo: d.geo, Log: d.log.With("part", "tags"), Metrics: d.tagMetrics(),
+	}
+	if f := c.Enrich.Networks.File; f != "" {
+		out.Networks = []string{f}
+	}
+	for _, r := range c.Enrich.Rules {
+		t := tag.Rule{Name: r.Name, Label: r.Label, Drop: r.Drop, Counter: r.Counter}
+		if r.Lookup != nil {
+			t.Lookup = &tag.Lookup{From: r.Lookup.From, As: r.Lookup.As}
+		}
+		out.Rules = append(out.Rules, t)
+	}
+	for i := range c.Scrape {
+		if s := &c.Scrape[i]; len(s.MetricRelabel) > 0 {
+			out.MetricRelabel[s.JobName] = relabels(s.MetricRelabel)
+		}
+	}
+	return out
+}
+
+// Topics are the topics of a configuration.
+func Topics(k config.Kafka) sink.Topics {
+	d := sink.DefaultTopics()
+	return sink.Topics{
+		Snapshots: cmp.Or(k.Topics.Snapshots, d.Snapshots), Backfill: cmp.Or(k.Topics.Backfill, d.Backfill), Roster: cmp.Or(k.Topics.Roster, d.Roster),
+		Rollups: cmp.Or(k.Topics.Rollups, d.Rollups), Findings: cmp.Or(k.Topics.Findings, d.Findings),
+	}
+}
+
+func kafkaConfig(c *config.Config, o Options, ledger *sink.Ledger) (kafka.Config, error) {
+	out := kafka.Config{
+		Brokers: c.Kafka.Brokers, Topics: Topics(c.Kafka), Ledger: ledger, StoragePath: o.Storage, Drain: o.Drain,
+		LiveMaxAge: c.LiveMaxAge.Std(max(2*interval(c), 2*time.Second)), MemoryBytes: c.Kafka.QueueBytes.Or(config.DefaultQueueBytes),
+		Logger: o.Log.With("part", "kafka"), Metrics: o.Metrics.NewSet(),
+	}
+	if s := c.Kafka.SASL; s != nil {
+		out.SASL = kafka.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}
+	}
+	var err error
+	out.TLS, err = TLS(c.Kafka.TLS)
+	return out, err
+}

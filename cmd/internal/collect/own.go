@@ -1,0 +1,59 @@
+package collect
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/enrich/tag"
+)
+
+// ownSeries are the daemon's own metrics beside those of its parts.
+func (d *Daemon) ownSeries() {
+	d.own.reloadOK.Store(1)
+	d.own.reloadTime.Store(time.Now().Unix())
+	set := d.o.Metrics.NewSet()
+	set.NewGauge("rollcall_config_last_reload_successful", func() float64 { return float64(d.own.reloadOK.Load()) })
+	set.NewGauge("rollcall_config_last_reload_success_timestamp_seconds", func() float64 { return float64(d.own.reloadTime.Load()) })
+	for _, state := range []discovery.State{discovery.Present, discovery.Unconfirmed, discovery.Quarantined, discovery.Failing, discovery.Departed, discovery.Unparsable, discovery.Filtered} {
+		set.NewGauge(fmt.Sprintf("rollcall_roster_instances{state=%q}", state), func() float64 {
+			n := 0
+			for _, e := range d.roster.Entries() {
+				if e.State == state {
+					n++
+				}
+			}
+			return float64(n)
+		})
+	}
+}
+
+// tagMetrics is one set over all reloads: a second one would give every series twice.
+func (d *Daemon) tagMetrics() *metrics.Set {
+	if d.own.set == nil {
+		d.own.set = d.o.Metrics.NewSet()
+	}
+	return d.own.set
+}
+
+// Check makes of a configuration all that a daemon would, without opening or dialling anything: its errors are those that a start would give.
+func Check(c *config.Config) error {
+	d := &Daemon{log: slog.New(slog.DiscardHandler), sources: map[string]source{}, o: Options{Log: slog.New(slog.DiscardHandler), Metrics: ops.NewMetrics(ops.Build{})}}
+	if len(c.ZooKeeper.Servers) == 0 {
+		with := *c
+		with.ZooKeeper.Servers = []string{"embedded:2181"} // `up` brings its own; `collect` says at its start that it has none
+		c = &with
+	}
+	_, err := d.buildSources(c)
+	errs := []error{err, d.setJobs(c)}
+	_, err = tag.New(d.tagConfig(c))
+	errs = append(errs, err)
+	_, err = TLS(c.Kafka.TLS)
+	return errors.Join(append(errs, err)...)
+}

@@ -1,0 +1,245 @@
+package collect
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/file"
+	"github.com/rollcall-metrics/rollcall/discovery/serverset"
+	"github.com/rollcall-metrics/rollcall/discovery/zk"
+)
+
+// source is one that was built, and the configuration it was built from: the same configuration keeps the same source over a reload.
+type source struct {
+	discovery.Source
+	key string
+	set *metrics.Set
+}
+
+// jobOf is the job that a source's name belongs to: a job's first source has its name, the others `job#2`, `job#3`, ….
+func jobOf(source string) string {
+	job, _, _ := strings.Cut(source, "#")
+	return job
+}
+
+func (d *Daemon) sourceNames() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var names []string
+	for n := range d.sources {
+		names = append(names, n)
+	}
+	return names
+}
+
+// buildSources makes the sources of a configuration, reusing those whose part of it did not change.
+func (d *Daemon) buildSources(c *config.Config) ([]discovery.Source, error) {
+	next := map[string]source{}
+	var out []discovery.Source
+	var errs []error
+	for i := range c.Scrape {
+		s := &c.Scrape[i]
+		n := 0
+		add := func(part any, make func(name string, set *metrics.Set) (discovery.Source, error)) {
+			n++
+			name := s.JobName
+			if n > 1 {
+				name = fmt.Sprintf("%s#%d", s.JobName, n)
+			}
+			text, _ := json.Marshal([]any{fmt.Sprintf("%T", part), part, c.ZooKeeper, c.ZooKeeper.Digest.Reveal()})
+			key := string(text)
+			if old, ok := d.sources[name]; ok && old.key == key {
+				next[name] = old
+				out = append(out, old.Source)
+				return
+			}
+			set := d.o.Metrics.NewSet()
+			src, err := make(name, set)
+			if err != nil {
+				d.o.Metrics.Drop(set)
+				errs = append(errs, fmt.Errorf("job %q: %w", s.JobName, err))
+				return
+			}
+			next[name] = source{src, key, set}
+			out = append(out, src)
+		}
+		for _, sd := range s.Serverset {
+			add(sd, func(name string, set *metrics.Set) (discovery.Source, error) { return d.zkSource(c, sd, name, set) })
+		}
+		for _, sd := range s.Nerve {
+			sd.Format = cmp.Or(sd.Format, "nerve")
+			add(sd, func(name string, set *metrics.Set) (discovery.Source, error) { return d.zkSource(c, sd, name, set) })
+		}
+		for _, sd := range s.ServersetFiles {
+			add([]any{"serverset", sd}, func(name string, set *metrics.Set) (discovery.Source, error) {
+				return file.NewServersets(file.Config{Name: name, Files: sd.Files, Every: sd.Refresh.Std(0), Log: d.log, Metrics: set})
+			})
+		}
+		for _, sd := range s.Files {
+			add([]any{"file_sd", sd}, func(name string, set *metrics.Set) (discovery.Source, error) {
+				return file.NewTargets(file.Config{Name: name, Files: sd.Files, Every: sd.Refresh.Std(0), Log: d.log, Metrics: set})
+			})
+		}
+		for _, sd := range s.HTTP {
+			add(sd, func(name string, set *metrics.Set) (discovery.Source, error) {
+				return file.NewHTTP(file.HTTPConfig{Name: name, URL: sd.URL, Every: sd.Refresh.Std(0), Log: d.log, Metrics: set})
+			})
+		}
+		if len(s.Static) > 0 {
+			add(s.Static, func(name string, set *metrics.Set) (discovery.Source, error) {
+				var groups []file.Group
+				for _, g := range s.Static {
+					groups = append(groups, file.Group{Targets: g.Targets, Labels: g.Labels})
+				}
+				return file.NewStatic(name, groups)
+			})
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		for name, s := range next { // those just made
+			if d.sources[name].set != s.set {
+				d.o.Metrics.Drop(s.set)
+			}
+		}
+		return nil, err
+	}
+	for name, s := range d.sources {
+		if next[name].set != s.set {
+			d.o.Metrics.Drop(s.set)
+		}
+	}
+	d.sources = next
+	return out, nil
+}
+
+// ZooKeeperConfig makes the client's configuration of an ensemble; servers, if any, take the place of the configuration's.
+func ZooKeeperConfig(z config.ZooKeeper, servers []string, timeout config.Duration) (zk.Config, error) {
+	out := zk.Config{
+		Servers:        z.Servers,
+		SessionTimeout: cmp.Or(timeout, z.SessionTimeout).Std(config.DefaultSessionTimeout),
+		ReadOnly:       z.ReadOnly == nil || *z.ReadOnly,
+	}
+	if len(servers) > 0 {
+		out.Servers = servers
+	}
+	if len(out.Servers) == 0 {
+		return out, errors.New("no ZooKeeper servers; name them under zookeeper.servers, or run `rollcall up`, which brings its own")
+	}
+	digest, err := secret(z.Digest, z.DigestFile)
+	if err != nil {
+		return out, err
+	}
+	out.Digest = digest
+	out.TLS, err = TLS(z.TLS)
+	return out, err
+}
+
+// zkSource is one source with a session of its own.
+type zkSource struct {
+	*zk.Source
+	session *zk.Session
+}
+
+// Run holds the session beside the source.
+func (s *zkSource) Run(ctx context.Context, out *discovery.Latest) error {
+	held, end := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- s.session.Run(held) }()
+	err := s.Source.Run(ctx, out)
+	end()
+	return cmp.Or(err, <-done)
+}
+
+func (d *Daemon) zkSource(c *config.Config, sd config.ServersetSD, name string, set *metrics.Set) (discovery.Source, error) {
+	conn, err := ZooKeeperConfig(c.ZooKeeper, sd.Servers, sd.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	conn.Name, conn.Log, conn.Metrics = name, d.log.With("source", name), set
+	session, err := zk.NewSession(conn)
+	if err != nil {
+		return nil, err
+	}
+	var rules []zk.Rule
+	for _, p := range sd.Paths {
+		pattern, err := serverset.ParsePattern(p, sd.Service, sd.Env)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, zk.Rule{Pattern: pattern, Options: serverset.Options{Format: serverset.Format(sd.Format), Endpoint: sd.Endpoint}})
+	}
+	src, err := zk.NewSource(zk.SourceConfig{Name: name, Rules: rules, Log: d.log.With("source", name), Metrics: set}, session)
+	if err != nil {
+		return nil, err
+	}
+	return &zkSource{src, session}, nil
+}
+
+// secret is a value, or what its file holds less the white space at its end.
+func secret(value config.Secret, file string) (string, error) {
+	if file == "" {
+		return value.Reveal(), nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read secret: %w", err)
+	}
+	return strings.TrimRight(string(b), "\r\n\t "), nil
+}
+
+// TLS makes a client's configuration of files; nil of nil.
+func TLS(t *config.TLS) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.Insecure}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read ca_file: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read ca_file %q: it holds no certificate", t.CAFile)
+		}
+	}
+	if t.CertFile != "" {
+		// Read at each handshake: certificates are replaced while we run.
+		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
+			return nil, fmt.Errorf("read cert_file and key_file: %w", err)
+		}
+		out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+			return &pair, err
+		}
+	}
+	return out, nil
+}
+
+// sameServers refuses what a reload can not change: where the stream goes.
+func sameServers(old, next *config.Config) error {
+	a, _ := json.Marshal([]any{old.Kafka, old.LiveMaxAge})
+	b, _ := json.Marshal([]any{next.Kafka, next.LiveMaxAge})
+	if !slices.Equal(a, b) {
+		return errors.New("reload: `kafka` and `live_max_age` are read at the start only; restart to change them. The configuration before stays in force")
+	}
+	return nil
+}
+
+// interval is the global scrape interval.
+func interval(c *config.Config) time.Duration {
+	return c.Global.ScrapeInterval.Std(config.DefaultInterval)
+}
