@@ -27,40 +27,23 @@ func newPublisher(ident sink.Identity, r *discovery.Roster, s sink.Sink, topic s
 	return &publisher{ident: ident, roster: r, sink: s, topic: topic, next: map[string]time.Time{}}
 }
 
-func (p *publisher) record(service, env string, t time.Time) wire.RosterRecord {
-	return wire.RosterRecord{Collector: p.ident.Collector, Start: p.ident.Start, TS: t.UnixMilli(), Service: service, Env: env, Version: p.roster.Version()}
-}
-
-func (p *publisher) send(r wire.RosterRecord, t time.Time) {
-	wire.SplitRoster(r, wire.MaxRecord, func(rec []byte) {
-		p.sink.Publish(p.topic, sink.Key(r.Service, r.Env), rec, t)
+func (p *publisher) send(changes []discovery.Change, full bool, now time.Time) {
+	base := wire.RosterRecord{Collector: p.ident.Collector, Start: p.ident.Start, TS: now.UnixMilli(), Version: p.roster.Version(), Full: full}
+	wire.GroupRoster(base, changes, func(r wire.RosterRecord) {
+		wire.SplitRoster(r, wire.MaxRecord, func(rec []byte) { p.sink.Publish(p.topic, r.Key(), rec, now) })
 	})
 }
 
 func (p *publisher) changes(changes []discovery.Change) {
 	now := time.Now()
-	byService := map[string][]discovery.Change{}
-	var order []string
-	for _, c := range changes {
-		g := c.Group()
-		if byService[g] == nil {
-			order = append(order, g)
-		}
-		byService[g] = append(byService[g], c)
-	}
 	p.mu.Lock()
-	for _, g := range order {
-		if _, known := p.next[g]; !known {
-			p.next[g] = now // a service that is new to us: its full state follows within a second
+	for _, c := range changes {
+		if _, known := p.next[c.Group()]; !known {
+			p.next[c.Group()] = now // a service that is new to us: its full state follows within a second
 		}
 	}
 	p.mu.Unlock()
-	for _, g := range order {
-		list := byService[g]
-		r := p.record(list[0].Service, list[0].Env, now)
-		r.Changes = list
-		p.send(r, now)
-	}
+	p.send(changes, false, now)
 }
 
 // full publishes the services that are due.
@@ -77,22 +60,19 @@ func (p *publisher) full(now time.Time) {
 	if len(due) == 0 {
 		return
 	}
-	byService := map[string][]discovery.Change{}
+	var all []discovery.Change
+	left := map[string]bool{}
 	for _, e := range p.roster.Entries() {
 		if g := e.Group(); due[g] {
-			byService[g] = append(byService[g], discovery.Change{Entry: e, At: now})
+			all, left[g] = append(all, discovery.Change{Entry: e, At: now}), true
 		}
 	}
+	p.mu.Lock()
 	for g := range due {
-		list := byService[g]
-		if len(list) == 0 {
-			p.mu.Lock()
+		if !left[g] { // nobody is on the roster any more
 			delete(p.next, g)
-			p.mu.Unlock()
-			continue
 		}
-		r := p.record(list[0].Service, list[0].Env, now)
-		r.Full, r.Changes = true, list
-		p.send(r, now)
 	}
+	p.mu.Unlock()
+	p.send(all, true, now)
 }
