@@ -122,9 +122,6 @@ func (s *Session) take(c *client, e gozk.Event) {
 func (s *Session) armFeeds(ctx context.Context, c *client, l *link, feeds []*feed) {
 	answer, err := ask(ctx, s.dial, l.name, "srvr")
 	v := parseVersion(answer)
-	if s.cfg.oneShot {
-		v = version{3, 4, 14}
-	}
 	if err != nil || v == (version{}) {
 		s.cfg.Log.Info("the server does not tell its version (srvr); watching set by set", "session", s.cfg.Name, "server", l.name.name, "err", err)
 	}

@@ -221,7 +221,8 @@ func TestExpiry(t *testing.T) {
 	srv := testenv.ZooKeeper(t)
 	ctx := deadline(t)
 	ids := make(chan int64, 8)
-	s, err := NewSession(Config{Servers: []string{srv.Addr}, SessionTimeout: 4 * time.Second, Log: testLog(t)})
+	via := newProxy(t, srv.Addr, false)
+	s, err := NewSession(Config{Servers: []string{via.addr}, SessionTimeout: 4 * time.Second, Log: testLog(t)})
 	must(t, err)
 	s.OnNewSession(func(id int64) { ids <- id })
 	run, cancel := context.WithCancel(ctx)
@@ -230,7 +231,7 @@ func TestExpiry(t *testing.T) {
 	first := <-ids
 	_, err = s.Create(ctx, "/e", nil, Ephemeral)
 	must(t, err)
-	expire(t, srv.Addr, s)
+	via.expire(t)
 	second := <-ids
 	if first == second {
 		t.Errorf("the session did not change: %x", first)
@@ -243,19 +244,6 @@ func TestExpiry(t *testing.T) {
 	if len(ids) > 0 {
 		t.Errorf("announced again: %x", <-ids)
 	}
-}
-
-// expire ends a session behind its holder's back: a second client takes it over with its id and password, and closes it.
-func expire(t testing.TB, addr string, s *Session) {
-	t.Helper()
-	s.mu.Lock()
-	conn := s.client.conn
-	s.mu.Unlock()
-	thief := &thiefDialer{session: conn.SessionID(), passwd: passwordOf(t, conn)}
-	c, _, err := gozk.Connect([]string{addr}, 4*time.Second, gozk.WithDialer(thief.dial), gozk.WithLogInfo(false), gozk.WithLogger(libraryLog{testLog(t)}))
-	must(t, err)
-	eventually(t, "the session to be taken over", func() bool { return c.State() == gozk.StateHasSession })
-	c.Close()
 }
 
 // A successor finds the ephemerals of a detached session until its timeout.

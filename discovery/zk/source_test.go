@@ -148,11 +148,14 @@ func (w writer) rm(path string) {
 	must(w.t, w.s.Delete(deadline(w.t), path, AnyVersion))
 }
 
-// bothWays runs a test with recursive watches and with one-shot ones, against each kind of server.
-func bothWays(t *testing.T, run func(t *testing.T, srv *testenv.ZooKeeperServer, cfg Config)) {
+// ways are the two ways of watching: one recursive watch, or a one-shot watch a path where the server is too old for that.
+var ways = map[string]bool{"recursive": false, "oneshot": true}
+
+// bothWays runs a test each way against each kind of server; via is what the source is to talk to.
+func bothWays(t *testing.T, run func(t *testing.T, srv *testenv.ZooKeeperServer, via *proxy)) {
 	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
-		for _, oneShot := range []bool{false, true} {
-			t.Run(map[bool]string{false: "recursive", true: "oneshot"}[oneShot], func(t *testing.T) {
+		for way, old := range ways {
+			t.Run(way, func(t *testing.T) {
 				w := connected(t, Config{Servers: []string{srv.Addr}})
 				clear := func(root string) {
 					if there, _, _ := w.Exists(deadline(t), root); there {
@@ -161,7 +164,7 @@ func bothWays(t *testing.T, run func(t *testing.T, srv *testenv.ZooKeeperServer,
 				}
 				clear("/discovery")
 				clear("/aurora")
-				run(t, srv, Config{Servers: []string{srv.Addr}, SessionTimeout: 4 * time.Second, oneShot: oneShot})
+				run(t, srv, newProxy(t, srv.Addr, old))
 			})
 		}
 	})
@@ -176,10 +179,10 @@ func removeAll(ctx context.Context, s *Session, path string) error {
 }
 
 func TestSourceFollowsMembers(t *testing.T) {
-	bothWays(t, func(t *testing.T, srv *testenv.ZooKeeperServer, cfg Config) {
+	bothWays(t, func(t *testing.T, srv *testenv.ZooKeeperServer, via *proxy) {
 		w := newWriter(t, srv.Addr)
 		a := w.join("/discovery/checkout/prod", "10.0.0.1", 80, `{"v":1,"version":"1","zone":"a"}`)
-		f := follow(t, cfg, SourceConfig{})
+		f := follow(t, Config{Servers: []string{via.addr}}, SourceConfig{})
 		f.waitFor("checkout/prod/10.0.0.1:80=present")
 		if e := f.entry("checkout/prod/10.0.0.1:80"); e.Tags.Get("service.version") != "1" || e.Zxid == 0 || e.Verified.IsZero() || e.Path != "/discovery/checkout/prod" {
 			t.Errorf("%+v", e)
@@ -212,7 +215,7 @@ func TestSourceFollowsMembers(t *testing.T) {
 		// What the serverset's own node says holds for members that do not say otherwise.
 		w.set(dir, `{"tags":{"team":"payments"},"version":"0"}`)
 		w.join("/discovery/checkout/prod", "10.0.0.3", 80, "")
-		if !cfg.oneShot { // else it is seen with the next list, which the join brings
+		if !via.old { // else it is seen with the next list, which the join brings
 			eventually(t, "the tag of the serverset", func() bool {
 				return f.entry("checkout/prod/10.0.0.1:80").Tags.Get("team") == "payments"
 			})
@@ -225,9 +228,9 @@ func TestSourceFollowsMembers(t *testing.T) {
 }
 
 func TestSourceFollowsServicesAndEnvironments(t *testing.T) {
-	bothWays(t, func(t *testing.T, srv *testenv.ZooKeeperServer, cfg Config) {
+	bothWays(t, func(t *testing.T, srv *testenv.ZooKeeperServer, via *proxy) {
 		w := newWriter(t, srv.Addr)
-		f := follow(t, cfg, SourceConfig{Rules: []Rule{
+		f := follow(t, Config{Servers: []string{via.addr}}, SourceConfig{Rules: []Rule{
 			rule(t, "/discovery/{service}/{env}", "", serverset.Options{}),
 			rule(t, "/aurora/{role}/{env}/{job}", "{role}.{job}", serverset.Options{Endpoint: "http"}),
 		}})
@@ -264,7 +267,7 @@ func TestSourceFollowsServicesAndEnvironments(t *testing.T) {
 
 // One broken member hurts itself only, and is named.
 func TestSourceBrokenMember(t *testing.T) {
-	bothWays(t, func(t *testing.T, srv *testenv.ZooKeeperServer, cfg Config) {
+	bothWays(t, func(t *testing.T, srv *testenv.ZooKeeperServer, via *proxy) {
 		w := newWriter(t, srv.Addr)
 		var want []string
 		for i := range 20 {
@@ -276,7 +279,7 @@ func TestSourceBrokenMember(t *testing.T) {
 		w.put("/discovery/checkout/prod/notes", "call Bob", Persistent)
 		w.put("/discovery/checkout/prod/folder/below", "", Persistent) // no member: has children
 		w.put("/discovery/checkout/prod/checkout.lock", "", Persistent)
-		f := follow(t, cfg, SourceConfig{})
+		f := follow(t, Config{Servers: []string{via.addr}}, SourceConfig{})
 		f.waitFor("checkout/prod/huge_=unparsable checkout/prod/member_0000000020=unparsable checkout/prod/notes=unparsable " + strings.Join(want, " "))
 		for name, why := range map[string]string{"member_0000000020": "Thrift", "huge_": "over the limit of 65536", "notes": "of any known format"} {
 			if e := f.entry("/discovery/checkout/prod/" + name); !strings.Contains(e.Reason, why) {

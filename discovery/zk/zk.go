@@ -59,8 +59,6 @@ type Config struct {
 	CallTimeout time.Duration
 	Log         *slog.Logger
 	Metrics     *metrics.Set
-
-	oneShot bool // take every server for an old one; tests compare the two ways of watching
 }
 
 func (c Config) withDefaults() Config {

@@ -1,0 +1,167 @@
+package zk
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	gozk "github.com/go-zookeeper/zk"
+)
+
+// proxy stands between a client and a server: it can hold the client off, speak for an older server, and count and remember what the server says.
+type proxy struct {
+	addr, target string
+	old          bool // answer srvr as a server without recursive watches
+	read         atomic.Int64
+
+	mu    sync.Mutex
+	held  bool
+	conns map[net.Conn]bool
+	hello []byte // the last answer to a connect request, without its length
+}
+
+func newProxy(t testing.TB, target string, old bool) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	p := &proxy{addr: l.Addr().String(), target: target, old: old, conns: map[net.Conn]bool{}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { p.serve(c) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		p.hold()
+		wg.Wait()
+	})
+	return p
+}
+
+// hold cuts every connection and lets none through until release.
+func (p *proxy) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = true
+	for c := range p.conns {
+		c.Close()
+	}
+}
+
+func (p *proxy) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = false
+}
+
+// keep notes a connection, unless they are held off.
+func (p *proxy) keep(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.held {
+		p.conns[c] = true
+	}
+	return !p.held
+}
+
+func (p *proxy) serve(c net.Conn) {
+	defer c.Close()
+	var first [4]byte
+	if !p.keep(c) {
+		return
+	}
+	if _, err := io.ReadFull(c, first[:]); err != nil {
+		return
+	}
+	if p.old && string(first[:]) == "srvr" {
+		io.WriteString(c, "Zookeeper version: 3.4.14-4c25d480e66aadd371de8bd2fd8da255ac140bcf, built on 03/06/2019 16:18 GMT\nMode: standalone\n")
+		return
+	}
+	s, err := net.Dial("tcp", p.target)
+	if err != nil || !p.keep(s) {
+		return
+	}
+	defer s.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		s.Write(first[:])
+		io.Copy(s, c)
+		s.(*net.TCPConn).CloseWrite()
+	})
+	if first[0] == 0 {
+		var head [4]byte
+		if _, err := io.ReadFull(s, head[:]); err == nil {
+			hello := make([]byte, binary.BigEndian.Uint32(head[:])&0xffff)
+			if _, err := io.ReadFull(s, hello); err == nil {
+				p.mu.Lock()
+				p.hello = hello
+				p.mu.Unlock()
+				c.Write(append(head[:], hello...))
+			}
+		}
+	}
+	io.Copy(c, counter{s, &p.read})
+	c.Close()
+	wg.Wait()
+}
+
+type counter struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (c counter) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// expire ends the client's session behind its back: another takes it over with its id and password, and closes it.
+func (p *proxy) expire(t testing.TB) {
+	t.Helper()
+	p.mu.Lock()
+	hello := p.hello
+	p.mu.Unlock()
+	thief := func(network, addr string, timeout time.Duration) (net.Conn, error) {
+		c, err := net.DialTimeout(network, addr, timeout)
+		return &thief{Conn: c, hello: hello}, err
+	}
+	c, _, err := gozk.Connect([]string{p.target}, 4*time.Second, gozk.WithDialer(thief), gozk.WithLogInfo(false), gozk.WithLogger(libraryLog{testLog(t)}))
+	must(t, err)
+	eventually(t, "the session to be taken over", func() bool { return c.State() == gozk.StateHasSession })
+	c.Close()
+}
+
+type thief struct {
+	net.Conn
+	hello []byte
+	begun bool
+}
+
+// Write puts the session (8 bytes) and the password (16) of the answer that was overheard into the connect request.
+func (c *thief) Write(b []byte) (int, error) {
+	if !c.begun {
+		c.begun = true
+		copy(b[20:28], c.hello[8:16])
+		copy(b[32:48], c.hello[20:36])
+	}
+	return c.Conn.Write(b)
+}
+
+// setACL closes a node to everybody but one user.
+func setACL(s *Session, path, user, password string) error {
+	s.mu.Lock()
+	conn := s.client.conn
+	s.mu.Unlock()
+	_, err := conn.SetACL(path, gozk.DigestACL(gozk.PermAll, user, password), -1)
+	return err
+}
