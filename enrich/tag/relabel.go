@@ -137,7 +137,7 @@ func NewTargets(jobs []Job) (*Targets, error) {
 // service.instance.id; all other labels that do not begin with __ are its tags.
 func (t *Targets) Filter(i *discovery.Instance) (reason string, keep bool) {
 	j := ofJob(t.jobs, i.Source)
-	if j == nil || len(j.rules) == 0 {
+	if j == nil || len(j.rules) == 0 && !hasParam(i.Meta) {
 		return "", true
 	}
 	b := labels.NewBuilder(labels.EmptyLabels())
@@ -145,7 +145,9 @@ func (t *Targets) Filter(i *discovery.Instance) (reason string, keep bool) {
 		b.Set(n, v)
 	}
 	for n, v := range i.Meta.All() {
-		b.Set(n, v)
+		if !strings.HasPrefix(n, paramPrefix) {
+			b.Set(n, v)
+		}
 	}
 	path, query, _ := strings.Cut(cmp.Or(i.StatsPath, j.MetricsPath), "?")
 	params := j.Params
@@ -165,6 +167,11 @@ func (t *Targets) Filter(i *discovery.Instance) (reason string, keep bool) {
 		}
 	}
 	before := b.Labels()
+	for n, v := range i.Meta.All() { // a target may bring parameters of its own, as file_sd has them
+		if strings.HasPrefix(n, paramPrefix) {
+			b.Set(n, v)
+		}
+	}
 	for n, r := range j.rules {
 		if !relabel.ProcessBuilder(b, r) {
 			return dropReason(j.Name, n, r, b), false
@@ -175,6 +182,15 @@ func (t *Targets) Filter(i *discovery.Instance) (reason string, keep bool) {
 		return fmt.Sprintf("relabel_configs of job %q made %s", j.Name, why), false
 	}
 	return "", true
+}
+
+func hasParam(meta discovery.Tags) bool {
+	for n := range meta.All() {
+		if strings.HasPrefix(n, paramPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // dropReason names the rule and the value that it dropped the target for.

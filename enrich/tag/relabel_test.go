@@ -82,6 +82,16 @@ func TestTargets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Parameters that a target brings, as file_sd has them, count with and without rules.
+	params, err := NewTargets([]Job{{Name: "apps", MetricsPath: "/probe", Params: map[string][]string{"module": {"x"}, "a": {"b"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	brings := base
+	brings.Meta = discovery.TagsOf(map[string]string{"__param_module": "http", "__meta_filepath": "t.json"})
+	if why, keep := params.Filter(&brings); !keep || brings.StatsPath != "/probe?a=b&module=http" || brings.Tags != base.Tags {
+		t.Fatalf("%s %+v", why, brings)
+	}
 	second := base
 	second.Source = "apps#2"
 	if _, keep := ts.Filter(&second); keep {
