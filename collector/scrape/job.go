@@ -80,7 +80,7 @@ func (j *Job) Validate() error {
 	if j.Interval < 0 || j.Interval > 0 && j.Interval < 100*time.Millisecond {
 		bad("interval %s is below 100ms", j.Interval)
 	}
-	if j.Timeout < 0 || j.Timeout > j.interval() {
+	if j.Timeout < 0 || j.Interval >= 0 && j.Timeout > j.interval() {
 		bad("timeout %s is not within the interval of %s: no target is pulled twice at once", j.Timeout, j.interval())
 	}
 	if j.Scheme != "" && j.Scheme != "http" && j.Scheme != "https" {

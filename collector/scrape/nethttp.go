@@ -136,7 +136,7 @@ func clientError(err error) error {
 	var op *net.OpError
 	var record tls.RecordHeaderError
 	switch {
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return &handshakeError{err}
 	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert
 		return &handshakeError{err}

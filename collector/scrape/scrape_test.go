@@ -106,7 +106,7 @@ func TestHostileTargets(t *testing.T) {
 				if _, err := c.Write([]byte{b}); err != nil {
 					return
 				}
-				time.Sleep(time.Second / 2)
+				time.Sleep(400 * time.Millisecond)
 			}
 		}, collector.Timeout, "", second(1)},
 		{"drips a body", func(c net.Conn) {
@@ -115,9 +115,9 @@ func TestHostileTargets(t *testing.T) {
 				if _, err := c.Write([]byte("1")); err != nil {
 					return
 				}
-				time.Sleep(time.Second / 2)
+				time.Sleep(400 * time.Millisecond)
 			}
-		}, collector.Timeout, "timed out after 7 bytes", second(1)},
+		}, collector.Timeout, "timed out after 8 bytes", second(1)},
 		{"announces 10 GB", text(ok + "Content-Length: 10737418240\r\n\r\n{"), collector.BodyLimit, "announced as 10737418240 bytes", 0},
 		{"sends without end", func(c net.Conn) {
 			text(ok + "\r\n")(c)

@@ -1,0 +1,406 @@
+package scrape
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+func addrs(n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("10.0.%d.%d:8001", i/250, i%250+1))
+	}
+	return out
+}
+
+func TestHeap(t *testing.T) {
+	var h heap
+	rng := rand.New(rand.NewPCG(1, 2))
+	var all []*target
+	for range 500 {
+		all = append(all, &target{at: -1})
+	}
+	base := time.Unix(0, 0)
+	for range 5000 {
+		t := all[rng.IntN(len(all))]
+		if rng.IntN(4) == 0 {
+			h.remove(t)
+		} else {
+			h.set(t, base.Add(time.Duration(rng.IntN(1000))))
+		}
+	}
+	last, n := base, 0
+	for len(h) > 0 {
+		x := h[0]
+		if x.due.Before(last) || x.at != 0 {
+			t.Fatal("out of order")
+		}
+		last = x.due
+		h.remove(x)
+		n++
+	}
+	if n < 100 {
+		t.Errorf("%d targets", n)
+	}
+}
+
+// Every target has its own place in the interval, the same in each process and after each restart, and the places are spread evenly.
+func TestOffsets(t *testing.T) {
+	buckets := make([]int, 10)
+	for _, a := range addrs(5000) {
+		k := targetKey{instance(a).Key, "apps"}
+		one := target{phase: phaseOf(k, 7)}
+		now := time.Unix(1764000000, 123456789)
+		due := one.slot(now, 10*time.Second)
+		if d := due.Sub(now); d <= 0 || d > 10*time.Second {
+			t.Fatalf("%s begins in %s", a, d)
+		}
+		if again := (&target{phase: phaseOf(k, 7)}).slot(now.Add(-37*time.Second), 10*time.Second); due.Sub(again)%(10*time.Second) != 0 {
+			t.Fatalf("%s has two places", a)
+		}
+		if phaseOf(k, 8) == one.phase || phaseOf(targetKey{k.Key, "other"}, 7) == one.phase {
+			t.Fatalf("%s has one place for all seeds and jobs", a)
+		}
+		buckets[due.UnixNano()/int64(time.Second)%10]++
+	}
+	for i, n := range buckets {
+		if n < 400 || n > 600 {
+			t.Errorf("%d of 5000 targets in tenth %d", n, i)
+		}
+	}
+}
+
+// The next slot follows the wall clock without ever leaving a gap of two intervals or making a burst.
+func TestNextSlot(t *testing.T) {
+	const i = 10 * time.Second
+	one := target{phase: 3 * time.Second}
+	due := time.Unix(1000, 0).Add(3 * time.Second)
+	for _, tc := range []struct {
+		late, jump time.Duration // of the look at the clock, and of the clock
+		want       time.Duration // until the next, from due, by the monotonic clock
+		lost       int
+	}{
+		{0, 0, i, 0},
+		{2 * time.Second, 0, i, 0},
+		{9 * time.Second, 0, i, 0},
+		{10 * time.Second, 0, 2 * i, 1},
+		{35 * time.Second, 0, 4 * i, 3},
+		{0, time.Second, i - time.Second, 0},
+		{0, -time.Second, i + time.Second, 0},
+		{0, time.Hour, i, 0},
+		{0, 4 * time.Second, i - 4*time.Second, 0},
+		{0, 6 * time.Second, i + 4*time.Second, 0},
+		{0, -26 * time.Second, i - 4*time.Second, 0},
+	} {
+		// A monotonic clock cannot be made by hand: a jump of the wall clock is a phase that moved the other way.
+		moved := target{phase: (one.phase - tc.jump%i + i) % i}
+		got, lost := moved.next(due, due.Add(tc.late), i)
+		if got.Sub(due) != tc.want || lost != tc.lost {
+			t.Errorf("late %s, jump %s: %s and %d lost, want %s and %d", tc.late, tc.jump, got.Sub(due), lost, tc.want, tc.lost)
+		}
+	}
+}
+
+// At the start and when many join, each begins in its own place; when few join, at once.
+func TestFirstPulls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		all := addrs(400)
+		for _, a := range all {
+			f.stats(a, someStats)
+		}
+		p, got, stop := f.running(t, Config{})
+		j := &Job{Name: "apps", NoServerInfo: true}
+		pulledWithin := func(d time.Duration, n int) int {
+			set(t, p, targets(j, all[:n]...))
+			time.Sleep(d)
+			synctest.Wait()
+			return len(got.take())
+		}
+		if n := pulledWithin(time.Second, 50); n > 15 {
+			t.Errorf("%d of 50 pulled in the first second after the start", n)
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		got.take()
+		before := f.total()
+		if n := pulledWithin(time.Millisecond, 80); n < 30 || f.total()-before != 30 {
+			t.Errorf("%d of 30 new ones at once", n)
+		}
+		if n := pulledWithin(time.Millisecond, 190); n > 10 { // 70 left in the bucket, 110 come
+			t.Errorf("%d pulled at once of too many", n)
+		}
+		if n := pulledWithin(time.Millisecond, 260); n < 70 {
+			t.Errorf("%d of 70 at once with the rest of the bucket", n)
+		}
+		time.Sleep(time.Second / 2)
+		synctest.Wait()
+		got.take()
+		if n := pulledWithin(time.Millisecond, 320); n > 10 {
+			t.Errorf("%d at once half a second later", n)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		got.take()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := len(got.take()); n != 320 {
+			t.Errorf("%d pulls of 320 targets in an interval", n)
+		}
+		stop()
+	})
+}
+
+func (f *fleet) total() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.dials {
+		n += d
+	}
+	return n
+}
+
+// A new set leaves alone who did not change, follows who did, and ends who left.
+func TestSetDiff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		const a, b, c = "10.0.0.1:8001", "10.0.0.2:8001", "10.0.0.3:8001"
+		paths := map[string][]string{}
+		for _, x := range []string{a, b} {
+			f.handler(x, func(w http.ResponseWriter, r *http.Request) {
+				f.mu.Lock()
+				paths[x] = append(paths[x], r.URL.Path)
+				f.mu.Unlock()
+				fmt.Fprint(w, someStats)
+			})
+		}
+		hung := 0
+		f.handler(c, func(w http.ResponseWriter, r *http.Request) { hung++; <-r.Context().Done() })
+		p, got, stop := f.running(t, Config{})
+		j := &Job{Name: "apps", NoServerInfo: true}
+		set(t, p, targets(j, a, b))
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		times := func(host string) (out []time.Time) {
+			for _, s := range got.take() {
+				if s.Instance.Host == host {
+					out = append(out, s.Time)
+				}
+			}
+			return out
+		}
+		was := times("10.0.0.1")
+		// b has another member and a tag, and a another path by a new job: neither moves, and neither is dialled again.
+		ts := targets(&Job{Name: "apps", NoServerInfo: true, MetricsPath: "/new"}, a, b)
+		ts[1].Member, ts[1].Tags = "x", discovery.TagsOf(map[string]string{"team": "t"})
+		set(t, p, ts)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		all := got.take()
+		for _, s := range all {
+			if s.Instance.Host == "10.0.0.1" && s.Time.Sub(was[0])%(10*time.Second) != 0 {
+				t.Errorf("moved by %s", s.Time.Sub(was[0]))
+			}
+			if s.Instance.Host == "10.0.0.2" && s.Tags.Get("team") != "t" {
+				t.Errorf("tags %v", s.Tags.Map())
+			}
+		}
+		if len(all) != 4 || f.dialled(a) != 1 || f.dialled(b) != 1 || !slices.Equal(paths[a], []string{"/stats.json", "/stats.json", "/new", "/new"}) {
+			t.Errorf("%d pulls, %d and %d dials, paths %v", len(all), f.dialled(a), f.dialled(b), paths[a])
+		}
+		// c joins, is pulled at once and hangs; when it leaves its pull ends with no snapshot, and the others' connections stay.
+		set(t, p, append(ts, targets(j, c)...))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		got.take()
+		if hung != 1 {
+			t.Fatalf("%d pulls of c", hung)
+		}
+		set(t, p, ts[1:])
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if f.open != 1 || f.dialled(c) != 1 {
+			t.Errorf("%d connections open", f.open)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if all := got.take(); len(all) != 1 || all[0].Instance.Host != "10.0.0.2" {
+			t.Errorf("snapshots after the others left: %+v", all)
+		}
+		// a comes back within its interval: it was pulled in it already.
+		set(t, p, ts)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		got.take()
+		time.Sleep(10*time.Second - time.Millisecond)
+		set(t, p, ts[1:])
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		set(t, p, ts)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got := times("10.0.0.1"); len(got) > 2 {
+			t.Errorf("pulled at %v", got)
+		}
+		// The interval changes: so does the schedule.
+		set(t, p, targets(&Job{Name: "apps", NoServerInfo: true, Interval: time.Second}, a))
+		got.take()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := len(got.take()); n != 10 {
+			t.Errorf("%d pulls in 10 s", n)
+		}
+		set(t, p, nil)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := len(got.take()); n != 0 || len(p.Status()) != 0 || f.open != 0 {
+			t.Errorf("%d pulls of nobody, %d open", n, f.open)
+		}
+		stop()
+	})
+}
+
+// Who leaves while being pulled and comes back at once is still never pulled twice at once.
+func TestLeaveAndReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		f.handler("10.0.0.1:8001", func(w http.ResponseWriter, r *http.Request) { time.Sleep(700 * time.Millisecond); fmt.Fprint(w, someStats) })
+		p, got, stop := f.running(t, Config{})
+		ts := targets(&Job{Name: "apps", NoServerInfo: true, Interval: time.Second}, "10.0.0.1:8001")
+		for range 50 {
+			set(t, p, ts)
+			time.Sleep(130 * time.Millisecond)
+			set(t, p, nil)
+			time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+		}
+		set(t, p, ts)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if all := got.take(); len(all) < 2 || all[len(all)-1].Outcome != collector.OK {
+			t.Errorf("%+v", all)
+		}
+		stop()
+	})
+}
+
+// With one place and three targets that need it for longer than there is, each gets its turn, and every slot is told.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		for _, a := range addrs(3) {
+			f.handler(a, func(w http.ResponseWriter, r *http.Request) { time.Sleep(900 * time.Millisecond); fmt.Fprint(w, someStats) })
+		}
+		p, got, stop := f.running(t, Config{MaxInFlight: 1})
+		set(t, p, targets(&Job{Name: "apps", NoServerInfo: true, Interval: time.Second}, addrs(3)...))
+		time.Sleep(60 * time.Second)
+		synctest.Wait()
+		ok, skipped, busy := map[string]int{}, map[string]int{}, 0
+		for _, s := range got.take() {
+			switch s.Outcome {
+			case collector.OK:
+				ok[s.Instance.Host]++
+			case collector.Skipped:
+				skipped[s.Instance.Host]++
+				if strings.Contains(s.Reason, "no place was free") {
+					busy++
+				}
+			default:
+				t.Errorf("%s %s", s.Outcome, s.Reason)
+			}
+		}
+		if busy < 30 {
+			t.Errorf("%d slots skipped for want of a place", busy)
+		}
+		for _, a := range addrs(3) {
+			h := instance(a).Host
+			if ok[h] < 19 || ok[h] > 24 || ok[h]+skipped[h] < 57 || ok[h]+skipped[h] > 60 {
+				t.Errorf("%s: %d pulls and %d skipped in 60 slots", h, ok[h], skipped[h])
+			}
+		}
+		stop()
+	})
+}
+
+// Targets that hang take half of the places at most: the others miss nothing.
+func TestHangingTargetsHurtThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		hosts := addrs(60)
+		for i, a := range hosts {
+			if i < 40 {
+				f.handler(a, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+			} else {
+				f.handler(a, func(w http.ResponseWriter, r *http.Request) { time.Sleep(10 * time.Millisecond); fmt.Fprint(w, someStats) })
+			}
+		}
+		p, got, stop := f.running(t, Config{MaxInFlight: 20})
+		set(t, p, targets(&Job{Name: "apps", NoServerInfo: true, Interval: 10 * time.Second, Timeout: 9 * time.Second}, hosts...))
+		time.Sleep(40 * time.Second) // until all are known for what they are
+		synctest.Wait()
+		got.take()
+		time.Sleep(60 * time.Second)
+		synctest.Wait()
+		good, hung := 0, 0
+		for _, s := range got.take() {
+			switch s.Outcome {
+			case collector.OK:
+				good++
+			case collector.Timeout:
+				hung++
+			}
+		}
+		if good != 20*6 || hung < 50 {
+			t.Errorf("%d good pulls of 120, %d timeouts", good, hung)
+		}
+		stop()
+	})
+}
+
+// Workers that nobody needs end.
+func TestWorkersEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		hosts := addrs(90)
+		slow := true
+		for _, a := range hosts {
+			f.handler(a, func(w http.ResponseWriter, r *http.Request) {
+				if slow {
+					time.Sleep(4 * time.Second)
+				}
+				fmt.Fprint(w, someStats)
+			})
+		}
+		p, _, stop := f.running(t, Config{})
+		j := &Job{Name: "apps", NoServerInfo: true}
+		set(t, p, targets(j, hosts[:1]...))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		set(t, p, targets(j, hosts...))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		count := func() int {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.workers.busy + len(p.workers.resting)
+		}
+		if n := count(); n < 89 {
+			t.Errorf("%d workers for 90 slow targets", n)
+		}
+		slow = false
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := count(); n > 3 {
+			t.Errorf("%d workers for 9 quick pulls a second", n)
+		}
+		stop()
+	})
+}
