@@ -33,6 +33,7 @@ const (
 	DroppedUnclear  = "shutdown_unclear" // attempted, but not answered when the time to drain ended: it may be in the topic
 	DroppedOversize = "oversize"         // no record holds it
 	DroppedClosed   = "closed"           // put after the sink had ended
+	DroppedTopic    = "unknown_topic"    // published to a topic that is none of ours
 )
 
 // Ledger accounts for every snapshot of one start, by service and lane, at every instant:

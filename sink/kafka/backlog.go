@@ -162,7 +162,11 @@ func (l *backlog) publish(a *sink.Account, topic, key string, ts int64, value []
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.others[topic]
-	if l.closed || s == nil {
+	if s == nil {
+		l.lose(sink.Loss{Reason: sink.DroppedTopic, Topic: topic, Partition: -1}, sink.Count{Account: a, N: 1})
+		return
+	}
+	if l.closed {
 		l.lose(sink.Loss{Reason: sink.DroppedClosed, Topic: topic, Partition: -1}, sink.Count{Account: a, N: 1})
 		return
 	}
