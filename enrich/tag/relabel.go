@@ -117,8 +117,12 @@ func NewTargets(jobs []Job) (*Targets, error) {
 			errs = append(errs, fmt.Errorf("job %q: relabel_configs%w", j.Name, err))
 		}
 		for i, r := range j.Relabel {
-			if r.TargetLabel == intervalLabel || r.TargetLabel == timeoutLabel {
+			switch a := strings.ToLower(r.Action); {
+			case a == string(relabel.KeepEqual) || a == string(relabel.DropEqual): // they only read it
+			case r.TargetLabel == intervalLabel || r.TargetLabel == timeoutLabel:
 				errs = append(errs, fmt.Errorf("job %q: relabel_configs[%d]: %s cannot be set by a rule; give those targets a job of their own", j.Name, i, r.TargetLabel))
+			case r.TargetLabel == jobLabel || r.TargetLabel == envLabel: // part of the key by which the roster holds an instance
+				errs = append(errs, fmt.Errorf("job %q: relabel_configs[%d]: %s cannot be set by a rule, it names the service; set it where targets come from: `service` and `env` of serverset_sd_configs, or these labels in file_sd, http_sd and static_configs", j.Name, i, r.TargetLabel))
 			}
 		}
 		if t.jobs[j.Name] != nil {
@@ -133,8 +137,8 @@ func NewTargets(jobs []Job) (*Targets, error) {
 // same instance.
 //
 // The labels of an instance are its tags by their names, `job` (the service), `env`, `__address__`, `__scheme__`, `__metrics_path__`, `__param_<name>`,
-// `__scrape_interval__`, `__scrape_timeout__` and its `__meta_*`. Afterwards `__address__` is where it is pulled from, while its name stays; `instance` becomes the tag
-// service.instance.id; all other labels that do not begin with __ are its tags.
+// `__scrape_interval__`, `__scrape_timeout__` and its `__meta_*`. Afterwards `__address__` is where it is pulled from, while its name stays, as do service and environment
+// whatever becomes of those labels; `instance` becomes the tag service.instance.id; all other labels that do not begin with __ are its tags.
 func (t *Targets) Filter(i *discovery.Instance) (reason string, keep bool) {
 	j := ofJob(t.jobs, i.Source)
 	if j == nil || len(j.rules) == 0 && !hasParam(i.Meta) {
@@ -224,16 +228,6 @@ func (j *job) rewrite(i *discovery.Instance, before, after labels.Labels, params
 	if changed(schemeLabel) {
 		if i.Scheme = after.Get(schemeLabel); i.Scheme != "http" && i.Scheme != "https" {
 			return fmt.Sprintf("%s %q; it must be http or https", schemeLabel, i.Scheme)
-		}
-	}
-	if changed(jobLabel) {
-		if i.Service = after.Get(jobLabel); i.Service == "" {
-			return "job empty: it is the service"
-		}
-	}
-	if changed(envLabel) {
-		if i.Env = after.Get(envLabel); i.Env == "" {
-			return "env empty"
 		}
 	}
 	query := url.Values{}

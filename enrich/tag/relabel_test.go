@@ -25,7 +25,7 @@ func TestTargets(t *testing.T) {
 		{"kept", []Relabel{{SourceLabels: []string{"__meta_serverset_status"}, Regex: ptr("ALIVE"), Action: "keep"}}, ""},
 		{"dropped", []Relabel{{SourceLabels: []string{"__meta_serverset_status"}, Regex: ptr("DEAD"), Action: "keep"}}, `dropped: relabel_configs[0] of job "apps": keep "DEAD", __meta_serverset_status = "ALIVE"`},
 		{"dropped by the second", []Relabel{set("x", "y"), {SourceLabels: []string{"team", "env"}, Regex: ptr("pay;prod"), Action: "drop"}}, `dropped: relabel_configs[1] of job "apps": drop "pay;prod", team, env = "pay;prod"`},
-		{"dropped for being equal", []Relabel{{SourceLabels: []string{"team"}, TargetLabel: "job", Action: "keepequal"}}, `dropped: relabel_configs[0] of job "apps": keepequal, team = "pay", job = "checkout"`},
+		{"dropped for being equal", []Relabel{{SourceLabels: []string{"team"}, TargetLabel: "__scheme__", Action: "keepequal"}}, `dropped: relabel_configs[0] of job "apps": keepequal, team = "pay", __scheme__ = "http"`},
 		{"port", []Relabel{{SourceLabels: []string{"__address__"}, Regex: ptr(`(.*):\d+`), Replacement: ptr("$1:9990"), TargetLabel: "__address__"}}, "addr=10.0.0.5:9990"},
 		{"host", []Relabel{set("__address__", "proxy:80")}, "addr=proxy:80"},
 		{"an address without a port", []Relabel{set("__address__", "10.0.0.5"), set("__scheme__", "https")}, "addr=10.0.0.5:443 scheme=https"},
@@ -37,8 +37,7 @@ func TestTargets(t *testing.T) {
 		{"a parameter", []Relabel{set("__param_module", "a b")}, "path=/stats.json?module=a+b&period=60"},
 		{"a parameter less", []Relabel{set("__param_period", "")}, "path=/stats.json"},
 		{"namespace", []Relabel{set("__param_namespace", "me")}, "dropped: relabel_configs of job \"apps\" made the parameter namespace"},
-		{"service and environment", []Relabel{set("job", "pay"), set("env", "staging")}, "key=pay/staging/10.0.0.5:8001"},
-		{"no service", []Relabel{set("job", "")}, "dropped: relabel_configs of job \"apps\" made job empty"},
+		{"service and environment stay", []Relabel{{Regex: ptr("job|env"), Action: "labeldrop"}}, ""},
 		{"tags", []Relabel{{SourceLabels: []string{"__meta_serverset_path"}, Regex: ptr("/discovery/(.+)/.*"), TargetLabel: "path"}, {Regex: ptr("team"), Action: "labeldrop"}, set("instance", "i-1")}, "tags=map[path:checkout service.instance.id:i-1 service.version:1.42.0]"},
 		{"a tag as source", []Relabel{{SourceLabels: []string{Version}, Regex: ptr(`(\d+)\..*`), TargetLabel: "major"}}, "tags=map[major:1 service.version:1.42.0 team:pay]"},
 		{"labelmap", []Relabel{{Regex: ptr("__meta_serverset_(status)"), Action: "labelmap"}}, "tags=map[service.version:1.42.0 status:ALIVE team:pay]"},
@@ -117,6 +116,7 @@ func TestRelabelFaults(t *testing.T) {
 		{Relabel{Action: "hashmod", TargetLabel: "x"}, "non-zero modulus"},
 		{Relabel{SourceLabels: []string{"a"}}, "requires 'target_label'"},
 		{Relabel{TargetLabel: "__scrape_interval__", Replacement: ptr("1s")}, "give those targets a job of their own"},
+		{Relabel{TargetLabel: "job", Replacement: ptr("x")}, "it names the service"},
 	} {
 		_, err := NewTargets([]Job{{Name: "apps", Relabel: []Relabel{{TargetLabel: "x"}, tc.rule}}})
 		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), `job "apps": relabel_configs[1]`) {
