@@ -37,6 +37,7 @@ type spec struct {
 	run      *jobRun
 	tags     discovery.Tags
 	scheme   string
+	host     string // to dial: the instance's own, unless a rule of ours names another
 	port     uint16
 	path     string // with its query
 	secure   bool
@@ -57,7 +58,7 @@ type linkKey struct {
 func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
 	j := t.Job
 	s := &spec{Instance: t.Instance, job: j, run: run, interval: j.interval(), timeout: j.timeout(), limits: j.limits(),
-		scheme: cmp.Or(t.Scheme, j.Scheme, "http"), port: cmp.Or(t.StatsPort, t.Port)}
+		scheme: cmp.Or(t.Scheme, j.Scheme, "http"), host: cmp.Or(t.StatsHost, t.Host), port: cmp.Or(t.StatsPort, t.Port)}
 	s.secure = s.scheme == "https"
 	if len(external) > 0 { // the instance's own tags win over the global ones
 		missing := map[string]string{}
@@ -77,11 +78,15 @@ func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
 	if s.scheme != "http" && s.scheme != "https" {
 		s.bad = fmt.Sprintf("scheme %.20q of the member is neither http nor https", s.scheme)
 	}
-	if !isHost(t.Host) {
-		s.bad = fmt.Sprintf("host %.60q of the member is neither an address nor a name", t.Host)
+	if !isHost(s.host) {
+		s.bad = fmt.Sprintf("host %.60q of the member is neither an address nor a name", s.host)
 	}
 	if s.bad == "" {
-		s.path = requestPath(path, j.Params)
+		params := j.Params
+		if strings.Contains(t.StatsPath, "?") { // its query takes the place of the job's
+			params = nil
+		}
+		s.path = requestPath(path, params)
 	}
 	s.link = linkKey{addr: s.ScrapeAddr(), scheme: s.scheme, allow: fmt.Sprint(j.Allow)}
 	if s.secure || j.netHTTP() {
@@ -158,10 +163,10 @@ const accept = "application/json,text/plain;version=0.0.4;q=0.8,application/open
 
 func (s *spec) hostHeader() string {
 	if s.port == 80 && !s.secure || s.port == 443 && s.secure {
-		if strings.Contains(s.Host, ":") {
-			return "[" + s.Host + "]"
+		if strings.Contains(s.host, ":") {
+			return "[" + s.host + "]"
 		}
-		return s.Host
+		return s.host
 	}
 	return s.ScrapeAddr()
 }

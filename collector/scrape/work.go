@@ -147,7 +147,7 @@ func (e *exchange) connect() (conn net.Conn, kept bool, err error) {
 	e.at = connecting
 	t, s := e.t, e.s
 	if t.conn != nil {
-		_, notAddr := netip.ParseAddr(s.Host)
+		_, notAddr := netip.ParseAddr(s.host)
 		if t.link == s.link && (notAddr == nil || e.started.Sub(t.opened) < maxAge) {
 			if err := t.deadline(e.deadline); err == nil {
 				return t.conn, true, nil
@@ -161,12 +161,12 @@ func (e *exchange) connect() (conn net.Conn, kept bool, err error) {
 		return nil, false, net.ErrClosed
 	}
 	defer t.begin(nil)
-	if conn, err = e.p.dial.open(ctx, s.Host, s.port, s.run.allow); err != nil {
+	if conn, err = e.p.dial.open(ctx, s.host, s.port, s.run.allow); err != nil {
 		return nil, false, err
 	}
 	s.run.m.connections.Inc()
 	if s.secure {
-		if conn, err = secure(ctx, conn, s.job.TLS, s.Host); err != nil {
+		if conn, err = secure(ctx, conn, s.job.TLS, s.host); err != nil {
 			return nil, false, err
 		}
 	}
