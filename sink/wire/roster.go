@@ -166,6 +166,7 @@ func appendChange(dst []byte, c *discovery.Change) []byte {
 	text("status", c.Status)
 	text("scheme", c.Scheme)
 	text("stats_path", c.StatsPath)
+	text("stats_host", c.StatsHost)
 	if c.StatsPort != 0 {
 		dst = append(dst, `,"stats_port":`...)
 		dst = strconv.AppendUint(dst, uint64(c.StatsPort), 10)

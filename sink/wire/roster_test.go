@@ -29,6 +29,7 @@ func genChange(t *rapid.T, service, env string) discovery.Change {
 	c.Service, c.Env = service, env
 	c.Path, c.Member, c.Format, c.Status = genText.Draw(t, "path"), genText.Draw(t, "member"), "kingpin", genText.Draw(t, "status")
 	c.Scheme, c.StatsPath, c.StatsPort = "https", genText.Draw(t, "stats path"), rapid.Uint16().Draw(t, "stats port")
+	c.StatsHost = genText.Draw(t, "stats host")
 	if c.State == discovery.Unparsable {
 		c.Host, c.Port = "", 0
 	}

@@ -136,6 +136,8 @@ func (r *Record) change() (c discovery.Change, ok bool) {
 			c.Scheme = text()
 		case "stats_path":
 			c.StatsPath = text()
+		case "stats_host":
+			c.StatsHost = text()
 		case "stats_port":
 			c.StatsPort = uint16(r.int())
 		case "tags":
