@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -49,7 +50,7 @@ func decodeServerset(file string, b []byte) ([]discovery.Member, error) {
 			m.Host, m.Port = host, port
 		}
 		if m.Err != nil {
-			m.Member = clean(text)
+			m.Member = cmp.Or(clean(text), fmt.Sprintf("line %d", n))
 		}
 		out = append(out, m)
 	}

@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,9 +115,9 @@ func members(groups []Group, o origin) ([]discovery.Member, error) {
 		if len(out)+len(g.Targets) > maxTargets {
 			return nil, fmt.Errorf("%s: more than %d targets", o.place(n, g.line), maxTargets)
 		}
-		for _, t := range g.Targets {
+		for i, t := range g.Targets {
 			m := discovery.Member{Instance: base}
-			m.Member = clean(t[:min(len(t), maxLine)])
+			m.Member = cmp.Or(clean(t[:min(len(t), maxLine)]), fmt.Sprintf("target %d", i+1))
 			if m.Host, m.Port, err = endpoint(withPort(t, base.Scheme)); err != nil || len(t) > maxLine {
 				m.Host, m.Port = "", 0
 				m.Err = fmt.Errorf("%s: target %.60q: %w", o.place(n, g.line), t, err)
