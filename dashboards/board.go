@@ -149,17 +149,22 @@ func (b *Board) Add(r *Record) {
 	b.ledger.fresh(r)
 }
 
+// tickAt is when in each second the Board ticks: what was scraped before the full second has mostly come by then.
+const tickAt = 250 * time.Millisecond
+
 // Run ticks once a second until ctx ends.
 func (b *Board) Run(ctx context.Context) error {
-	t := time.NewTicker(time.Second)
+	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-t.C:
-			b.Tick(now)
+		case <-t.C:
 		}
+		b.Tick(time.Now())
+		now := time.Now()
+		t.Reset(now.Truncate(time.Second).Add(time.Second + tickAt).Sub(now))
 	}
 }
 

@@ -195,25 +195,40 @@ func (b *Board) Roster(keep func(*RosterLine) bool) []RosterLine {
 	b.mu.RUnlock()
 	out := []RosterLine{}
 	for _, s := range b.all() {
-		s.mu.RLock()
-		add := func(l RosterLine) {
-			if keep == nil || keep(&l) {
-				out = append(out, l)
-			}
+		out = s.lines(out, now.UnixMilli(), keep)
+	}
+	return out
+}
+
+// RosterOf is Roster for one service.
+func (b *Board) RosterOf(name, env string) []RosterLine {
+	s := b.find(name, env)
+	if s == nil {
+		return nil
+	}
+	return s.lines(nil, time.Now().UnixMilli(), nil)
+}
+
+// lines appends the service's lines that keep wants.
+func (s *service) lines(out []RosterLine, now int64, keep func(*RosterLine) bool) []RosterLine {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	add := func(l RosterLine) {
+		if keep == nil || keep(&l) {
+			out = append(out, l)
 		}
-		for _, in := range s.sorted() {
-			l := RosterLine{Service: s.name, Env: s.env, Instance: in.addr, Tags: in.allTags()}
-			state, reason, since := s.state(in, now.UnixMilli())
-			l.State, l.Reason, l.Since = string(state), reason, since
-			if e := in.roster; e != nil {
-				l.Joined, l.Verified, l.Format, l.Path, l.Member = ms(e.Joined), ms(e.Verified), e.Format, e.Path, e.Member
-			}
-			add(l)
+	}
+	for _, in := range s.sorted() {
+		l := RosterLine{Service: s.name, Env: s.env, Instance: in.addr, Tags: in.allTags()}
+		state, reason, since := s.state(in, now)
+		l.State, l.Reason, l.Since = string(state), reason, since
+		if e := in.roster; e != nil {
+			l.Joined, l.Verified, l.Format, l.Path, l.Member = ms(e.Joined), ms(e.Verified), e.Format, e.Path, e.Member
 		}
-		for _, e := range s.broken {
-			add(RosterLine{s.name, s.env, "", string(e.State), e.Reason, ms(e.Since), ms(e.Joined), ms(e.Verified), e.Format, e.Path, e.Member, e.Tags.Map()})
-		}
-		s.mu.RUnlock()
+		add(l)
+	}
+	for _, e := range s.broken {
+		add(RosterLine{s.name, s.env, "", string(e.State), e.Reason, ms(e.Since), ms(e.Joined), ms(e.Verified), e.Format, e.Path, e.Member, e.Tags.Map()})
 	}
 	return out
 }

@@ -8,6 +8,21 @@ import (
 	"time"
 )
 
+// FirstSeen is when the first snapshot of each instance came in since it joined, by host:port.
+func (b *Board) FirstSeen() map[string]time.Time {
+	out := map[string]time.Time{}
+	for _, s := range b.all() {
+		s.mu.RLock()
+		for addr, in := range s.instances {
+			if !in.seenFirst.IsZero() {
+				out[addr] = in.seenFirst
+			}
+		}
+		s.mu.RUnlock()
+	}
+	return out
+}
+
 // Stats is what the Board knows of its own diet. Times are milliseconds.
 type Stats struct {
 	Seen       uint64 `json:"records_seen"`       // different records

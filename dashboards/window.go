@@ -77,16 +77,45 @@ func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
 			fn(s)
 		}
 	}
+	// Mostly only the newest rows are wanted, and they hold the one before: then no block is opened.
+	h := 0
+	for i := len(in.head) - 1; i > 0; i-- {
+		if in.head[i].t < from && in.head[i].outcome == collector.OK {
+			h = i
+			break
+		}
+	}
 	k := 0
+	if h > 0 {
+		k = len(in.blocks)
+	}
 	// Only the last block that begins before from can hold the row before it; if all of its rows failed, so be it.
 	for k+1 < len(in.blocks) && in.blocks[k+1].first < from {
 		k++
 	}
-	var buf, state, source, every, times [maxBlockRows]float64
 	s := scanned{vals: make([]float64, len(cols))}
+	if k < len(in.blocks) {
+		in.scanBlocks(in.blocks[k:], to, cols, &s, emit)
+	}
+	for i := h; i < len(in.head); i++ {
+		r := &in.head[i]
+		if r.t > to {
+			break
+		}
+		s.t, s.outcome, s.flags, s.source, s.every = r.t, r.outcome, r.flags, r.source, r.every
+		for i, c := range cols {
+			s.vals[i] = r.at(c)
+		}
+		emit(s)
+	}
+}
+
+// scanBlocks walks the rows of packed blocks.
+func (in *instance) scanBlocks(blocks []block, to int64, cols []int32, s *scanned, emit func(scanned)) {
+	var buf, state, source, every, times [maxBlockRows]float64
 	var matrix []float64
-	for ; k < len(in.blocks) && in.blocks[k].first <= to; k++ {
-		b := &in.blocks[k]
+	for k := 0; k < len(blocks) && blocks[k].first <= to; k++ {
+		b := &blocks[k]
 		if unpack(b.data, metaTime, b.rows, times[:]) != nil || unpack(b.data, metaState, b.rows, state[:]) != nil || unpack(b.data, metaSource, b.rows, source[:]) != nil ||
 			unpack(b.data, metaEvery, b.rows, every[:]) != nil {
 			continue
@@ -110,19 +139,8 @@ func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
 			for i := range cols {
 				s.vals[i] = matrix[i*b.rows+r]
 			}
-			emit(s)
+			emit(*s)
 		}
-	}
-	for i := range in.head {
-		r := &in.head[i]
-		if r.t > to {
-			break
-		}
-		s.t, s.outcome, s.flags, s.source, s.every = r.t, r.outcome, r.flags, r.source, r.every
-		for i, c := range cols {
-			s.vals[i] = r.at(c)
-		}
-		emit(s)
 	}
 }
 

@@ -1,0 +1,178 @@
+// Package detect says what is in trouble now, and where.
+//
+// It owns the judgement over a Board's windows: errors risen, latency risen, requests collapsed, instances gone or silent. Each is compared with the
+// service's own last minutes, so that nothing is configured and nothing is learned but a baseline; a finding needs to be large, certain and still
+// there in two polls. Where it is comes from a scan over the tags and labels of those who carry the excess. The functions are pure; Detector only
+// remembers what is open. It knows no service, no metric and no fault by name.
+package detect
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// Config shapes a Detector; the zero value is what it was tested with.
+type Config struct {
+	// Certainty is how many standard deviations a change must be away from chance, default 6. It is high because every service is looked at every
+	// second, and a page that cries wolf is not read.
+	Certainty float64
+	// History is how many ticks (seconds at short intervals, else scrapes) a service is compared with, default 600.
+	History int
+	// KeepEnded is how long a finding stays listed after its end, default one hour.
+	KeepEnded time.Duration
+	Log       *slog.Logger
+	Metrics   *metrics.Set
+}
+
+func (c *Config) defaults() {
+	c.Certainty = cmp.Or(c.Certainty, 6)
+	c.History = cmp.Or(c.History, 600)
+	c.KeepEnded = cmp.Or(c.KeepEnded, time.Hour)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewSet()
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Certainty < 2 {
+		errs = append(errs, fmt.Errorf("certainty %g finds something in every noise; give 2 or more", c.Certainty))
+	}
+	if c.History < 60 || c.History > 3600 {
+		errs = append(errs, fmt.Errorf("history of %d ticks is not within 60..3600", c.History))
+	}
+	if c.KeepEnded < 0 {
+		errs = append(errs, fmt.Errorf("ended findings cannot be kept for %s", c.KeepEnded))
+	}
+	return errors.Join(errs...)
+}
+
+// Detector remembers what is open between ticks. Its Judge is a dashboards.Options.Judge; calls must not overlap.
+type Detector struct {
+	cfg      Config
+	services map[[2]string]*watch
+	ended    []dashboards.Finding
+	opened   *metrics.Counter
+}
+
+// watch is what is known to be wrong with one service.
+type watch struct {
+	signal  *open // errors, latency or rate
+	members *open // instances gone or silent
+	calm    [][2]time.Time
+	seen    time.Time // newest tick judged
+	tick    bool      // it is new since the last judgement
+	mark    bool
+}
+
+// maxEnded bounds the list of findings that are over.
+const maxEnded = 100
+
+// New makes a Detector. The error names every option that cannot be.
+func New(c Config) (*Detector, error) {
+	c.defaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("make detector: %w", err)
+	}
+	d := &Detector{cfg: c, services: map[[2]string]*watch{}}
+	d.opened = c.Metrics.GetOrCreateCounter("rollcall_detect_findings_opened_total")
+	return d, nil
+}
+
+// Judge looks at every service and gives the whole list of findings: open ones first, newest first. While the feed is not live nothing opens or closes:
+// what stands still is not calm, and what is missing was perhaps only not read yet.
+func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Finding {
+	live := b.Feed().State == dashboards.FeedLive
+	for _, w := range d.services {
+		w.mark = false
+	}
+	for _, name := range b.Names() {
+		w := d.services[name]
+		if w == nil {
+			w = &watch{}
+			d.services[name] = w
+		}
+		w.mark = true
+		if !live {
+			continue
+		}
+		s := b.Signals(name[0], name[1], d.cfg.History)
+		if s == nil || len(s.Rate) == 0 {
+			continue
+		}
+		w.tick = s.Newest.After(w.seen)
+		w.seen = s.Newest
+		d.judgeSignals(now, b, s, w)
+		d.judgeMembers(now, b, s, w)
+	}
+	var out []dashboards.Finding
+	for name, w := range d.services {
+		if !w.mark {
+			delete(d.services, name)
+			continue
+		}
+		for _, o := range []*open{w.signal, w.members} {
+			if o != nil {
+				out = append(out, o.finding)
+			}
+		}
+	}
+	d.ended = slices.DeleteFunc(d.ended, func(f dashboards.Finding) bool { return now.UnixMilli()-*f.Ended > d.cfg.KeepEnded.Milliseconds() })
+	slices.SortFunc(out, func(a, b dashboards.Finding) int {
+		return cmp.Or(cmp.Compare(b.Since, a.Since), cmp.Compare(a.ID, b.ID))
+	})
+	return append(out, d.ended...)
+}
+
+// open is a finding that is not over.
+type open struct {
+	finding dashboards.Finding
+	verdict Verdict
+	where   Place
+	since   time.Time
+	located time.Time // when where was last asked for
+	calm    int       // ticks in a row without trouble
+	first   time.Time // the first of them
+	peak    Verdict
+	also    []string
+}
+
+// begin opens a finding.
+func (d *Detector) begin(s *dashboards.Signals, metric string, since time.Time) *open {
+	d.opened.Inc()
+	o := &open{since: since}
+	o.finding = dashboards.Finding{ID: findingID(s.Service, s.Env, metric, since), Service: s.Service, Env: s.Env, Metric: metric, Since: since.UnixMilli(),
+		Cleared: []string{}, Events: []dashboards.Event{}}
+	return o
+}
+
+// end closes a finding as of a moment.
+func (d *Detector) end(o *open, at time.Time) {
+	t := max(at.UnixMilli(), o.finding.Since)
+	f := o.finding
+	f.Ended = &t
+	d.ended = append([]dashboards.Finding{f}, d.ended...)
+	if len(d.ended) > maxEnded {
+		d.ended = d.ended[:maxEnded]
+	}
+	d.cfg.Log.Info("finding ended", "id", f.ID, "service", f.Service, "env", f.Env, "title", f.Title)
+}
+
+func findingID(service, env, metric string, since time.Time) string {
+	h := uint64(14695981039346656037) // FNV-1a
+	for _, c := range []byte(service + "/" + env + "/" + metric + "/" + since.UTC().Format(time.RFC3339Nano)) {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return fmt.Sprintf("f%010x", h>>24)
+}

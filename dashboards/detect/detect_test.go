@@ -1,0 +1,86 @@
+package detect
+
+import (
+	"flag"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/dashboards/internal/sim"
+)
+
+// Every fault is found within two polls of being fully there, named rightly, as one finding, and ends when it does.
+func TestFaults(t *testing.T) {
+	for _, tc := range faults {
+		t.Run(tc.name, func(t *testing.T) {
+			for seed := range uint64(3) {
+				w := newWorld(t, sim.Demo(seed+1, start, time.Second))
+				if tc.before != nil {
+					tc.before(w)
+				}
+				// The first thing breaks 20 s after the start.
+				w.run(20*time.Second, nil)
+				if n := len(w.b.Findings()); n != 0 {
+					t.Fatalf("seed %d: %d findings in calm: %s", seed, n, w.show())
+				}
+				tc.hit(w)
+				took := 0
+				w.run(20*time.Second, func() bool {
+					took++
+					return len(w.open()) == 0
+				})
+				if len(w.open()) == 0 || took > 4 {
+					t.Errorf("seed %d: found after %d s: %s", seed, took, w.show())
+				}
+				w.run(20*time.Second, nil)
+				fs := w.b.Findings()
+				if len(fs) != 1 {
+					t.Fatalf("seed %d: want one finding: %s", seed, w.show())
+				}
+				f := fs[0]
+				if f.Service != tc.service || f.Metric != tc.metric || !strings.Contains(f.Only, tc.only) || !strings.Contains(f.Title, f.News) {
+					t.Errorf("seed %d: %s", seed, w.show())
+				}
+				if seed == 0 {
+					t.Logf("after %d s: %s", took, w.show())
+				}
+				w.Effects = nil
+				w.Return(w.b, w.now)
+				w.run(30*time.Second, func() bool { return len(w.open()) > 0 })
+				if len(w.open()) != 0 || len(w.b.Findings()) != 1 {
+					t.Errorf("seed %d: not ended: %s", seed, w.show())
+				}
+			}
+		})
+	}
+}
+
+var calm = flag.Duration("calm", 5*time.Minute, "how long TestCalm lasts, in the fleet's time")
+
+// A fleet in calm, with its daily shape and its noise, is silent. The days are short, so that the shape is steep.
+func TestCalm(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		every time.Duration
+		day   time.Duration
+	}{
+		{"a second", time.Second, 10 * time.Minute},
+		{"ten seconds", 10 * time.Second, 2 * time.Hour},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := sim.Demo(11, start, tc.every)
+			f.Day = tc.day
+			w := newWorld(t, f)
+			seen := map[string]bool{}
+			w.run(*calm, func() bool {
+				for _, f := range w.open() {
+					if !seen[f.ID] {
+						seen[f.ID] = true
+						t.Errorf("after %s: %s", w.now.Sub(start), w.show())
+					}
+				}
+				return true
+			})
+		})
+	}
+}

@@ -1,0 +1,122 @@
+package detect
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/internal/sim"
+	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
+)
+
+var start = time.Unix(1764000000, 0)
+
+// world is a fleet, its Board and a Detector, in made-up time.
+type world struct {
+	*sim.Fleet
+	b   *dashboards.Board
+	now time.Time
+}
+
+func newWorld(t testing.TB, f *sim.Fleet) *world {
+	t.Helper()
+	d, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := dashboards.NewBoard(dashboards.Options{Percentile: quantile.Over, Judge: d.Judge})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.SetFeed(dashboards.Feed{State: dashboards.FeedLive})
+	f.Register(b)
+	return &world{Fleet: f, b: b, now: start}
+}
+
+// run lets time pass, with a tick each second; each may end it.
+func (w *world) run(d time.Duration, each func() bool) {
+	for end := w.now.Add(d); w.now.Before(end); {
+		next := w.now.Add(time.Second)
+		w.Scrape(w.b, w.now, next)
+		w.now = next
+		w.b.Tick(w.now.Add(100 * time.Millisecond))
+		if each != nil && !each() {
+			return
+		}
+	}
+}
+
+func (w *world) open() (out []dashboards.Finding) {
+	for _, f := range w.b.Findings() {
+		if f.Ended == nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (w *world) show() string {
+	s := ""
+	for _, f := range w.b.Findings() {
+		s += fmt.Sprintf("\n%s %s since %s ended %v\n  %s\n  cleared %q\n  events %v", f.Level, f.Title, time.UnixMilli(f.Since).Sub(start), f.Ended != nil, f.Only, f.Cleared, f.Events)
+	}
+	return s
+}
+
+func checkout(in *sim.Instance) bool { return in.Service.Name == "checkout" }
+
+// faults are what a fleet suffers, with the words that must stand in the finding.
+var faults = []struct {
+	name    string
+	service string
+	metric  string
+	only    string         // the place, as it must be named
+	before  func(w *world) // at the start
+	hit     func(w *world)
+}{
+	{"canary", "checkout", "errors", "Only 1.42.0:", nil, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .5, Hits: func(in *sim.Instance) bool { return checkout(in) && in.Track == "canary" }})
+	}},
+	{"version in zone", "checkout", "errors", "Only 1.42.0 in us-east-1c:", func(w *world) {
+		w.Deploy(w.b, "1.42.0", w.now, func(in *sim.Instance) bool { return checkout(in) && in.Addr[len(in.Addr)-6]%2 == 1 })
+	}, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .5, Hits: func(in *sim.Instance) bool {
+			return checkout(in) && in.Version == "1.42.0" && in.Zone == "us-east-1c"
+		}})
+	}},
+	{"zone", "checkout", "errors", "Only us-east-1b:", nil, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .1, Hits: func(in *sim.Instance) bool { return checkout(in) && in.Zone == "us-east-1b" }})
+	}},
+	{"network", "checkout", "errors", "Only clients of AS 3320:", nil, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .3, Client: "3320", Hits: checkout})
+	}},
+	{"host", "search", "errors", "Only host ip-10-1-0-1:", nil, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .4, Hits: func(in *sim.Instance) bool { return in.Host == "ip-10-1-0-1" }})
+	}},
+	{"bad deploy", "checkout", "errors", "Everywhere", nil, func(w *world) {
+		w.Deploy(w.b, "1.43.0", w.now, checkout)
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .1, Hits: checkout})
+	}},
+	{"half a deploy", "checkout", "errors", "Only 1.43.0:", nil, func(w *world) {
+		half := func(in *sim.Instance) bool { return checkout(in) && in.Addr[len(in.Addr)-6]%2 == 1 }
+		w.Deploy(w.b, "1.43.0", w.now, half)
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .1, Hits: half})
+	}},
+	{"slow zone", "payments", "latency", "Only us-east-1a:", nil, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Slower: 4, Hits: func(in *sim.Instance) bool { return in.Service.Name == "payments" && in.Zone == "us-east-1a" }})
+	}},
+	{"slow everywhere", "users", "latency", "Everywhere", nil, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Slower: 3, Hits: func(in *sim.Instance) bool { return in.Service.Name == "users" }})
+	}},
+	{"traffic gone", "feed", "rate", "Everywhere", nil, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Rate: .1, Hits: func(in *sim.Instance) bool { return in.Service.Name == "feed" }})
+	}},
+	{"wave of leaves", "search", "instances", "They left the roster within a second", nil, func(w *world) {
+		w.Leave(w.b, w.now, func(in *sim.Instance) bool { return in.Service.Name == "search" && in.Zone == "us-east-1b" })
+	}},
+	{"hanging zone", "feed", "instances", "Scrapes end: timeout", nil, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Outcome: collector.Timeout, Hits: func(in *sim.Instance) bool { return in.Service.Name == "feed" && in.Zone == "us-east-1a" }})
+	}},
+}

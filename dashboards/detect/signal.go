@@ -1,0 +1,238 @@
+package detect
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+const (
+	calmTicks   = 4             // ticks in a row that must be calm before a finding ends
+	calmShare   = 0.3           // of the rise that may be left in a calm tick
+	newNormal   = 6 * time.Hour // a finding that lasts so long is how things are now
+	relocate    = 2 * time.Second
+	placeWindow = 60 * time.Second
+	placeBefore = 3 * time.Minute
+)
+
+// judgeSignals opens, updates and ends the finding about a service's errors, latency and rate. There is one at a time: what else has changed is told in it.
+func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, s *dashboards.Signals, w *watch) {
+	if !w.tick {
+		return
+	}
+	l := lines(s, w)
+	verdicts := l.verdicts(d.cfg.Certainty)
+	if w.signal == nil {
+		if len(verdicts) == 0 || !s.Settled {
+			return
+		}
+		v := verdicts[0]
+		o := d.begin(s, v.Metric, s.Newest.Add(-time.Duration(v.Ticks)*s.Width))
+		o.verdict, o.peak = v, v
+		w.signal = o
+		d.describe(now, b, s, o, verdicts)
+		d.cfg.Log.Info("finding opened", "id", o.finding.ID, "service", s.Service, "env", s.Env, "title", o.finding.Title, "only", o.finding.Only)
+		return
+	}
+	o := w.signal
+	if len(verdicts) > 0 && rank(verdicts[0].Metric) < rank(o.verdict.Metric) && now.Sub(o.since) < time.Minute {
+		// What looked like latency has become errors: one cause, told by its worst sign.
+		o.verdict, o.peak, o.finding.Metric, o.located = verdicts[0], verdicts[0], verdicts[0].Metric, time.Time{}
+	}
+	is, calm := l.now(&o.peak)
+	if !math.IsNaN(is) {
+		o.verdict.Is, o.verdict.Of = is, l.requests()
+		if worse(&o.verdict, &o.peak) {
+			o.peak = o.verdict
+		}
+	}
+	switch {
+	case calm && o.calm == 0:
+		o.calm, o.first = 1, s.Newest
+	case calm:
+		o.calm++
+	case !math.IsNaN(is):
+		o.calm = 0
+	}
+	if o.calm >= calmTicks || now.Sub(o.since) > newNormal {
+		at := o.first
+		if o.calm == 0 {
+			at = now
+		}
+		o.verdict = o.peak
+		d.retitle(s, o, true)
+		d.end(o, at)
+		w.calm = append(w.calm, [2]time.Time{o.since.Add(-2 * s.Width), at.Add(time.Duration(calmTicks) * s.Width)})
+		if len(w.calm) > 16 {
+			w.calm = w.calm[1:]
+		}
+		w.signal = nil
+		return
+	}
+	d.describe(now, b, s, o, verdicts)
+}
+
+// signalLines are a service's lines as the tests want them.
+type signalLines struct {
+	s    *dashboards.Signals
+	n, e []float64 // requests and errors of each tick
+	base []bool    // may serve as history
+}
+
+func lines(s *dashboards.Signals, w *watch) *signalLines {
+	l := &signalLines{s: s, n: make([]float64, len(s.Rate)), base: make([]bool, len(s.Rate))}
+	sec := s.Width.Seconds()
+	for i, r := range s.Rate {
+		l.n[i] = r * sec
+		t := s.Newest.Add(-time.Duration(len(s.Rate)-1-i) * s.Width)
+		l.base[i] = w.signal == nil || t.Before(w.signal.since)
+		for _, f := range w.calm {
+			// What was a finding is no history.
+			if !t.Before(f[0]) && t.Before(f[1]) {
+				l.base[i] = false
+			}
+		}
+	}
+	for _, e := range s.Errors {
+		l.e = append(l.e, e*sec)
+	}
+	return l
+}
+
+func rank(metric string) int { return slices.Index([]string{"errors", "rate", "latency"}, metric) }
+
+// verdicts is everything that has changed, the worst kind first.
+func (l *signalLines) verdicts(certainty float64) (out []Verdict) {
+	if l.e != nil {
+		if v, ok := ratioRisen(l.n, l.e, l.base, certainty); ok {
+			out = append(out, v)
+		}
+	}
+	if v, ok := collapsed(l.s.Rate, l.n, l.s.Answering, l.base, certainty); ok {
+		out = append(out, v)
+	}
+	if v, ok := slower(l.s.Latency, l.n, l.base, certainty); ok {
+		out = append(out, v)
+	}
+	return out
+}
+
+// now is the signal of a verdict over the newest ticks, and whether it is back to what it was.
+func (l *signalLines) now(v *Verdict) (is float64, calm bool) {
+	k := min(3, len(l.n))
+	n := l.n[len(l.n)-k:]
+	switch v.Metric {
+	case "errors":
+		if l.e == nil || !(sumOf(n) > 0) {
+			return math.NaN(), false
+		}
+		is = sumOf(l.e[len(l.e)-k:]) / sumOf(n)
+		last := l.e[len(l.e)-1] / l.n[len(l.n)-1]
+		return is, last < v.Was+max(calmShare*(v.Is-v.Was), riseRatio/2) && is < v.Was+max((v.Is-v.Was)*0.8, riseRatio)
+	case "latency":
+		x := l.s.Latency[len(l.s.Latency)-k:]
+		if math.IsNaN(sumOf(x)) {
+			return math.NaN(), false
+		}
+		var sum float64
+		for _, y := range x {
+			sum += math.Log(max(y, 1e-3))
+		}
+		last := x[len(x)-1]
+		return math.Exp(sum / float64(k)), last < v.Was*max(math.Pow(max(v.Is/v.Was, 1), calmShare), 1.1)
+	case "rate":
+		r := l.s.Rate[len(l.s.Rate)-k:]
+		if math.IsNaN(sumOf(r)) {
+			return math.NaN(), false
+		}
+		return sumOf(r) / float64(k), r[len(r)-1] > v.Is+(v.Was-v.Is)*(1-calmShare)
+	}
+	return math.NaN(), false
+}
+
+// requests is how many there are a second, over the newest ticks.
+func (l *signalLines) requests() float64 {
+	k := min(3, len(l.s.Rate))
+	return sumOf(l.s.Rate[len(l.s.Rate)-k:]) / float64(k)
+}
+
+// worse reports whether a says more than b.
+func worse(a, b *Verdict) bool {
+	if a.Metric == "rate" {
+		return a.Is < b.Is
+	}
+	return a.Is > b.Is
+}
+
+// describe writes the finding's words anew, and asks where it is when that may have become clearer.
+func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Signals, o *open, verdicts []Verdict) {
+	o.also = o.also[:0]
+	for i := range verdicts {
+		if verdicts[i].Metric != o.verdict.Metric {
+			o.also = append(o.also, sentence(&verdicts[i], s.LatencyName))
+		}
+	}
+	every := relocate
+	if now.Sub(o.since) > time.Minute {
+		every = 15 * time.Second
+	}
+	if now.Sub(o.located) >= every {
+		o.located = now
+		if p := d.locate(b, s, o); p.Sure > 0 || o.where.Sure == 0 {
+			o.where = p
+		}
+	}
+	d.retitle(s, o, false)
+	o.finding.Events = b.Events(s.Service, s.Env, o.since.Add(-5*time.Minute), now)
+	if k := len(o.finding.Events); k > 8 {
+		o.finding.Events = o.finding.Events[k-8:]
+	}
+	mark := dashboards.Event{T: o.finding.Since, Kind: "finding", Text: onset(o.verdict.Metric)}
+	i, _ := slices.BinarySearchFunc(o.finding.Events, mark.T, func(e dashboards.Event, t int64) int { return int(e.T - t) })
+	o.finding.Events = slices.Insert(o.finding.Events, i, mark)
+}
+
+// locate asks who carries the excess.
+func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open) Place {
+	to := s.Newest.Add(s.Width)
+	from := o.since
+	if to.Sub(from) > placeWindow && to.Sub(from) > 6*s.Width {
+		from = to.Add(-max(placeWindow, 6*s.Width))
+	}
+	before := o.since.Add(-max(placeBefore, 10*s.Width))
+	// The history ends where the finding begins; what lies between that and the window is left out.
+	merge := func(byLabel bool) []dashboards.Leaf {
+		if !from.After(o.since) {
+			return b.Leaves(s.Service, s.Env, before, o.since, to, byLabel)
+		}
+		return joinLeaves(b.Leaves(s.Service, s.Env, before, o.since, o.since, byLabel), b.Leaves(s.Service, s.Env, from, from, to, byLabel))
+	}
+	p := Locate(o.verdict.Metric, merge(false), merge(true))
+	return p
+}
+
+// joinLeaves takes what was before of one list and what is after of the other.
+func joinLeaves(before, after []dashboards.Leaf) []dashboards.Leaf {
+	old := map[string]dashboards.Sums{}
+	for i := range before {
+		old[leafKey(&before[i])] = before[i].Before
+	}
+	for i := range after {
+		if b, ok := old[leafKey(&after[i])]; ok {
+			after[i].Before = b
+		} else {
+			after[i].Before = dashboards.Sums{Latency: math.NaN()}
+		}
+	}
+	return after
+}
+
+func leafKey(l *dashboards.Leaf) string {
+	k := l.Instance
+	for _, p := range l.Labels {
+		k += "\x00" + p.Name + "\x01" + p.Value
+	}
+	return k
+}

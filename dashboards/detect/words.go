@@ -1,0 +1,253 @@
+package detect
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// retitle writes the headline, the place and the level of a finding about a signal.
+func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
+	v, f := &o.verdict, &o.finding
+	verb := "is"
+	if over {
+		verb = "was"
+	}
+	f.Why = sentence(v, s.LatencyName)
+	f.Level = dashboards.LevelWarn
+	switch v.Metric {
+	case "errors":
+		f.News = percent(v.Is)
+		f.Title = fmt.Sprintf("%s %s failing: %s", s.Service, verb, f.Why)
+		if v.Of*v.Is >= 1 {
+			f.Title += fmt.Sprintf(", ≈ %s of %s requests a second", count(v.Of*v.Is), count(v.Of))
+		}
+		if o.peak.Is >= 0.01 {
+			f.Level = dashboards.LevelBad
+		}
+	case "latency":
+		f.News = millis(v.Is)
+		f.Title = fmt.Sprintf("%s %s slow: %s", s.Service, verb, f.Why)
+		if o.peak.Is >= 3*o.peak.Was {
+			f.Level = dashboards.LevelBad
+		}
+	case "rate":
+		f.News = count(v.Is) + " a second"
+		gets := "gets"
+		if over {
+			gets = "got"
+		}
+		f.Title = fmt.Sprintf("%s %s fewer requests: %s → %s", s.Service, gets, count(v.Was), f.News)
+		if o.peak.Is <= 0.1*o.peak.Was {
+			f.Level = dashboards.LevelBad
+		}
+	}
+	for _, a := range o.also {
+		f.Title += "; " + a
+	}
+	f.Only, f.Cleared = only(v, &o.where), append([]string{}, o.where.Cleared...)
+	f.Cleared = append(f.Cleared, o.where.Alike...)
+}
+
+// sentence is a verdict in a few words.
+func sentence(v *Verdict, latency string) string {
+	switch v.Metric {
+	case "errors":
+		return fmt.Sprintf("errors %s → %s", percent(v.Was), percent(v.Is))
+	case "latency":
+		return fmt.Sprintf("%s %s → %s", latency, millis(v.Was), millis(v.Is))
+	}
+	return fmt.Sprintf("requests %s → %s a second", count(v.Was), count(v.Is))
+}
+
+func onset(metric string) string {
+	switch metric {
+	case "errors":
+		return "errors rise"
+	case "latency":
+		return "latency rises"
+	case "rate":
+		return "requests fall"
+	}
+	return "instances are missing"
+}
+
+// only says where it is.
+func only(v *Verdict, p *Place) string {
+	where := ""
+	switch {
+	case len(p.Conds) > 0:
+		where = place(p.Conds)
+	case len(p.Instances) > 0:
+		where = strings.Join(p.Instances, ", ")
+	case p.Sure > 0:
+		return "Everywhere alike: no version, zone, host or other tag stands out."
+	default:
+		return ""
+	}
+	word := "Only "
+	if p.Share < 0.9 {
+		word = "Mostly "
+	}
+	text := word + where + ": "
+	switch v.Metric {
+	case "errors":
+		text += percent(p.Ratio) + " of its requests fail"
+		if word == "Mostly " {
+			text += ", " + percent(p.Share) + " of the excess"
+		}
+	case "latency":
+		text += millis(p.Ratio) + " there"
+		if p.Elsewhere > 0 {
+			text += ", " + millis(p.Elsewhere) + " elsewhere"
+		}
+	case "rate":
+		text += percent(p.Ratio) + " of its usual requests"
+	}
+	if p.N > 0 && p.Of > 0 {
+		text += fmt.Sprintf(", %d of %d instances", p.N, p.Of)
+	}
+	return text + "."
+}
+
+// place names conditions: 1.42.0 in us-east-1c.
+func place(cs []Cond) string {
+	if len(cs) == 0 {
+		return ""
+	}
+	text := one(cs[0])
+	for _, c := range cs[1:] {
+		switch c.Dim {
+		case dashboards.TagZone, dashboards.TagRegion:
+			text += " in " + c.Value
+		case "client.as.number", "client.geo.country.iso_code":
+			text += " for " + one(c)
+		default:
+			text += " with " + one(c)
+		}
+	}
+	return text
+}
+
+func one(c Cond) string {
+	switch c.Dim {
+	case dashboards.TagVersion, dashboards.TagZone, dashboards.TagRegion:
+		return c.Value
+	case dashboards.TagTrack:
+		return "track " + c.Value
+	case dashboards.TagHost:
+		return "host " + c.Value
+	case "client.as.number":
+		return "clients of AS " + c.Value
+	case "client.geo.country.iso_code":
+		return "clients in " + c.Value
+	}
+	return c.Dim + "=" + c.Value
+}
+
+// without is one half of a pair where the other does not hold.
+func without(c, other Cond, others map[string]bool) string {
+	if len(others) == 1 {
+		o := Cond{other.Dim, slices.Collect(maps.Keys(others))[0]}
+		if other.Dim == dashboards.TagVersion {
+			return one(c) + " on " + one(o)
+		}
+		return place([]Cond{c, o})
+	}
+	switch other.Dim {
+	case dashboards.TagZone, dashboards.TagRegion:
+		return one(c) + " elsewhere"
+	case dashboards.TagVersion:
+		return one(c) + " on other versions"
+	}
+	return one(c) + " without " + one(other)
+}
+
+// theRest names the other values of a dimension.
+func theRest(c Cond, others map[string]bool) string {
+	if len(others) == 1 {
+		return one(Cond{c.Dim, slices.Collect(maps.Keys(others))[0]})
+	}
+	switch c.Dim {
+	case dashboards.TagVersion:
+		return "other versions"
+	case dashboards.TagZone:
+		return "other zones"
+	case dashboards.TagHost:
+		return "other hosts"
+	case "client.as.number":
+		return "other client networks"
+	case "client.geo.country.iso_code":
+		return "clients elsewhere"
+	}
+	return "everything else"
+}
+
+// figure is a set's figure, behind its name.
+func (t *table) figure(g *group) string {
+	switch t.metric {
+	case "errors":
+		return " " + percent(t.told(g))
+	case "latency":
+		return " " + millis(t.told(g))
+	}
+	return ""
+}
+
+// percent writes a ratio with two digits at most: 0.2 %, 3.1 %, 65 %.
+func percent(p float64) string {
+	x := p * 100
+	switch {
+	case math.IsNaN(x):
+		return "?"
+	case x == 0:
+		return "0 %"
+	case x < 0.01:
+		return "< 0.01 %"
+	case x < 0.1:
+		return strconv.FormatFloat(x, 'f', 2, 64) + " %"
+	case x < 9.95:
+		return strconv.FormatFloat(x, 'f', 1, 64) + " %"
+	}
+	return strconv.FormatFloat(math.Round(x), 'f', 0, 64) + " %"
+}
+
+// millis writes a latency with its unit, two or three digits.
+func millis(ms float64) string {
+	switch {
+	case math.IsNaN(ms):
+		return "?"
+	case ms < 9.95:
+		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+	case ms < 10_000:
+		return grouped(math.Round(ms)) + " ms"
+	}
+	return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
+}
+
+// count writes a number of things to three digits: 48, 570, 18,400.
+func count(x float64) string {
+	switch {
+	case math.IsNaN(x):
+		return "?"
+	case x < 9.95:
+		return strconv.FormatFloat(x, 'f', 1, 64)
+	case x >= 1000:
+		scale := math.Pow(10, math.Floor(math.Log10(x))-2)
+		x = math.Round(x/scale) * scale
+	}
+	return grouped(math.Round(x))
+}
+
+func grouped(x float64) string {
+	s := strconv.FormatFloat(x, 'f', 0, 64)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,219 @@
+package dashboards
+
+import (
+	"math"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// Signals is what a service did lately, tick by tick, and who is not there: what detection looks at. Lines are oldest first and equally long; the last
+// point is the newest tick. NaN: not known.
+type Signals struct {
+	Service, Env string
+	Owner        string
+	Width        time.Duration // of a tick
+	Newest       time.Time     // of the newest tick
+	Rate         []float64     // requests a second
+	Errors       []float64     // errors a second; nil where the service has no errors that we know of
+	Latency      []float64     // milliseconds
+	LatencyName  string        // p99, mean, …
+	Answering    []int         // -1: not known
+	Settled      bool          // the service has gathered: nobody joins for the first time any more
+
+	Expected, Present, AnsweringNow int
+	Missing                         []Member // left without an excuse in the last 15 minutes
+	Silent                          []Member // expected, and its newest scrape failed or is too old
+}
+
+// Member is an instance that gives cause to speak of it.
+type Member struct {
+	Instance string
+	Tags     map[string]string
+	Since    time.Time // when it left, or when it last answered
+	Outcome  collector.Outcome
+	Reason   string
+	Fails    int // newest scrapes that failed, in a row
+	Stale    bool
+}
+
+// Signals is one service's last ticks, at most n; nil if there is none of that name.
+func (b *Board) Signals(name, env string, n int) *Signals {
+	s := b.find(name, env)
+	if s == nil {
+		return nil
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	g := &s.ring
+	out := &Signals{Service: s.name, Env: s.env, Owner: s.owner(), Width: time.Duration(g.width) * time.Millisecond, Newest: time.UnixMilli(g.last * g.width),
+		LatencyName: s.golden.name}
+	hasErrors := len(s.golden.set.errors) > 0
+	for k := max(g.last-int64(n)+1, g.last-g.len()+1, 0); k <= g.last; k++ {
+		i := k % g.len()
+		if len(out.Rate) == 0 && math.IsNaN(float64(g.rate[i])) && g.answering[i] < 0 {
+			continue // before anything was known
+		}
+		out.Rate, out.Latency, out.Answering = append(out.Rate, float64(g.rate[i])), append(out.Latency, float64(g.lat[i])), append(out.Answering, int(g.answering[i]))
+		if hasErrors {
+			out.Errors = append(out.Errors, float64(g.errs[i]))
+		}
+	}
+	now := out.Newest.UnixMilli()
+	out.Settled = s.settled(now)
+	var missing, silent []*instance
+	t := s.count(now, &missing, &silent)
+	out.Expected, out.Present, out.AnsweringNow = t.expected, t.present, t.answering
+	for _, in := range missing {
+		out.Missing = append(out.Missing, Member{Instance: in.addr, Tags: in.allTags(), Since: in.roster.Since, Reason: in.roster.Reason, Outcome: in.outcome})
+	}
+	for _, in := range silent {
+		out.Silent = append(out.Silent, Member{Instance: in.addr, Tags: in.allTags(), Since: time.UnixMilli(in.lastOK), Outcome: in.outcome, Reason: in.reason,
+			Fails: in.fails, Stale: now-in.last > in.patience()})
+	}
+	return out
+}
+
+// Names is the services and environments that the Board knows, in order.
+func (b *Board) Names() [][2]string {
+	var out [][2]string
+	for _, s := range b.all() {
+		out = append(out, [2]string{s.name, s.env})
+	}
+	return out
+}
+
+// Leaf is one instance, or one label set of one instance, with what it did before and after a moment. The labels of a leaf join its tags.
+type Leaf struct {
+	Instance string
+	Tags     map[string]string
+	Labels   []collector.LabelPair
+	Before   Sums
+	After    Sums
+}
+
+// Sums is what was counted over a span. Latency is the mean of what scrapes said (percentile or mean, as the service's latency is), weighed by requests.
+type Sums struct {
+	Seconds  float64
+	Requests float64
+	Errors   float64
+	Latency  float64 // milliseconds; NaN: not known
+	weight   float64
+}
+
+func (s *Sums) latency(x, n float64) {
+	if math.IsNaN(x) || !(n > 0) {
+		return
+	}
+	if s.weight == 0 {
+		s.Latency = 0
+	}
+	s.weight += n
+	s.Latency += (x - s.Latency) * n / s.weight
+}
+
+// maxLeaves is above how many label sets over instances the instances are added up.
+const maxLeaves = 20_000
+
+// Leaves is what the instances of a service did in [from, cut) and in [cut, to). byLabel gives a leaf for each label set that the golden signals are counted
+// apart by (client networks), none if there is no such; then there are no latencies.
+func (b *Board) Leaves(name, env string, from, cut, to time.Time, byLabel bool) []Leaf {
+	s := b.find(name, env)
+	if s == nil {
+		return nil
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if byLabel {
+		return s.labelLeaves(ms(from), ms(cut), ms(to))
+	}
+	p := &s.golden
+	var out []Leaf
+	for _, in := range s.sorted() {
+		l := Leaf{Instance: in.addr, Tags: in.allTags()}
+		l.Before.Latency, l.After.Latency = math.NaN(), math.NaN()
+		s.cells(in, p, p.find(in, nil), ms(from), ms(to), func(c *cell) {
+			side := &l.Before
+			switch {
+			case c.from < ms(from) || c.to > ms(to):
+				return
+			case c.from >= ms(cut):
+				side = &l.After
+			case c.to > ms(cut):
+				return // it straddles the moment and belongs to neither
+			}
+			side.Seconds += c.seconds()
+			if !math.IsNaN(c.req) {
+				side.Requests += c.req
+			}
+			if !math.IsNaN(c.errs) {
+				side.Errors += c.errs
+			}
+			w := c.req
+			if math.IsNaN(w) {
+				w = 1
+			}
+			side.latency(c.latency(), w)
+		})
+		if l.Before.Seconds+l.After.Seconds > 0 {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func (s *service) labelLeaves(from, cut, to int64) []Leaf {
+	set := &s.golden.set
+	if len(set.rateBy) == 0 {
+		return nil
+	}
+	pl := makePlan(s.cols, goldenSet{rate: set.rateBy, errors: set.errsBy}, 0)
+	keys := make([]string, len(pl.cols))
+	for i, n := range pl.cols {
+		keys[i] = string(columnKey(nil, "", s.cols[n].labels, ""))
+	}
+	merged := len(s.instances)*len(set.rateBy) > maxLeaves
+	var out []Leaf
+	at := map[string]int{}
+	for _, in := range s.sorted() {
+		if !merged {
+			clear(at)
+		}
+		var tags map[string]string
+		if !merged {
+			tags = in.allTags()
+		}
+		s.cells(in, &pl, pl.find(in, nil), from, to, func(c *cell) {
+			if c.from < from || c.to > to || c.from < cut && c.to > cut {
+				return
+			}
+			for i := range pl.cols {
+				g := c.grew(i)
+				if math.IsNaN(g) {
+					continue
+				}
+				k, ok := at[keys[i]]
+				if !ok {
+					k = len(out)
+					at[keys[i]] = k
+					l := Leaf{Tags: tags, Labels: s.cols[pl.cols[i]].labels}
+					if !merged {
+						l.Instance = in.addr
+					}
+					out = append(out, l)
+				}
+				side := &out[k].Before
+				if c.from >= cut {
+					side = &out[k].After
+				}
+				if i < pl.nRate {
+					side.Requests += g
+					side.Seconds += c.seconds()
+				} else {
+					side.Errors += g
+				}
+			}
+		})
+	}
+	return out
+}
