@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"flag"
 	"log"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/detect"
 	"github.com/rollcall-metrics/rollcall/dashboards/internal/sim"
 	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
 	"github.com/rollcall-metrics/rollcall/dashboards/web"
@@ -19,7 +21,11 @@ import (
 func main() {
 	addr := flag.String("listen", "127.0.0.1:7155", "where to serve")
 	flag.Parse()
-	b, err := dashboards.NewBoard(dashboards.Options{Percentile: quantile.Over})
+	d, err := detect.New(detect.Config{Log: slog.Default()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	b, err := dashboards.NewBoard(dashboards.Options{Percentile: quantile.Over, Judge: d.Judge})
 	if err != nil {
 		log.Fatal(err)
 	}
