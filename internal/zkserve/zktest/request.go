@@ -32,8 +32,26 @@ func (w words) create() (int32, Body) {
 	return op, b
 }
 
+// Encode gives the request of one script line, without running it; commands of the connection itself are an error.
+func Encode(line string) (op int32, body Body, err error) {
+	fields := strings.Fields(line)
+	if len(fields) < 2 {
+		return 0, nil, fmt.Errorf("encode %q: want a client and a command", line)
+	}
+	switch verb := fields[1]; verb {
+	case "multi", "multiread":
+		body, err := steps(strings.Split(strings.Join(fields[2:], " "), " ; "))
+		if verb == "multi" {
+			return Multi, body, err
+		}
+		return MultiRead, body, err
+	default:
+		return request(verb, parse(fields[2:]))
+	}
+}
+
 // request encodes a command of one step.
-func (s *Script) request(c *Client, verb string, w words) (int32, Body, error) {
+func request(verb string, w words) (int32, Body, error) {
 	path, watch := Body{}.String(w.arg(0)), w.arg(1) == "watch"
 	switch verb {
 	case "events":
@@ -89,7 +107,7 @@ func (s *Script) request(c *Client, verb string, w words) (int32, Body, error) {
 		}
 		return RemoveWatches, path.Int(typ), nil
 	case "setwatches":
-		return w.setWatches(c)
+		return w.setWatches(&Client{})
 	case "raw":
 		op, err := strconv.Atoi(w.arg(0))
 		if err != nil {
@@ -138,7 +156,7 @@ func steps(texts []string) (Body, error) {
 			op, body = w.create()
 		} else {
 			var err error
-			if op, body, err = (*Script)(nil).request(nil, fields[0], w); err != nil {
+			if op, body, err = request(fields[0], w); err != nil {
 				return nil, err
 			}
 		}

@@ -142,18 +142,14 @@ func (s *Script) command(line string) (string, error) {
 			err = c.SendFrame(b)
 		}
 		return "", err
-	case "multi", "multiread":
-		body, err := steps(strings.Split(strings.Join(fields[2:], " "), " ; "))
+	case "setwatches":
+		op, body, err := w.setWatches(c)
 		if err != nil {
 			return "", err
 		}
-		op := Multi
-		if verb == "multiread" {
-			op = MultiRead
-		}
 		return s.do(c, op, body)
 	}
-	op, body, err := s.request(c, verb, w)
+	op, body, err := Encode(line)
 	if err != nil {
 		return "", err
 	}
