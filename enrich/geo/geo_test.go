@@ -356,7 +356,7 @@ func TestTruncatedInPlace(t *testing.T) {
 // The cache gives what the file gives, also where records push each other out of it.
 func TestCacheAgrees(t *testing.T) {
 	many := rows{}
-	const n = 60_000
+	const n = 40_000
 	for i := range n {
 		many[netip.PrefixFrom(netip.AddrFrom4([4]byte{20 + byte(i>>16), byte(i >> 8), byte(i), 0}), 24).String()] = mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(i + 1)}
 	}
