@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -95,15 +96,24 @@ func pullOnce(t *testing.T, srv *httptest.Server, j *Job, c Config) (out collect
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.Name, j.Interval, j.NoServerInfo = "apps", 200*time.Millisecond, true
+	j.Name, j.NoServerInfo = "apps", true
 	u, err := url.Parse(srv.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set(t, p, targets(j, u.Host))
+	set(t, p, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- p.Run(ctx) }()
+	started := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.applied
+	}
+	for !started() { // who joins later is pulled at once
+		runtime.Gosched()
+	}
+	set(t, p, targets(j, u.Host))
 	out = <-got
 	cancel()
 	if err := <-done; err != nil {

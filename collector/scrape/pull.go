@@ -3,7 +3,6 @@ package scrape
 import (
 	"bufio"
 	"errors"
-	"io"
 	"math/bits"
 	"net"
 	"sync"
@@ -107,6 +106,9 @@ func (r *reader) exchange(conn net.Conn, request []byte, x *pull, limit int, kep
 	r.reset(conn)
 	h := &r.header
 	for informational := 0; ; informational++ {
+		if b, _ := r.br.Peek(len(statusLine)); len(b) > 0 && !isHTTP(b) {
+			return answer{}, notHTTP(r.br)
+		}
 		if err := h.Read(r.br); err != nil {
 			return answer{}, r.headerError(err, kept)
 		}
@@ -155,15 +157,36 @@ func (r *reader) headerError(err error, kept bool) error {
 		return errStale
 	case errors.As(err, &small):
 		return fail(collector.BodyLimit, "the header of the answer is longer than %d bytes", headerLimit)
-	case r.wire.err != nil && (!errors.Is(r.wire.err, io.EOF) || r.br.Buffered() == 0 || looksLikeHTTP(r.br)):
+	case r.wire.err != nil:
 		return r.wire.err
 	}
-	b, _ := r.br.Peek(min(r.br.Buffered(), 40))
-	return fail(collector.Parse, "the answer is not HTTP/1: it starts with %q", b)
+	return notHTTP(r.br)
 }
 
-// looksLikeHTTP tells a header that was cut short from something else that was sent whole.
-func looksLikeHTTP(br *bufio.Reader) bool {
-	b, _ := br.Peek(min(br.Buffered(), 5))
-	return string(b) == "HTTP/"[:len(b)]
+// statusLine is how every answer begins.
+const statusLine = "HTTP/1.x nnn"
+
+// isHTTP looks at the first bytes of an answer, fewer than a status line if no more came. fasthttp would wait for a line end that never comes, and takes
+// status 000 for 200.
+func isHTTP(b []byte) bool {
+	for i, c := range b {
+		switch want := statusLine[i]; {
+		case want == 'n' && i == 9:
+			if c < '1' || c > '9' {
+				return false
+			}
+		case want == 'n' || want == 'x':
+			if c-'0' > 9 {
+				return false
+			}
+		case c != want:
+			return false
+		}
+	}
+	return true
+}
+
+func notHTTP(br *bufio.Reader) error {
+	b, _ := br.Peek(min(br.Buffered(), 40))
+	return fail(collector.Parse, "the answer is not HTTP/1: it starts with %q", b)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -370,10 +371,11 @@ func TestWorkersEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
 		hosts := addrs(90)
-		slow := true
+		var slow atomic.Bool
+		slow.Store(true)
 		for _, a := range hosts {
 			f.handler(a, func(w http.ResponseWriter, r *http.Request) {
-				if slow {
+				if slow.Load() {
 					time.Sleep(4 * time.Second)
 				}
 				fmt.Fprint(w, someStats)
@@ -395,7 +397,7 @@ func TestWorkersEnd(t *testing.T) {
 		if n := count(); n < 89 {
 			t.Errorf("%d workers for 90 slow targets", n)
 		}
-		slow = false
+		slow.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if n := count(); n > 3 {
