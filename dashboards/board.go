@@ -62,6 +62,7 @@ type Board struct {
 	rows       []*Row // of the last tick, by service and environment
 	asOf       time.Time
 	strips     map[string]Strip // by environment; "" is all
+	shortest   time.Duration    // interval of any service
 	ticked     chan struct{}    // closed and made anew at each tick
 	feed       Feed
 	bytes      int

@@ -91,6 +91,7 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time) 
 	rows := make([]*Row, 0, len(services))
 	strips := map[string]Strip{}
 	ages := map[string][]aged{}
+	var shortest time.Duration
 	for _, s := range services {
 		s.mu.RLock()
 		if len(s.instances)+len(s.broken) == 0 {
@@ -98,6 +99,9 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time) 
 			continue
 		}
 		r := s.row(now.UnixMilli(), why[s.group()], old[s.group()])
+		if s.interval > 0 && (shortest == 0 || s.interval < shortest) {
+			shortest = s.interval
+		}
 		s.mu.RUnlock()
 		rows = append(rows, r)
 		for _, env := range []string{"", r.Env} {
@@ -115,7 +119,7 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time) 
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rows, b.findings, b.strips = rows, findings, strips
+	b.rows, b.findings, b.strips, b.shortest = rows, findings, strips, shortest
 	close(b.ticked)
 	b.ticked = make(chan struct{})
 }
@@ -282,6 +286,13 @@ func (b *Board) Rows() []*Row {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.rows
+}
+
+// Pulse is how many instances were expected to answer at the last tick, and the shortest interval at which any of them is scraped.
+func (b *Board) Pulse() (expected int, interval time.Duration) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.strips[""].Expected, b.shortest
 }
 
 // Now is one consistent look at the last tick.

@@ -1,0 +1,179 @@
+// Package feed reads the topics into a Board.
+//
+// It owns the way out of Kafka: a reader a partition, without a consumer group, from as far back in time as the Board's window reaches; both lanes of
+// snapshots and the roster. It says of itself whether what it brings can be believed: connecting, live or dead. What records mean is sink/wire's; what
+// becomes of them is the Board's.
+package feed
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/segmentio/kafka-go"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/sink"
+)
+
+// Config says what to read. Board and Brokers are needed; the rest has defaults.
+type Config struct {
+	Board   *dashboards.Board
+	Brokers []string
+	// The topics; default: sink.DefaultTopics.
+	Snapshots, Backfill, Roster string
+	Window                      time.Duration // how far back to begin, default one hour
+	SASL                        SASL
+	TLS                         *tls.Config // nil: plain TCP
+	Log                         *slog.Logger
+	Metrics                     *metrics.Set
+}
+
+// What the Reader is told. MinBytes of one makes the broker answer with the first record there is, so the wait costs no freshness; it must be long enough
+// for a broker across an ocean, because the Reader takes it for its read deadline and reconnects when it passes.
+const (
+	maxWait     = 2 * time.Second
+	maxBytes    = 8 << 20
+	queue       = 256
+	dialTimeout = 3 * time.Second
+	lookEvery   = 2 * time.Second // how often the cluster is asked for its partitions
+	metadataTTL = time.Second
+	// rosterBack is how far back the roster is read at least: the full state of a service comes every five minutes, and who left counts for fifteen.
+	rosterBack = 21 * time.Minute
+)
+
+func (c *Config) defaults() {
+	t := sink.DefaultTopics()
+	c.Snapshots, c.Backfill, c.Roster = cmp.Or(c.Snapshots, t.Snapshots), cmp.Or(c.Backfill, t.Backfill), cmp.Or(c.Roster, t.Roster)
+	c.Window = cmp.Or(c.Window, time.Hour)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewSet()
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Board == nil {
+		errs = append(errs, errors.New("there is no board to fill"))
+	}
+	if len(c.Brokers) == 0 {
+		errs = append(errs, errors.New("no brokers; give kafka.brokers"))
+	}
+	if c.Window < 0 {
+		errs = append(errs, fmt.Errorf("window %s is negative", c.Window))
+	}
+	if c.Snapshots == c.Backfill || c.Snapshots == c.Roster || c.Backfill == c.Roster {
+		errs = append(errs, errors.New("two topics have one name"))
+	}
+	if _, err := c.SASL.mechanism(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Feed reads the topics into a Board while it runs.
+type Feed struct {
+	cfg Config
+
+	mu      sync.Mutex
+	readers map[partition]*reader
+	state   state
+	seen    atomic.Int64 // when the newest record of the live lane came that was not history, Unix ms
+	scraped atomic.Int64 // scrape time of the newest record, Unix ms
+
+	records  map[string]*metrics.Counter
+	bad      *metrics.Counter
+	restarts *metrics.Counter
+	badLog   limiter
+	errLog   limiter
+}
+
+type partition struct {
+	topic string
+	n     int
+}
+
+// New makes a Feed. The error names everything that cannot be.
+func New(c Config) (*Feed, error) {
+	c.defaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("make feed: %w", err)
+	}
+	f := &Feed{cfg: c, readers: map[partition]*reader{}, records: map[string]*metrics.Counter{}}
+	for lane, topic := range map[string]string{"live": c.Snapshots, "backfill": c.Backfill, "roster": c.Roster} {
+		f.records[topic] = c.Metrics.GetOrCreateCounter(fmt.Sprintf(`rollcall_feed_records_total{lane=%q}`, lane))
+	}
+	f.bad = c.Metrics.GetOrCreateCounter("rollcall_feed_undecodable_total")
+	f.restarts = c.Metrics.GetOrCreateCounter("rollcall_feed_reader_restarts_total")
+	c.Metrics.GetOrCreateGauge("rollcall_feed_lag_records", f.lag)
+	c.Metrics.GetOrCreateGauge("rollcall_feed_live", func() float64 {
+		if c.Board.Feed().State == dashboards.FeedLive {
+			return 1
+		}
+		return 0
+	})
+	return f, nil
+}
+
+// Run reads until ctx ends. Brokers that are away, topics that are not there yet, partitions that are added: it waits, says so, and goes on.
+func (f *Feed) Run(ctx context.Context) error {
+	mechanism, err := f.cfg.SASL.mechanism()
+	if err != nil {
+		return fmt.Errorf("read topics: %w", err)
+	}
+	topics := []string{f.cfg.Snapshots, f.cfg.Backfill, f.cfg.Roster}
+	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: metadataTTL, MetadataTopics: topics, TLS: f.cfg.TLS, SASL: mechanism}
+	defer transport.CloseIdleConnections()
+	w := &watcher{
+		f: f, topics: topics,
+		client: &kafka.Client{Addr: kafka.TCP(f.cfg.Brokers...), Timeout: 5 * time.Second, Transport: transport},
+		dialer: &kafka.Dialer{Timeout: dialTimeout, DualStack: true, TLS: f.cfg.TLS, SASLMechanism: mechanism},
+		begun:  time.Now(),
+	}
+	f.tell(time.Now(), dashboards.FeedConnecting, "")
+	var wg sync.WaitGroup
+	wg.Go(func() { f.watchState(ctx) })
+	w.run(ctx, &wg)
+	f.stop()
+	wg.Wait()
+	return nil
+}
+
+// lag is how many records of all partitions were there when last looked and are not read yet.
+func (f *Feed) lag() float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var n int64
+	for _, r := range f.readers {
+		n += max(r.end.Load()-r.next.Load(), 0)
+	}
+	return float64(n)
+}
+
+// limiter lets one through every ten seconds and counts the others.
+type limiter struct {
+	mu   sync.Mutex
+	next time.Time
+	held int
+}
+
+func (l *limiter) allow(now time.Time) (held int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Before(l.next) {
+		l.held++
+		return 0, false
+	}
+	held, l.held, l.next = l.held, 0, now.Add(10*time.Second)
+	return held, true
+}

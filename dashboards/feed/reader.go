@@ -1,0 +1,135 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/sink/wire"
+)
+
+// reader reads one partition from an offset on.
+type reader struct {
+	f      *Feed
+	p      partition
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	goal int64        // end of the partition when the reader began: from there on it is live
+	next atomic.Int64 // the offset that comes next
+	end  atomic.Int64 // end of the partition when last heard of
+}
+
+// run reads until ctx ends.
+func (r *reader) run(ctx context.Context, w *watcher, from int64) {
+	defer close(r.done)
+	kr := kafka.NewReader(kafka.ReaderConfig{Brokers: r.f.cfg.Brokers, Topic: r.p.topic, Partition: r.p.n, Dialer: w.dialer, MinBytes: 1, MaxBytes: maxBytes, MaxWait: maxWait,
+		QueueCapacity: queue, ReadLagInterval: -1, ReadBackoffMin: 50 * time.Millisecond, ReadBackoffMax: time.Second})
+	defer kr.Close()
+	if err := kr.SetOffset(from); err != nil {
+		r.f.cfg.Log.Error("a partition cannot be read", "topic", r.p.topic, "partition", r.p.n, "err", err)
+		return
+	}
+	read := r.snapshot(r.p.topic == r.f.cfg.Backfill)
+	if r.p.topic == r.f.cfg.Roster {
+		read = r.roster()
+	}
+	count := r.f.records[r.p.topic]
+	for {
+		m, err := kr.FetchMessage(ctx)
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, io.EOF) {
+				return
+			}
+			// The Reader goes on by itself; the watcher finds out whether anybody answers.
+			if held, ok := r.f.errLog.allow(time.Now()); ok {
+				r.f.cfg.Log.Warn("reading failed, trying again", "topic", r.p.topic, "partition", r.p.n, "err", err, "others", held)
+			}
+			continue
+		}
+		now := time.Now()
+		if err := read(m.Value, now); err != nil {
+			r.f.bad.Inc()
+			if held, ok := r.f.badLog.allow(now); ok {
+				r.f.cfg.Log.Warn("a record cannot be read and is passed over", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "err", err, "others", held)
+			}
+		}
+		count.Inc()
+		r.next.Store(m.Offset + 1)
+		r.end.Store(max(r.end.Load(), m.HighWaterMark, m.Offset+1))
+	}
+}
+
+// caughtUp reports whether everything that was there at the start has been read.
+func (r *reader) caughtUp() bool { return r.next.Load() >= r.goal }
+
+// snapshot reads records of the two lanes. Everything is reused from one record to the next.
+func (r *reader) snapshot(backfill bool) func([]byte, time.Time) error {
+	var in wire.Record
+	var out dashboards.Record
+	return func(b []byte, now time.Time) error {
+		if err := wire.Decode(b, &in); err != nil {
+			return err
+		}
+		out = dashboards.Record{
+			ID: dashboards.RecordID(in.ID), Previous: dashboards.RecordID(in.Source.Previous), Parts: in.Parts, Backfill: backfill, Seen: now,
+			Service: in.Service, Env: in.Env, Instance: in.Instance, Time: time.UnixMilli(in.TS), Took: in.Took, Interval: in.Source.Interval,
+			Outcome: in.Outcome, Reason: in.Reason, Term: in.Source.Term, Tags: in.Tags, Samples: in.Samples,
+		}
+		r.f.cfg.Board.Add(&out)
+		if !backfill {
+			r.f.scraped.Store(max(r.f.scraped.Load(), in.TS))
+			if r.caughtUp() {
+				r.f.seen.Store(now.UnixMilli())
+			}
+		}
+		return nil
+	}
+}
+
+// roster reads records of the roster. Full states in parts are put together; a new one of the same service drops an unfinished one.
+func (r *reader) roster() func([]byte, time.Time) error {
+	type full struct {
+		version uint64
+		parts   map[int]bool
+		entries []discovery.Entry
+	}
+	open := map[[2]string]*full{}
+	var in wire.RosterRecord
+	return func(b []byte, _ time.Time) error {
+		if err := wire.DecodeRoster(b, &in); err != nil {
+			return err
+		}
+		board := r.f.cfg.Board
+		if !in.Full {
+			for _, c := range in.Changes {
+				board.RosterChange(c)
+			}
+			return nil
+		}
+		key := [2]string{in.Service, in.Env}
+		s := open[key]
+		if s == nil || s.version != in.Version {
+			s = &full{version: in.Version, parts: map[int]bool{}}
+			open[key] = s
+		}
+		if s.parts[in.Part] {
+			return nil
+		}
+		s.parts[in.Part] = true
+		for _, c := range in.Changes {
+			s.entries = append(s.entries, c.Entry)
+		}
+		if len(s.parts) >= max(in.Parts, 1) {
+			delete(open, key)
+			board.RosterState(in.Service, in.Env, s.entries, time.UnixMilli(in.TS))
+		}
+		return nil
+	}
+}
