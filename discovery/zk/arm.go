@@ -30,7 +30,7 @@ func (s *Session) opened(c *client, l *link, g greeting) {
 	s.back.reset()
 	if s.cfg.Digest != "" {
 		err := l.auth(s.cfg.Digest, func(code int32) {
-			if code != 0 {
+			if code != 0 && code != codeLost {
 				s.cfg.Log.Error("ZooKeeper refuses the digest; check user and password", "session", s.cfg.Name, "server", l.name.name, "code", code)
 				s.set(func(st *Status) {
 					st.Err = fmt.Sprintf("%s refuses the digest (code %d); check user and password", l.name.name, code)
@@ -126,25 +126,55 @@ func (s *Session) armFeeds(ctx context.Context, c *client, l *link, feeds []*fee
 		s.cfg.Log.Info("the server does not tell its version (srvr); watching set by set", "session", s.cfg.Name, "server", l.name.name, "err", err)
 	}
 	s.set(func(st *Status) { st.Version = v.String() })
-	for _, f := range feeds {
-		if !v.hasAddWatch() {
+	s.mu.Lock()
+	able := v.hasAddWatch() && s.refused < 2
+	s.mu.Unlock()
+	if !able {
+		for _, f := range feeds {
 			s.up(l, f, false)
-			continue
 		}
+		return
+	}
+	answers := make(chan int32, len(feeds))
+	for _, f := range feeds {
 		if f.watches() > 0 {
 			// One-shot watches from an older server would be set again beside the recursive one, and the first of them to fire takes it away (ZOOKEEPER-4466).
 			c.cancel(errRenew)
 			return
 		}
 		err := l.addWatch(f.root, func(code int32) {
-			if code != 0 {
-				s.cfg.Log.Info("the server refuses a recursive watch; watching set by set", "session", s.cfg.Name, "server", l.name.name, "root", f.root, "code", code)
+			if code != codeLost {
+				s.up(l, f, code == 0) // here, so that no event comes before
 			}
-			s.up(l, f, code == 0)
+			answers <- code
 		})
 		if err != nil {
 			return
 		}
+	}
+	for range feeds {
+		select {
+		case code := <-answers:
+			s.armed(l, code)
+		case <-ctx.Done():
+			return
+		case <-time.After(s.cfg.CallTimeout):
+			l.Close() // which is an answer, too
+		}
+	}
+}
+
+// armed notes the answer to addWatch. A server that ends the connection over it twice in a row is not asked again by this client.
+func (s *Session) armed(l *link, code int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch code {
+	case 0:
+		s.refused = 0
+	case codeLost:
+		s.refused++
+	default:
+		s.cfg.Log.Info("the server refuses a recursive watch; watching set by set", "session", s.cfg.Name, "server", l.name.name, "code", code)
 	}
 }
 

@@ -61,6 +61,7 @@ func describe(ls []serverset.Layout) string {
 }
 
 func TestExplore(t *testing.T) {
+	t.Parallel()
 	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
 		w := newWriter(t, srv.Addr)
 		want := layouts(t, w)

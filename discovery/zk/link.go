@@ -2,6 +2,7 @@ package zk
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ const (
 
 // codeTooBig is what the library is told instead of an answer over the limit; no server says it.
 const codeTooBig int32 = -1004
+
+// codeLost answers a call whose connection has ended: ZooKeeper's CONNECTIONLOSS.
+const codeLost int32 = -4
 
 // link is the connection that the library talks through. It knows ZooKeeper's frames, and does what the library cannot: it asks for a read-only session and hears
 // whether it got one, sends requests of its own (addWatch, auth) and keeps their answers to itself, keeps the time of the server's last sign of life,
@@ -238,7 +242,7 @@ func (l *link) nextFrame() error {
 	return nil
 }
 
-// call sends a request of our own; done gets the server's code, from the reading goroutine, unless the connection ends first.
+// call sends a request of our own. If it could be sent, done gets the server's code, from the reading goroutine, or codeLost when the connection ends before.
 func (l *link) call(xid, op int32, body []byte, done func(code int32)) error {
 	l.wmu.Lock()
 	defer l.wmu.Unlock()
@@ -250,8 +254,11 @@ func (l *link) call(xid, op int32, body []byte, done func(code int32)) error {
 	b := binary.BigEndian.AppendUint32(nil, uint32(8+len(body)))
 	b = binary.BigEndian.AppendUint32(b, uint32(xid))
 	b = binary.BigEndian.AppendUint32(b, uint32(op))
-	_, err := l.Conn.Write(append(b, body...))
-	return err
+	if _, err := l.Conn.Write(append(b, body...)); err != nil || l.closed.Load() {
+		delete(l.calls, xid)
+		return cmp.Or(err, net.ErrClosed)
+	}
+	return nil
 }
 
 // addWatch asks for every event at root and below it, for as long as this connection lives (ZooKeeper 3.6).
@@ -277,6 +284,13 @@ func (l *link) Close() error {
 		return nil
 	}
 	err := l.Conn.Close()
+	l.wmu.Lock()
+	open := l.calls
+	l.calls = map[int32]func(int32){}
+	l.wmu.Unlock()
+	for _, done := range open {
+		done(codeLost)
+	}
 	l.onClose(l)
 	return err
 }

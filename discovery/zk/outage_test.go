@@ -15,6 +15,7 @@ import (
 
 // A kill -9 of the server loses nobody, and what changed meanwhile is seen after its return.
 func TestSourceServerKilled(t *testing.T) {
+	t.Parallel()
 	for way, old := range ways {
 		t.Run(way, func(t *testing.T) {
 			srv := testenv.ZooKeeper(t)
@@ -53,6 +54,7 @@ func TestSourceServerKilled(t *testing.T) {
 
 // A session that has expired says nothing about members either; watches work in the next one.
 func TestSourceExpiry(t *testing.T) {
+	t.Parallel()
 	for way, old := range ways {
 		t.Run(way, func(t *testing.T) {
 			srv := testenv.ZooKeeper(t)
@@ -83,6 +85,7 @@ func TestSourceExpiry(t *testing.T) {
 
 // A server that holds the connection and says nothing is left in time, and nobody is lost over it.
 func TestSourceHalfOpen(t *testing.T) {
+	t.Parallel()
 	srv := testenv.ZooKeeper(t)
 	w := newWriter(t, srv.Addr)
 	w.join("/discovery/checkout/prod", "10.0.0.1", 80, "")
@@ -99,6 +102,7 @@ func TestSourceHalfOpen(t *testing.T) {
 
 // Without a quorum a read-only server serves on, marked as such; once another has a quorum, the session goes there.
 func TestSourceReadOnly(t *testing.T) {
+	t.Parallel()
 	e, ok := testenv.Ensemble(t, 3, 0, testenv.ReadOnlyMode())
 	if !ok {
 		return // said at the end of the run; with CI=true the call above has failed
@@ -135,6 +139,7 @@ func TestSourceReadOnly(t *testing.T) {
 
 // A thousand members and a storm of changes: both ways of watching end at the same sets as a plain list.
 func TestSourceStorm(t *testing.T) {
+	t.Parallel()
 	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
 		w := newWriter(t, srv.Addr)
 		rng := rand.New(rand.NewPCG(1, 2))

@@ -15,7 +15,9 @@ import (
 // proxy stands between a client and a server: it can hold the client off, speak for an older server, and count and remember what the server says.
 type proxy struct {
 	addr, target string
-	old          bool // answer srvr as a server without recursive watches
+	old          bool        // answer srvr as a server without recursive watches
+	readOnly     atomic.Bool // speak as a server without a quorum
+	strict       atomic.Bool // end the connection at addWatch, as a server does that does not know the operation
 	read         atomic.Int64
 
 	mu    sync.Mutex
@@ -86,6 +88,10 @@ func (p *proxy) serve(c net.Conn) {
 		io.WriteString(c, "Zookeeper version: 3.4.14-4c25d480e66aadd371de8bd2fd8da255ac140bcf, built on 03/06/2019 16:18 GMT\nMode: standalone\n")
 		return
 	}
+	if p.readOnly.Load() && string(first[:]) == "isro" {
+		io.WriteString(c, "ro")
+		return
+	}
 	s, err := net.Dial("tcp", p.target)
 	if err != nil || !p.keep(s) {
 		return
@@ -93,9 +99,23 @@ func (p *proxy) serve(c net.Conn) {
 	defer s.Close()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		s.Write(first[:])
-		io.Copy(s, c)
-		s.(*net.TCPConn).CloseWrite()
+		defer s.(*net.TCPConn).CloseWrite()
+		if !p.strict.Load() {
+			s.Write(first[:])
+			io.Copy(s, c)
+			return
+		}
+		for head := first; ; {
+			body := make([]byte, binary.BigEndian.Uint32(head[:])&0xfffff)
+			if _, err := io.ReadFull(c, body); err != nil || len(body) > 8 && binary.BigEndian.Uint32(body[4:]) == opAddWatch {
+				c.Close()
+				return
+			}
+			s.Write(append(head[:], body...))
+			if _, err := io.ReadFull(c, head[:]); err != nil {
+				return
+			}
+		}
 	})
 	if first[0] == 0 {
 		var head [4]byte
@@ -105,7 +125,11 @@ func (p *proxy) serve(c net.Conn) {
 				p.mu.Lock()
 				p.hello = hello
 				p.mu.Unlock()
-				c.Write(append(head[:], hello...))
+				out := append(head[:], hello...)
+				if p.readOnly.Load() {
+					out[len(out)-1] = 1
+				}
+				c.Write(out)
 			}
 		}
 	}

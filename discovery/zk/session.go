@@ -45,6 +45,7 @@ type Session struct {
 	feeds   []*feed
 	hooks   []func(int64)
 	back    backoff
+	refused int // connections that ended over addWatch, in a row
 	detach  bool
 }
 
@@ -205,7 +206,7 @@ func (s *Session) open(ctx context.Context) (*client, error) {
 	c := &client{hosts: newHosts(s.cfg.Servers), made: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
-	s.client = c
+	s.client, s.refused = c, 0
 	for _, f := range s.feeds {
 		f.forgetWatches()
 	}

@@ -120,6 +120,7 @@ func TestConfigFaults(t *testing.T) {
 }
 
 func TestCalls(t *testing.T) {
+	t.Parallel()
 	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
 		ctx := deadline(t)
 		s := connected(t, Config{Servers: []string{srv.Addr}, SessionTimeout: 4 * time.Second})
@@ -179,6 +180,7 @@ func TestCalls(t *testing.T) {
 
 // A connection that is lost takes nothing with it: the session and its ephemerals outlive a kill of the server.
 func TestServerKilled(t *testing.T) {
+	t.Parallel()
 	srv := testenv.ZooKeeper(t)
 	ctx := deadline(t)
 	var sessions atomic.Int32
@@ -218,6 +220,7 @@ func TestServerKilled(t *testing.T) {
 
 // An expired session is followed by a new one, announced once.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	srv := testenv.ZooKeeper(t)
 	ctx := deadline(t)
 	ids := make(chan int64, 8)
@@ -248,6 +251,7 @@ func TestExpiry(t *testing.T) {
 
 // A successor finds the ephemerals of a detached session until its timeout.
 func TestDetach(t *testing.T) {
+	t.Parallel()
 	srv := testenv.ZooKeeper(t)
 	ctx := deadline(t)
 	s, stop := runSession(t, Config{Servers: []string{srv.Addr}, SessionTimeout: 2 * time.Second})
@@ -265,6 +269,7 @@ func TestDetach(t *testing.T) {
 
 // A server that holds the connection and says nothing is found out by the clock.
 func TestHalfOpen(t *testing.T) {
+	t.Parallel()
 	srv := testenv.ZooKeeper(t)
 	ctx := deadline(t)
 	s := connected(t, Config{Servers: []string{srv.Addr}, SessionTimeout: 3 * time.Second})
@@ -285,6 +290,7 @@ func TestHalfOpen(t *testing.T) {
 
 // An ensemble that was rebuilt refuses a client that has seen later transactions; only a new client gets in.
 func TestRebuiltEnsemble(t *testing.T) {
+	t.Parallel()
 	srv := testenv.ZooKeeper(t)
 	ctx := deadline(t)
 	s := connected(t, Config{Servers: []string{srv.Addr}, SessionTimeout: 2 * time.Second})
@@ -305,6 +311,7 @@ func TestRebuiltEnsemble(t *testing.T) {
 
 // An answer over the limit costs its call, not the session.
 func TestTooBig(t *testing.T) {
+	t.Parallel()
 	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
 		ctx := deadline(t)
 		s := connected(t, Config{Servers: []string{srv.Addr}, MaxPacket: 4096})
@@ -328,6 +335,7 @@ func TestTooBig(t *testing.T) {
 }
 
 func TestDigest(t *testing.T) {
+	t.Parallel()
 	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
 		ctx := deadline(t)
 		owner := connected(t, Config{Servers: []string{srv.Addr}, Digest: "roll:call", ACL: gozk.DigestACL(gozk.PermAll, "roll", "call")})

@@ -179,6 +179,7 @@ func removeAll(ctx context.Context, s *Session, path string) error {
 }
 
 func TestSourceFollowsMembers(t *testing.T) {
+	t.Parallel()
 	bothWays(t, func(t *testing.T, srv *testenv.ZooKeeperServer, via *proxy) {
 		w := newWriter(t, srv.Addr)
 		a := w.join("/discovery/checkout/prod", "10.0.0.1", 80, `{"v":1,"version":"1","zone":"a"}`)
@@ -228,6 +229,7 @@ func TestSourceFollowsMembers(t *testing.T) {
 }
 
 func TestSourceFollowsServicesAndEnvironments(t *testing.T) {
+	t.Parallel()
 	bothWays(t, func(t *testing.T, srv *testenv.ZooKeeperServer, via *proxy) {
 		w := newWriter(t, srv.Addr)
 		f := follow(t, Config{Servers: []string{via.addr}}, SourceConfig{Rules: []Rule{
@@ -267,6 +269,7 @@ func TestSourceFollowsServicesAndEnvironments(t *testing.T) {
 
 // One broken member hurts itself only, and is named.
 func TestSourceBrokenMember(t *testing.T) {
+	t.Parallel()
 	bothWays(t, func(t *testing.T, srv *testenv.ZooKeeperServer, via *proxy) {
 		w := newWriter(t, srv.Addr)
 		var want []string
@@ -290,6 +293,7 @@ func TestSourceBrokenMember(t *testing.T) {
 }
 
 func TestSourceLimits(t *testing.T) {
+	t.Parallel()
 	srv := testenv.ZooKeeper(t)
 	w := newWriter(t, srv.Addr)
 	for i := range 8 {
@@ -307,6 +311,7 @@ func TestSourceLimits(t *testing.T) {
 
 // A path that may not be listed is named in the view; what lies beside it is followed.
 func TestSourceForbidden(t *testing.T) {
+	t.Parallel()
 	srv := testenv.ZooKeeper(t)
 	owner := connected(t, Config{Servers: []string{srv.Addr}, Digest: "a:b"})
 	w := newWriter(t, srv.Addr)
