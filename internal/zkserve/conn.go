@@ -33,6 +33,7 @@ type conn struct {
 	dataWatches   map[string]uint8
 	childWatches  map[string]uint8
 	askedReadOnly bool
+	turn          uint64 // of the last watchTable.fire that found it
 
 	mu      sync.Mutex
 	changed sync.Cond // out, queued or over changed
@@ -58,6 +59,15 @@ func (c *conn) send(head []byte, parts ...[]byte) {
 		n += len(p)
 	}
 	binary.BigEndian.PutUint32(head, uint32(n-4))
+	c.queue(head, parts...)
+}
+
+// queue queues a whole frame, in parts that nobody changes any more.
+func (c *conn) queue(head []byte, parts ...[]byte) {
+	n := len(head)
+	for _, p := range parts {
+		n += len(p)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over || c.dead {

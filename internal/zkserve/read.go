@@ -85,7 +85,7 @@ func (s *Server) setWatches(c *conn, d *decoder, persistent bool) code {
 	if s.watches.size()+len(data)+len(exist)+len(child)+2*len(lasting)+len(recursive) > s.cfg.MaxWatches {
 		return throttled
 	}
-	missed := func(event int32, path string) { c.notify(event, path, -1, nil) }
+	missed := func(event int32, path string) { notify([]*conn{c}, event, path, -1, nil) }
 	for _, p := range data {
 		switch n := s.tree.get(p); {
 		case n == nil:

@@ -9,7 +9,7 @@ import (
 // containerOwner stands in node.owner of a container: no session has this number.
 const containerOwner = math.MinInt64
 
-// node is a znode. data and listing are never changed in place: others may hold them.
+// node is a znode. What stands in data and listing is never changed in place: answers under way hold it.
 type node struct {
 	data     []byte
 	acl      *aclList
@@ -23,7 +23,7 @@ type node struct {
 	aversion int32
 	owner    int64 // session of an ephemeral, containerOwner, or 0
 	children map[string]struct{}
-	listing  []byte // children as jute strings, made by the first list after a change
+	listing  []byte // children as jute strings; nil: not made since one was removed
 }
 
 func (n *node) ephemeral() bool { return n.owner != 0 && n.owner != containerOwner }
@@ -53,7 +53,9 @@ func (n *node) addChild(name string) {
 		n.children = map[string]struct{}{}
 	}
 	n.children[name] = struct{}{}
-	n.listing = nil
+	if n.listing != nil { // those who hold the list as it was see no more than its length
+		n.listing = appendString(n.listing, name)
+	}
 }
 
 func (n *node) removeChild(name string) {

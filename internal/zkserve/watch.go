@@ -17,6 +17,7 @@ type watchTable struct {
 	modes     func(*conn) *map[string]uint8
 	recursive int
 	size      int
+	turn      *uint64 // counts fire, to mark whom it has found
 }
 
 func (t *watchTable) add(c *conn, path string, mode uint8) {
@@ -70,9 +71,10 @@ func (t *watchTable) drop(c *conn) {
 
 // fire collects who is to hear of a change at path, and uses up the one-shot watches there.
 func (t *watchTable) fire(path string) []*conn {
-	var out []*conn
-	for _, c := range slices.Clone(t.paths[path]) {
-		out = append(out, c)
+	*t.turn++
+	out := slices.Clone(t.paths[path])
+	for _, c := range out {
+		c.turn = *t.turn
 		t.remove(c, path, watchOnce)
 	}
 	if t.recursive == 0 {
@@ -81,7 +83,8 @@ func (t *watchTable) fire(path string) []*conn {
 	for p := path; p != "/"; {
 		p = parentOf(p)
 		for _, c := range t.paths[p] {
-			if t.has(c, p, watchRecursive) && !slices.Contains(out, c) {
+			if c.turn != *t.turn && t.has(c, p, watchRecursive) {
+				c.turn = *t.turn
 				out = append(out, c)
 			}
 		}
@@ -93,9 +96,10 @@ func (t *watchTable) fire(path string) []*conn {
 type watches struct{ data, child watchTable }
 
 func newWatches() *watches {
+	turn := new(uint64)
 	return &watches{
-		data:  watchTable{paths: map[string][]*conn{}, modes: func(c *conn) *map[string]uint8 { return &c.dataWatches }},
-		child: watchTable{paths: map[string][]*conn{}, modes: func(c *conn) *map[string]uint8 { return &c.childWatches }},
+		data:  watchTable{paths: map[string][]*conn{}, turn: turn, modes: func(c *conn) *map[string]uint8 { return &c.dataWatches }},
+		child: watchTable{paths: map[string][]*conn{}, turn: turn, modes: func(c *conn) *map[string]uint8 { return &c.childWatches }},
 	}
 }
 
@@ -159,36 +163,34 @@ type change struct {
 // would show it: all of them go through the same lock.
 func (s *Server) tell(ch change, zxid int64) {
 	data := s.watches.data.fire(ch.path)
-	for _, c := range data {
-		c.notify(ch.event, ch.path, zxid, ch.acl)
-	}
+	notify(data, ch.event, ch.path, zxid, ch.acl)
 	if ch.event == eventDataChanged {
 		return
 	}
 	if ch.event == eventDeleted {
-		for _, c := range s.watches.child.fire(ch.path) {
-			if !slices.Contains(data, c) {
-				c.notify(ch.event, ch.path, zxid, ch.acl)
-			}
-		}
+		child := s.watches.child.fire(ch.path)
+		child = slices.DeleteFunc(child, func(c *conn) bool { return slices.Contains(data, c) })
+		notify(child, ch.event, ch.path, zxid, ch.acl)
 	}
 	parent := parentOf(ch.path)
-	for _, c := range s.watches.child.fire(parent) {
-		c.notify(eventChildrenChanged, parent, zxid, ch.parentACL)
-	}
+	notify(s.watches.child.fire(parent), eventChildrenChanged, parent, zxid, ch.parentACL)
 }
 
-// notify queues a watch event, unless the znode's ACL hides it from this client.
-func (c *conn) notify(event int32, path string, zxid int64, acl *aclList) {
-	if acl != nil && !acl.allows(permRead, c.ids) {
+// notify queues one watch event for each connection, but those from which the znode's ACL hides it. A nil ACL hides it from none.
+func notify(conns []*conn, event int32, path string, zxid int64, acl *aclList) {
+	if len(conns) == 0 {
 		return
 	}
-	b := make([]byte, 4, 4+16+12+len(path))
+	b := appendInt32(make([]byte, 0, 4+16+12+len(path)), int32(16+12+len(path)))
 	b = appendInt32(b, xidNotification)
 	b = appendInt64(b, zxid)
 	b = appendInt32(b, int32(ok))
 	b = appendInt32(b, event)
 	b = appendInt32(b, stateConnected)
 	b = appendString(b, path)
-	c.send(b)
+	for _, c := range conns {
+		if acl == nil || acl.allows(permRead, c.ids) {
+			c.queue(b)
+		}
+	}
 }
