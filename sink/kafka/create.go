@@ -50,7 +50,7 @@ func (c *cluster) create(ctx context.Context, missing []string, brokers int) (ma
 		if err == nil && !c.s.cfg.NoCreate || errors.Is(err, kafka.TopicAlreadyExists) {
 			continue
 		}
-		c.s.trouble.is("topic "+t.Topic, 0, "missing", fmt.Errorf("topic %q is missing; run: %s: %w", t.Topic, command(c.s.cfg.Brokers[0], t), errOr(err)))
+		c.s.trouble.is("topic "+t.Topic, 0, verdict{reason: "missing", wait: waitAuth}, fmt.Errorf("topic %q is missing; run: %s: %w", t.Topic, command(c.s.cfg.Brokers[0], t), errOr(err)))
 	}
 	return made
 }

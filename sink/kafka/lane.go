@@ -185,12 +185,12 @@ func (n *lane) attempt(ctx context.Context, s *Sink, b *batch) (throttle time.Du
 		RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(b.wire)}})
 	if err != nil {
 		v = judge(err, nil)
-		s.trouble.is(n.topic, n.q.part, v.reason, err)
+		s.trouble.is(n.topic, n.q.part, v, err)
 		return 0, v
 	}
 	v = judge(nil, resp.Error)
-	if v.step != settled {
-		s.trouble.is(n.topic, n.q.part, v.reason, resp.Error)
+	if v.step == again || v.step == renew {
+		s.trouble.is(n.topic, n.q.part, v, resp.Error)
 	}
 	return resp.Throttle, v
 }

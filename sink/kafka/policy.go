@@ -57,6 +57,9 @@ func judge(sent, answer error) verdict {
 	case kafka.RequestTimedOut, kafka.NotEnoughReplicasAfterAppend:
 		// Appended by the leader, but not by enough followers in time: the same bytes are recognised.
 		return verdict{step: again, reason: "timeout", wait: waitShort, unclear: true}
+	case kafka.GroupLoadInProgress, kafka.GroupCoordinatorNotAvailable, kafka.NotCoordinatorForGroup:
+		// Only asked for a producer id: a broker that has just started has none to give yet.
+		return verdict{step: again, reason: "coordinator", wait: waitLeader}
 	case kafka.NotEnoughReplicas:
 		return verdict{step: again, reason: "not_enough_replicas", wait: waitLeader}
 	case kafka.UnknownTopicOrPartition:
@@ -130,10 +133,10 @@ func code(err error) kafka.Error {
 	return kafka.Unknown
 }
 
-// backoff is how long to wait before attempt n+1 (n from 1): from wait, doubling up to a second, or wait where that is longer. A broker that comes
-// back is found within a second.
+// backoff is how long to wait before attempt n+1 (n from 1): from wait, doubling up to half a second, or wait where that is longer. A broker that
+// comes back is found at once, and the number of requests on their way to it is bounded anyhow.
 func backoff(wait time.Duration, n int) time.Duration {
-	limit := max(wait, time.Second)
+	limit := max(wait, time.Second/2)
 	for i := 1; i < n && wait < limit; i++ {
 		wait *= 2
 	}

@@ -29,6 +29,7 @@ func TestJudge(t *testing.T) {
 		{nil, kafka.FencedLeaderEpoch, again, "not_leader", false},
 		{nil, kafka.RequestTimedOut, again, "timeout", true},
 		{nil, kafka.NotEnoughReplicasAfterAppend, again, "timeout", true},
+		{nil, kafka.GroupLoadInProgress, again, "coordinator", false},
 		{nil, kafka.NotEnoughReplicas, again, "not_enough_replicas", false},
 		{nil, kafka.UnknownTopicOrPartition, again, "unknown_topic", false},
 		{nil, kafka.ThrottlingQuotaExceeded, again, "throttled", false},
@@ -82,7 +83,7 @@ func TestBackoff(t *testing.T) {
 		n    int
 		want time.Duration
 	}{
-		{waitShort, 1, waitShort}, {waitShort, 2, 2 * waitShort}, {waitShort, 100, time.Second}, {waitLeader, 3, 4 * waitLeader},
+		{waitShort, 1, waitShort}, {waitShort, 2, 2 * waitShort}, {waitShort, 100, time.Second / 2}, {waitLeader, 2, 2 * waitLeader}, {time.Second, 9, time.Second},
 		{waitAuth, 1, waitAuth}, {waitAuth, 50, waitAuth}, {0, 7, 0},
 	} {
 		if got := backoff(tc.wait, tc.n); got != tc.want {

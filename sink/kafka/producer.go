@@ -41,7 +41,7 @@ func (p *producers) fresh(ctx context.Context) (producer, bool) {
 			p.s.trouble.over("producer id", 0)
 			return producer{int64(r.Producer.ProducerID), int16(r.Producer.ProducerEpoch)}, true
 		}
-		p.s.trouble.is("producer id", 0, v.reason, err)
+		p.s.trouble.is("producer id", 0, v, err)
 		pause(ctx, backoff(max(v.wait, waitShort), n))
 	}
 	return producer{}, false

@@ -22,7 +22,8 @@ type cluster struct {
 	client    *kafka.Client
 	transport *kafka.Transport
 	topics    []string
-	mended    time.Time
+	made      time.Time // when we last tried to make topics
+	enlarged  time.Time // when we last tried to enlarge one
 
 	mu      sync.Mutex
 	leaders map[string][]int32 // broker by partition, by topic; -1 where there is none
@@ -106,7 +107,7 @@ func (c *cluster) look(ctx context.Context) bool {
 	md, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: c.topics})
 	if err != nil {
 		if ctx.Err() == nil {
-			c.s.trouble.is("brokers", 0, judge(err, nil).reason, err)
+			c.s.trouble.is("brokers", 0, judge(err, nil), err)
 		}
 		return false
 	}
@@ -120,7 +121,7 @@ func (c *cluster) look(ctx context.Context) bool {
 			continue
 		}
 		if t.Error != nil {
-			c.s.trouble.is("topic "+t.Name, 0, judge(nil, t.Error).reason, t.Error)
+			c.s.trouble.is("topic "+t.Name, 0, judge(nil, t.Error), t.Error)
 			continue
 		}
 		leaders := make([]int32, len(t.Partitions))
@@ -144,18 +145,15 @@ func (c *cluster) look(ctx context.Context) bool {
 	t := c.s.cfg.Topics
 	live, late := counts[t.Snapshots], counts[t.Backfill]
 	short := live > 0 && late > 0 && late < live
-	if len(missing) == 0 && !short || time.Since(c.mended) < mendEvery {
-		return false
-	}
-	c.mended = time.Now()
-	made := false
-	if len(missing) > 0 {
-		made = c.create(ctx, missing, len(md.Brokers))
-	}
-	if short {
+	if short && time.Since(c.enlarged) > mendEvery {
+		c.enlarged = time.Now()
 		c.enlarge(ctx, t.Backfill, late, live)
 	}
-	return made
+	if len(missing) > 0 && time.Since(c.made) > mendEvery {
+		c.made = time.Now()
+		return c.create(ctx, missing, len(md.Brokers))
+	}
+	return false
 }
 
 // enlarge gives the backfill lane as many partitions as the live lane has: a snapshot has one partition number in both.
@@ -174,5 +172,5 @@ func (c *cluster) enlarge(ctx context.Context, topic string, from, to int) {
 	}
 	err = fmt.Errorf("topic %q has %d partitions, the live lane %d; run: kafka-topics.sh --bootstrap-server %s --alter --topic %s --partitions %d: %w",
 		topic, from, to, c.s.cfg.Brokers[0], topic, to, errOr(err))
-	c.s.trouble.is("topic "+topic, 0, "partitions", err)
+	c.s.trouble.is("topic "+topic, 0, verdict{reason: "partitions", wait: waitAuth}, err)
 }

@@ -6,7 +6,12 @@ import (
 	"time"
 )
 
-// trouble remembers what stands in the way and says so in the log: once when it begins or changes, every minute while it lasts, once when it is over.
+const (
+	lasting  = time.Second      // a hold-up shorter than this mends itself and is no news
+	sayAgain = 30 * time.Second // how often one that lasts is told
+)
+
+// trouble remembers what stands in the way and says so in the log: when it has lasted a second, now and then while it lasts, and when it is over.
 type trouble struct {
 	log *slog.Logger
 
@@ -18,12 +23,13 @@ type fault struct {
 	reason string
 	err    error
 	began  time.Time
-	said   time.Time
+	said   time.Time      // zero: not yet
 	parts  map[int32]bool // where it was seen and not yet overcome
 }
 
-// is notes that something does not work at a partition (0 where there is none), for a reason and with an error.
-func (t *trouble) is(what string, part int32, reason string, err error) {
+// is notes that something does not work at a partition (0 where there is none), for a reason and with an error. What waits for a person is
+// news at once.
+func (t *trouble) is(what string, part int32, v verdict, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
@@ -32,11 +38,12 @@ func (t *trouble) is(what string, part int32, reason string, err error) {
 		f = &fault{began: now, parts: map[int32]bool{}}
 		t.what[what] = f
 	}
-	f.err, f.parts[part] = err, true
-	if f.reason != reason || now.Sub(f.said) > time.Minute {
-		f.reason, f.said = reason, now
-		t.log.Warn("delivery is held up; what waits is kept in memory", "at", what, "partition", part, "reason", reason, "err", err)
+	f.reason, f.err, f.parts[part] = v.reason, err, true
+	if v.wait < waitAuth && now.Sub(f.began) < lasting || now.Sub(f.said) < sayAgain {
+		return
 	}
+	f.said = now
+	t.log.Warn("delivery is held up; what waits is kept in memory", "at", what, "partition", part, "reason", v.reason, "err", err)
 }
 
 // over notes that it works again.
@@ -51,7 +58,9 @@ func (t *trouble) over(what string, part int32) {
 		return
 	}
 	delete(t.what, what)
-	t.log.Info("delivery goes on", "at", what, "after", time.Since(f.began).Round(time.Millisecond))
+	if !f.said.IsZero() {
+		t.log.Info("delivery goes on", "at", what, "after", time.Since(f.began).Round(time.Millisecond))
+	}
 }
 
 // now is the trouble that has lasted longest, if there is any.
