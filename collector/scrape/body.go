@@ -11,12 +11,22 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector"
 )
 
-// grow makes room for more bytes in b, as they come: what an answer says of its length is worth nothing until the bytes are there.
-func grow(b []byte, want int) []byte {
-	if cap(b)-len(b) > 0 {
-		return b
+// grow makes room for more bytes behind x.raw, as they come: what an answer says of its length is worth nothing until the bytes are there.
+func (x *pull) grow(want int) error {
+	if cap(x.raw) > len(x.raw) {
+		return nil
 	}
-	return slices.Grow(b, min(max(len(b), 4096), max(want, 512)))
+	x.raw = slices.Grow(x.raw, min(max(len(x.raw), 4096), max(want, 512)))
+	return x.charge()
+}
+
+// take reads up to n bytes from br, at least one, behind x.raw.
+func (x *pull) take(br io.Reader, n int) (err error) {
+	have := len(x.raw)
+	end := min(have+n, cap(x.raw))
+	m, err := io.ReadFull(br, x.raw[have:end])
+	x.raw = x.raw[:have+m]
+	return err
 }
 
 func tooLong(limit int) error {
@@ -24,94 +34,87 @@ func tooLong(limit int) error {
 }
 
 // fixed reads a body of n bytes.
-func (r *reader) fixed(b []byte, n, limit int) ([]byte, error) {
+func (r *reader) fixed(x *pull, n, limit int) error {
 	if n > limit {
-		return b, fail(collector.BodyLimit, "the body is announced as %d bytes and longer than %d", n, limit)
+		return fail(collector.BodyLimit, "the body is announced as %d bytes and longer than %d", n, limit)
 	}
-	for len(b) < n {
-		b = grow(b, n-len(b))
-		m, err := io.ReadFull(r.br, b[len(b):min(n, cap(b))])
-		b = b[:len(b)+m]
-		if err != nil {
-			return b, r.cutShort(err, len(b), n)
+	for len(x.raw) < n {
+		if err := x.grow(n - len(x.raw)); err != nil {
+			return err
+		}
+		switch err := x.take(r.br, n-len(x.raw)); {
+		case err != nil && isTimeout(err):
+			return fail(collector.Timeout, "timed out after %d of %d bytes of the body", len(x.raw), n)
+		case err != nil:
+			return fail(collector.Refused, "the connection was closed after %d of %d bytes of the body", len(x.raw), n)
 		}
 	}
-	return b, nil
+	return nil
 }
 
-// cutShort names how much of a body came.
-func (r *reader) cutShort(err error, got, want int) error {
-	if isTimeout(err) {
-		return fail(collector.Timeout, "timed out after %d of %d bytes of the body", got, want)
-	}
-	return fail(collector.Refused, "the connection was closed after %d of %d bytes of the body", got, want)
-}
-
-// rest reads a body that ends with the connection.
-func (r *reader) rest(b []byte, limit int) ([]byte, error) {
-	return readAll(r.br, b, limit)
-}
-
-func readAll(from io.Reader, b []byte, limit int) ([]byte, error) {
+// rest reads a body that ends where from does.
+func (x *pull) rest(from io.Reader, limit int) error {
 	for {
-		b = grow(b, limit)
-		m, err := from.Read(b[len(b):cap(b)])
-		b = b[:len(b)+m]
+		if err := x.grow(limit); err != nil {
+			return err
+		}
+		m, err := from.Read(x.raw[len(x.raw):cap(x.raw)])
+		x.raw = x.raw[:len(x.raw)+m]
 		switch {
-		case len(b) > limit:
-			return b, tooLong(limit)
+		case len(x.raw) > limit:
+			return tooLong(limit)
 		case errors.Is(err, io.EOF):
-			return b, nil
+			return nil
 		case err != nil && isTimeout(err):
-			return b, fail(collector.Timeout, "timed out after %d bytes of the body", len(b))
+			return fail(collector.Timeout, "timed out after %d bytes of the body", len(x.raw))
 		case err != nil:
-			return b, fail(collector.Refused, "the connection broke after %d bytes of the body: %s", len(b), short(err))
+			return fail(collector.Refused, "the connection broke after %d bytes of the body: %s", len(x.raw), short(err))
 		}
 	}
 }
 
 // chunked reads a body in chunks, as RFC 9112 section 7.1 has them. Extensions and trailers are skipped.
-func (r *reader) chunked(b []byte, limit int) ([]byte, error) {
+func (r *reader) chunked(x *pull, limit int) error {
 	for {
 		line, err := r.line()
 		if err != nil {
-			return b, r.chunkError(err, len(b))
+			return r.chunkError(err, len(x.raw))
 		}
 		n, ok := chunkSize(line)
 		if !ok {
-			return b, fail(collector.Parse, "a chunk of the body begins with %.20q instead of its size, after %d bytes", line, len(b))
+			return fail(collector.Parse, "a chunk of the body begins with %.20q instead of its size, after %d bytes", line, len(x.raw))
 		}
 		if n == 0 {
 			break
 		}
-		if n > limit-len(b) {
-			return b, tooLong(limit)
+		if n > limit-len(x.raw) {
+			return tooLong(limit)
 		}
-		for end := len(b) + n; len(b) < end; {
-			b = grow(b, end-len(b))
-			m, err := io.ReadFull(r.br, b[len(b):min(end, cap(b))])
-			b = b[:len(b)+m]
-			if err != nil {
-				return b, r.chunkError(err, len(b))
+		for end := len(x.raw) + n; len(x.raw) < end; {
+			if err := x.grow(end - len(x.raw)); err != nil {
+				return err
+			}
+			if err := x.take(r.br, end-len(x.raw)); err != nil {
+				return r.chunkError(err, len(x.raw))
 			}
 		}
 		if line, err = r.line(); err != nil {
-			return b, r.chunkError(err, len(b))
+			return r.chunkError(err, len(x.raw))
 		}
 		if len(line) > 0 {
-			return b, fail(collector.Parse, "a chunk of the body is longer than its size, after %d bytes", len(b))
+			return fail(collector.Parse, "a chunk of the body is longer than its size, after %d bytes", len(x.raw))
 		}
 	}
 	for trailers := 0; ; { // up to the empty line
 		line, err := r.line()
 		if err != nil {
-			return b, r.chunkError(err, len(b))
+			return r.chunkError(err, len(x.raw))
 		}
 		if len(line) == 0 {
-			return b, nil
+			return nil
 		}
 		if trailers += len(line) + 2; trailers > headerLimit {
-			return b, fail(collector.BodyLimit, "the trailer of the answer is longer than %d bytes", headerLimit)
+			return fail(collector.BodyLimit, "the trailer of the answer is longer than %d bytes", headerLimit)
 		}
 	}
 }
@@ -159,20 +162,20 @@ func chunkSize(line []byte) (n int, ok bool) {
 	return n, true
 }
 
-// capped collects what is unzipped, up to a limit.
-type capped struct {
-	b     []byte
+// unzipped collects what is unzipped in x.decoded, up to a limit.
+type unzipped struct {
+	x     *pull
 	limit int
 }
 
 var errCapped = errors.New("longer than allowed")
 
-func (c *capped) Write(p []byte) (int, error) {
-	if len(p) > c.limit-len(c.b) {
+func (u unzipped) Write(p []byte) (int, error) {
+	if len(p) > u.limit-len(u.x.decoded) {
 		return 0, errCapped
 	}
-	c.b = append(c.b, p...)
-	return len(p), nil
+	u.x.decoded = append(u.x.decoded, p...)
+	return len(p), u.x.charge()
 }
 
 // decode undoes the content encoding of x.raw. What it returns is in x.raw or in x.decoded.
@@ -181,14 +184,15 @@ func (x *pull) decode(encoding []byte, limit int) ([]byte, error) {
 	case "", "identity":
 		return x.raw, nil
 	case "gzip", "x-gzip":
-		c := capped{x.decoded[:0], limit}
-		_, err := fasthttp.WriteGunzip(&c, x.raw)
-		x.decoded = c.b
+		x.decoded = x.decoded[:0]
+		_, err := fasthttp.WriteGunzip(unzipped{x, limit}, x.raw)
 		switch {
 		case errors.Is(err, errCapped):
 			return nil, fail(collector.BodyLimit, "the body, %d bytes as sent, is longer than %d bytes when unzipped", len(x.raw), limit)
+		case errors.As(err, new(*failure)):
+			return nil, err
 		case err != nil:
-			return nil, fail(collector.Parse, "unzip the body of %d bytes: %v, after %d bytes", len(x.raw), err, len(c.b))
+			return nil, fail(collector.Parse, "unzip the body of %d bytes: %v, after %d bytes", len(x.raw), err, len(x.decoded))
 		}
 		return x.decoded, nil
 	}

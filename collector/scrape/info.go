@@ -80,11 +80,12 @@ func (i *infoState) watch(samples []collector.Sample) {
 func (e *exchange) info() {
 	i := &e.t.info
 	e.deadline = time.Now().Add(min(infoTimeout, e.s.timeout))
-	x := e.p.pulls.get(infoLimit / 16)
-	defer x.release()
-	stats0 := e.x
-	e.x = x
-	defer func() { e.x = stats0 }()
+	statistics := e.x // the snapshot lives in it
+	e.x = e.p.pulls.get(0)
+	defer func() {
+		e.x.release()
+		e.x = statistics
+	}()
 	r := e.p.readers.Get().(*reader)
 	defer e.p.readers.Put(r)
 	for _, path := range infoPaths {

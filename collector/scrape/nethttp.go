@@ -124,10 +124,12 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 	if resp.ContentLength > int64(limit) {
 		return nil, "", tooLong(limit)
 	}
-	if e.x.raw, err = readAll(resp.Body, e.x.raw[:0], limit); err != nil {
+	x := e.room(int(resp.ContentLength))
+	x.raw = x.raw[:0]
+	if err := x.rest(resp.Body, limit); err != nil {
 		return nil, "", err
 	}
-	body, err = e.x.decode([]byte(resp.Header.Get("Content-Encoding")), limit)
+	body, err = x.decode([]byte(resp.Header.Get("Content-Encoding")), limit)
 	return body, resp.Header.Get("Content-Type"), err
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
 
@@ -13,35 +14,59 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector/stats"
 )
 
-// pull is the memory of one scrape, from the request until the snapshot is released.
+// pull is the memory of one scrape, from its first byte of a body until the snapshot is released.
 type pull struct {
 	snap    collector.Snapshot
 	parser  stats.Parser
 	raw     []byte // as it came
 	decoded []byte // unzipped
-	class   int
 	release func()
+
+	all     *pulls
+	charged int64 // to the budget
 }
 
-// pulls keeps pulls by the size of their bodies, so that one of 10 MB does not hold its memory for the sake of thousands of 10 KB.
+// pulls keeps pulls by the size of their bodies, so that one of 10 MB does not hold its memory for the sake of thousands of 10 KB; and it keeps the budget of
+// all bodies that are read or worked on at the same time.
 type pulls struct {
 	classes [20]sync.Pool // of up to 4 KiB, 8 KiB, … 2 GiB
+	budget  int64
+	used    atomic.Int64
 }
 
 func classOf(n int) int { return min(max(0, bits.Len(uint(max(0, n-1)))-12), 19) }
 
 // get is a pull for a body of about n bytes.
 func (p *pulls) get(n int) *pull {
-	c := classOf(n)
-	if x, ok := p.classes[c].Get().(*pull); ok {
+	if x, ok := p.classes[classOf(n)].Get().(*pull); ok {
 		return x
 	}
-	x := &pull{class: c, raw: make([]byte, 0, min(4096<<c, max(4096, n)))}
+	x := &pull{all: p, raw: make([]byte, 0, max(4096, n))}
 	x.release = func() {
 		x.snap = collector.Snapshot{}
+		p.used.Add(-x.charged)
+		x.charged = 0
 		p.classes[classOf(max(cap(x.raw), cap(x.decoded)))].Put(x)
 	}
 	return x
+}
+
+// free is what a pull may hold without being charged: most do with it, and need no shared number for it.
+const free = 64 << 10
+
+// charge takes what the pull holds from the budget.
+func (x *pull) charge() error {
+	held := int64(cap(x.raw) + cap(x.decoded))
+	more := held - x.charged
+	if held <= free || more <= 0 {
+		return nil
+	}
+	if x.all.used.Add(more) > x.all.budget {
+		x.all.used.Add(-more)
+		return fail(collector.Skipped, "the collector holds bodies of %d bytes at once already, as many as it may", x.all.budget)
+	}
+	x.charged = held
+	return nil
 }
 
 // wire counts what is read from a connection and keeps the error it ended with: fasthttp's errors do not say.
@@ -84,17 +109,18 @@ func (r *reader) reset(conn net.Conn) {
 // errStale says that a connection which was kept had been closed by the other side: nothing was answered, and asking again on a new one is right.
 var errStale = errors.New("the connection kept from before is closed")
 
-// answer is what one exchange brought; its byte slices are valid until the reader is used again.
+// answer is the header of what came; its byte slices are valid until the reader is used again.
 type answer struct {
 	status      int
+	length      int // of the body as announced: -1 in chunks, -2 to the end of the connection
 	contentType []byte
 	encoding    []byte
 	location    []byte
 	close       bool // the connection cannot be used again
 }
 
-// exchange writes the request and reads the answer, its body into x.raw.
-func (r *reader) exchange(conn net.Conn, request []byte, x *pull, limit int, kept bool, at *stage) (answer, error) {
+// ask writes the request and reads the header of the answer. That of a status other than 200 has its body read too, or the connection given up.
+func (r *reader) ask(conn net.Conn, request []byte, kept bool, at *stage) (answer, error) {
 	*at = asking
 	if _, err := conn.Write(request); err != nil {
 		if kept && !isTimeout(err) {
@@ -116,37 +142,40 @@ func (r *reader) exchange(conn net.Conn, request []byte, x *pull, limit int, kep
 			break
 		}
 	}
-	a := answer{status: h.StatusCode(), contentType: h.ContentType(), encoding: h.ContentEncoding(), close: h.ConnectionClose()}
+	a := answer{status: h.StatusCode(), length: h.ContentLength(), contentType: h.ContentType(), encoding: h.ContentEncoding(), close: h.ConnectionClose()}
+	*at = inBody
+	if a.status == fasthttp.StatusOK {
+		return a, nil
+	}
 	if a.status >= 300 && a.status < 400 {
 		a.location = h.Peek("Location")
 	}
-	if a.status != fasthttp.StatusOK {
-		// The body of an error page is read only to keep the connection, if it is small.
-		n := h.ContentLength()
-		if n < 0 || n > headerLimit || a.close {
-			a.close = true
-			return a, nil
-		}
-		if _, err := r.br.Discard(n); err != nil {
-			a.close = true
-		}
-		return a, nil
+	// The body of an error page is read only to keep the connection, if it is small.
+	if a.close = a.close || a.length < 0 || a.length > headerLimit; !a.close {
+		_, err := r.br.Discard(a.length)
+		a.close = err != nil || r.br.Buffered() > 0
 	}
-	*at = inBody
-	var err error
-	switch n := h.ContentLength(); {
-	case n >= 0:
-		x.raw, err = r.fixed(x.raw[:0], n, limit)
-	case n == -1:
-		x.raw, err = r.chunked(x.raw[:0], limit)
+	return a, nil
+}
+
+// body reads the body of an answer into x.raw.
+func (r *reader) body(a *answer, x *pull, limit int) error {
+	x.raw = x.raw[:0]
+	err := x.charge()
+	switch {
+	case err != nil:
+	case a.length >= 0:
+		err = r.fixed(x, a.length, limit)
+	case a.length == -1:
+		err = r.chunked(x, limit)
 	default:
 		a.close = true
-		x.raw, err = r.rest(x.raw[:0], limit)
+		err = x.rest(r.br, limit)
 	}
-	if r.br.Buffered() > 0 {
-		a.close = true // more than was asked for: the next answer would begin with it
+	if err != nil || r.br.Buffered() > 0 {
+		a.close = true // in the second case more came than was asked for, and the next answer would begin with it
 	}
-	return a, err
+	return err
 }
 
 // headerError says why there is no header: the connection broke, too much came, or it is not HTTP.

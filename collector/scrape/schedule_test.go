@@ -274,7 +274,10 @@ func TestSetDiff(t *testing.T) {
 func TestLeaveAndReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
-		f.handler("10.0.0.1:8001", func(w http.ResponseWriter, r *http.Request) { time.Sleep(700 * time.Millisecond); fmt.Fprint(w, someStats) })
+		f.handler("10.0.0.1:8001", func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(700 * time.Millisecond)
+			fmt.Fprint(w, someStats)
+		})
 		p, got, stop := f.running(t, Config{})
 		ts := targets(&Job{Name: "apps", NoServerInfo: true, Interval: time.Second}, "10.0.0.1:8001")
 		for range 50 {
@@ -298,7 +301,10 @@ func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
 		for _, a := range addrs(3) {
-			f.handler(a, func(w http.ResponseWriter, r *http.Request) { time.Sleep(900 * time.Millisecond); fmt.Fprint(w, someStats) })
+			f.handler(a, func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(900 * time.Millisecond)
+				fmt.Fprint(w, someStats)
+			})
 		}
 		p, got, stop := f.running(t, Config{MaxInFlight: 1})
 		set(t, p, targets(&Job{Name: "apps", NoServerInfo: true, Interval: time.Second}, addrs(3)...))
@@ -340,7 +346,10 @@ func TestHangingTargetsHurtThemselves(t *testing.T) {
 			if i < 40 {
 				f.handler(a, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 			} else {
-				f.handler(a, func(w http.ResponseWriter, r *http.Request) { time.Sleep(10 * time.Millisecond); fmt.Fprint(w, someStats) })
+				f.handler(a, func(w http.ResponseWriter, r *http.Request) {
+					time.Sleep(10 * time.Millisecond)
+					fmt.Fprint(w, someStats)
+				})
 			}
 		}
 		p, got, stop := f.running(t, Config{MaxInFlight: 20})
@@ -402,6 +411,41 @@ func TestWorkersEnd(t *testing.T) {
 		synctest.Wait()
 		if n := count(); n > 3 {
 			t.Errorf("%d workers for 9 quick pulls a second", n)
+		}
+		stop()
+	})
+}
+
+// Large bodies share a budget: who comes when it is used up is skipped, and says so; the small ones are not touched.
+func TestBodyBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		hosts := addrs(6)
+		for i, a := range hosts {
+			f.handler(a, func(w http.ResponseWriter, r *http.Request) {
+				if i > 0 {
+					fmt.Fprint(w, strings.Repeat(" ", 300<<10))
+					w.(http.Flusher).Flush()
+					time.Sleep(500 * time.Millisecond)
+				}
+				fmt.Fprint(w, someStats)
+			})
+		}
+		p, got, stop := f.running(t, Config{MaxBodyBytes: 1 << 20})
+		set(t, p, nil)
+		synctest.Wait()
+		set(t, p, targets(&Job{Name: "apps", NoServerInfo: true, Interval: 10 * time.Second}, hosts...))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		count := map[collector.Outcome]int{}
+		for _, s := range got.take() {
+			count[s.Outcome]++
+			if s.Instance.Host == instance(hosts[0]).Host && s.Outcome != collector.OK || s.Outcome == collector.Skipped && !strings.Contains(s.Reason, "holds bodies of 1048576 bytes") {
+				t.Errorf("%s %s", s.Outcome, s.Reason)
+			}
+		}
+		if count[collector.OK] < 2 || count[collector.Skipped] < 1 || count[collector.OK]+count[collector.Skipped] != 6 || p.pulls.used.Load() != 0 {
+			t.Errorf("%v, %d bytes held", count, p.pulls.used.Load())
 		}
 		stop()
 	})

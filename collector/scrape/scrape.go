@@ -31,6 +31,8 @@ type Config struct {
 
 	// MaxInFlight is how many pulls may be under way at once; 0 means 4,096. Targets that timed out the last time may take half of them.
 	MaxInFlight int
+	// MaxBodyBytes is how many bytes of bodies may be held at once, over all targets; 0 means 512 MiB. Who comes when they are used up is skipped.
+	MaxBodyBytes int64
 
 	// Dial connects to an address that is resolved and allowed, ip:port; nil means TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -49,8 +51,8 @@ func (c *Config) validate() error {
 	if c.Handle == nil {
 		errs = append(errs, errors.New("no Handle: snapshots would go nowhere"))
 	}
-	if c.MaxInFlight < 0 {
-		errs = append(errs, fmt.Errorf("MaxInFlight is %d", c.MaxInFlight))
+	if c.MaxInFlight < 0 || c.MaxBodyBytes < 0 {
+		errs = append(errs, fmt.Errorf("MaxInFlight is %d and MaxBodyBytes %d: neither can be less than 0", c.MaxInFlight, c.MaxBodyBytes))
 	}
 	if strings.ContainsFunc(c.UserAgent, func(r rune) bool { return r < ' ' || r > '~' }) {
 		errs = append(errs, fmt.Errorf("user agent %q has a character that cannot stand in a header", c.UserAgent))
@@ -103,6 +105,7 @@ func New(c Config) (*Pool, error) {
 		targets: map[targetKey]*target{}, leaving: map[targetKey]*target{}, left: map[targetKey]time.Time{}, jobs: map[*Job]*jobRun{},
 	}
 	p.readers.New = newReader
+	p.pulls.budget = cmp.Or(c.MaxBodyBytes, 512<<20)
 	p.m.register(p)
 	return p, nil
 }

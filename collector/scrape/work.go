@@ -19,38 +19,36 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 	if late > s.interval/10 {
 		s.run.m.late.Inc()
 	}
-	x := p.pulls.get(t.lastBody)
-	snap := &x.snap
-	*snap = collector.Snapshot{Instance: s.Instance, Time: time.Now(), Interval: s.interval, Tags: s.tags, OnRelease: x.release}
-
-	e := exchange{p: p, t: t, s: s, x: x, started: snap.Time, deadline: snap.Time.Add(s.timeout)}
-	err := e.stats(snap)
-	if err != nil {
-		if t.isAborted() {
-			snap.Release()
-			return collector.OK
-		}
-		snap.Outcome, snap.Reason = classify(err, e.at)
-		snap.Samples = nil
-		if snap.Outcome == collector.Refused {
-			t.info.again() // it may come back as something else
-		}
-	} else {
+	now := time.Now()
+	snap := collector.Snapshot{Instance: s.Instance, Time: now, Interval: s.interval, Tags: s.tags}
+	e := exchange{p: p, t: t, s: s, started: now, deadline: now.Add(s.timeout)}
+	err := e.stats(&snap)
+	switch {
+	case err == nil:
 		t.lastBody = snap.BodyBytes
 		t.info.watch(snap.Samples)
 		if !s.job.NoServerInfo && t.info.due(s) {
 			e.info()
 		}
+	case t.isAborted():
+		if e.x != nil {
+			e.x.release()
+		}
+		return collector.OK
+	default:
+		snap.Outcome, snap.Reason = classify(err, e.at)
+		if snap.Outcome == collector.Refused {
+			t.info.again() // it may come back as something else
+		}
 	}
 	snap.Info = t.info.tags
-	if snap.Took == 0 {
-		snap.Took = time.Since(snap.Time)
-	}
 	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes})
-	s.run.m.note(snap)
-	o := snap.Outcome
-	p.c.Handle(snap)
-	return o
+	s.run.m.note(&snap)
+	x := e.room(0)
+	snap.OnRelease = x.release
+	x.snap = snap
+	p.c.Handle(&x.snap)
+	return snap.Outcome
 }
 
 // exchange is one scrape on its way.
@@ -58,11 +56,23 @@ type exchange struct {
 	p        *Pool
 	t        *target
 	s        *spec
-	x        *pull
+	x        *pull // once there is a body, or nothing more to wait for: a target that hangs holds none
 	started  time.Time
 	deadline time.Time
 	sent     time.Time
 	at       stage
+}
+
+// room is the memory for a body of about n bytes. What an answer announces is believed as far as it resembles the last one.
+func (e *exchange) room(n int) *pull {
+	if e.x == nil {
+		likely := max(64<<10, 2*e.t.lastBody)
+		if n < 0 {
+			n = e.t.lastBody
+		}
+		e.x = e.p.pulls.get(min(n, likely))
+	}
+	return e.x
 }
 
 // stats pulls the statistics into snap.
@@ -83,7 +93,7 @@ func (e *exchange) stats(snap *collector.Snapshot) error {
 	return e.x.parser.Parse(snap, body, contentType, e.s.limits)
 }
 
-// get asks for a path and returns the body, decoded. contentType is valid as long as r is.
+// get asks for a path and returns the body, decoded, which is in e.x. contentType is valid as long as r is.
 func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentType string, err error) {
 	if e.s.run.client != nil {
 		return e.viaClient(path, limit)
@@ -98,17 +108,19 @@ func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentT
 			return nil, "", err
 		}
 		e.sent = time.Now()
-		a, err := r.exchange(conn, request, e.x, limit, kept, &e.at)
+		a, err := r.ask(conn, request, kept, &e.at)
+		if err == nil && a.status == 200 {
+			err = r.body(&a, e.room(a.length), limit)
+		}
 		if err != nil || a.close {
 			e.t.drop()
 		}
-		if err == errStale {
+		switch {
+		case err == errStale:
 			continue // once: the next connection is not kept from before
-		}
-		if err != nil {
+		case err != nil:
 			return nil, "", err
-		}
-		if a.status != 200 {
+		case a.status != 200:
 			return nil, "", statusError(a.status, string(a.location))
 		}
 		body, err = e.x.decode(a.encoding, limit)
