@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strconv"
 	"sync"
@@ -15,11 +16,12 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/internal/broker"
+	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testenv.Runner{M: m}) }
 
 // rig is an embedded broker, a feed that reads it and a Board.
 type rig struct {
@@ -40,12 +42,17 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", seq: map[int]uint64{}}
 	r.startBroker()
 	t.Cleanup(func() { r.stop() })
+	r.newBoard()
+	return r
+}
+
+func (r *rig) newBoard() {
+	r.t.Helper()
 	b, err := dashboards.NewBoard(dashboards.Options{})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	r.board = b
-	return r
 }
 
 func (r *rig) startBroker() {
@@ -97,17 +104,22 @@ func (r *rig) makeTopics(names ...string) {
 	}
 }
 
-// produce sends values to a partition of a topic at once, with their times.
+// produce sends values to a partition of a topic at once, with their times. A partition that has no leader yet is waited for.
 func (r *rig) produce(topic string, p int, at time.Time, values ...[]byte) {
 	r.t.Helper()
-	var recs []kafka.Record
-	for _, v := range values {
-		recs = append(recs, kafka.Record{Time: at, Key: kafka.NewBytes([]byte("checkout/prod")), Value: kafka.NewBytes(v)})
-	}
-	res, err := r.client().Produce(context.Background(), &kafka.ProduceRequest{Topic: topic, Partition: p, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(recs...)})
-	if err == nil {
-		err = res.Error
-	}
+	var err error
+	r.until("the broker takes it", 20*time.Second, func() bool {
+		var recs []kafka.Record
+		for _, v := range values {
+			recs = append(recs, kafka.Record{Time: at, Key: kafka.NewBytes([]byte("checkout/prod")), Value: kafka.NewBytes(v)})
+		}
+		var res *kafka.ProduceResponse
+		res, err = r.client().Produce(context.Background(), &kafka.ProduceRequest{Topic: topic, Partition: p, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(recs...)})
+		if err == nil {
+			err = res.Error
+		}
+		return !errors.Is(err, kafka.NotLeaderForPartition) && !errors.Is(err, kafka.LeaderNotAvailable)
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
