@@ -1,6 +1,7 @@
 // The frame around every page: where one is, what the page is worth, and the keys.
 import { useEffect, useState } from "preact/hooks";
 import { BreakMenu } from "./parts/break";
+import { Guard } from "./parts/guard";
 import { Help } from "./parts/help";
 import { listenToKeys } from "./parts/keys";
 import { Palette } from "./parts/palette";
@@ -76,7 +77,9 @@ export function Frame() {
       </header>
       <Banner />
       <Strip />
-      <Main page={route.page}>{shows[route.page]()}</Main>
+      <Main page={route.page}>
+        <Guard key={route.page + route.service}>{shows[route.page]()}</Guard>
+      </Main>
       <nav aria-label="Pages" class="tabs">
         <Places current={route.page} />
         <button type="button" onClick={() => palette.set(true)}>

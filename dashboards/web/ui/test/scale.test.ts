@@ -48,10 +48,11 @@ test("band needs enough points and ignores the news", () => {
 test("ticks are round and few", () => {
   assert.deepEqual(ticks({ lo: 0, hi: 0.05 }), [0, 0.02, 0.04]);
   assert.deepEqual(ticks({ lo: 290, hi: 314 }), [290, 300, 310]);
+  assert.deepEqual(ticks({ lo: 5, hi: 6.12, whole: true }), [5, 6]);
 });
 
-test("stepFor keeps a chart at some 300 points", () => {
-  for (const [w, want] of [[300_000, 1000], [900_000, 5000], [3_600_000, 15_000], [86_400_000, 300_000]] as const) assert.equal(stepFor(w), want);
+test("stepFor keeps a chart at some hundreds of points", () => {
+  for (const [w, want] of [[300_000, 1000], [900_000, 2000], [3_600_000, 10_000], [86_400_000, 300_000]] as const) assert.equal(stepFor(w), want);
 });
 
 test("signalOf", () => {

@@ -104,6 +104,7 @@ export interface Instance {
   zone: string;
   track: string;
   tags: Record<string, string> | null;
+  facts?: Record<string, string> | null; // texts the application said
   rate: number | null;
   error_ratio: number | null;
   latency: number | null;
@@ -115,6 +116,8 @@ export interface Metric {
   unit: string;
   window: string;
   fields?: string[] | null;
+  labels?: string[] | null; // names of labels that it is counted apart by
+  golden?: string; // rate, errors or latency where it is taken for that
   instances: number;
 }
 
@@ -137,6 +140,7 @@ export interface Line {
 export interface SeriesAnswer {
   metric: string;
   kind: string;
+  field?: string;
   unit: string;
   agg: string;
   t0: number;
@@ -180,6 +184,7 @@ export interface SourceView {
 export interface RosterAnswer {
   as_of: number;
   entries: RosterEntry[] | null;
+  total?: number; // of which entries may be the first few thousand
   counts: Record<string, number> | null;
   views: SourceView[] | null;
 }

@@ -103,9 +103,15 @@ export function Chart(p: Props) {
     return () => dark.removeEventListener("change", again);
   }, [theme, focus, p.level, p.marks]);
 
-  const points = p.lines.reduce((n, l) => n + l.values.reduce<number>((m, v) => m + (v == null ? 0 : 1), 0), 0);
+  // A line of bounds alone (no one number speaks for all) counts by its bounds.
+  const points = p.lines.reduce((n, l) => n + l.values.reduce<number>((m, v, i) => m + (v == null && l.hi?.[i] == null ? 0 : 1), 0), 0);
   const one = p.lines.length === 1 ? p.lines[0] : undefined;
-  const valueOf = (l: ChartLine): string => p.say(at >= 0 ? l.values[at] : lastOf(l.values));
+  const valueOf = (l: ChartLine): string => {
+    const pick = (v: Values): number | null => (at >= 0 ? (v[at] ?? null) : lastOf(v));
+    const v = pick(l.values);
+    const hi = pick(l.hi ?? []);
+    return v == null && hi != null ? `${p.say(pick(l.lo ?? []))}…${p.say(hi)}` : p.say(v);
+  };
   return (
     <figure class={`plot ${p.level ?? ""}`} data-testid="chart" data-chart={p.name} data-points={points} data-lines={p.lines.length}>
       <figcaption>
@@ -159,10 +165,10 @@ function Swatch({ i, n }: { i: number; n: number }) {
 function data(p: Props, banded: boolean): uPlot.AlignedData {
   const n = p.lines.reduce((m, l) => Math.max(m, l.values.length), 0);
   const x = Array.from({ length: n }, (_, i) => (p.t0 + i * p.step) / 1000);
-  const out: (number | null)[][] = p.lines.map((l) => l.values);
+  const lines: (number | null)[][] = p.lines.map((l) => l.values);
   const one = p.lines[0];
-  if (banded && one?.lo && one.hi) out.push(one.lo, one.hi);
-  return [x, ...out] as uPlot.AlignedData;
+  // The bounds first: what comes later lies on top.
+  return (banded && one?.lo && one.hi ? [x, one.lo, one.hi, ...lines] : [x, ...lines]) as uPlot.AlignedData;
 }
 
 function options(
@@ -193,11 +199,13 @@ function options(
     };
     return series;
   });
-  const edge: uPlot.Series = { stroke: "transparent", width: 0, points: { show: false } };
+  // Bounds without a number between them are the news themselves.
+  const bare = (): boolean => now.current.lines[0]?.values.every((v) => v == null) ?? false;
+  const edge: uPlot.Series = { stroke: () => (bare() ? colour("--calm") : "transparent"), width: 1, points: { show: false } };
   return {
     width,
     height,
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     legend: { show: false },
     tzDate: (ts) => (zone === "utc" ? uPlot.tzDate(new Date(ts * 1000), "Etc/UTC") : new Date(ts * 1000)),
     cursor: { y: false, points: { size: 5, width: 0, fill: () => colour("--ink") }, drag: { x: !!now.current.onBrush, y: false, setScale: false } },
@@ -209,8 +217,8 @@ function options(
       { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, at) => at.map((t) => clock(t * 1000, zone, now.current.span.to, t % 60 !== 0)) },
       { ...axis, size: 54, gap: 4, splits: () => ticks(now.current.scale), values: (_, at) => at.map((v) => axisText(now.current.say(v))) },
     ],
-    series: [{}, ...lines, ...(banded ? [edge, edge] : [])],
-    bands: banded ? [{ series: [3, 2], fill: () => colour("--usual") }] : [],
+    series: [{}, ...(banded ? [edge, edge] : []), ...lines],
+    bands: banded ? [{ series: [2, 1], fill: () => colour("--usual") }] : [],
     hooks: {
       setCursor: [
         (u) => {
@@ -256,7 +264,7 @@ function annotate(u: uPlot, p: Props, focus: number, font: string): void {
     ctx.stroke();
   }
   let last = -1;
-  for (const l of p.lines) for (let i = l.values.length - 1; i > last; i--) if (l.values[i] != null) last = i;
+  for (const l of p.lines) for (let i = l.values.length - 1; i > last; i--) if (l.values[i] != null || l.hi?.[i] != null) last = i;
   const end = p.t0 + last * p.step;
   const silence = p.span.to - end;
   if (last >= 0 && silence > Math.max(10_000, 2.5 * p.step)) {

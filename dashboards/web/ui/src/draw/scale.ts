@@ -4,6 +4,7 @@ import type { Row, Values } from "../api/contract";
 export interface Scale {
   lo: number;
   hi: number;
+  whole?: boolean; // of things that are counted: nothing stands between two of them
 }
 
 export const finite = (v: Values): number[] => v.filter((x): x is number => x != null && Number.isFinite(x));
@@ -57,7 +58,7 @@ export function countScale(v: Values, expected: number): Scale {
   const xs = finite(v);
   const top = xs.reduce((a, b) => Math.max(a, b), Math.max(1, expected));
   const least = xs.reduce((a, b) => Math.min(a, b), top);
-  return { lo: Math.max(0, Math.floor(Math.min(least - top * 0.05, top * 0.9))), hi: top * 1.02 };
+  return { lo: Math.max(0, Math.floor(Math.min(least - top * 0.05, top * 0.9))), hi: top * 1.02, whole: true };
 }
 
 /** usualPart is what came before the news: so many points where that is known, else the first two thirds of the window. */
@@ -82,15 +83,15 @@ export function band(v: Values, s: Scale, calm?: number): Scale | null {
 
 /** steps are the round values of a chart's left edge, three to five of them. */
 export function ticks(s: Scale): number[] {
-  const by = nice((s.hi - s.lo) / 4);
+  const by = Math.max(nice((s.hi - s.lo) / 4), s.whole ? 1 : 0);
   const out: number[] = [];
   for (let i = Math.ceil(s.lo / by - 1e-9); i * by <= s.hi * (1 + 1e-9); i++) out.push(i * by + 0); // + 0: no minus zero
   return out;
 }
 
-/** stepFor is how far apart a chart's points are: about 240 of them in the window, on a round step. */
+/** stepFor is how far apart a chart's points are: some hundreds in the window, on a round step. */
 export function stepFor(windowMs: number): number {
-  for (const s of [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]) if (windowMs / (s * 1000) <= 300) return s * 1000;
+  for (const s of [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]) if (windowMs / (s * 1000) <= 450) return s * 1000;
   return 7_200_000;
 }
 

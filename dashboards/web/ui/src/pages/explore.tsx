@@ -7,26 +7,17 @@ import { lastKnown } from "../draw/path";
 import { finite } from "../draw/scale";
 import { Combo } from "../parts/combo";
 import { CopyButton } from "../parts/finding";
-import { By, byChoices, refs } from "../parts/metrics";
-import { refText, parseRef, SeriesChart, type Shown, type Window } from "../parts/series";
+import { By, byChoices } from "../parts/metrics";
+import { defaultLength, parseRef, refs, refText, windowOf } from "../parts/metric";
+import { SeriesChart, type Shown } from "../parts/series";
 import { Table, type Column } from "../parts/table";
 import { count, plural } from "../say/number";
 import { at, parseWindow, span as length } from "../say/time";
 import { useApp, useEnv, useHref, useRoute, useZone } from "../state/app";
-import { servicePath, type Query } from "../state/route";
+import { servicePath } from "../state/route";
 import { useStore } from "../state/store";
 
 const lengths = ["5m", "15m", "1h"];
-const defaultLength = "15m";
-
-/** windowOf reads the window out of an address: from and to in milliseconds, or a length that ends now. */
-export function windowOf(q: Query): Window {
-  const from = Number(q.from);
-  const to = Number(q.to);
-  if (q.from && q.to && Number.isFinite(from) && Number.isFinite(to) && to > from) return { ms: 0, from, to };
-  return { ms: parseWindow(q.w ?? "") ?? (parseWindow(defaultLength) as number), from: 0, to: 0 };
-}
-
 export function Explore() {
   const { stream, router, clock } = useApp();
   const { query } = useRoute();
@@ -42,9 +33,13 @@ export function Explore() {
     () => refs(a?.metrics ?? []).map((r) => ({ value: refText(r), hint: [r.m.kind, r.m.unit, r.m.window].filter(Boolean).join(" · ") })),
     [a],
   );
-  const tags = useMemo(() => [...new Set((a?.instances ?? []).flatMap((i) => Object.keys(i.tags ?? {})))].sort(), [a]);
   const metric = query.metric ?? "";
   const field = query.field ?? "";
+  const dimensions = useMemo(() => {
+    const labels = a?.metrics?.find((m) => m.name === metric)?.labels ?? [];
+    const tags = new Set((a?.instances ?? []).flatMap((i) => Object.keys(i.tags ?? {})));
+    return [...byChoices, ...labels, ...[...tags].sort()];
+  }, [a, metric]);
   const by = query.by ?? "";
   const w = windowOf(query);
   const fix = (from: number, to: number): void => router.change({ from: String(Math.floor(from)), to: String(Math.ceil(to)), w: undefined }, false);
@@ -73,7 +68,7 @@ export function Explore() {
             router.change({ metric: r.metric, field: r.field || undefined }, false);
           }}
         />
-        <By value={by} onChange={(v) => router.change({ by: v || undefined }, false)} choices={[...byChoices, ...tags]} />
+        <By value={by} onChange={(v) => router.change({ by: v || undefined }, false)} choices={dimensions} />
         <div class="seg" role="group" aria-label="Window">
           {lengths.map((l) => (
             <button
@@ -139,22 +134,24 @@ function Lines({ s, by }: { s: Shown; by: string }) {
   const { query } = useRoute();
   const rows = useMemo<LineFacts[]>(
     () =>
-      (s.answer?.series ?? []).map((l) => {
+      s.lines.map((l, at) => {
         const xs = finite(l.values);
+        const los = l.lo ? finite(l.lo) : xs; // bounds reach further than what lies between them
+        const his = l.hi ? finite(l.hi) : xs;
         const i = lastKnown(l.values);
         return {
           name: l.name,
-          instances: l.instances,
+          instances: s.answer?.series?.[at]?.instances ?? 0,
           last: i >= l.values.length - 3 && i >= 0 ? (l.values[i] ?? null) : null,
-          least: xs.length ? Math.min(...xs) : null,
+          least: los.length ? Math.min(...los) : null,
           mean: xs.length ? xs.reduce((a, b) => a + b, 0) / xs.length : null,
-          most: xs.length ? Math.max(...xs) : null,
+          most: his.length ? Math.max(...his) : null,
         };
       }),
-    [s.answer],
+    [s.lines],
   );
   const columns: Column<LineFacts>[] = [
-    { key: "name", head: by || "all", sort: (r) => r.name, cell: (r) => r.name || "all" },
+    { key: "name", head: by || "line", sort: (r) => r.name, cell: (r) => r.name || "all" },
     { key: "instances", head: "Instances", num: true, sort: (r) => r.instances, cell: (r) => count(r.instances) },
     { key: "last", head: "Last", num: true, sort: (r) => r.last, cell: (r) => s.say(r.last) },
     { key: "least", head: "Least", num: true, sort: (r) => r.least, cell: (r) => s.say(r.least) },

@@ -66,10 +66,12 @@ export function Now() {
             ))}
           </div>
           {rest.length > 0 && (
-            <div class="lines" role="table" aria-label="More in trouble">
+            <>
               <p class="team">and {plural(rest.length, "more service")} in trouble</p>
-              <Virtual items={rest} keyOf={rowKey} render={(r) => <ServiceLine r={r} span={span} errorMax={calmErrors} />} />
-            </div>
+              <div class="lines" role="table" aria-label="More in trouble">
+                <Virtual items={rest} keyOf={rowKey} render={(r) => <ServiceLine r={r} span={span} errorMax={calmErrors} />} />
+              </div>
+            </>
           )}
         </section>
       )}

@@ -10,15 +10,17 @@ import { useApp, useEnv, useHref, useNow, useRoute, useZone } from "../state/app
 import { servicePath } from "../state/route";
 
 /** states in the order of the roster's life, and how grave each is. What is present or kept out on purpose is no trouble. */
-const states: Record<string, "" | "warn" | "bad"> = {
-  present: "",
-  unconfirmed: "warn",
-  quarantined: "warn",
-  failing: "bad",
-  departed: "warn",
-  unparsable: "bad",
-  filtered: "",
-};
+const states = new Map<string, "" | "warn" | "bad">([
+  ["present", ""],
+  ["unconfirmed", "warn"],
+  ["quarantined", "warn"],
+  ["failing", "bad"],
+  ["departed", "warn"],
+  ["unparsable", "bad"],
+  ["filtered", ""],
+]);
+const order = [...states.keys()];
+const levelOf = (state: string): "" | "warn" | "bad" => states.get(state) ?? "warn";
 const signs = { bad: "▲ ", warn: "△ ", "": "" } as const;
 
 const keyOf = (e: RosterEntry): string => `${e.service}/${e.env}/${e.instance}/${e.path}/${e.member}`;
@@ -76,11 +78,11 @@ export function Roster() {
       {
         key: "state",
         head: "State and reason",
-        sort: (e) => Object.keys(states).indexOf(e.state) + e.state,
+        sort: (e) => order.indexOf(e.state) + e.state,
         cell: (e) => (
           <>
-            <span class={(states[e.state] ?? "warn") || "dim"}>
-              {signs[states[e.state] ?? "warn"]}
+            <span class={levelOf(e.state) || "dim"}>
+              {signs[levelOf(e.state)]}
               {e.state}
             </span>
             {e.reason && <span class="dim"> {e.reason}</span>}
@@ -107,7 +109,8 @@ export function Roster() {
           value={q}
           onInput={(e) => router.change({ q: e.currentTarget.value })}
         />
-        {a && <span class="dim">{plural(entries.length, "entry", "entries")}</span>}
+        {a && <span class="dim">{plural(a.total ?? entries.length, "entry", "entries")}
+            {a.total != null && a.total > entries.length && `, the first ${count(entries.length)} shown`}</span>}
         {polled.error && (
           <span class="warn" role="status">
             △ {polled.error.message}
@@ -120,12 +123,12 @@ export function Roster() {
           <button type="button" aria-pressed={state === ""} onClick={() => router.change({ state: undefined }, false)}>
             <b>{count(total)}</b> in all
           </button>
-          {[...new Set([...Object.keys(states), ...Object.keys(a.counts ?? {})])]
+          {[...new Set([...order, ...Object.keys(a.counts ?? {})])]
             .filter((s) => (a.counts?.[s] ?? 0) > 0 || s === state)
             .map((s) => (
-              <button key={s} type="button" aria-pressed={state === s} class={states[s] ?? "warn"} onClick={() => router.change({ state: state === s ? undefined : s }, false)} data-state={s}>
+              <button key={s} type="button" aria-pressed={state === s} class={levelOf(s)} onClick={() => router.change({ state: state === s ? undefined : s }, false)} data-state={s}>
                 <b>
-                  {signs[states[s] ?? "warn"]}
+                  {signs[levelOf(s)]}
                   {count(a.counts?.[s] ?? 0)}
                 </b>{" "}
                 {s}
@@ -155,7 +158,7 @@ export function Roster() {
 }
 
 function Sources({ views, now }: { views: SourceView[]; now: number }) {
-  if (views.length === 0) return <p class="empty">No source of members is configured.</p>;
+  if (views.length === 0) return null; // a server that only reads the topic has no sources of its own
   return (
     <ul class="sources" aria-label="Sources" data-testid="sources">
       {views.map((v) => {

@@ -1,6 +1,6 @@
 // One service: what is wrong with it, its signals, who is there, and every number it says.
 import { useEffect, useRef } from "preact/hooks";
-import { rowKey, type Mark, type Row, type ServiceAnswer } from "../api/contract";
+import { rowKey, type Mark, type Metric, type Row, type ServiceAnswer } from "../api/contract";
 import { Refusal, getService } from "../api/fetch";
 import { sorted } from "../api/merge";
 import { usePoll } from "../api/poll";
@@ -56,7 +56,7 @@ export function Service() {
       {findings.map((f) => (
         <FindingCard key={f.id} f={f} row={row} here />
       ))}
-      <Golden row={row} marks={a?.events ?? []} since={findings[0]?.since} />
+      <Golden row={row} marks={a?.events ?? []} since={findings[0]?.since} metrics={a?.metrics ?? []} />
       {a ? (
         <>
           <Instances all={a.instances ?? []} fresh={!polled.error} />
@@ -129,7 +129,8 @@ function Head({ row, a, error, told }: { row: Row; a: ServiceAnswer | null; erro
   );
 }
 
-function Golden({ row, marks, since }: { row: Row; marks: Mark[]; since: number | undefined }) {
+function Golden({ row, marks, since, metrics }: { row: Row; marks: Mark[]; since: number | undefined; metrics: Metric[] }) {
+  const href = useHref();
   const s = row.spark;
   const span = useSpan(s?.step);
   if (!s) return null;
@@ -138,6 +139,17 @@ function Golden({ row, marks, since }: { row: Row; marks: Mark[]; since: number 
   const level = row.trouble === 2 ? "bad" : row.trouble === 1 ? "warn" : "";
   const common = { t0: s.t0, step: s.step, span, marks, height: 140 };
   const of = (k: "rate" | "error_ratio" | "latency" | "answering"): "bad" | "warn" | "" => (news.has(k) ? level : "");
+  // What a signal is made of, by version: the first question after a deploy.
+  const byVersion = (golden: string): preact.ComponentChildren => {
+    const m = metrics.find((x) => x.golden === golden);
+    if (!m) return null;
+    const field = golden === "latency" && m.fields?.includes(latencyName(row)) ? latencyName(row) : "";
+    return (
+      <a href={href("/explore", { env: row.env, service: row.service, metric: m.name, field, by: "version" })} data-in>
+        by version
+      </a>
+    );
+  };
   return (
     <section aria-label="Signals">
       <h2>
@@ -145,10 +157,11 @@ function Golden({ row, marks, since }: { row: Row; marks: Mark[]; since: number 
         <span>15 min</span>
       </h2>
       <div class="plots golden">
-        <Chart {...common} name="rate" title="requests" lines={[{ name: "rate", values: s.rate }]} scale={usualScale(s.rate, calm)} say={rate} current={rate(row.rate)} level={of("rate")} />
+        <Chart {...common} name="rate" title="requests" lines={[{ name: "rate", values: s.rate }]} scale={usualScale(s.rate, calm)} say={rate} current={rate(row.rate)} actions={byVersion("rate")} level={of("rate")} />
         <Chart
           {...common}
           name="errors"
+          actions={byVersion("errors")}
           title="errors"
           lines={[{ name: "errors", values: s.error_ratio }]}
           scale={errorScale([s.error_ratio])}
@@ -160,6 +173,7 @@ function Golden({ row, marks, since }: { row: Row; marks: Mark[]; since: number 
         <Chart
           {...common}
           name="latency"
+          actions={byVersion("latency")}
           title={latencyName(row)}
           lines={[{ name: "latency", values: s.latency }]}
           scale={usualScale(s.latency, calm)}

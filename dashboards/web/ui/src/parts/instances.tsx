@@ -28,6 +28,7 @@ const rest = (i: Instance): [string, string][] => Object.entries(i.tags ?? {}).f
 
 const fields = ({ i, h }: Judged): Record<string, string> => ({
   ...i.tags,
+  ...i.facts,
   instance: i.instance,
   host: i.host,
   state: i.state,
@@ -153,6 +154,7 @@ function Detail({ i, since }: { i: Instance; since: string }) {
     ["last scrape", (i.outcome || "none yet") + (i.outcome_reason ? `: ${i.outcome_reason}` : "")],
     ["took", milliseconds(i.took_ms)],
     ...Object.entries(i.tags ?? {}).sort(),
+    ...Object.entries(i.facts ?? {}).sort(),
   ];
   return (
     <div class="detail" role="cell" data-testid="instance-detail">

@@ -4,26 +4,12 @@ import type { Mark, Metric } from "../api/contract";
 import { plural } from "../say/number";
 import { useApp, useHref, useRoute } from "../state/app";
 import { matcher } from "./match";
-import { parseRef, refText, SeriesChart, type MetricRef } from "./series";
+import { packed, parseRef, refText, unpacked } from "./metric";
+import { SeriesChart } from "./series";
 import { shown } from "./signals";
 
 const mostCharts = 12;
 const mostListed = 60;
-
-/** refs is what can be charted: a distribution's fields one by one. */
-export const refs = (metrics: readonly Metric[]): (MetricRef & { m: Metric })[] =>
-  metrics.flatMap((m) => (m.fields?.length ? m.fields.map((field) => ({ metric: m.name, field, m })) : [{ metric: m.name, field: "", m }]));
-
-/** A list in one query value: commas between, percent-encoded within. */
-export const packed = (all: string[]): string => all.map(encodeURIComponent).join(",");
-export const unpacked = (s: string | undefined): string[] =>
-  (s ?? "").split(",").filter(Boolean).map((x) => {
-    try {
-      return decodeURIComponent(x);
-    } catch {
-      return x;
-    }
-  });
 
 export const byChoices = ["", "version", "zone", "instance", "track"] as const;
 
@@ -49,11 +35,13 @@ export function Metrics({ service, env, metrics, marks }: { service: string; env
   const q = query.mq ?? "";
   const by = query.by ?? "";
   const open = unpacked(query.m);
-  const all = useMemo(() => refs(metrics), [metrics]);
   const listed = useMemo(() => {
     const passes = matcher(q);
-    return all.filter((r) => passes({ name: refText(r), kind: r.m.kind, unit: r.m.unit, window: r.m.window }));
-  }, [all, q]);
+    // What the signals are made of comes first.
+    return metrics
+      .filter((m) => passes({ name: `${m.name} ${(m.fields ?? []).join(" ")}`, kind: m.kind, unit: m.unit, window: m.window, signal: m.golden ?? "", labels: (m.labels ?? []).join(" ") }))
+      .sort((a, b) => Number(!a.golden) - Number(!b.golden));
+  }, [metrics, q]);
   const toggle = (ref: string): void =>
     router.change({ m: packed(open.includes(ref) ? open.filter((x) => x !== ref) : [ref, ...open].slice(0, mostCharts)) || undefined });
   return (
@@ -107,18 +95,27 @@ export function Metrics({ service, env, metrics, marks }: { service: string; env
         </div>
       )}
       <ul class="metrics">
-        {listed.slice(0, mostListed).map((r) => {
-          const text = refText(r);
-          const on = open.includes(text);
-          return (
-            <li key={text}>
-              <button type="button" aria-pressed={on} onClick={() => toggle(text)} data-item data-testid="metric" data-metric={text}>
-                <span class="name">
-                  {r.metric}
-                  {r.field && <span class="dim"> {r.field}</span>}
-                </span>
-                <span class="dim">{[r.m.kind, r.m.unit, r.m.window, plural(r.m.instances, "instance")].filter(Boolean).join(" · ")}</span>
+        {listed.slice(0, mostListed).map((m) => {
+          const choice = (field: string, text: string) => {
+            const ref = refText({ metric: m.name, field });
+            return (
+              <button key={ref} type="button" aria-pressed={open.includes(ref)} aria-label={`Chart ${m.name} ${field}`} onClick={() => toggle(ref)} data-item data-testid="metric" data-metric={ref}>
+                {text}
               </button>
+            );
+          };
+          return (
+            <li key={m.name}>
+              {m.fields?.length ? (
+                <span class="name">
+                  {m.name} {m.fields.map((f) => choice(f, f))}
+                </span>
+              ) : (
+                choice("", m.name)
+              )}
+              <span class="dim">
+                {[m.golden && `the ${m.golden}`, m.kind, m.unit, m.window, m.labels?.length && `by ${m.labels.join(", ")}`, plural(m.instances, "instance")].filter(Boolean).join(" · ")}
+              </span>
             </li>
           );
         })}

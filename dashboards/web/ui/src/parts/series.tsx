@@ -1,48 +1,17 @@
 // One metric's chart, asked for again and again while it is looked at.
-import type { Mark } from "../api/contract";
+import { useMemo } from "preact/hooks";
+import type { Mark, SeriesAnswer } from "../api/contract";
 import { getSeries } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Chart, type ChartLine } from "../draw/chart";
-import { finite, nice, stepFor, type Scale } from "../draw/scale";
-import type { SeriesAnswer } from "../api/contract";
+import { stepFor } from "../draw/scale";
 import { span as length } from "../say/time";
 import { sayer, type Say } from "../say/unit";
 import { useApp, useNow } from "../state/app";
+import { fromZero, refText, whole, type MetricRef, type Window } from "./metric";
 
-export interface MetricRef {
-  metric: string;
-  field: string;
-}
-
-/** A metric in an address: its name, and a distribution's field behind a tilde. */
-export const refText = (m: MetricRef): string => (m.field ? `${m.metric}~${m.field}` : m.metric);
-
-export function parseRef(s: string): MetricRef {
-  const i = s.lastIndexOf("~");
-  return i > 0 ? { metric: s.slice(0, i), field: s.slice(i + 1) } : { metric: s, field: "" };
-}
-
-/** fromZero is the scale of any metric: from 0, so that noise stays small, and below it only where values are. */
-export function fromZero(lines: ChartLine[]): Scale {
-  let lo = 0;
-  let hi = 0;
-  for (const l of lines)
-    for (const v of [l.values, l.hi ?? [], l.lo ?? []])
-      for (const x of finite(v)) {
-        if (x < lo) lo = x;
-        if (x > hi) hi = x;
-      }
-  if (lo === 0 && hi === 0) return { lo: 0, hi: 1 };
-  const by = nice((hi - lo) / 8);
-  return { lo: Math.floor(lo / by) * by, hi: Math.ceil((hi * 1.04) / by) * by };
-}
-
-export interface Window {
-  /** length of a window that ends now; 0 when it is fixed. */
-  ms: number;
-  from: number;
-  to: number;
-}
+/** overs says what a chart's numbers are of its instances, where "<agg> of" would read badly. */
+const overs = new Map([["percentile", "estimated over"], ["as reported", "from least to most, as reported by"]]);
 
 export interface Shown {
   answer: SeriesAnswer | null;
@@ -76,7 +45,7 @@ export function SeriesChart({ service, env, metric, field, by, window: w, height
     return getSeries({ service, env, metric, field, by, from: live ? to - w.ms - step : w.from, to, step }, signal);
   });
   const a = polled.data;
-  const lines = a?.series ?? [];
+  const lines = useMemo(() => (a ? whole(a) : []), [a]);
   const say = sayer({ metric, field, unit: a?.unit ?? "", kind: a?.kind });
   const late = a && live ? clock.now() - a.as_of : 0;
   return (
@@ -107,7 +76,7 @@ export function SeriesChart({ service, env, metric, field, by, window: w, height
               △ {polled.error.message}
             </span>
           ) : (
-            a && [a.agg && `${a.agg} of`, a.of, late > 10_000 && `as of ${length(late)} ago`].filter(Boolean).join(" ")
+            a && [a.agg && (overs.get(a.agg) ?? `${a.agg} of`), a.of, late > 10_000 && `as of ${length(late)} ago`].filter(Boolean).join(" ")
           )
         }
       />

@@ -34,7 +34,8 @@ export function trust(link: Link, known: Known, newsAt: number, now: number): Tr
       consequence: `What you see is ${span(ageMs)} old and stands still; what broke since is not here. Trying again.`,
     };
   const feed = strip?.feed;
-  if (feed && feed.state !== "live") {
+  // One that has only begun to read says so in the strip; one that cannot read is loud.
+  if (feed && feed.state !== "live" && (feed.state !== "connecting" || feed.error)) {
     const error = feed.error ? `: ${feed.error}` : "";
     const length = feed.since ? `, ${span(known.asOf + since - feed.since)} now` : "";
     return {
@@ -113,12 +114,12 @@ export function Strip() {
               <span data-testid="age">{span(t.ageMs)} old</span>
             </>
           )}
-          {t.state === "fresh" && " · feed live"}
+          {t.state === "fresh" && strip.feed.state === "live" && " · feed live"}
         </span>
       ) : (
         <span class="sum">{t.state === "refused" ? "nothing is known" : "calling the roll …"}</span>
       )}
-      {(strip?.exceptions ?? []).map((e, i) => (
+      {(strip?.exceptions ?? []).filter((e) => !(t.state === "feed" && strip?.feed.error && e.text.includes(strip.feed.error))).map((e, i) => (
         <span key={i} class={`exception ${e.level}`} data-testid="exception">
           <span class="sign" role="img" aria-label={e.level === "bad" ? "Bad:" : "Warning:"}>
             {e.level === "bad" ? "▲" : "△"}

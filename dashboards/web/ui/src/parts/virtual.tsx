@@ -1,6 +1,6 @@
 // A long list of which only what is on the screen is in the page. The window scrolls, not the list: one scroll bar, and a phone's address bar behaves.
 import type { ComponentChildren } from "preact";
-import { useLayoutEffect, useReducer, useRef } from "preact/hooks";
+import { useEffect, useReducer, useRef } from "preact/hooks";
 
 interface Props<T> {
   items: readonly T[];
@@ -20,18 +20,17 @@ const margin = 600; // pixels drawn beyond the screen, so that scrolling and j/k
 export function Virtual<T>({ items, keyOf, kind = () => "", render, wholeUpTo = 80, role = "rowgroup", ...rest }: Props<T>) {
   const box = useRef<HTMLDivElement>(null);
   const heights = useRef(new Map<string, number>());
+  const start = useRef(0); // where the list begins in the document, in pixels
   const [, again] = useReducer<number, void>((n) => n + 1, 0);
   const whole = items.length <= wholeUpTo;
 
-  const top = box.current ? box.current.getBoundingClientRect().top : 0;
-  const screen = typeof window === "undefined" ? 900 : window.innerHeight;
   let first = 0;
   let last = items.length;
   let before = 0;
   let after = 0;
   if (!whole) {
-    const from = -top - margin;
-    const to = -top + screen + margin;
+    const from = window.scrollY - start.current - margin;
+    const to = window.scrollY - start.current + window.innerHeight + margin;
     let y = 0;
     first = -1;
     last = 0;
@@ -48,7 +47,7 @@ export function Virtual<T>({ items, keyOf, kind = () => "", render, wholeUpTo = 
     if (first < 0) first = last = 0;
   }
 
-  useLayoutEffect(() => {
+  useEffect(() => {
     if (whole) return;
     let asked = 0;
     const ask = (): void => {
@@ -57,30 +56,36 @@ export function Virtual<T>({ items, keyOf, kind = () => "", render, wholeUpTo = 
         again();
       });
     };
+    const resize = (): void => {
+      heights.current.clear(); // a phone's rows are higher
+      ask();
+    };
     window.addEventListener("scroll", ask, { passive: true });
-    window.addEventListener("resize", ask);
-    again();
+    window.addEventListener("resize", resize);
+    ask();
     return () => {
       cancelAnimationFrame(asked);
       window.removeEventListener("scroll", ask);
-      window.removeEventListener("resize", ask);
+      window.removeEventListener("resize", resize);
     };
   }, [whole]);
 
-  useLayoutEffect(() => {
+  // After the paint, when asking for a place makes the browser lay out nothing that it has not laid out already.
+  useEffect(() => {
     if (whole || !box.current) return;
     let moved = false;
+    const top = box.current.getBoundingClientRect().top + window.scrollY;
+    if (Math.abs(top - start.current) > 1) {
+      start.current = top;
+      moved = true;
+    }
     const rows = box.current.children;
-    for (let i = first; i < last; i++) {
-      const el = rows[i - first + 1];
-      const h = el?.getBoundingClientRect().height ?? 0;
+    for (let i = first; i < Math.min(last, first + 40); i++) {
       const k = kind(items[i] as T);
-      if (h > 0 && Math.abs((heights.current.get(k) ?? 0) - h) > 0.5) {
-        heights.current.set(k, h);
-        moved = true;
-      }
-      // One of each kind is enough, and kinds are few.
-      if (i - first > 40) break;
+      if (heights.current.has(k)) continue;
+      const h = rows[i - first + 1]?.getBoundingClientRect().height ?? 0;
+      if (h > 0) heights.current.set(k, h);
+      moved ||= h > 0 && h !== guess;
     }
     if (moved) again();
   });

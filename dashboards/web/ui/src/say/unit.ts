@@ -16,6 +16,9 @@ const bytes: Say = (v) => {
 export function sayer(m: { metric: string; field?: string; unit: string; kind?: string }): Say {
   const unit = m.unit.toLowerCase();
   if (unit === "per second" || unit === "1/s" || unit === "/s") return rate;
+  if (unit === "bytes per second") return (v) => (v == null ? "–" : `${bytes(v)}/s`);
+  if (unit.endsWith(" per second")) return (v) => (v == null ? "–" : `${quantity(v)} ${m.unit.slice(0, -" per second".length)}/s`);
+  if (unit === "percent" || unit === "%") return (v) => (v == null ? "–" : `${quantity(v)} %`);
   if (m.field === "count") return quantity;
   const name = m.metric.toLowerCase();
   if (unit === "ms" || unit === "milliseconds" || (!unit && /(_ms|_millis|_milliseconds|_msec)$/.test(name))) return milliseconds;

@@ -11,7 +11,7 @@ export interface Route {
   query: Query;
 }
 
-const pages: Record<string, Page> = { "": "now", services: "services", explore: "explore", roster: "roster" };
+const pages = new Map<string, Page>([["", "now"], ["services", "services"], ["explore", "explore"], ["roster", "roster"]]);
 
 /** decode undoes percent-encoding and keeps what is not one as it stands. */
 function decode(s: string): string {
@@ -27,7 +27,7 @@ export function parse(path: string, search: string): Route {
   const query: Record<string, string> = Object.fromEntries(new URLSearchParams(search));
   const [head = "", ...rest] = path.replace(/^\/+|\/+$/g, "").split("/");
   if (head === "service" && rest.length > 0) return { page: "service", service: decode(rest.join("/")), query };
-  const page = rest.length === 0 ? pages[head] : undefined;
+  const page = rest.length === 0 ? pages.get(head) : undefined;
   return { page: page ?? "none", service: "", query };
 }
 
