@@ -69,7 +69,8 @@ type running struct {
 	session *zk.Session
 	metrics *metrics.Set
 	cancel  context.CancelCauseFunc
-	done    chan error
+	done    chan struct{}
+	err     error
 }
 
 // start runs an agent for services; storage may be empty.
@@ -94,21 +95,23 @@ func (r *rig) start(storage string, services ...Service) *running {
 		r.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	p := &running{r: r, agent: a, session: session, metrics: set, cancel: cancel, done: make(chan error, 1)}
+	p := &running{r: r, agent: a, session: session, metrics: set, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		sctx, endSession := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- session.Run(sctx) }()
-		drain, cut := context.WithTimeout(context.Background(), 10*time.Second)
-		err := a.Run(ctx, drain)
-		cut()
+		err := a.Run(ctx, context.Background())
 		if errors.Is(context.Cause(ctx), ErrHandOver) {
 			session.Detach()
 		}
 		endSession()
-		p.done <- errors.Join(err, <-ended)
+		p.err = errors.Join(err, <-ended)
+		close(p.done)
 	}()
-	r.Cleanup(func() { cancel(nil) })
+	r.Cleanup(func() {
+		cancel(nil)
+		<-p.done
+	})
 	return p
 }
 
@@ -117,9 +120,9 @@ func (p *running) stop(cause error) {
 	p.r.Helper()
 	p.cancel(cause)
 	select {
-	case err := <-p.done:
-		if err != nil {
-			p.r.Errorf("the agent ended with %v", err)
+	case <-p.done:
+		if p.err != nil {
+			p.r.Errorf("the agent ended with %v", p.err)
 		}
 	case <-time.After(20 * time.Second):
 		p.r.Fatal("the agent does not end")
@@ -140,9 +143,9 @@ func (p *running) count(name string) uint64 { return p.metrics.GetOrCreateCounte
 // until waits for a condition.
 func (r *rig) until(what string, ok func() bool) {
 	r.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !ok(); {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); {
 		if time.Now().After(deadline) {
-			r.Fatalf("not within 15 s: %s; members: %v", what, r.members("checkout"))
+			r.Fatalf("not within 30 s: %s; members: %v", what, r.members("checkout"))
 		}
 		<-time.After(5 * time.Millisecond)
 	}
@@ -158,12 +161,17 @@ type member struct {
 
 func (m member) String() string { return m.addr + " " + m.data }
 
+// away reports an error of a server that is not there just now.
+func away(err error) bool {
+	return errors.Is(err, gozk.ErrNoServer) || errors.Is(err, gozk.ErrConnectionClosed) || errors.Is(err, gozk.ErrSessionExpired)
+}
+
 // members lists the serverset <root>/<service>/prod, by endpoint.
 func (r *rig) members(service string) []member {
 	r.Helper()
 	dir := r.root + "/" + service + "/prod"
 	names, _, err := r.eyes.Children(dir)
-	if errors.Is(err, gozk.ErrNoNode) {
+	if errors.Is(err, gozk.ErrNoNode) || away(err) {
 		return nil
 	}
 	if err != nil {
@@ -172,7 +180,7 @@ func (r *rig) members(service string) []member {
 	var out []member
 	for _, n := range names {
 		data, stat, err := r.eyes.Get(dir + "/" + n)
-		if errors.Is(err, gozk.ErrNoNode) {
+		if errors.Is(err, gozk.ErrNoNode) || away(err) {
 			continue
 		}
 		if err != nil {
@@ -301,7 +309,14 @@ func TestNeverUnderHalf(t *testing.T) {
 			}
 			all = append(all, r.start("", services...))
 		}
-		r.until("all there", func() bool { return r.size("checkout") == agents*each })
+		r.until("all there, and every agent knows", func() bool {
+			for _, p := range all {
+				if p.agent.sizes.peak(path+"/checkout/prod", time.Now()) < agents*each {
+					return false
+				}
+			}
+			return r.size("checkout") == agents*each
+		})
 		var least atomic.Int64
 		least.Store(agents * each)
 		seen := r.watch("checkout", func(names []string) {
@@ -377,11 +392,13 @@ func (r *rig) watch(service string, see func(names []string)) (stop func() (look
 			}
 		}
 	})
-	return func() int {
+	stop = func() int {
 		cancel()
 		wg.Wait()
 		return int(looks.Load())
 	}
+	r.Cleanup(func() { stop() })
+	return stop
 }
 
 // An agent is restarted 200 times under watchers that look as fast as they can: the endpoint is never absent.
@@ -443,12 +460,10 @@ func TestUpgradeOfAllAtOnce(t *testing.T) {
 	testenv.SharedZooKeepers(t, func(t *testing.T, s *testenv.ZooKeeperServer, path string) {
 		r := newRig(t, s, path)
 		const n = 20
-		dir := t.TempDir()
 		agents := make([]*running, n)
 		start := func(i int) {
 			agents[i] = r.start("", checkout(uint16(8000+i)))
 		}
-		_ = dir
 		for i := range n {
 			start(i)
 		}
@@ -503,6 +518,7 @@ func TestServerAwayForLongerThanTheSession(t *testing.T) {
 			t.Errorf("while no server answers the service is %s", state)
 		}
 		s.Start()
+		r.eyes = r.client() // the old eyes may blink for long
 		r.until("registered in a new session", func() bool {
 			m := r.members("checkout")
 			now := p.session.Status().SessionID
@@ -728,7 +744,6 @@ func TestNoServerAnswers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx, t.Context()) }()
-	r := &rig{T: t}
 	waiting := func() bool {
 		s := a.Status().Services
 		return len(s) == 1 && s[0].State == Waiting && strings.Contains(s[0].Reason, "refused")
@@ -752,7 +767,6 @@ func TestNoServerAnswers(t *testing.T) {
 	}
 	endSession()
 	wg.Wait()
-	_ = r
 }
 
 func TestConfigIsChecked(t *testing.T) {

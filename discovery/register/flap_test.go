@@ -66,7 +66,7 @@ func TestDamperBounds(t *testing.T) {
 func TestSizes(t *testing.T) {
 	now := time.Unix(1_764_000_000, 0)
 	s := newSizes()
-	if s.peak("/a", now) != 0 || s.seen("/a", now) {
+	if s.peak("/a", now) != 0 {
 		t.Error("a size of nothing")
 	}
 	s.add("/a", 10, now)
@@ -80,9 +80,6 @@ func TestSizes(t *testing.T) {
 		if got := s.peak("/a", now.Add(tc.after)); got != tc.want {
 			t.Errorf("after %v: %d, want %d", tc.after, got, tc.want)
 		}
-	}
-	if !s.seen("/a", now.Add(30*time.Minute)) || s.seen("/a", now.Add(31*time.Minute)) {
-		t.Error("seen in the wrong minute")
 	}
 	if c := s.copy(now.Add(62 * time.Minute)); len(c) != 1 || len(c["/a"]) != 1 {
 		t.Errorf("copy: %v", c)

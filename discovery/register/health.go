@@ -11,8 +11,9 @@ import (
 
 // verdict is what the checks say together.
 type verdict struct {
-	kind verdictKind
-	why  string // of down, and of unknown
+	kind  verdictKind
+	why   string // of down, and of unknown
+	shaky bool   // well, but the last probe of some check failed
 }
 
 type verdictKind uint8
@@ -116,6 +117,8 @@ func (h *health) record(i int, at time.Time, took time.Duration, err error) (kno
 	if s.State != was {
 		s.Since = at
 		wake(h.wake)
+	} else if s.Fails == 1 && s.State == "passing" {
+		wake(h.wake) // it may be about to fall
 	}
 	return s.State != "unknown"
 }
@@ -135,9 +138,11 @@ func (h *health) verdict() verdict {
 	for i := range h.status {
 		switch s := &h.status[i]; s.State {
 		case "failing":
-			return verdict{down, fmt.Sprintf("check %s fails: %s", s.Check, s.Error)}
+			return verdict{kind: down, why: fmt.Sprintf("check %s fails: %s", s.Check, s.Error)}
+		case "passing":
+			v.shaky = v.shaky || s.Fails > 0
 		case "unknown":
-			v = verdict{unknown, fmt.Sprintf("check %s has not passed %d times in a row yet", s.Check, h.checks[i].Rise)}
+			v = verdict{kind: unknown, why: fmt.Sprintf("check %s has not passed %d times in a row yet", s.Check, h.checks[i].Rise)}
 			if s.Error != "" {
 				v.why += ": " + s.Error
 			}

@@ -39,7 +39,12 @@ func TestHealthRisesAndFalls(t *testing.T) {
 		time.Sleep(1100 * time.Millisecond)
 		expect("two passes: no need to wait for the interval at the start", well, true)
 		sick = errors.New("it hurts\nvery much")
-		time.Sleep(22 * time.Second)
+		time.Sleep(11 * time.Second)
+		expect("one failure of three: time to look how large the serverset still is", well, true)
+		if !h.verdict().shaky {
+			t.Error("not shaky after a failure")
+		}
+		time.Sleep(11 * time.Second)
 		expect("two failures of three", well, false)
 		time.Sleep(11 * time.Second)
 		expect("three failures", down, true)

@@ -137,17 +137,21 @@ func (w *worker) replace(ctx context.Context, session int64, data string, failin
 			}
 		}
 		name := serverset.NewKingPinName(w.key.Host, w.key.Port)
+		// From here on the name may stand for us, whether or not the answer comes: whoever comes next has to know.
+		w.members[name] = true
+		w.verify = time.Time{}
+		w.remember()
 		_, err = w.a.session.Multi(ctx, append(ops, zk.CreateOp(w.path(name), []byte(data), zk.Ephemeral))...)
-		if err == nil || !refused(err) {
-			w.members[name] = true // or it may be: the answer was lost
-			w.verify = time.Time{}
-		}
-		switch {
-		case err == nil:
+		if err == nil {
 			clear(w.members)
 			w.members[name] = true
 			return w.hold(ctx, session, name, data, failing)
-		case !errors.Is(err, zk.ErrNoNode):
+		}
+		if refused(err) {
+			delete(w.members, name)
+			w.remember()
+		}
+		if !errors.Is(err, zk.ErrNoNode) {
 			return fmt.Errorf("replace member: %w", err)
 		}
 		// An old member went by itself just now, or the serverset is not there yet.
@@ -193,14 +197,10 @@ func (w *worker) proven() {
 	w.mu.Unlock()
 }
 
-// sample notes how large the serverset is, once a minute. It costs an answer of a hundred bytes, however large the set; its failure costs nothing.
+// sample notes how large the serverset is. It costs an answer of a hundred bytes, however large the set; its failure costs nothing.
 func (w *worker) sample(ctx context.Context) {
-	now := time.Now()
-	if w.a.sizes.seen(w.dir, now) {
-		return
-	}
 	if ok, stat, err := w.a.session.Exists(ctx, w.dir); err == nil && ok {
-		w.a.sizes.add(w.dir, int(stat.NumChildren), now)
+		w.a.sizes.add(w.dir, int(stat.NumChildren), time.Now())
 	}
 }
 

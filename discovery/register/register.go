@@ -49,7 +49,8 @@ type Config struct {
 	// StateFile remembers members and sizes of serversets over a restart; empty: nowhere. Without it a restarted agent finds its predecessor's members by
 	// listing their serversets, and begins anew to learn how large they are.
 	StateFile string
-	MaxCalls  int // how many services talk to ZooKeeper at once, default 32
+	MaxCalls  int           // how many services talk to ZooKeeper at once, default 32
+	Drain     time.Duration // how long a stop may take to deregister everything, default 10 s
 	Log       *slog.Logger
 	Metrics   *metrics.Set
 }
@@ -58,6 +59,7 @@ func (c Config) withDefaults() Config {
 	c.Root = cmp.Or(c.Root, "/discovery")
 	c.Verify = cmp.Or(c.Verify, 30*time.Second)
 	c.MaxCalls = cmp.Or(c.MaxCalls, 32)
+	c.Drain = cmp.Or(c.Drain, 10*time.Second)
 	c.Flap = c.Flap.withDefaults()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -75,6 +77,9 @@ func (c Config) validate() error {
 	}
 	if c.Verify < 50*time.Millisecond {
 		errs = append(errs, fmt.Errorf("verify every %v: below 50 ms it is a load on ZooKeeper", c.Verify))
+	}
+	if c.Drain < 0 {
+		errs = append(errs, fmt.Errorf("drain %v is negative", c.Drain))
 	}
 	if c.MaxCalls < 1 {
 		errs = append(errs, fmt.Errorf("max calls %d: below 1 nothing is ever registered", c.MaxCalls))
@@ -146,8 +151,8 @@ func wake(ch chan struct{}) {
 	}
 }
 
-// Run registers until ctx ends. Then, unless its cause is ErrHandOver, it deregisters every service, for as long as drain lasts; the error names the members
-// that it could not delete: they go when the session ends.
+// Run registers until ctx ends. Then, unless its cause is ErrHandOver, it deregisters every service, for Config.Drain at most and until the context drain
+// ends; the error names the members that it could not delete: they go when the session ends.
 func (a *Agent) Run(ctx, drain context.Context) error {
 	if err := a.state.load(time.Now()); err != nil {
 		a.cfg.Log.Warn("starting without what the last agent knew", "err", err)
@@ -177,6 +182,8 @@ func (a *Agent) Run(ctx, drain context.Context) error {
 			}
 			a.stopping.Store(true)
 			a.reconcile(live, nil)
+			drain, cancel := context.WithTimeout(drain, a.cfg.Drain)
+			defer cancel()
 			a.await(drain)
 			endLive()
 			return a.left()

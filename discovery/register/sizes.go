@@ -36,14 +36,6 @@ func (s *sizes) add(path string, n int, now time.Time) {
 	s.byPath[path] = list
 }
 
-// seen reports whether path was measured in this minute.
-func (s *sizes) seen(path string, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := s.byPath[path]
-	return len(list) > 0 && list[len(list)-1].Minute == now.Unix()/60
-}
-
 // peak is the largest size of the last hour, 0 if none was seen.
 func (s *sizes) peak(path string, now time.Time) (n int) {
 	s.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,15 +22,19 @@ type state struct {
 	dirty chan struct{} // one slot
 
 	mu       sync.Mutex
-	services map[string]remembered // by the member's path less its id: see memoryKey
+	services map[string]remembered // by serverset/host:port
 }
 
 // remembered is the last known of one service.
 type remembered struct {
-	Member string    `json:"member,omitempty"` // empty: not in its serverset
-	Points float64   `json:"points,omitempty"`
-	At     time.Time `json:"at,omitzero"`
-	Damped bool      `json:"damped,omitempty"`
+	Members []string  `json:"members,omitempty"` // names that may stand for it, sorted: one, or none, or more while a change is under way
+	Points  float64   `json:"points,omitempty"`
+	At      time.Time `json:"at,omitzero"`
+	Damped  bool      `json:"damped,omitempty"`
+}
+
+func (r remembered) equal(o remembered) bool {
+	return slices.Equal(r.Members, o.Members) && r.Points == o.Points && r.At.Equal(o.At) && r.Damped == o.Damped
 }
 
 type stateFile struct {
@@ -103,7 +108,7 @@ func (s *state) put(key string, r remembered) {
 	was, known := s.services[key]
 	s.services[key] = r
 	s.mu.Unlock()
-	if !known || was != r {
+	if !known || !was.equal(r) {
 		wake(s.dirty)
 	}
 }

@@ -15,7 +15,7 @@ func TestStateOnDisk(t *testing.T) {
 	if err := s.load(now); err != nil {
 		t.Fatalf("no file is no state: %v", err)
 	}
-	s.put("/d/a/prod/h:1", remembered{Member: "m-h:1", Points: 1000, At: now.UTC(), Damped: true})
+	s.put("/d/a/prod/h:1", remembered{Members: []string{"m-h:1"}, Points: 1000, At: now.UTC(), Damped: true})
 	s.put("/d/b/prod/h:2", remembered{})
 	s.forget("/d/b/prod/h:2")
 	s.sizes.add("/d/a/prod", 12, now)
@@ -26,7 +26,7 @@ func TestStateOnDisk(t *testing.T) {
 	if err := again.load(now.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if r, known := again.get("/d/a/prod/h:1"); !known || r != (remembered{Member: "m-h:1", Points: 1000, At: now.UTC(), Damped: true}) {
+	if r, known := again.get("/d/a/prod/h:1"); !known || !r.equal(remembered{Members: []string{"m-h:1"}, Points: 1000, At: now.UTC(), Damped: true}) {
 		t.Errorf("%+v, %v", r, known)
 	}
 	if _, known := again.get("/d/b/prod/h:2"); known {
@@ -58,7 +58,7 @@ func TestStateOnDisk(t *testing.T) {
 
 // A damaged state is an error or a state that can be used; never a panic.
 func FuzzState(f *testing.F) {
-	f.Add([]byte(`{"v":1,"services":{"/d/a/prod/h:1":{"member":"m-h:1","points":1e300,"at":"2026-01-01T00:00:00Z"}},"sizes":{"/d/a/prod":[{"m":29400000,"n":-5}]}}`))
+	f.Add([]byte(`{"v":1,"services":{"/d/a/prod/h:1":{"members":["m-h:1",""],"points":1e300,"at":"2026-01-01T00:00:00Z"}},"sizes":{"/d/a/prod":[{"m":29400000,"n":-5}]}}`))
 	f.Add([]byte(`{"v":1,"services":null,"sizes":{"":null}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := decodeState(b)

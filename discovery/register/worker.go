@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -103,8 +104,10 @@ func (w *worker) run(ctx context.Context) {
 	}()
 	if r, known := w.a.state.get(w.memo); known {
 		w.damp = damper{r.Points, r.At, r.Damped}
-		if r.Member != "" {
-			w.members[r.Member] = true
+		for _, name := range r.Members {
+			if w.isOurs(name) {
+				w.members[name] = true
+			}
 		}
 	}
 	timer := time.NewTimer(0)
@@ -237,13 +240,7 @@ func (w *worker) judge(now time.Time) verdict {
 
 // remember tells the state file.
 func (w *worker) remember() {
-	r := remembered{Points: w.damp.points, At: w.damp.at, Damped: w.damp.suppressed}
-	for name := range w.members {
-		if w.held == nil || name == w.held.name {
-			r.Member = name
-		}
-	}
-	w.a.state.put(w.memo, r)
+	w.a.state.put(w.memo, remembered{slices.Sorted(maps.Keys(w.members)), w.damp.points, w.damp.at, w.damp.suppressed})
 }
 
 // act does what is due while connected: presence first, then what the checks say of it.
@@ -269,6 +266,9 @@ func (w *worker) act(ctx context.Context, session int64, v verdict) error {
 		if err := w.prove(ctx, session); err != nil || w.rival != "" {
 			return err
 		}
+	}
+	if w.held != nil && v.shaky && !w.failing {
+		w.sample(ctx) // if all of the service are about to fall, they are still there now
 	}
 	damped := w.damp.wait(&w.a.cfg.Flap, time.Now()).Round(time.Second)
 	switch {
