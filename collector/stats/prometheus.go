@@ -97,16 +97,29 @@ func (l *promLine) blanks() {
 	}
 }
 
-func isNameStart(c byte) bool {
-	return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' || c == ':'
-}
+// nameBytes says which bytes may stand in a name: 1 at its start, 2 behind it, 4 not in the name of a label.
+var nameBytes = func() (t [256]uint8) {
+	for c := range t {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_':
+			t[c] = 1 | 2
+		case '0' <= c && c <= '9':
+			t[c] = 2
+		case c == ':':
+			t[c] = 1 | 2 | 4
+		}
+	}
+	return t
+}()
 
-func isNameByte(c byte) bool { return isNameStart(c) || c-'0' <= 9 }
+func isNameStart(c byte) bool { return nameBytes[c]&1 != 0 }
+
+func isNameByte(c byte) bool { return nameBytes[c]&2 != 0 }
 
 // name reads a name without quotes. Those of metrics may hold a colon, those of labels may not.
 func (l *promLine) name(colon bool) string {
 	from := l.i
-	for l.i < len(l.b) && isNameByte(l.b[l.i]) && (colon || l.b[l.i] != ':') {
+	for l.i < len(l.b) && nameBytes[l.b[l.i]]&2 != 0 && (colon || l.b[l.i] != ':') {
 		l.i++
 	}
 	return view(l.b[from:l.i])
@@ -115,21 +128,24 @@ func (l *promLine) name(colon bool) string {
 // quoted reads a text in quotes, which may span lines, and returns what is between them.
 func (l *promLine) quoted() (raw []byte, escaped, ok bool) {
 	from := l.i + 1
-	for i := from; i < len(l.b); i++ {
-		switch l.b[i] {
-		case '"':
-			l.i = i + 1
-			return l.b[from:i], escaped, true
-		case '\\':
-			escaped = true
-			if i++; i < len(l.b) && l.b[i] == '\n' {
-				l.i = i
-				return nil, false, l.fault("a backslash ends the line")
-			}
+	for i := from; ; {
+		n := bytes.IndexByte(l.b[i:], '"')
+		if n < 0 {
+			l.i = len(l.b)
+			return nil, false, l.fault("the body ends within quotes")
 		}
+		slash := bytes.IndexByte(l.b[i:i+n], '\\')
+		if slash < 0 {
+			l.i = i + n + 1
+			return l.b[from : i+n], escaped, true
+		}
+		escaped = true
+		if i += slash + 1; i < len(l.b) && l.b[i] == '\n' {
+			l.i = i
+			return nil, false, l.fault("a backslash ends the line")
+		}
+		i++
 	}
-	l.i = len(l.b)
-	return nil, false, l.fault("the body ends within quotes")
 }
 
 // comment reads a line that begins with '#'; of its kinds only TYPE says something to us, but HELP is checked too.

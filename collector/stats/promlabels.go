@@ -114,10 +114,12 @@ func (p *Parser) label(name, value string, from int) bool {
 // had to be done, given that nothing had before.
 func (p *Parser) sort(from int, plain bool) bool {
 	ls := p.pairs[from:]
-	byName := func(a, b collector.LabelPair) int { return strings.Compare(a.Name, b.Name) }
-	if !slices.IsSortedFunc(ls, byName) {
-		plain = false
-		slices.SortStableFunc(ls, byName)
+	for i := 1; i < len(ls); i++ {
+		if ls[i].Name < ls[i-1].Name {
+			plain = false
+			slices.SortStableFunc(ls, func(a, b collector.LabelPair) int { return strings.Compare(a.Name, b.Name) })
+			break
+		}
 	}
 	n := 0
 	for i := range ls {

@@ -3,6 +3,17 @@
 // It owns the formats: Ostrich JSON and text, twitter-server, Dropwizard, expvar and any other JSON, Prometheus text and OpenMetrics. It tells them apart
 // by Content-Type, then by their first bytes, never by a path; it knows nothing of HTTP. A body is taken whole or not at all: a fault anywhere is
 // an error with its byte offset, and no sample comes out.
+//
+// What becomes of a body:
+//
+//	Ostrich            counters → Counter, gauges → Gauge, labels → Label, metrics → Distribution (lifetime, or latched where a period was asked for)
+//	Dropwizard         counters, gauges as above; histograms, timers → Distribution (decaying); a meter → a Counter, and a Gauge a rate below its name
+//	dotted JSON        x.count, x.p99, x.avg … → one Distribution x (latched where the percentiles are spelled as Finagle spells them); other numbers → Untyped
+//	other JSON         numbers → Untyped under their path joined by '/', booleans → Gauge 0 or 1, texts up to MaxText bytes → Label, an array → a Gauge of its length
+//	Prometheus         counter → Counter, gauge → Gauge, _bucket, _sum and _count → Counter, a quantile → Gauge, labels sorted; no TYPE → Untyped
+//
+// Numbers keep the digits that were sent. NaN and the infinities are counted and left out. Of a name that stands twice the last value wins, and it is counted.
+// Invalid UTF-8 is mended with U+FFFD and counted. The numbers of a Distribution have one spelling each: average, count, maximum, minimum, stddev, sum, p50 … p9999.
 package stats
 
 import (
