@@ -19,7 +19,7 @@ import (
 type Job struct {
 	Name     string
 	Interval time.Duration // 0 means 10 s
-	Timeout  time.Duration // of a whole pull: connecting, the answer and its body; 0 means 5 s or the interval, whichever is less
+	Timeout  time.Duration // of a whole pull: connecting, the answer and its body; 0 means 5 s or nine tenths of the interval, whichever is less
 
 	MetricsPath string     // "" means /stats.json; an instance's own path wins
 	Scheme      string     // http or https; "" means http; an instance's own scheme wins
@@ -60,7 +60,7 @@ const (
 func (j *Job) interval() time.Duration { return cmp.Or(j.Interval, defaultInterval) }
 
 func (j *Job) timeout() time.Duration {
-	return cmp.Or(j.Timeout, min(defaultTimeout, j.interval()))
+	return cmp.Or(j.Timeout, min(defaultTimeout, j.interval()*9/10))
 }
 
 func (j *Job) bodyLimit() int { return int(cmp.Or(j.BodyLimit, defaultBodyLimit)) }

@@ -307,7 +307,7 @@ func TestBusy(t *testing.T) {
 			})
 		}
 		p, got, stop := f.running(t, Config{MaxInFlight: 1})
-		set(t, p, targets(&Job{Name: "apps", NoServerInfo: true, Interval: time.Second}, addrs(3)...))
+		set(t, p, targets(&Job{Name: "apps", NoServerInfo: true, Interval: time.Second, Timeout: time.Second}, addrs(3)...))
 		time.Sleep(60 * time.Second)
 		synctest.Wait()
 		ok, skipped, busy := map[string]int{}, map[string]int{}, 0
