@@ -100,7 +100,7 @@ func (p *proxy) serve(c net.Conn) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer s.(*net.TCPConn).CloseWrite()
-		if !p.strict.Load() {
+		if first[0] != 0 || !p.strict.Load() {
 			s.Write(first[:])
 			io.Copy(s, c)
 			return

@@ -32,6 +32,7 @@ type set struct {
 	rule  *Rule
 	seen  uint64 // the last walk that found it
 
+	no         bool // it is none: an ephemeral node
 	listed     bool // its members are known
 	listing    bool
 	kept       []event // what happened while a list was under way: names, not paths

@@ -234,9 +234,10 @@ func (t *tree) answered(path string, l *listing, a listed) {
 	switch {
 	case a.err == nil:
 		delete(t.blind, path)
-		if s != nil && a.stat.EphemeralOwner != 0 {
-			t.remove(s) // a member of another serverset that a pattern takes for one
-			s = nil
+		if s != nil {
+			if s.no = a.stat.EphemeralOwner != 0; s.no { // a member of another serverset that a pattern takes for one
+				s.listing, s.kept, s = false, nil, nil
+			}
 		}
 		t.children(path, a.names)
 		if s != nil {
