@@ -91,7 +91,7 @@ func (e *ZooKeeperEnsemble) Addrs() []string {
 // Leader is the voter that leads, nil while none does.
 func (e *ZooKeeperEnsemble) Leader() *ZooKeeperServer {
 	for _, s := range e.Voters {
-		if s.running() && strings.Contains(s.FourLetter("srvr"), "Mode: leader") {
+		if s.running() && strings.Contains(s.ask("srvr"), "Mode: leader") {
 			return s
 		}
 	}

@@ -166,8 +166,26 @@ func (k *KafkaServer) CreateTopic(name string, partitions int, settings map[stri
 	}
 }
 
-// Consume reads a topic with Kafka's own console consumer, from its beginning, until max records (0: no bound) have come or none
-// came for idle; it returns its standard output. With no format given a line is a record:
+// Count is how many records a topic holds, by its partitions' offsets.
+func (k *KafkaServer) Count(topic string) int {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	partitions := k.Topics()[topic]
+	end, err := kafkaOffsets(ctx, k.Brokers[0], topic, partitions, latest)
+	if err != nil {
+		k.t.Fatalf("testenv: count records of topic %q: %v", topic, err)
+	}
+	begin, err := kafkaOffsets(ctx, k.Brokers[0], topic, partitions, earliest)
+	if err != nil {
+		k.t.Fatalf("testenv: count records of topic %q: %v", topic, err)
+	}
+	return int(end - begin)
+}
+
+// Consume reads a topic with Kafka's own console consumer, from its beginning, and returns its standard output: max records, or
+// with max 0 what Count says now. Where there are fewer than max it waits for more until none came for idle. With no format given a
+// line is a record:
 //
 //	CreateTime:1764000000123 \t Partition:0 \t Offset:7 \t content-type:application/json,… \t key \t value
 //
@@ -178,10 +196,18 @@ func (k *KafkaServer) Consume(topic string, max int, idle time.Duration, format 
 	if format == nil {
 		format = []string{"print.timestamp=true", "print.partition=true", "print.offset=true", "print.headers=true", "print.key=true"}
 	}
-	args := []string{"--bootstrap-server", k.Brokers[0], "--topic", topic, "--from-beginning", "--timeout-ms", strconv.FormatInt(idle.Milliseconds(), 10)}
-	if max > 0 {
-		args = append(args, "--max-messages", strconv.Itoa(max))
+	count := k.Count(topic)
+	if max == 0 {
+		max = count
 	}
+	if max == 0 {
+		return ""
+	}
+	if max <= count { // they are there: however long the consumer takes to start
+		idle = time.Minute
+	}
+	args := []string{"--bootstrap-server", k.Brokers[0], "--topic", topic, "--from-beginning",
+		"--timeout-ms", strconv.FormatInt(idle.Milliseconds(), 10), "--max-messages", strconv.Itoa(max)}
 	for _, f := range format {
 		args = append(args, "--property", f)
 	}

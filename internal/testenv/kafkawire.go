@@ -11,9 +11,10 @@ import (
 	"slices"
 )
 
-// The two requests that a test needs of a broker, in the versions that Kafka 4 still takes: Metadata v1 and CreateTopics v2
-// (kafka.apache.org/protocol). No client library: this package stays free of modules.
+// The three requests that a test needs of a broker, in the versions that Kafka 4 still takes: ListOffsets v1, Metadata v1 and
+// CreateTopics v2 (kafka.apache.org/protocol). No client library: this package stays free of modules.
 const (
+	apiListOffsets  = 2
 	apiMetadata     = 3
 	apiCreateTopics = 19
 )
@@ -78,6 +79,40 @@ func kafkaCreateTopic(ctx context.Context, addr, name string, partitions int, se
 		return fmt.Errorf("error code %d: %s", code, text)
 	}
 	return r.err
+}
+
+// Times that stand for the ends of a partition.
+const (
+	latest   = -1
+	earliest = -2
+)
+
+// kafkaOffsets sums the offsets of a topic's partitions at a time.
+func kafkaOffsets(ctx context.Context, addr, topic string, partitions int, at int64) (int64, error) {
+	b := binary.BigEndian.AppendUint32(nil, ^uint32(0)) // not a replica
+	b = binary.BigEndian.AppendUint32(b, 1)
+	b = appendString(b, topic)
+	b = binary.BigEndian.AppendUint32(b, uint32(partitions))
+	for p := range partitions {
+		b = binary.BigEndian.AppendUint32(b, uint32(p))
+		b = binary.BigEndian.AppendUint64(b, uint64(at))
+	}
+	r, err := kafkaCall(ctx, addr, apiListOffsets, 1, b)
+	if err != nil {
+		return 0, err
+	}
+	r.int32() // one topic
+	r.string()
+	sum := int64(0)
+	for n := r.int32(); n > 0 && r.err == nil; n-- {
+		p := r.int32()
+		if code := r.int16(); code != 0 {
+			return 0, fmt.Errorf("partition %d: error code %d", p, code)
+		}
+		r.int64() // time
+		sum += r.int64()
+	}
+	return sum, r.err
 }
 
 func kafkaCall(ctx context.Context, addr string, api, version uint16, body []byte) (*kafkaReader, error) {
@@ -147,6 +182,13 @@ func (r *kafkaReader) int16() int16 {
 func (r *kafkaReader) int32() int32 {
 	if b := r.take(4); b != nil {
 		return int32(binary.BigEndian.Uint32(b))
+	}
+	return 0
+}
+
+func (r *kafkaReader) int64() int64 {
+	if b := r.take(8); b != nil {
+		return int64(binary.BigEndian.Uint64(b))
 	}
 	return 0
 }

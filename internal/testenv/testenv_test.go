@@ -68,7 +68,7 @@ func TestEnsemble(t *testing.T) {
 	for _, s := range e.Voters[1:] {
 		s.Kill()
 	}
-	waitFor(t, func() bool { return strings.Contains(e.Voters[0].FourLetter("isro"), "ro") })
+	waitFor(t, func() bool { return strings.Contains(e.Voters[0].ask("isro"), "ro") })
 }
 
 func TestKafka(t *testing.T) {
