@@ -1,0 +1,72 @@
+package demo
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kinds of faults, in the order in which the demo begins.
+var Kinds = []string{"canary", "host", "as", "deploy", "deregister"}
+
+// Fault is one thing that is broken for a while.
+type Fault struct {
+	Kind  string    `json:"fault"`
+	Text  string    `json:"text"` // what was broken, for people
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+
+	service    string
+	zone, host int // -1: any
+	version    string
+	effect     effect
+}
+
+// on gives what the fault does to an application.
+func (f *Fault) on(a *app, version string) effect {
+	if f.service != "" && f.service != a.svc.name || f.zone >= 0 && f.zone != a.zone || f.host >= 0 && f.host != a.host || f.version != "" && f.version != version {
+		return effect{}
+	}
+	return f.effect
+}
+
+// faultLasts is long enough to be found, read and understood, short enough that the next one comes.
+const faultLasts = 75 * time.Second
+
+// newFault makes a fault of a kind; the choice of service, zone, host and network is chance. An unknown kind is an error that lists the kinds.
+func newFault(kind string, now time.Time, rng *rand.Rand) (*Fault, error) {
+	s := &catalogue[rng.IntN(len(catalogue))]
+	zone, host := rng.IntN(len(zones)), rng.IntN(hostsPerZone)
+	net := networks[rng.IntN(len(networks))]
+	f := &Fault{Kind: kind, Start: now, End: now.Add(faultLasts), zone: -1, host: -1}
+	switch kind {
+	case "canary":
+		f.service, f.zone, f.version = s.name, zone, s.new
+		f.effect = effect{errors: .35 + .3*rng.Float64(), slower: 1.4, classes: "NullPointerException"}
+		f.Text = fmt.Sprintf("%s %s, the canary, fails in %s", s.name, s.new, zones[zone])
+	case "as":
+		f.service = s.name
+		f.effect = effect{errors: .5 + .3*rng.Float64(), asn: net.asn, classes: "ClientDisconnected"}
+		f.Text = fmt.Sprintf("%s fails for clients of AS%d %s (%s)", s.name, net.asn, net.org, net.country)
+	case "host":
+		f.zone, f.host = zone, host
+		f.effect = effect{errors: .25, slower: 5, classes: "IOException"}
+		f.Text = fmt.Sprintf("host %s is sick: everything on it is slow and fails", hostName(zone, host))
+	case "deploy":
+		f.service, f.version = s.name, s.new
+		f.effect = effect{errors: .08 + .06*rng.Float64(), slower: 2.2, classes: "IllegalStateException"}
+		f.Text = fmt.Sprintf("%s: %s is deployed to every instance, and it is bad", s.name, s.new)
+	case "deregister":
+		f.service, f.zone = s.name, zone
+		f.effect = effect{down: true}
+		f.Text = fmt.Sprintf("%s: all instances in %s leave the serverset and stop answering", s.name, zones[zone])
+	default:
+		return nil, fmt.Errorf("fault %q: use one of %s", kind, strings.Join(Kinds, ", "))
+	}
+	return f, nil
+}
+
+// nextKind goes through the kinds in order.
+func nextKind(last string) string { return Kinds[(slices.Index(Kinds, last)+1)%len(Kinds)] }
