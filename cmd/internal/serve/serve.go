@@ -1,0 +1,166 @@
+// Package serve is the dashboards daemon: the topics → the board → the page, wired from one configuration. It may be run by `serve`, inside `up`, or in a test.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
+	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/detect"
+	"github.com/rollcall-metrics/rollcall/dashboards/feed"
+	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
+	"github.com/rollcall-metrics/rollcall/dashboards/web"
+)
+
+// Options are what a daemon needs beside its configuration.
+type Options struct {
+	Build   ops.Build
+	Log     *slog.Logger
+	Metrics *ops.Metrics
+	// Collector is the collector in this process, if there is one: its sources and its ledger are shown too.
+	Collector *collect.Daemon
+	// Demo offers to break something, by Fault.
+	Demo  bool
+	Fault http.Handler
+}
+
+// Daemon serves the page.
+type Daemon struct {
+	o     Options
+	board *dashboards.Board
+	feed  *feed.Feed
+	web   *web.Server
+}
+
+// New checks the configuration; it opens nothing.
+func New(c *config.Config, o Options) (*Daemon, error) {
+	g := c.Dashboards.Golden
+	judge, err := detect.New(detect.Config{Log: o.Log.With("part", "detect"), Metrics: o.Metrics.NewSet()})
+	if err != nil {
+		return nil, err
+	}
+	board, err := dashboards.NewBoard(dashboards.Options{
+		Window: c.Dashboards.Window.Std(config.DefaultWindow), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency},
+		Percentile: quantile.Over, Judge: judge.Judge,
+	})
+	if err != nil {
+		return nil, err
+	}
+	fc, err := feedConfig(c, board, o)
+	if err != nil {
+		return nil, err
+	}
+	f, err := feed.New(fc)
+	if err != nil {
+		return nil, err
+	}
+	wc := web.Config{Board: board, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
+	if d := o.Collector; d != nil {
+		wc.Views = d.Views
+		wc.Collector = func() any { return d.Status() }
+		wc.Exceptions = func() []dashboards.Exception { return exceptions(d.Status()) }
+	}
+	d := &Daemon{o: o, board: board, feed: f}
+	own := http.NewServeMux()
+	o.Metrics.Routes(own, d.Ready)
+	for _, p := range []string{"/metrics", "/stats.json", "/stats.txt", "/stats.csv", "/-/healthy", "/-/ready", "/debug/pprof/"} {
+		wc.Extra["GET "+p] = own
+	}
+	if d.web, err = web.New(wc); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func feedConfig(c *config.Config, board *dashboards.Board, o Options) (feed.Config, error) {
+	t := collect.Topics(c.Kafka)
+	out := feed.Config{Brokers: c.Kafka.Brokers, Snapshots: t.Snapshots, Backfill: t.Backfill, Roster: t.Roster, Board: board,
+		Window: c.Dashboards.Window.Std(config.DefaultWindow), Log: o.Log.With("part", "feed"), Metrics: o.Metrics.NewSet()}
+	if s := c.Kafka.SASL; s != nil {
+		out.SASL = feed.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}
+	}
+	var err error
+	out.TLS, err = collect.TLS(c.Kafka.TLS)
+	return out, err
+}
+
+// exceptions says what of the collector's state a reader of the page has to know, with its consequence.
+func exceptions(s collect.Status) (out []dashboards.Exception) {
+	add := func(level, format string, args ...any) {
+		out = append(out, dashboards.Exception{Level: level, Text: fmt.Sprintf(format, args...), Link: "/roster"})
+	}
+	if n := s.Delivery.Dropped; n > 0 {
+		add("bad", "%d records were dropped and will not be seen", n)
+	}
+	if n := s.Roster["unparsable"]; n > 0 {
+		add("warn", "%d members cannot be read and are not scraped", n)
+	}
+	if n := s.Outcomes["forbidden"]; n > 0 {
+		add("warn", "%d instances are not on the allow-list and are not scraped", n)
+	}
+	if !s.ConfigOK {
+		add("warn", "The configuration on disk is not the one that runs: the last reload failed")
+	}
+	return out
+}
+
+// Board is what the page shows.
+func (d *Daemon) Board() *dashboards.Board { return d.board }
+
+// Handler serves the page and its API.
+func (d *Daemon) Handler() http.Handler { return d.web.Handler() }
+
+// Ready is nil once the feed has caught up with the topics.
+func (d *Daemon) Ready() error {
+	if f := d.board.Feed(); f.State != dashboards.FeedLive {
+		return fmt.Errorf("the feed is %s: %s", f.State, f.Error)
+	}
+	return nil
+}
+
+// Run reads until ctx ends.
+func (d *Daemon) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for name, run := range map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run} {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				cancel(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	<-ctx.Done()
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Joins is how many milliseconds it took from the registration of an instance, as its agent noted it by host:port, to its first snapshot on the
+// board: the median and the 99th percentile. Instances that joined again since are left out.
+func (d *Daemon) Joins(registered map[string]time.Time) (p50, p99 float64) {
+	var took []float64
+	for addr, seen := range d.board.FirstSeen() {
+		if at, ok := registered[addr]; ok && !seen.Before(at) {
+			took = append(took, float64(seen.Sub(at))/float64(time.Millisecond))
+		}
+	}
+	if len(took) == 0 {
+		return 0, 0
+	}
+	slices.Sort(took)
+	at := func(q float64) float64 { return took[int(math.Ceil(q*float64(len(took))))-1] }
+	return at(.5), at(.99)
+}
