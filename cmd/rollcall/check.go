@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+)
+
+type checkCmd struct {
+	Config checkConfigCmd `cmd:"" help:"Say what is wrong with a configuration file, by line."`
+}
+
+type checkConfigCmd struct {
+	File string `arg:"" type:"path" help:"The file."`
+	Show bool   `help:"Print the configuration as it was understood, with secrets hidden."`
+}
+
+// Run reads the file and makes of it all that a daemon would, without connecting to anything.
+func (c *checkConfigCmd) Run(e *env) error {
+	conf, err := config.Load(c.File)
+	if err != nil {
+		return err
+	}
+	if err := collect.Check(conf); err != nil {
+		return fmt.Errorf("configuration %s: %w", c.File, err)
+	}
+	if c.Show {
+		text, err := conf.YAML()
+		if err != nil {
+			return err
+		}
+		fmt.Fprint(e.stdout, text)
+		return nil
+	}
+	fmt.Fprintf(e.stdout, "%s: %s\n", c.File, describe(conf))
+	return nil
+}
+
+func describe(c *config.Config) string {
+	switch n := len(c.Scrape); n {
+	case 0:
+		return "good; no scrape_configs, so nothing is scraped"
+	case 1:
+		return "good; 1 job"
+	default:
+		return fmt.Sprintf("good; %d jobs", n)
+	}
+}

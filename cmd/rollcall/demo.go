@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/demo"
+)
+
+type demoCmd struct {
+	Open     bool          `help:"Open the page in the browser."`
+	Headless bool          `help:"No page; with --for and --report a measurement."`
+	For      time.Duration `help:"Stop after so long; default: when told to."`
+	Report   string        `help:"Write a JSON report at the end: a file, or - for standard output."`
+	Listen   string        `name:"web.listen-address" default:"127.0.0.1:7150" help:"HOST:PORT of the page; where it is in use the next free port is taken."`
+	Collect  string        `name:"collector.listen-address" default:"127.0.0.1:7140" help:"HOST:PORT of the collector; likewise."`
+	Storage  string        `name:"storage.path" type:"path" help:"Keep everything in this folder; default: a temporary one that goes away."`
+	Kafka    []string      `help:"Stream to these brokers instead of the embedded one."`
+	Seed     uint64        `help:"Of all chance; default: another each time."`
+	NoFaults bool          `name:"no-faults" help:"Nothing breaks by itself."`
+	Interval time.Duration `default:"1s" help:"Scrape interval."`
+}
+
+// Run runs the whole line over a fleet that lives.
+func (c *demoCmd) Run(e *env) error {
+	dir := c.Storage
+	if dir == "" {
+		tmp, remove, err := temporary()
+		if err != nil {
+			return err
+		}
+		defer remove()
+		dir = tmp
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("make storage folder: %w", err)
+	}
+	city, asn, err := demo.WriteGeo(dir)
+	if err != nil {
+		return err
+	}
+	conf := &config.Config{}
+	conf.Global.ScrapeInterval = config.Duration(c.Interval)
+	conf.Kafka.Brokers = c.Kafka
+	conf.Enrich.Geo = config.Geo{City: city, ASN: asn}
+	conf.Enrich.Rules = []config.Rule{{
+		Name:   `client_(?P<name>requests|errors)/client_ip/(?P<client_ip>.+)`,
+		Lookup: &config.RuleLookup{From: "client_ip", As: "client"}, Drop: []string{"client_ip"},
+	}}
+	var fleet *demo.Fleet
+	u := &upLine{line: line{e: e, conf: conf, storage: dir, demo: true}}
+	fleetDone := make(chan error, 1)
+	fleetCtx, endFleet := context.WithCancel(context.WithoutCancel(e.ctx))
+	defer endFleet()
+	began := time.Now()
+	return u.run(upOptions{page: c.Listen, collector: c.Collect, nextPort: true,
+		before: func(l *line) error {
+			l.conf.Scrape[0].Distributions = "decaying" // the fleet's summaries speak of the last ten seconds
+			l.conf.Scrape = append(l.conf.Scrape, config.Scrape{JobName: "rollcall", Static: []config.StaticConfig{{
+				Targets: []string{l.collectOn.Addr().String(), l.serveOn.Addr().String()},
+				Labels:  map[string]string{"service": "rollcall", "env": demo.Env, "owner": "rollcall"},
+			}}})
+			first := time.Duration(0)
+			if c.NoFaults {
+				first = 1000 * time.Hour
+			}
+			fleet = demo.NewFleet(demo.Config{ZooKeeper: l.conf.ZooKeeper.Servers, FirstFault: first, Seed: c.Seed, Log: e.log, Announce: func(f demo.Fault) { announce(e.stdout, f) }})
+			l.fault = fleet.Handler()
+			return nil
+		},
+		ready: func(ctx context.Context, l *line) error {
+			awaitReady(ctx, l)
+			go func() { fleetDone <- fleet.Run(fleetCtx) }()
+			url := "http://" + l.serveOn.Addr().String()
+			if !c.Headless {
+				fmt.Fprintf(e.stdout, "rollcall demo: %s\n  %d applications register, and are scraped every %s; the first thing breaks in 20 s. Ctrl-C ends it.\n", url, demo.Size(), config.Duration(c.Interval))
+			}
+			if c.Open && !c.Headless {
+				open(url)
+			}
+			run, stop := withTimeout(ctx, c.For)
+			defer stop()
+			var early error
+			select {
+			case early = <-fleetDone:
+				fleetDone <- nil
+			case <-run.Done():
+			}
+			if early != nil {
+				return early
+			}
+			var err error
+			if c.Report != "" {
+				err = c.report(e.stdout, l, fleet, began)
+			}
+			endFleet()
+			if ferr := <-fleetDone; err == nil {
+				err = ferr
+			}
+			if err != nil {
+				return err
+			}
+			return errDone
+		}})
+}
+
+// awaitReady returns when the line can see who joins: a fleet that joins earlier would be timed against our own start.
+func awaitReady(ctx context.Context, l *line) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(5 * time.Second); l.collector.Ready() != nil || l.dashboards.Ready() != nil; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-end:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func announce(w io.Writer, f demo.Fault) {
+	now := time.Now().Format("15:04:05")
+	if time.Now().Before(f.End) {
+		fmt.Fprintf(w, "%s  broken: %s\n", now, f.Text)
+		return
+	}
+	fmt.Fprintf(w, "%s  healed: %s\n", now, f.Text)
+}
+
+// report is the shape of --report.
+type report struct {
+	Instances    int     `json:"instances_registered"`
+	Discovered   int     `json:"instances_discovered"`
+	Scrapes      uint64  `json:"scrapes"`
+	ScrapesOK    uint64  `json:"scrapes_ok"`
+	Samples      uint64  `json:"samples_scraped"`
+	Acknowledged uint64  `json:"records_acknowledged"`
+	Seen         uint64  `json:"records_seen"`
+	Lost         uint64  `json:"records_lost"`
+	Duplicated   uint64  `json:"records_duplicated"`
+	Freshness    spread  `json:"freshness_ms"`
+	Join         spread  `json:"join_ms"`
+	Seconds      float64 `json:"seconds"`
+}
+
+type spread struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+}
+
+// report settles what is under way, counts, and writes.
+func (c *demoCmd) report(stdout io.Writer, l *line, fleet *demo.Fleet, began time.Time) error {
+	l.collector.Pause()
+	deadline := time.Now().Add(10 * time.Second)
+	var r report
+	for {
+		s, b := l.collector.Counts(), l.dashboards.Board().Stats()
+		r = report{
+			Instances: len(fleet.Joined()), Discovered: s.Discovered, Scrapes: s.Scrapes, ScrapesOK: s.ScrapesOK, Samples: s.Samples,
+			Acknowledged: s.Acknowledged, Seen: b.Seen, Lost: b.Lost, Duplicated: b.Duplicated,
+			Freshness: spread{float64(b.Freshness.P50), float64(b.Freshness.P99)}, Seconds: time.Since(began).Seconds(),
+		}
+		r.Join.P50, r.Join.P99 = l.dashboards.Joins(fleet.Joined())
+		if s.Waiting == 0 && r.Seen >= r.Acknowledged || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if r.Acknowledged > r.Seen { // acknowledged, and never seen by the deadline: lost on the way to the page
+		r.Lost = max(r.Lost, r.Acknowledged-r.Seen)
+	}
+	out, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	out = append(out, '\n')
+	if c.Report == "-" {
+		_, err = stdout.Write(out)
+		return err
+	}
+	if err := os.WriteFile(c.Report, out, 0o644); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// open shows a page in the reader's browser, where there is one; the address has been printed either way.
+func open(url string) {
+	name := "xdg-open"
+	if runtime.GOOS == "darwin" {
+		name = "open"
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return
+	}
+	cmd := exec.Command(path, url)
+	if cmd.Start() == nil {
+		go cmd.Wait()
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/alecthomas/kong"
+)
+
+// examples stand under a command's help.
+var examples = map[string]string{
+	"": `  rollcall demo                                  a fleet in motion; opens the page
+  rollcall up --zookeeper=zk-1:2181              my own fleet, no configuration
+  rollcall up --config.file=rollcall.yml         as configured`,
+	"demo": `  rollcall demo                                  the page on http://127.0.0.1:7150
+  rollcall demo --headless --for=30s --report=-  no page; a JSON report on standard output
+  curl -d kind=canary localhost:7150/demo/fault  break something now`,
+	"up": `  rollcall up                                    embedded servers: register something and see it
+  rollcall up --zookeeper=zk-1:2181 --yes        find the serversets there and scrape them
+  rollcall up --config.file=rollcall.yml --storage.path=/var/lib/rollcall`,
+	"collect": `  rollcall collect --config.file=rollcall.yml --storage.path=/var/lib/rollcall`,
+	"serve":   `  rollcall serve --config.file=rollcall.yml --web.listen-address=127.0.0.1:7150`,
+	"status": `  rollcall status                                of the daemons on their default ports
+  rollcall status --url=http://127.0.0.1:7150    of one of them`,
+	"check config": `  rollcall check config rollcall.yml`,
+	"config init":  `  rollcall config init --zookeeper=zk-1:2181 > rollcall.yml`,
+	"broker":       `  rollcall broker --storage.path=data/broker --listen=127.0.0.1:7192`,
+	"fleet": `  rollcall fleet --instances=1000 --numbers=200 --zookeeper=127.0.0.1:7181
+  rollcall fleet --instances=1000 --file-sd=targets.json`,
+}
+
+func help(o kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
+		return err
+	}
+	if n := ctx.Selected(); n != nil {
+		name := n.Name
+		if n.Parent != nil && n.Parent.Type == kong.CommandNode {
+			name = n.Parent.Name + " " + name
+		}
+		if text, ok := examples[name]; ok {
+			fmt.Fprintf(ctx.Stdout, "\nExamples:\n%s\n", text)
+		}
+	}
+	return nil
+}

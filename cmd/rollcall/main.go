@@ -1,0 +1,120 @@
+// Command rollcall discovers every application that has registered itself, pulls its statistics, and streams them to Kafka for the people on call.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+type cli struct {
+	Demo    demoCmd          `cmd:"" help:"A fleet in motion on this machine, on embedded servers; opens the page. Start here."`
+	Up      upCmd            `cmd:"" help:"Collector and dashboards in one process, with embedded servers where none are configured."`
+	Collect collectCmd       `cmd:"" help:"The collector: discover, scrape, enrich, stream to Kafka."`
+	Serve   serveCmd         `cmd:"" help:"The dashboards: read the topics, serve the page and its API."`
+	Status  statusCmd        `cmd:"" help:"Five lines: is all well? Exit 0 if so, else 1."`
+	Check   checkCmd         `cmd:"" help:"Check a configuration file."`
+	Config  configCmd        `cmd:"" help:"Write a configuration from what a ZooKeeper holds."`
+	Broker  brokerCmd        `cmd:"" help:"The embedded Kafka-protocol broker alone."`
+	Fleet   fleetCmd         `cmd:"" help:"A fleet to load-test with: serves statistics and registers itself, or writes a target file."`
+	Version kong.VersionFlag `name:"version" help:"Print the version."`
+
+	LogLevel  string `name:"log.level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat string `name:"log.format" default:"logfmt" enum:"logfmt,json" help:"logfmt or json."`
+}
+
+// env is what a command gets beside its flags.
+type env struct {
+	ctx, cut       context.Context // ended by the first signal; by the second
+	reload         <-chan struct{} // SIGHUP
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	log            *slog.Logger
+	build          ops.Build
+}
+
+// failure ends the program with a code of its own.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f failure) Error() string { return f.err.Error() }
+func (f failure) Unwrap() error { return f.err }
+
+func usage(format string, args ...any) error { return failure{exitUsage, fmt.Errorf(format, args...)} }
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var c cli
+	build := ops.ThisBuild()
+	exited := -1
+	p, err := kong.New(&c, kong.Name("rollcall"), kong.Description("Every application answers the roll: discover, pull, enrich, stream, show.\n\nExamples:\n"+examples[""]),
+		kong.UsageOnError(), kong.Writers(stdout, stderr), kong.Vars{"version": "rollcall " + build.String()},
+		kong.Exit(func(code int) { exited = code; panic(errExit) }), kong.Help(help), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	if err != nil {
+		fmt.Fprintln(stderr, "rollcall:", err)
+		return exitFailure
+	}
+	k, code := parse(p, args, stderr, &exited)
+	if k == nil {
+		return code
+	}
+	log, err := ops.Logger(stderr, c.LogLevel, c.LogFormat)
+	if err != nil {
+		fmt.Fprintln(stderr, "rollcall:", err)
+		return exitUsage
+	}
+	runCtx, cut, reload, stop := ops.Signals(ctx)
+	defer stop()
+	err = k.Run(&env{ctx: runCtx, cut: cut, reload: reload, stdin: stdin, stdout: stdout, stderr: stderr, log: log, build: build})
+	if err == nil || errors.Is(err, context.Canceled) {
+		return exitOK
+	}
+	var f failure
+	if errors.As(err, &f) {
+		if f.err != nil {
+			fmt.Fprintln(stderr, "rollcall:", f.err)
+		}
+		return f.code
+	}
+	fmt.Fprintln(stderr, "rollcall:", err)
+	return exitFailure
+}
+
+var errExit = errors.New("exit")
+
+// parse reads the command line; without a context to run, code is the answer (help and version are 0, mistakes are 2).
+func parse(p *kong.Kong, args []string, stderr io.Writer, exited *int) (k *kong.Context, code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			if r != errExit {
+				panic(r)
+			}
+			k, code = nil, *exited
+		}
+	}()
+	k, err := p.Parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "rollcall: %v; `rollcall --help` lists commands, `rollcall COMMAND --help` explains one\n", err)
+		return nil, exitUsage
+	}
+	return k, exitOK
+}
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

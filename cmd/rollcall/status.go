@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
+	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+type statusCmd struct {
+	Collector string `default:"http://127.0.0.1:7140" help:"URL of the collector."`
+	Page      string `name:"url" default:"http://127.0.0.1:7150" help:"URL of the page."`
+	User      string `help:"USER:PASSWORD of the web configuration."`
+}
+
+// pageStatus is what we read of /api/v1/status.
+type pageStatus struct {
+	Feed  dashboards.Feed  `json:"feed"`
+	Strip dashboards.Strip `json:"strip"`
+}
+
+// Run says in five lines whether all is well.
+func (c *statusCmd) Run(e *env) error {
+	var bad int
+	say := func(ok bool, name, format string, args ...any) {
+		sign := "ok  "
+		if !ok {
+			sign, bad = "BAD ", bad+1
+		}
+		fmt.Fprintf(e.stdout, "%s %-10s %s\n", sign, name, fmt.Sprintf(format, args...))
+	}
+	var s collect.Status
+	if err := c.get(e, c.Collector+"/api/v1/collector", &s); err != nil {
+		for _, name := range []string{"discovery", "scrapes", "delivery"} {
+			say(false, name, "unknown: %v", err)
+		}
+	} else {
+		now := time.UnixMilli(s.AsOf)
+		ok, text := sources(s.Sources, now)
+		say(ok, "discovery", "%s", text)
+		ok, text = scrapes(s)
+		say(ok, "scrapes", "%s", text)
+		d := s.Delivery
+		say(d.Dropped == 0 && s.Kafka == "", "delivery", "%d acknowledged, %d waiting, %d dropped%s", d.Acknowledged, d.InMemory, d.Dropped, reasons(d.Reasons, s.Kafka))
+		if !s.ConfigOK {
+			bad++
+			fmt.Fprintln(e.stdout, "BAD  config     the file on disk is not what runs: the last reload failed")
+		}
+	}
+	var p pageStatus
+	if err := c.get(e, c.Page+"/api/v1/status", &p); err != nil {
+		for _, name := range []string{"feed", "fleet"} {
+			say(false, name, "unknown: %v", err)
+		}
+	} else {
+		live := p.Feed.State == dashboards.FeedLive
+		text := string(p.Feed.State)
+		if p.Feed.Error != "" {
+			text += ": " + p.Feed.Error
+		} else if p.Strip.AgeMS.Known() {
+			text += fmt.Sprintf(", %.1f s old", float64(p.Strip.AgeMS)/1000)
+		}
+		say(live, "feed", "%s", text)
+		say(p.Strip.Answering == p.Strip.Expected && p.Strip.Expected > 0, "fleet", "%d of %d answering", p.Strip.Answering, p.Strip.Expected)
+	}
+	if bad > 0 {
+		return failure{exitFailure, nil}
+	}
+	return nil
+}
+
+func sources(views []discovery.View, now time.Time) (bool, string) {
+	if len(views) == 0 {
+		return false, "no source has said anything yet"
+	}
+	ok, oldest := true, time.Duration(0)
+	var sick []string
+	for _, v := range views {
+		if age := now.Sub(v.LastHeard); !v.LastHeard.IsZero() {
+			oldest = max(oldest, age)
+		}
+		switch {
+		case v.Err != "":
+			ok, sick = false, append(sick, v.Source+": "+v.Err)
+		case !v.Connected:
+			ok, sick = false, append(sick, v.Source+": not connected")
+		case v.ReadOnly:
+			ok, sick = false, append(sick, v.Source+": its server has lost the quorum; reading on")
+		}
+	}
+	if !ok {
+		return false, strings.Join(sick, "; ")
+	}
+	return true, fmt.Sprintf("%d sources, all connected, heard %.1f s ago", len(views), oldest.Seconds())
+}
+
+func scrapes(s collect.Status) (bool, string) {
+	good := s.Outcomes["ok"]
+	var rest []string
+	for _, word := range slices.Sorted(maps.Keys(s.Outcomes)) {
+		if word != "ok" {
+			rest = append(rest, fmt.Sprintf("%d %s", s.Outcomes[word], word))
+		}
+	}
+	if n := s.Roster[discovery.Unparsable]; n > 0 {
+		rest = append(rest, fmt.Sprintf("%d members unparsable", n))
+	}
+	text := fmt.Sprintf("%d ok", good)
+	if len(rest) > 0 {
+		text += ", " + strings.Join(rest, ", ")
+	}
+	return len(rest) == 0 && good > 0, text
+}
+
+func reasons(why map[string]uint64, kafka string) string {
+	var out []string
+	for _, r := range slices.Sorted(maps.Keys(why)) {
+		out = append(out, fmt.Sprintf("%s %d", r, why[r]))
+	}
+	text := ""
+	if len(out) > 0 {
+		text = " (" + strings.Join(out, ", ") + ")"
+	}
+	if kafka != "" {
+		text += "; " + kafka
+	}
+	return text
+}
+
+func (c *statusCmd) get(e *env, url string, into any) error {
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	if user, pass, ok := strings.Cut(c.User, ":"); ok {
+		req.SetBasicAuth(user, pass)
+	}
+	res, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, res.Status)
+	}
+	return json.NewDecoder(io.LimitReader(res.Body, 16<<20)).Decode(into)
+}
