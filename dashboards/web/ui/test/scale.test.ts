@@ -58,7 +58,7 @@ test("stepFor keeps a chart at some hundreds of points", () => {
 test("signalOf", () => {
   for (const [s, want] of [
     ["errors 0.2 % → 3.1 %", "error_ratio"], ["errors", "error_ratio"], ["p99 40 → 85 ms", "latency"], ["latency", "latency"],
-    ["9 instances gone", "answering"], ["answering", "answering"], ["rate", "rate"], ["heap", null],
+    ["9 instances gone", "answering"], ["answering", "answering"], ["3 gone, 2 silent", "answering"], ["rate", "rate"], ["heap", null],
   ] as const) assert.equal(signalOf(s), want, s);
 });
 

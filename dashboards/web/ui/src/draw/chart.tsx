@@ -27,7 +27,7 @@ interface Props {
   span: Span;
   scale: Scale;
   say: (v: number | null | undefined) => string;
-  /** current is what is said of one line when nobody points at it; else its last value. */
+  /** current is what is said of one line when nobody points at it (then note is of now, too); else its last value. */
   current?: string;
   note?: preact.ComponentChildren;
   marks?: Mark[];
@@ -118,7 +118,7 @@ export function Chart(p: Props) {
         <span class="title">{p.title}</span>
         {one && <b class="figure">{at < 0 && p.current ? p.current : valueOf(one)}</b>}
         {at >= 0 && <span class="at">at {clock(p.t0 + at * p.step, zone, p.span.to)}</span>}
-        {p.note && <span class="note">{p.note}</span>}
+        {p.note && !(p.current && at >= 0) && <span class="note">{p.note}</span>}
         {p.actions && <span class="actions">{p.actions}</span>}
       </figcaption>
       <div

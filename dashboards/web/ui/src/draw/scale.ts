@@ -102,7 +102,7 @@ export function signalOf(text: string): Signal | null {
   const t = text.toLowerCase();
   if (/error|fail|success|5xx/.test(t)) return "error_ratio";
   if (/latenc|p\d\d|slow|duration|\bms\b/.test(t)) return "latency";
-  if (/instance|answer|missing|gone|member|host|left|expected/.test(t)) return "answering";
+  if (/instance|answer|missing|gone|silent|member|host|left|expected/.test(t)) return "answering";
   if (/rate|request|traffic|throughput/.test(t)) return "rate";
   return null;
 }

@@ -4,7 +4,7 @@ import type { Finding, Row, Values } from "../api/contract";
 import { rowKey } from "../api/contract";
 import { sorted } from "../api/merge";
 import { errorScale } from "../draw/scale";
-import { EndedFinding, FindingCard } from "../parts/finding";
+import { EndedFinding, FindingCard, FindingLine } from "../parts/finding";
 import { ServiceCard, ServiceLine } from "../parts/rows";
 import { useSpan } from "../parts/signals";
 import { useTrust } from "../parts/strip";
@@ -17,6 +17,8 @@ import { useStore } from "../state/store";
 /** More cards than this can not be compared at a glance; the rest are lines. */
 const mostCards = 24;
 const mostEnded = 5;
+/** When much breaks at once the worst are cards and the rest sentences. */
+const mostFindings = 6;
 
 const errorsOf = (rows: Row[]): Values[] => rows.map((r) => r.spark?.error_ratio ?? [r.error_ratio]);
 
@@ -46,10 +48,18 @@ export function Now() {
         <section aria-label="What broke">
           <h2>
             <span>What broke</span>
+            {s.open.length > 1 && <span>{plural(s.open.length, "finding")}</span>}
           </h2>
-          {s.open.map((f) => (
+          {s.open.slice(0, mostFindings).map((f) => (
             <FindingCard key={f.id} f={f} row={known.rows.get(`${f.service}/${f.env}`)} />
           ))}
+          {s.open.length > mostFindings && (
+            <ul class="finding-lines">
+              {s.open.slice(mostFindings).map((f) => (
+                <FindingLine key={f.id} f={f} />
+              ))}
+            </ul>
+          )}
         </section>
       ) : (
         <Calm ended={s.ended[0]?.ended ?? null} trouble={s.trouble.length} />

@@ -199,6 +199,23 @@ function FindingChart({ f, row, signal }: { f: Finding; row: Row; signal: Signal
   );
 }
 
+/** FindingLine is one of many that are open: a sentence, for when a screen of cards would say less. */
+export function FindingLine({ f }: { f: Finding }) {
+  const now = useNow();
+  const href = useHref();
+  return (
+    <li class={`finding-line ${f.level}`} data-testid="finding" data-level={f.level} data-service={f.service}>
+      <span class="sign" role="img" aria-label={f.level === "bad" ? "Bad:" : "Warning:"}>
+        {f.level === "bad" ? "▲" : "△"}
+      </span>
+      <a href={href(servicePath(f.service), { env: f.env })} data-in data-item>
+        <Title f={f} />
+      </a>
+      <span class="dim">{lasted(f, now)}</span>
+    </li>
+  );
+}
+
 /** EndedFinding is one that is over: a line, not a card. */
 export function EndedFinding({ f }: { f: Finding }) {
   const zone = useZone();

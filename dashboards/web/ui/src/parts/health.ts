@@ -24,6 +24,15 @@ export interface Health {
   word: string; // a sign or a word goes with each colour
 }
 
+/** failures weighs a share by how many errors a second it is: one failed request of a quiet instance is no news. */
+function failures(i: Instance, u: Usual): Level | "" {
+  const share = i.error_ratio ?? 0;
+  if (share < 0.01 || share <= 4 * u.errors) return "";
+  const perSecond = share * (i.rate ?? 0);
+  if (share >= 0.2 && perSecond >= 2) return "bad";
+  return share >= 0.5 || (share >= 0.05 && perSecond >= 2) || perSecond >= 5 ? "warn" : "";
+}
+
 const asIs = new Set(["filtered"]);
 
 /** health puts the gravest thing first: who is not there can not fail, who does not answer can not be slow. */
@@ -32,8 +41,8 @@ export function health(i: Instance, u: Usual): Health {
   if (i.state === "departed") return { level: "bad", word: "departed" };
   if (i.state === "unparsable") return { level: "bad", word: "unparsable" };
   if (i.outcome && i.outcome !== "ok") return { level: i.outcome === "skipped" ? "warn" : "bad", word: i.outcome.replace("_", " ") };
-  if (i.error_ratio != null && i.error_ratio >= 0.01 && i.error_ratio > 4 * u.errors)
-    return { level: i.error_ratio >= 0.05 ? "bad" : "warn", word: `errors ${percent(i.error_ratio)}` };
+  const failing = failures(i, u);
+  if (failing) return { level: failing, word: `errors ${percent(i.error_ratio)}` };
   if (i.age_ms == null && i.outcome === "") return { level: "warn", word: "not asked yet" };
   if (i.age_ms != null && i.age_ms > Math.max(10_000, 4 * u.age)) return { level: "warn", word: `silent for ${span(i.age_ms)}` };
   if (i.state !== "present") return { level: "warn", word: i.state };
