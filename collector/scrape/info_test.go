@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 // app is one application with a server_info.
 type app struct {
+	mu      sync.Mutex        // of the test while it looks, of the application while time goes on
 	info    map[string]string // by path
 	uptime  float64
 	down    bool
@@ -24,13 +26,17 @@ type app struct {
 }
 
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if r.URL.Path == "/stats.json" {
 		fmt.Fprintf(w, `{"gauges":{"a":1,"%s":%g}}`, a.uptimes, a.uptime)
 		return
 	}
 	a.asked = append(a.asked, r.URL.Path)
 	if a.hang {
+		a.mu.Unlock()
 		<-r.Context().Done()
+		a.mu.Lock()
 		return
 	}
 	if body, ok := a.info[r.URL.Path]; ok {
@@ -44,19 +50,21 @@ func TestServerInfo(t *testing.T) {
 	const one, two = "/server_info", "/admin/server_info"
 	next := func(a *app, p *Pool, got *catch) collector.Snapshot {
 		a.uptime += 1000
+		a.mu.Unlock()
 		time.Sleep(time.Second)
 		synctest.Wait()
+		a.mu.Lock()
 		all := got.take()
 		return all[len(all)-1]
 	}
 	for _, tc := range []struct {
 		name string
-		app  app
+		app  *app
 		job  Job
 		tags map[string]string
 		run  func(t *testing.T, a *app, next func() collector.Snapshot)
 	}{
-		{"ostrich", app{info: map[string]string{one: `{"name":"kestrel","version":"2.4.1","uptime":5}`}}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
+		{"ostrich", &app{info: map[string]string{one: `{"name":"kestrel","version":"2.4.1","uptime":5}`}}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
 			for range 5 {
 				if s := next(); s.Info.Get("version") != "2.4.1" || s.Info.Get("name") != "kestrel" || s.Info.Len() != 2 {
 					t.Errorf("info %v", s.Info.Map())
@@ -71,7 +79,7 @@ func TestServerInfo(t *testing.T) {
 				t.Errorf("after the restart: %v, asked %v", s.Info.Map(), a.asked)
 			}
 		}},
-		{"twitter-server", app{info: map[string]string{two: `{"build_revision":"abc"}`}}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
+		{"twitter-server", &app{info: map[string]string{two: `{"build_revision":"abc"}`}}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
 			for range 3 {
 				if s := next(); s.Info.Get("build_revision") != "abc" {
 					t.Errorf("info %v", s.Info.Map())
@@ -81,7 +89,7 @@ func TestServerInfo(t *testing.T) {
 				t.Errorf("asked %v", a.asked)
 			}
 		}},
-		{"none", app{}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
+		{"none", &app{}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
 			for range 3 {
 				next()
 			}
@@ -98,13 +106,13 @@ func TestServerInfo(t *testing.T) {
 				t.Errorf("info %v, asked %v", s.Info.Map(), a.asked)
 			}
 		}},
-		{"a page that is none", app{info: map[string]string{one: `<html>`, two: `{"a":`}}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
+		{"a page that is none", &app{info: map[string]string{one: `<html>`, two: `{"a":`}}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
 			next()
 			if s := next(); len(a.asked) != 2 || s.Info.Len() != 0 || s.Outcome != collector.OK {
 				t.Errorf("asked %v, %v", a.asked, s.Info.Map())
 			}
 		}},
-		{"hangs", app{hang: true}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
+		{"hangs", &app{hang: true}, Job{}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
 			for range 12 {
 				if s := next(); s.Outcome == collector.OK && len(s.Samples) != 2 {
 					t.Errorf("%s %s", s.Outcome, s.Reason)
@@ -114,19 +122,19 @@ func TestServerInfo(t *testing.T) {
 				t.Errorf("asked %v", a.asked)
 			}
 		}},
-		{"the version is known", app{}, Job{}, map[string]string{"service.version": "1"}, func(t *testing.T, a *app, next func() collector.Snapshot) {
+		{"the version is known", &app{}, Job{}, map[string]string{"service.version": "1"}, func(t *testing.T, a *app, next func() collector.Snapshot) {
 			next()
 			if next(); len(a.asked) != 0 {
 				t.Errorf("asked %v", a.asked)
 			}
 		}},
-		{"turned off", app{}, Job{NoServerInfo: true}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
+		{"turned off", &app{}, Job{NoServerInfo: true}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
 			next()
 			if next(); len(a.asked) != 0 {
 				t.Errorf("asked %v", a.asked)
 			}
 		}},
-		{"by net/http", app{info: map[string]string{two: `{"version":"2.4.1"}`}}, Job{FollowRedirects: true}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
+		{"by net/http", &app{info: map[string]string{two: `{"version":"2.4.1"}`}}, Job{FollowRedirects: true}, nil, func(t *testing.T, a *app, next func() collector.Snapshot) {
 			next()
 			if s := next(); s.Info.Get("version") != "2.4.1" || len(a.asked) != 2 {
 				t.Errorf("asked %v, %v", a.asked, s.Info.Map())
@@ -136,12 +144,15 @@ func TestServerInfo(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet()
-				a := &tc.app
+				a := tc.app
 				a.uptimes = "jvm_uptime"
 				f.handler("10.0.0.1:8001", a.ServeHTTP)
 				serve := f.serve["10.0.0.1:8001"]
 				f.serve["10.0.0.1:8001"] = func(c net.Conn) {
-					if !a.down {
+					a.mu.Lock()
+					down := a.down
+					a.mu.Unlock()
+					if !down {
 						serve(c)
 					}
 				}
@@ -153,6 +164,7 @@ func TestServerInfo(t *testing.T) {
 				set(t, p, ts)
 				time.Sleep(time.Second)
 				synctest.Wait()
+				a.mu.Lock()
 				tc.run(t, a, func() collector.Snapshot {
 					if a.down { // the process is gone: so are its connections
 						p.mu.Lock()
@@ -163,6 +175,7 @@ func TestServerInfo(t *testing.T) {
 					}
 					return next(a, p, got)
 				})
+				a.mu.Unlock()
 				stop()
 			})
 		})
