@@ -298,6 +298,8 @@ func TestValidate(t *testing.T) {
 		{Job{Name: "a", Scheme: "ftp"}, "neither http nor https"},
 		{Job{Name: "a", MetricsPath: "x"}, "must begin with /"},
 		{Job{Name: "a", MetricsPath: "/x?namespace=y"}, "makes Ostrich reset its counters"},
+		{Job{Name: "a", MetricsPath: "/x?a=b;name%73pace=y"}, "makes Ostrich reset its counters"},
+		{Job{Name: "a", MetricsPath: "/x?%zz=y"}, "makes Ostrich reset its counters"},
 		{Job{Name: "a", Params: url.Values{"namespace": {"y"}}}, "makes Ostrich reset its counters"},
 		{Job{Name: "a", BodyLimit: -1}, "body limit"},
 		{Job{Name: "a", ProxyURL: &url.URL{Scheme: "ftp", User: url.UserPassword("u", "s3cret")}}, "neither http, https nor socks5"},

@@ -130,10 +130,21 @@ func checkPath(p string) error {
 	if err != nil {
 		return errors.New("it is no path")
 	}
-	if u.Query().Has("namespace") {
+	if namesReader(u.RawQuery) {
 		return errNamespace
 	}
 	return nil
+}
+
+// namesReader reports a namespace parameter in a query, whichever of the two separators the server goes by, and however it is escaped.
+func namesReader(query string) bool {
+	for param := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, _, _ := strings.Cut(param, "=")
+		if plain, err := url.QueryUnescape(name); err != nil || plain == "namespace" {
+			return true // what cannot be read might be it
+		}
+	}
+	return false
 }
 
 // limits are what the parser is asked to hold to.

@@ -54,7 +54,7 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 			return http.ErrUseLastResponse
 		case len(via) >= 10:
 			return errors.New("stopped after 10 redirects")
-		case req.URL.Query().Has("namespace"):
+		case namesReader(req.URL.RawQuery):
 			return fmt.Errorf("redirect to a path with namespace: %w", errNamespace)
 		}
 		if j.ProxyURL != nil {
