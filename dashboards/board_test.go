@@ -1,8 +1,14 @@
 package dashboards
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"math"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
 )
@@ -18,14 +24,200 @@ func TestFigures(t *testing.T) {
 		f.tick(float64(s) + 0.95)
 	}
 	r := f.row()
-	if !near(r.Rate, 30) || !near(r.Errors, 3) || !near(r.ErrorRatio, 0.1) || r.Answering != 3 || r.Expected != 3 {
+	if !near(r.Rate, 30) || !near(r.Errors, 3) || !near(r.ErrorRatio, 0.1) || r.Answering != 3 || r.Expected != 3 || r.AgeMS != 650 {
 		t.Errorf("row is %+v", r)
 	}
-	if r.Latency == nil || r.Latency.Name != "mean" || !near(r.Latency.Est, 7) {
+	if r.Latency == nil || r.Latency.Name != "mean" || !near(r.Latency.Est, 7) || r.Latency.Lo.Known() {
 		t.Errorf("latency is %+v", r.Latency)
 	}
-	q := Query{Service: "checkout", Env: "prod", Metric: "requests", By: "instance"}
-	if _, err := f.b.Series(q); err != nil {
-		t.Fatal(err)
+	sp := r.Spark
+	if sp.T0 != t0.Add(-840*time.Second).UnixMilli() || sp.Step != 10_000 || len(sp.Rate) != sparkPoints {
+		t.Fatalf("spark begins at %v, %d points", time.UnixMilli(sp.T0).Sub(t0), len(sp.Rate))
+	}
+	for k := range sp.Rate {
+		known := k >= sparkPoints-6
+		if sp.Rate[k].Known() != known || sp.Answering[k].Known() != known || known && k > sparkPoints-6 && (!near(sp.Rate[k], 30) || !near(sp.ErrorRatio[k], .1) || sp.Answering[k] != 3) {
+			t.Errorf("point %d is %v, %v, %v", k, sp.Rate[k], sp.ErrorRatio[k], sp.Answering[k])
+		}
+	}
+	n := f.b.Now("")
+	if n.Strip.Answering != 3 || n.Strip.AgeMS != 650 || len(n.Envs) != 1 {
+		t.Errorf("now is %+v", n)
+	}
+}
+
+// A service without a counter of errors has no ratio: unknown is not zero.
+func TestUnknownIsNotZero(t *testing.T) {
+	f := newFleet(t, Options{})
+	for s := range 5 {
+		f.add("10.0.0.1:80", float64(s), counter("requests", float64(10*s)))
+	}
+	f.tick(4.5)
+	if r := f.row(); !near(r.Rate, 10) || r.Errors.Known() || r.ErrorRatio.Known() || r.Latency != nil {
+		t.Errorf("row is %+v", r)
+	}
+	// And when nobody answers any more the rate is unknown too, not the last one.
+	f.tick(30)
+	if r := f.row(); r.Rate.Known() || r.Answering != 0 || r.Spark.Rate[sparkPoints-1].Known() {
+		t.Errorf("row is %+v", r)
+	}
+}
+
+// What comes late changes the past, and the rows are told to send their sparks anew.
+func TestBackfill(t *testing.T) {
+	f := newFleet(t, Options{})
+	one := func(s int) { f.add("10.0.0.1:80", float64(s), counter("requests", float64(10*s))) }
+	for s := range 600 {
+		if s < 100 || s >= 500 {
+			one(s)
+		}
+		if s >= 500 {
+			f.tick(float64(s) + 0.5)
+		}
+	}
+	k := sparkPoints - 30 // 300 s ago: in the gap
+	before := f.row()
+	if before.Spark.Rate[k].Known() {
+		t.Errorf("a gap is drawn as %v", before.Spark.Rate[k])
+	}
+	for s := 100; s < 500; s++ {
+		one(s)
+	}
+	f.tick(600.5)
+	f.tick(601.5)
+	after := f.row()
+	if !near(after.Spark.Rate[k], 10) || after.SparkSeq>>32 == before.SparkSeq>>32 {
+		t.Errorf("the gap is now %v", after.Spark.Rate[k])
+	}
+}
+
+// The byte budget takes the oldest values of all, and says whose.
+func TestBudget(t *testing.T) {
+	f := newFleet(t, Options{MaxBytes: 1 << 20})
+	for s := range 1200 {
+		ss := []collector.Sample{counter("requests", float64(10*s))}
+		for k := range 30 {
+			ss = append(ss, gauge(fmt.Sprintf("g%d", k), math.Sin(float64(s*k))))
+		}
+		for i := range 10 {
+			f.add(fmt.Sprintf("10.0.0.%d:80", i), float64(s), ss...)
+		}
+		if s%20 == 0 {
+			f.tick(float64(s) + 0.5)
+		}
+	}
+	f.tick(1200.5)
+	h := f.b.Health()
+	if h.Bytes > 1<<20 || h.Evictions.Values == 0 || h.Evictions.Service != "checkout/prod" || h.Evictions.Before < t0.UnixMilli() {
+		t.Errorf("health is %+v", h)
+	}
+	if ex := f.b.Now("").Strip.Exceptions; len(ex) == 0 || !strings.Contains(ex[len(ex)-1].Text, "checkout/prod begins at") {
+		t.Errorf("exceptions are %+v", ex)
+	}
+	if r := f.row(); !near(r.Rate, 100) {
+		t.Errorf("rate is %v", r.Rate)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	f := newFleet(t, Options{MaxColumns: 3, MaxService: 1})
+	for k := range 5 {
+		f.add("10.0.0.1:80", 1, counter(fmt.Sprintf("c%d", k), 1))
+	}
+	r := f.record("10.0.0.1:80", 1, counter("x", 1))
+	r.Service = "another"
+	f.b.Add(r)
+	f.tick(2)
+	if h := f.b.Health(); h.Dropped != 2 || h.Refused != 1 || h.Services != 1 {
+		t.Errorf("health is %+v", h)
+	}
+}
+
+func TestNum(t *testing.T) {
+	for _, tc := range []struct {
+		n    Num
+		want string
+	}{
+		{0, "0"}, {1, "1"}, {-2.5, "-2.5"}, {18400.2, "18400.2"}, {0.1 + 0.2, "0.3"}, {123456789, "123456800"}, {1e-9, "1e-09"}, {0.000123456789, "0.0001234568"},
+		{Num(math.NaN()), "null"}, {Num(math.Inf(1)), "null"}, {1e300, "1e+300"}, {1764000000123, "1764000000000"},
+	} {
+		if b, _ := json.Marshal(tc.n); string(b) != tc.want {
+			t.Errorf("%v is written %s, want %s", float64(tc.n), b, tc.want)
+		}
+	}
+	b, _ := json.Marshal(struct {
+		A Nums
+		B Nums
+	}{Nums{1, Unknown(), 2}, nil})
+	if string(b) != `{"A":[1,null,2],"B":null}` {
+		t.Errorf("lines are written %s", b)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, tc := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{}, ""}, {Options{Window: time.Second}, "1m..24h"}, {Options{MaxBytes: 1}, "1 MiB"}, {Options{Golden: Golden{Rate: []string{""}}}, "empty golden"}, {Options{MaxColumns: -1}, "positive"},
+	} {
+		_, err := NewBoard(tc.o)
+		if got := fmt.Sprint(err); tc.want == "" && err != nil || !strings.Contains(got, tc.want) {
+			t.Errorf("%+v: error is %v, want %q in it", tc.o, err, tc.want)
+		}
+	}
+}
+
+// Run ticks once a second, a little after the full second, and wakes those who wait.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := NewBoard(Options{Judge: func(now time.Time, _ *Board) []Finding { return []Finding{{ID: "f", Service: "checkout", Env: "prod"}} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- b.Run(ctx) }()
+		for range 5 {
+			<-b.Updated()
+			synctest.Wait()
+		}
+		n := b.Now("prod")
+		if at := n.AsOf.Sub(n.AsOf.Truncate(time.Second)); at != tickAt || len(n.Findings) != 1 || len(b.Now("staging").Findings) != 0 {
+			t.Errorf("ticked at %s past the second: %+v", at, n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// BenchmarkAdd is one record of 200 samples into a Board of 90 instances, with sealing and ticks as they come.
+func BenchmarkAdd(b *testing.B) {
+	bd, err := NewBoard(Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var ss []collector.Sample
+	for k := range 150 {
+		ss = append(ss, counter(fmt.Sprintf("counter_%d", k), 0))
+	}
+	for k := range 50 {
+		ss = append(ss, gauge(fmt.Sprintf("gauge_%d", k), 0))
+	}
+	n := 0
+	b.SetBytes(200)
+	b.ReportAllocs()
+	for b.Loop() {
+		n++
+		at := t0.Add(time.Duration(n/90) * time.Second)
+		for k := range ss {
+			ss[k].Value = num(float64(n/90*(k%60) + k))
+		}
+		bd.Add(&Record{ID: RecordID{1, 1, 0, uint64(n), 0}, Seen: at, Service: "checkout", Env: "prod", Instance: fmt.Sprintf("10.0.0.%d:80", n%90), Time: at, Interval: time.Second, Samples: ss})
+		if n%90 == 0 {
+			bd.Tick(at)
+		}
 	}
 }

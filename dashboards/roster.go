@@ -85,7 +85,9 @@ func (s *service) enter(e discovery.Entry, at time.Time, change bool) (joined ti
 	}
 	version := in.tag(TagVersion)
 	in.roster, in.rosterAt = &e, t
-	s.versionSeen(in, version, t)
+	if e.State.Scraped() {
+		s.versionSeen(in, version, t)
+	}
 	if change {
 		s.rosterEvent(in, was, &e, t)
 	}

@@ -41,6 +41,9 @@ func (d *drawing) distribution(over PercentileFunc) error {
 	d.cols = cols
 	switch {
 	case field == "count" || field == "sum":
+		if field == "count" {
+			d.out.Unit = ""
+		}
 		if d.s.cols[cols[0]].rises() {
 			d.out.Agg, d.out.Unit = "sum", strings.TrimSpace(d.out.Unit+" per second")
 			d.rates(cols)
