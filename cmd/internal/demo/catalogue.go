@@ -22,20 +22,23 @@ type service struct {
 	exceptions  []string
 }
 
-// zones of the one region. One host of each zone runs one instance of most services.
+// canaries is how many instances of a service in a zone run its new version, each on a host of its own.
+const canaries = 2
+
+// zones of the one region. A host of a zone runs an instance of most services.
 var zones = []string{"us-east-1a", "us-east-1b", "us-east-1c"}
 
-const hostsPerZone = 5
+const hostsPerZone = 6
 
 var catalogue = []service{
-	{"checkout", "payments", 8101, 4, 24, .002, 42, .45, "1.41.3", "1.42.0", []string{"cart", "pay", "confirm"}, []string{"TimeoutException", "CardDeclined"}},
-	{"payments", "payments", 8102, 4, 16, .001, 85, .40, "7.2.1", "7.3.0", []string{"authorize", "capture", "refund"}, []string{"GatewayTimeout"}},
-	{"search", "discovery", 8103, 4, 60, .0005, 30, .55, "2026.46", "2026.47", []string{"query", "suggest"}, []string{"ShardUnavailable"}},
-	{"feed", "home", 8104, 4, 80, .0006, 18, .50, "311", "312", []string{"home", "following", "topic"}, []string{"RankerTimeout", "CacheMiss"}},
-	{"ads", "revenue", 8105, 4, 48, .0008, 24, .60, "4.9.0", "4.10.0", []string{"select", "click"}, []string{"NoBid"}},
-	{"images", "media", 8106, 4, 70, .0004, 9, .65, "88", "89", []string{"get", "resize"}, []string{"DecodeError"}},
-	{"users", "core", 8107, 4, 36, .0003, 6, .45, "3.0.17", "3.1.0", []string{"get", "batch"}, []string{"StaleRead"}},
-	{"notify", "core", 8108, 4, 14, .0015, 110, .50, "0.9.8", "0.10.0", []string{"push", "mail"}, []string{"ProviderError"}},
+	{"checkout", "payments", 8101, 6, 16, .002, 42, .45, "1.41.3", "1.42.0", []string{"cart", "pay", "confirm"}, []string{"TimeoutException", "CardDeclined"}},
+	{"payments", "payments", 8102, 6, 11, .001, 85, .40, "7.2.1", "7.3.0", []string{"authorize", "capture", "refund"}, []string{"GatewayTimeout"}},
+	{"search", "discovery", 8103, 6, 40, .0005, 30, .55, "2026.46", "2026.47", []string{"query", "suggest"}, []string{"ShardUnavailable"}},
+	{"feed", "home", 8104, 6, 53, .0006, 18, .50, "311", "312", []string{"home", "following", "topic"}, []string{"RankerTimeout", "CacheMiss"}},
+	{"ads", "revenue", 8105, 6, 32, .0008, 24, .60, "4.9.0", "4.10.0", []string{"select", "click"}, []string{"NoBid"}},
+	{"images", "media", 8106, 6, 46, .0004, 9, .65, "88", "89", []string{"get", "resize"}, []string{"DecodeError"}},
+	{"users", "core", 8107, 6, 24, .0003, 6, .45, "3.0.17", "3.1.0", []string{"get", "batch"}, []string{"StaleRead"}},
+	{"notify", "core", 8108, 6, 10, .0015, 110, .50, "0.9.8", "0.10.0", []string{"push", "mail"}, []string{"ProviderError"}},
 }
 
 // network is where clients come from: real numbers and names of autonomous systems, with one documentation-free block each.

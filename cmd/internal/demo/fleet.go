@@ -92,7 +92,7 @@ func (f *Fleet) open() ([]net.Listener, error) {
 					}
 				}
 				version, track := s.old, "production"
-				if n == 0 {
+				if n < canaries {
 					version, track = s.new, "canary"
 				}
 				open = append(open, l)
@@ -218,9 +218,9 @@ func (f *Fleet) apply(fault *Fault, begin bool) {
 		}
 		switch fault.Kind {
 		case "deploy":
-			canary := a.n%a.svc.perZone == 0
 			switch {
-			case canary:
+			case a.n%a.svc.perZone < canaries: // runs it already
+				continue
 			case begin:
 				a.upgrade(a.svc.new, "production")
 			default:
