@@ -48,7 +48,7 @@ func (s *Static) Run(ctx context.Context, out *discovery.Latest) error {
 	for {
 		now := time.Now()
 		out.PutSet(discovery.Set{Source: s.name, Path: staticPath, Members: s.members, Verified: now})
-		out.PutView(discovery.View{Source: s.name, Complete: true, Paths: []string{staticPath}, Connected: true, Server: "the configuration", LastHeard: now})
+		out.PutView(discovery.View{Source: s.name, Complete: true, Paths: []string{staticPath}, Connected: true, Server: "the configuration"})
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
