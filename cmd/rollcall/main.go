@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ type cli struct {
 	Fleet   fleetCmd         `cmd:"" help:"A fleet to load-test with: serves statistics and registers itself, or writes a target file."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
-	LogLevel  string `name:"log.level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogLevel  string `name:"log.level" default:"" enum:"debug,info,warn,error," help:"debug, info, warn or error; default info, in the demo warn."`
 	LogFormat string `name:"log.format" default:"logfmt" enum:"logfmt,json" help:"logfmt or json."`
 }
 
@@ -73,7 +74,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if k == nil {
 		return code
 	}
-	log, err := ops.Logger(stderr, c.LogLevel, c.LogFormat)
+	level := cmp.Or(c.LogLevel, "info")
+	if c.LogLevel == "" && k.Command() == "demo" {
+		level = "warn" // the demo has its own things to say
+	}
+	log, err := ops.Logger(stderr, level, c.LogFormat)
 	if err != nil {
 		fmt.Fprintln(stderr, "rollcall:", err)
 		return exitUsage
