@@ -53,6 +53,7 @@ export function Service() {
   return (
     <>
       <Head row={row} a={a} error={polled.error} told={findings.length > 0} />
+      {findings.length > 0 && <h2 class="hidden">What broke</h2>}
       {findings.map((f) => (
         <FindingCard key={f.id} f={f} row={row} here />
       ))}

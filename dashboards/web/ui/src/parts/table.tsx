@@ -61,44 +61,46 @@ export function Table<T>({ name, label, columns, rows, keyOf, sort, onSort, rowC
   const ordered = useMemo(() => order(rows, columns, sort).slice(0, most), [rows, columns, sort, most]);
   const by = sort.replace(/^-/, "");
   return (
-    <div class={`table ${name}`} role="table" aria-label={label} aria-rowcount={rows.length + 1}>
-      <div role="rowgroup" class="thead">
-        <div role="row" class="tr">
-          {columns.map((c) => (
-            <span
-              key={c.key}
-              role="columnheader"
-              class={`td c-${c.key} ${c.num ? "num" : ""}`}
-              aria-sort={c.sort && by === c.key ? (sort.startsWith("-") ? "descending" : "ascending") : undefined}
-            >
-              {c.sort ? (
-                <button type="button" onClick={() => onSort(nextSort(sort, c.key, !!c.num))}>
-                  {c.head}
-                  <span aria-hidden="true">{by === c.key ? (sort.startsWith("-") ? " ↓" : " ↑") : ""}</span>
-                </button>
-              ) : (
-                c.head
-              )}
-            </span>
-          ))}
-        </div>
-      </div>
-      {rows.length === 0 && <p class="empty">{empty}</p>}
-      <Virtual
-        items={ordered}
-        keyOf={keyOf}
-        kind={(r) => (below?.(r) ? keyOf(r) : "")}
-        render={(row, i) => (
-          <div role="row" aria-rowindex={i + 2} class={`tr ${rowClass?.(row) ?? ""}`} data-testid={rowTestId} {...attrs?.(row)}>
+    <div class={`table ${name}`}>
+      <div role="table" aria-label={label} aria-rowcount={rows.length + 1}>
+        <div role="rowgroup" class="thead">
+          <div role="row" class="tr">
             {columns.map((c) => (
-              <span key={c.key} role={c === columns[0] ? "rowheader" : "cell"} class={`td c-${c.key} ${c.num ? "num" : ""}`} data-head={c.head}>
-                {c.cell(row)}
+              <span
+                key={c.key}
+                role="columnheader"
+                class={`td c-${c.key} ${c.num ? "num" : ""}`}
+                aria-sort={c.sort && by === c.key ? (sort.startsWith("-") ? "descending" : "ascending") : undefined}
+              >
+                {c.sort ? (
+                  <button type="button" onClick={() => onSort(nextSort(sort, c.key, !!c.num))}>
+                    {c.head}
+                    <span aria-hidden="true">{by === c.key ? (sort.startsWith("-") ? " ↓" : " ↑") : ""}</span>
+                  </button>
+                ) : (
+                  c.head
+                )}
               </span>
             ))}
-            {below?.(row)}
           </div>
-        )}
-      />
+        </div>
+        <Virtual
+          items={ordered}
+          keyOf={keyOf}
+          kind={(r) => (below?.(r) ? keyOf(r) : "")}
+          render={(row, i) => (
+            <div role="row" aria-rowindex={i + 2} class={`tr ${rowClass?.(row) ?? ""}`} data-testid={rowTestId} {...attrs?.(row)}>
+              {columns.map((c) => (
+                <span key={c.key} role={c === columns[0] ? "rowheader" : "cell"} class={`td c-${c.key} ${c.num ? "num" : ""}`} data-head={c.head}>
+                  {c.cell(row)}
+                </span>
+              ))}
+              {below?.(row)}
+            </div>
+          )}
+        />
+      </div>
+      {rows.length === 0 && <p class="empty">{empty}</p>}
       {after}
     </div>
   );
