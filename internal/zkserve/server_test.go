@@ -114,9 +114,11 @@ func TestOtherwiseThanZooKeeper(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) { play(t, s.Addr(), tc.script, tc.want) })
 	}
-	if n := s.watches.size(); n != 0 {
-		t.Errorf("%d watches are left of clients that are gone", n)
-	}
+	wait(t, func() bool { // the watches go with their clients
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.watches.size() == 0
+	})
 }
 
 func TestContainersGo(t *testing.T) {
@@ -328,6 +330,8 @@ func TestDeafWatcher(t *testing.T) {
 		defer s.mu.Unlock()
 		return len(s.conns) == 1
 	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.watches.size() != 0 {
 		t.Error("its watch is left")
 	}

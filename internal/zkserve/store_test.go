@@ -70,13 +70,15 @@ func TestRestart(t *testing.T) {
 	if err := other.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another server uses it") {
 		t.Errorf("two servers in one folder: %v", err)
 	}
-	before := s.zxid
 	stop()
+	before := s.zxid
 
 	s, stop = run(t, Config{Dir: dir})
+	s.mu.Lock()
 	if s.zxid <= before {
 		t.Errorf("zxid went back from %x to %x", before, s.zxid)
 	}
+	s.mu.Unlock()
 	if _, err := zktest.Dial(s.Addr(), zktest.Hello{Session: old.Session, Password: old.Password, Zxid: before}); err != zktest.ErrExpired {
 		t.Errorf("a session of the last life: %v", err)
 	}
@@ -185,7 +187,8 @@ func TestDamage(t *testing.T) {
 				t.Errorf("want %q to be said, got\n%s", tc.said, &said)
 			}
 			said.Reset()
-			run(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(&said, nil))})
+			_, stop = run(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(&said, nil))})
+			stop()
 			if strings.Contains(said.String(), "damage") || strings.Contains(said.String(), "half a record") {
 				t.Errorf("the damage is still there at the next start:\n%s", &said)
 			}

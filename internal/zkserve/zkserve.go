@@ -157,6 +157,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.addr = l.Addr().String()
+	s.mu.Unlock()
+	s.log.Info("serving ZooKeeper clients", "addr", l.Addr().String(), "znodes", len(s.tree.nodes), "dir", s.cfg.Dir)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.tick(ctx) })
@@ -165,11 +169,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		<-ctx.Done()
 		l.Close()
 	})
-	s.mu.Lock()
-	s.addr = l.Addr().String()
-	s.mu.Unlock()
 	close(s.listening)
-	s.log.Info("serving ZooKeeper clients", "addr", s.addr, "znodes", len(s.tree.nodes), "dir", s.cfg.Dir)
 	err := s.accept(ctx, l, &wg)
 	cancel()
 	s.closeAll()
