@@ -134,8 +134,12 @@ func (r *Roster) See(v View, now time.Time) []Change {
 	defer r.mu.Unlock()
 	var out []Change
 	if v.Complete {
+		there := make(map[string]bool, len(v.Paths))
+		for _, p := range v.Paths {
+			there[p] = true
+		}
 		for k, held := range r.sets {
-			if k[0] != v.Source || slices.Contains(v.Paths, k[1]) {
+			if k[0] != v.Source || there[k[1]] {
 				continue
 			}
 			delete(r.sets, k)
