@@ -66,9 +66,8 @@ func (s *set) publish() {
 		}
 	}
 	s.dirty = time.Time{}
-	first := !s.published
 	s.published = true
-	if first && s.t.told {
+	if s.t.told && !s.named {
 		s.t.putView(true) // before the set: a complete view that does not know the path would drop it
 	}
 	s.put(members)

@@ -157,39 +157,39 @@ func (r *run) tick() {
 	r.after(time.Second, r.tick)
 }
 
-// putView publishes the view. A complete one lists every path that exists as far as is known: such as a walk of this connection found, and such as the last
-// one did where this one has not been walked to its end. It is published only once every tree was walked, and while nothing is hidden from us.
+// putView publishes the view; with paths, it is to be complete. A complete one lists every path that exists as far as is known: such as a walk of this
+// connection found, and such as the last one did where this one has not been walked to its end. The first is published only once every tree was walked and
+// nothing is hidden from us; from then on the roster knows no path that we do not.
 func (r *run) putView(paths bool) {
 	st := r.s.Status()
 	v := discovery.View{Source: r.cfg.Name, Connected: st.Connected, ReadOnly: st.ReadOnly, Server: st.Server, LastHeard: st.LastHeard, Err: st.Err}
 	blind := map[string]string{}
-	complete := paths
-	var sets, members, bad int
+	var known []*set
+	var members, bad int
+	walked := true
 	for _, t := range r.trees {
 		maps.Copy(blind, t.blind)
-		complete = complete && t.walked
-		for path, s := range t.sets {
-			if !s.listed {
-				continue
-			}
-			sets, members, bad = sets+1, members+len(s.members), bad+s.unparsable
-			if paths {
-				v.Paths = append(v.Paths, path)
+		walked = walked && t.walked
+		for _, s := range t.sets {
+			if s.listed {
+				known, members, bad = append(known, s), members+len(s.members), bad+s.unparsable
 			}
 		}
 	}
-	r.m.sets.Store(int64(sets))
+	r.m.sets.Store(int64(len(known)))
 	r.m.members.Store(int64(members))
 	r.m.unparsable.Store(int64(bad))
 	if len(blind) > 0 {
 		first := slices.Min(slices.Collect(maps.Keys(blind)))
 		v.Err = errors.Join(errOf(v.Err), fmt.Errorf("%d paths cannot be read, such as %s: %s", len(blind), first, blind[first])).Error()
 	}
-	if v.Complete = complete && len(blind) == 0; !v.Complete {
-		v.Paths = nil
-	} else {
-		slices.Sort(v.Paths)
+	if v.Complete = paths && (r.told || walked && len(blind) == 0); v.Complete {
 		r.told = true
+		for _, s := range known {
+			s.named = true
+			v.Paths = append(v.Paths, s.path)
+		}
+		slices.Sort(v.Paths)
 	}
 	r.out.PutView(v)
 }

@@ -33,6 +33,7 @@ type set struct {
 	shared     *serverset.Metadata
 
 	published bool
+	named     bool      // a complete view had its path
 	dirty     time.Time // since when there is something to publish; zero: there is not
 	due       time.Time
 	waiting   bool // a timer runs
