@@ -18,8 +18,12 @@ var plain = func() (t [256]bool) {
 // appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD, one for each bad byte, as encoding/json does it.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	n := plainPrefix(s)
+	if n == len(s) { // almost every name
+		return append(append(dst, s...), '"')
+	}
 	from := 0
-	for i := 0; i < len(s); {
+	for i := n; i < len(s); {
 		c := s[i]
 		if plain[c] {
 			i++
@@ -55,6 +59,24 @@ func appendString(dst []byte, s string) []byte {
 	}
 	dst = append(dst, s[from:]...)
 	return append(dst, '"')
+}
+
+// plainPrefix is how many of the first bytes of s stand in a JSON string as they are, eight at a time.
+func plainPrefix(s string) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		x := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, slash := x^ones*'"', x^ones*'\\'
+		if ((quote-ones)&^quote|(slash-ones)&^slash|(x-ones*0x20)&^x|x)&tops != 0 {
+			break
+		}
+	}
+	for i < len(s) && plain[s[i]] {
+		i++
+	}
+	return i
 }
 
 // isNumber reports whether s is a number as JSON spells them, so that its digits can be copied.
