@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -219,5 +222,56 @@ func BenchmarkAdd(b *testing.B) {
 		if n%90 == 0 {
 			bd.Tick(at)
 		}
+	}
+}
+
+// BenchmarkHour is an hour of 90 instances at 1 s with 200 values each, two thirds counters: what the windows of such a fleet take. Run it once: -benchtime=1x.
+func BenchmarkHour(b *testing.B) {
+	const instances, values, seconds = 90, 200, 3600
+	for b.Loop() {
+		bd, err := NewBoard(Options{MaxBytes: 1 << 30})
+		if err != nil {
+			b.Fatal(err)
+		}
+		r := rand.New(rand.NewPCG(1, 2))
+		state := make([][values]float64, instances)
+		var ss []collector.Sample
+		for k := range values {
+			if k%3 < 2 {
+				ss = append(ss, counter(fmt.Sprintf("counter_%d", k), 0))
+			} else {
+				ss = append(ss, gauge(fmt.Sprintf("gauge_%d", k), 0))
+			}
+		}
+		seq := uint64(0)
+		for s := range seconds {
+			at := t0.Add(time.Duration(s) * time.Second)
+			for i := range instances {
+				v := &state[i]
+				for k := range ss {
+					switch {
+					case k%3 < 2 && k%4 == 0: // nothing happens here
+					case k%3 < 2:
+						v[k] += math.Round(max(0, float64(k)+math.Sqrt(float64(k))*r.NormFloat64()))
+					case k%2 == 0:
+						v[k] = math.Round(500 + 20*r.NormFloat64())
+					default:
+						v[k] = r.ExpFloat64()
+					}
+					ss[k].Value = strconv.FormatFloat(v[k], 'g', -1, 64)
+				}
+				seq++
+				bd.Add(&Record{ID: RecordID{1, 1, 0, seq, 0}, Seen: at, Service: "checkout", Env: "prod", Instance: fmt.Sprintf("10.0.0.%d:80", i), Time: at, Interval: time.Second, Samples: ss})
+			}
+			if s%10 == 9 {
+				bd.Tick(at)
+			}
+		}
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(bd.Health().Bytes)/(instances*values*seconds), "bytes/value")
+		b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "heap-MiB")
+		runtime.KeepAlive(bd)
 	}
 }

@@ -130,7 +130,7 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 	}
 	d.ended = slices.DeleteFunc(d.ended, func(f dashboards.Finding) bool { return now.UnixMilli()-*f.Ended > d.cfg.KeepEnded.Milliseconds() })
 	slices.SortFunc(out, func(a, b dashboards.Finding) int {
-		return cmp.Or(cmp.Compare(b.Since, a.Since), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(b.Since, a.Since), cmp.Compare(a.Level, b.Level), cmp.Compare(a.ID, b.ID)) // bad before warn
 	})
 	return append(out, d.ended...)
 }
