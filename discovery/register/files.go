@@ -97,10 +97,14 @@ func badPattern(p string) string {
 // Look makes Run look now.
 func (f *Files) Look() { wake(f.look) }
 
-// Put gives services that are in no file, ahead of all others; Run hands them over with the rest.
+// Put gives services that are in no file, ahead of all others; Run hands them over with the rest, after it has read every file again: what Parse makes of
+// one may have changed too.
 func (f *Files) Put(services []Service) {
 	f.mu.Lock()
 	f.first, f.begun = services, false
+	for _, file := range f.files {
+		file.sum, file.steady = [sha256.Size]byte{}, false
+	}
 	f.mu.Unlock()
 	f.Look()
 }
