@@ -16,7 +16,8 @@ type stream struct {
 	schema   []header
 	numbered bool // snapshots: records have ids
 	queues   []*queue
-	learned  bool // the number of queues is Kafka's, not a belief
+	learned  bool             // the number of queues is Kafka's, not a belief
+	gone     map[int32]uint64 // next sequence of partitions that are no more, in case they come again
 }
 
 // queue is what waits for one partition.
@@ -56,8 +57,10 @@ type backlog struct {
 	bytes     int64
 	batches   int      // in memory, taken ones too
 	sealing   []*batch // closed, to be compressed
+	spare     []room   // memory of sealed batches, for new ones
 	sealed    sync.Cond
 	moved     []*batch // never attempted; to be keyed again
+	round     int      // counts the changes of partitions
 	taken     map[*batch]bool
 	draining  bool // close at once
 	closed    bool // take nothing more
@@ -77,15 +80,29 @@ func newBacklog(c *Config, m *meters) *backlog {
 	return l
 }
 
+// room is memory that a batch is filled in.
+type room struct {
+	rows []row
+	buf  []byte
+}
+
+const maxSpare = 8
+
 // resize gives a stream n queues. It returns those that are new.
 func (s *stream) resize(n int) (added []*queue) {
 	for p := len(s.queues); p < n; p++ {
-		q := &queue{s: s, part: int32(p), next: 1}
+		q := &queue{s: s, part: int32(p), next: max(1, s.gone[int32(p)])}
 		for kind, topic := range s.topics {
 			q.lanes = append(q.lanes, &lane{topic: topic, kind: sink.Lane(kind), q: q, wake: make(chan struct{}, 1), stop: make(chan struct{})})
 		}
 		s.queues = append(s.queues, q)
 		added = append(added, q)
+	}
+	for _, q := range s.queues[n:] {
+		if s.gone == nil {
+			s.gone = map[int32]uint64{}
+		}
+		s.gone[q.part] = q.next
 	}
 	s.queues = s.queues[:n]
 	return added
@@ -131,7 +148,7 @@ func (l *backlog) snapshot(a *sink.Account, ts int64, bodies [][]byte) {
 	id := l.number(q)
 	for i, body := range bodies {
 		if sp != nil {
-			sp.id, id.Part = id.Whole(), i+1
+			id.Part = i + 1
 		}
 		l.place(q, a, id, ts, body, sp)
 	}
@@ -151,7 +168,7 @@ func (l *backlog) place(q *queue, a *sink.Account, id wire.ID, ts int64, body []
 	b := l.append(q, a.Key(), ts, wire.AppendHead(head[:0], id), body)
 	b.number(id.Sequence)
 	if sp != nil {
-		b.part(sp)
+		b.part(sp, id)
 	} else {
 		b.count(a, 1)
 	}
@@ -181,6 +198,10 @@ func (l *backlog) append(q *queue, key string, ts int64, head, body []byte) *bat
 	}
 	if q.open == nil {
 		q.open = &batch{q: q, opened: time.Now().UnixMilli()}
+		if n := len(l.spare); n > 0 {
+			q.open.rows, q.open.buf = l.spare[n-1].rows, l.spare[n-1].buf
+			l.spare = l.spare[:n-1]
+		}
 		l.batches++
 		signal(l.opened)
 	}
@@ -261,6 +282,9 @@ func (l *backlog) sealOne(p *packer) bool {
 	}
 	l.metrics.packed(len(p.records), len(w))
 	before := b.bytes()
+	if len(l.spare) < maxSpare {
+		l.spare = append(l.spare, room{b.rows[:0], b.buf[:0]})
+	}
 	b.wire, b.rows, b.buf = w, nil, nil
 	l.bytes += b.bytes() - before
 	for _, lane := range b.q.lanes {

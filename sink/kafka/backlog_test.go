@@ -183,6 +183,15 @@ func TestRekey(t *testing.T) {
 				}
 			}
 		}
+		if rapid.Bool().Draw(rt, "twice") {
+			l.learn(l.snapshots, rapid.IntRange(1, 8).Draw(rt, "was"))
+			step(rapid.IntRange(0, 10).Draw(rt, "between"))
+			for range rapid.IntRange(0, 4).Draw(rt, "some") {
+				if _, err := l.rekey(unzip); err != nil {
+					rt.Fatal(err)
+				}
+			}
+		}
 		l.learn(l.snapshots, is)
 		step(rapid.IntRange(0, 10).Draw(rt, "after"))
 		for more := true; more; {

@@ -29,10 +29,17 @@ type row struct {
 // split is a snapshot in parts: they settle apart, and count as one.
 type split struct {
 	account *sink.Account
-	id      wire.ID // whole
-	again   wire.ID // whole, after its parts were keyed again
-	left    int     // batches that hold parts of it
-	lost    string  // the reason of the first that was dropped
+	left    int    // batches that hold parts of it
+	lost    string // the reason of the first that was dropped
+
+	again wire.ID // whole, since its parts are being keyed again
+	round int     // in which that is done
+}
+
+// parts says that a batch holds parts of a snapshot, under this id.
+type parts struct {
+	of *split
+	id wire.ID // whole
 }
 
 // batch is what goes to one partition at once. It is filled, closed, sealed (compressed into a v2 record batch) and, at its first send, stamped
@@ -47,7 +54,7 @@ type batch struct {
 	newest int64
 	n      int // records
 	counts []sink.Count
-	splits []*split
+	splits []parts
 
 	rows []row // until sealed
 	buf  []byte
@@ -99,10 +106,11 @@ func (b *batch) count(a *sink.Account, n uint64) {
 	b.counts = append(b.counts, sink.Count{Account: a, N: n})
 }
 
-// part notes that the batch holds a part of sp.
-func (b *batch) part(sp *split) {
-	if i := len(b.splits) - 1; i < 0 || b.splits[i] != sp {
-		b.splits = append(b.splits, sp)
+// part notes that the batch holds a part of sp under id.
+func (b *batch) part(sp *split, id wire.ID) {
+	p := parts{sp, id.Whole()}
+	if !slices.Contains(b.splits, p) {
+		b.splits = append(b.splits, p)
 		sp.left++
 	}
 }

@@ -29,6 +29,7 @@ func (l *backlog) learn(s *stream, n int) (added []*queue) {
 	if n == len(s.queues) {
 		return nil
 	}
+	l.round++
 	for _, q := range s.queues {
 		if q.open != nil {
 			l.close(q)
@@ -112,15 +113,18 @@ func (l *backlog) rekey(unzip func(dst, src []byte) ([]byte, error)) (bool, erro
 			continue
 		}
 		sp := b.split(id)
-		if sp.again == (wire.ID{}) || sp.again.Partition != q.part {
-			sp.again = l.number(q)
+		if sp == nil {
+			continue
+		}
+		if sp.round != l.round {
+			sp.again, sp.round = l.number(q), l.round
 		}
 		now := sp.again
 		now.Part = id.Part
 		l.place(q, a, now, r.ts, body, sp)
 	}
-	for _, sp := range b.splits {
-		sp.left--
+	for _, p := range b.splits {
+		p.of.left--
 	}
 	l.forget(b)
 	l.makeRoom()
@@ -155,14 +159,14 @@ func (l *backlog) divide(b *batch, unzip func(dst, src []byte) ([]byte, error)) 
 			continue
 		}
 		h.number(id.Sequence)
-		if id.Part > 0 {
-			h.part(b.split(id))
+		if sp := b.split(id); sp != nil {
+			h.part(sp, id)
 		} else {
 			h.count(l.accounts[key], 1)
 		}
 	}
-	for _, sp := range b.splits {
-		sp.left--
+	for _, p := range b.splits {
+		p.of.left--
 	}
 	l.forget(b)
 	for _, h := range halves {
@@ -175,11 +179,11 @@ func (l *backlog) divide(b *batch, unzip func(dst, src []byte) ([]byte, error)) 
 	return true, nil
 }
 
-// split is the snapshot in parts that a record with this id belongs to.
+// split is the snapshot in parts that a record with this id belongs to; nil for one that is whole.
 func (b *batch) split(id wire.ID) *split {
-	for _, sp := range b.splits {
-		if sp.id == id.Whole() || sp.again == id.Whole() {
-			return sp
+	for _, p := range b.splits {
+		if p.id == id.Whole() {
+			return p.of
 		}
 	}
 	return nil

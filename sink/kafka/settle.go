@@ -13,7 +13,8 @@ func (l *backlog) acknowledged(b *batch, kind sink.Lane) {
 	defer l.mu.Unlock()
 	l.forget(b)
 	counts := b.counts
-	for _, sp := range b.splits {
+	for _, p := range b.splits {
+		sp := p.of
 		if sp.left--; sp.left == 0 {
 			if sp.lost != "" {
 				l.lose(sink.Loss{Reason: sp.lost, Partition: -1}, sink.Count{Account: sp.account, N: 1})
@@ -50,7 +51,8 @@ func (l *backlog) dropLocked(b *batch, reason string) {
 		loss.Topic = b.q.s.topics[0]
 	}
 	counts := b.counts
-	for _, sp := range b.splits {
+	for _, p := range b.splits {
+		sp := p.of
 		if sp.lost == "" {
 			sp.lost = reason
 		}
