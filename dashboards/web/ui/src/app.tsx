@@ -155,7 +155,7 @@ function ThemeToggle() {
   const theme = useStore(prefs, (p) => p.theme);
   const says = `Colours: ${theme === "auto" ? "as the system" : theme}`;
   return (
-    <button type="button" class="icon" aria-label={says} title={says} onClick={() => prefs.set({ ...prefs.get(), theme: nextTheme[theme] })} data-testid="theme">
+    <button type="button" class="icon" aria-label={says} title={says} onClick={() => prefs.set({ ...prefs.get(), theme: nextTheme[prefs.get().theme] })} data-testid="theme">
       {themeSigns[theme]}
     </button>
   );

@@ -41,9 +41,9 @@ test("metrics in an address", () => {
 });
 
 test("windowOf", () => {
-  assert.deepEqual(windowOf({}), { ms: 900_000, from: 0, to: 0 });
-  assert.deepEqual(windowOf({ w: "1h" }), { ms: 3_600_000, from: 0, to: 0 });
-  assert.deepEqual(windowOf({ from: "1000", to: "2000", w: "1h" }), { ms: 0, from: 1000, to: 2000 });
-  assert.deepEqual(windowOf({ from: "2000", to: "1000" }), { ms: 900_000, from: 0, to: 0 });
-  assert.deepEqual(windowOf({ from: "x", to: "1000", w: "nonsense" }), { ms: 900_000, from: 0, to: 0 });
+  assert.deepEqual(windowOf({}, 900_000), { ms: 900_000, from: 0, to: 0 });
+  assert.deepEqual(windowOf({ w: "1h" }, 900_000), { ms: 3_600_000, from: 0, to: 0 });
+  assert.deepEqual(windowOf({ from: "1000", to: "2000", w: "1h" }, 900_000), { ms: 0, from: 1000, to: 2000 });
+  assert.deepEqual(windowOf({ from: "2000", to: "1000" }, 900_000), { ms: 900_000, from: 0, to: 0 });
+  assert.deepEqual(windowOf({ from: "x", to: "1000", w: "nonsense" }, 900_000), { ms: 900_000, from: 0, to: 0 });
 });

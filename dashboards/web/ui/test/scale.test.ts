@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Row } from "../src/api/contract";
+import { shownOf } from "../src/parts/signals";
 import { indexAt, lastKnown, linePath } from "../src/draw/path";
 import { band, countScale, errorScale, nice, quantile, roundUp, signalOf, stepFor, ticks, usualScale } from "../src/draw/scale";
 
@@ -60,6 +62,15 @@ test("signalOf", () => {
     ["errors 0.2 % → 3.1 %", "error_ratio"], ["errors", "error_ratio"], ["p99 40 → 85 ms", "latency"], ["latency", "latency"],
     ["9 instances gone", "answering"], ["answering", "answering"], ["3 gone, 2 silent", "answering"], ["rate", "rate"], ["heap", null],
   ] as const) assert.equal(signalOf(s), want, s);
+});
+
+test("all charts of a page have one length: as long as anybody is known, 15 minutes at most", () => {
+  const min = 60_000;
+  const row = (answering: (number | null)[]): Row => ({ spark: { t0: 0, step: min, answering } }) as unknown as Row;
+  for (const [rows, now, want] of [
+    [[], 20, 15], [[row([null, null])], 2, 15], [[row([1, 1])], 1, 2], [[row([null, 1, 1])], 2.5, 2], [[row([null, null, 1]), row([1])], 2.5, 3], [[row([1])], 4, 5],
+    [[row([1])], 9.9, 10], [[row([1])], 11, 15], [[row([1])], 40, 15],
+  ] as const) assert.equal(shownOf(rows, now * min), want * min, `${rows.length} rows at ${now}`);
 });
 
 const f = { from: 0, to: 100, width: 100, height: 10 };

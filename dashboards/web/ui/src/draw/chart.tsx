@@ -171,6 +171,9 @@ function data(p: Props, banded: boolean): uPlot.AlignedData {
   return (banded && one?.lo && one.hi ? [x, one.lo, one.hi, ...lines] : [x, ...lines]) as uPlot.AlignedData;
 }
 
+/** day is the day that an axis takes for granted: each its own, so that none is named, but where the axis is longer than one. */
+const day = (t: number, s: Span): number => (s.to - s.from > 86_400_000 ? s.to : t);
+
 function options(
   now: { current: Props },
   focused: { current: number },
@@ -214,7 +217,7 @@ function options(
       y: { range: () => [now.current.scale.lo, now.current.scale.hi] },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, at) => at.map((t) => clock(t * 1000, zone, now.current.span.to, t % 60 !== 0)) },
+      { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, at) => at.map((t) => clock(t * 1000, zone, day(t * 1000, now.current.span), t % 60 !== 0)) },
       { ...axis, size: 54, gap: 4, splits: () => ticks(now.current.scale), values: (_, at) => at.map((v) => axisText(now.current.say(v))) },
     ],
     series: [{}, ...(banded ? [edge, edge] : []), ...lines],

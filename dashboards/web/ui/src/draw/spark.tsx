@@ -36,7 +36,8 @@ export function Spark({ label, values, t0, step, span, scale, usual, level = "",
   const tipAt = t0 + last * step;
   const tip = last >= 0 ? `M${xOf(tipAt, frame)} ${yOf(values[last] as number, scale, frame)}h.01` : "";
   // From the last known point on nothing is drawn but a dotted ground line: "we do not know", not "it stands still".
-  const silent = last < 0 ? 0 : span.to - tipAt > 2.5 * step ? Math.max(0, xOf(tipAt, frame)) : null;
+  // What was never known (a service that counts no errors) is no silence.
+  const silent = last >= 0 && span.to - tipAt > 2.5 * step ? Math.max(0, xOf(tipAt, frame)) : null;
   const point = (e: PointerEvent): void => {
     const box = (e.currentTarget as Element).getBoundingClientRect();
     if (box.width > 0) cursor.set(Math.round((span.from + ((e.clientX - box.left) / box.width) * (span.to - span.from)) / step) * step);
@@ -58,7 +59,7 @@ export function Spark({ label, values, t0, step, span, scale, usual, level = "",
       {silent != null && <path class="silence" d={`M${silent} ${height - 0.5}H${width}`} />}
       {marks.filter((t) => t >= span.from && t <= span.to).map((t) => <path key={t} class="mark" d={`M${xOf(t, frame)} 0V${height}`} />)}
       <path class="line" d={line} />
-      {level && silent == null && <path class="tip" d={tip} />}
+      {level && last >= 0 && silent == null && <path class="tip" d={tip} />}
       <Cursor frame={frame} />
     </svg>
   );

@@ -8,8 +8,9 @@ import { finite } from "../draw/scale";
 import { Combo } from "../parts/combo";
 import { CopyButton } from "../parts/finding";
 import { By, byChoices } from "../parts/metrics";
-import { defaultLength, parseRef, refs, refText, windowOf } from "../parts/metric";
+import { parseRef, refs, refText, windowOf } from "../parts/metric";
 import { SeriesChart, type Shown } from "../parts/series";
+import { useShown } from "../parts/signals";
 import { Table, type Column } from "../parts/table";
 import { count, plural } from "../say/number";
 import { at, parseWindow, span as length } from "../say/time";
@@ -41,7 +42,7 @@ export function Explore() {
     return [...byChoices, ...labels, ...[...tags].sort()];
   }, [a, metric]);
   const by = query.by ?? "";
-  const w = windowOf(query);
+  const w = windowOf(query, useShown());
   const fix = (from: number, to: number): void => router.change({ from: String(Math.floor(from)), to: String(Math.ceil(to)), w: undefined }, false);
   return (
     <>
@@ -75,7 +76,7 @@ export function Explore() {
               key={l}
               type="button"
               aria-pressed={w.ms === parseWindow(l)}
-              onClick={() => router.change({ w: l === defaultLength ? undefined : l, from: undefined, to: undefined }, false)}
+              onClick={() => router.change({ w: l, from: undefined, to: undefined }, false)}
             >
               {l.replace("m", " min").replace("h", " h")}
             </button>

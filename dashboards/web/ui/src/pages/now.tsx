@@ -6,7 +6,7 @@ import { sorted } from "../api/merge";
 import { errorScale } from "../draw/scale";
 import { EndedFinding, FindingCard, FindingLine } from "../parts/finding";
 import { ServiceCard, ServiceLine } from "../parts/rows";
-import { useSpan } from "../parts/signals";
+import { useShown, useSpan } from "../parts/signals";
 import { useTrust } from "../parts/strip";
 import { Virtual } from "../parts/virtual";
 import { axisText, count, percent, plural } from "../say/number";
@@ -131,7 +131,8 @@ function Scales({ what }: { what: string }) {
   const { cursor, clock } = useApp();
   const zone = useZone();
   const t = useStore(cursor);
-  return t == null ? <span>{what} · 15 min</span> : <span class="at">at {at(t, zone, clock.now())}</span>;
+  const shown = useShown();
+  return t == null ? <span>{what} · {length(shown)}</span> : <span class="at">at {at(t, zone, clock.now())}</span>;
 }
 
 function Calm({ ended, trouble }: { ended: number | null; trouble: number }) {

@@ -155,7 +155,7 @@ function Golden({ row, marks, since, metrics }: { row: Row; marks: Mark[]; since
     <section aria-label="Signals">
       <h2>
         <span>Signals</span>
-        <span>15 min</span>
+        <span>{length(span.to - span.from)}</span>
       </h2>
       <div class="plots golden">
         <Chart {...common} name="rate" title="requests" lines={[{ name: "rate", values: s.rate }]} scale={usualScale(s.rate, calm)} say={rate} current={rate(row.rate)} actions={byVersion("rate")} level={of("rate")} />

@@ -178,7 +178,7 @@ function FindingChart({ f, row, signal }: { f: Finding; row: Row; signal: Signal
   return (
     <figure class="chart" data-testid="finding-chart">
       <Spark
-        label={`${range} over 15 minutes, now ${c.say(c.values.at(-1))}`}
+        label={`${range} over ${length(span.to - span.from)}, now ${c.say(c.values.at(-1))}`}
         class="wide"
         height={90}
         level={f.level}
@@ -191,7 +191,7 @@ function FindingChart({ f, row, signal }: { f: Finding; row: Row; signal: Signal
         marks={[...new Set([f.since, ...(f.events ?? []).map((e) => e.t)])]}
       />
       <figcaption class="axis">
-        <span>{clock(span.from, zone, span.to, false)}</span>
+        <span>{clock(span.from, zone, span.from, false)}</span>
         <span class={i >= 0 ? "at" : ""}>{i >= 0 && t != null ? `${c.name} ${c.say(c.values[i])} at ${clock(t, zone, span.to)}` : range}</span>
         <span>{at(span.to, zone, span.to, false)}</span>
       </figcaption>

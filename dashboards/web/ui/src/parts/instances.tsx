@@ -24,7 +24,7 @@ function network(tags: Record<string, string> | null): string {
 
 const inColumns = new Set(["cloud.availability_zone", "service.version", "rollcall.track", "host.name", "service.name", "deployment.environment.name"]);
 
-const rest = (i: Instance): [string, string][] => Object.entries(i.tags ?? {}).filter(([k]) => !inColumns.has(k)).sort();
+const rest = (i: Instance): [string, string][] => Object.entries(i.tags ?? {}).filter(([k]) => !inColumns.has(k) && !k.startsWith("rollcall.")).sort();
 
 const fields = ({ i, h }: Judged): Record<string, string> => ({
   ...i.tags,
@@ -127,6 +127,7 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
         columns={columns}
         rows={rows}
         most={whole ? undefined : firstRows}
+        pin={(x) => x.i.instance === open}
         keyOf={(x) => x.i.instance}
         sort={query.sort ?? "state"}
         onSort={(sort) => router.change({ sort: sort === "state" ? undefined : sort })}

@@ -62,12 +62,10 @@ export interface Window {
   to: number;
 }
 
-export const defaultLength = "15m";
-
-/** windowOf reads the window out of an address: from and to in milliseconds, or a length that ends now. */
-export function windowOf(q: Query): Window {
+/** windowOf reads the window out of an address: from and to in milliseconds, or a length that ends now; otherwise is the length where it names none. */
+export function windowOf(q: Query, otherwise: number): Window {
   const from = Number(q.from);
   const to = Number(q.to);
   if (q.from && q.to && Number.isFinite(from) && Number.isFinite(to) && to > from) return { ms: 0, from, to };
-  return { ms: parseWindow(q.w ?? "") ?? (parseWindow(defaultLength) as number), from: 0, to: 0 };
+  return { ms: parseWindow(q.w ?? "") ?? otherwise, from: 0, to: 0 };
 }

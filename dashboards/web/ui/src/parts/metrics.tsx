@@ -6,7 +6,7 @@ import { useApp, useHref, useRoute } from "../state/app";
 import { matcher } from "./match";
 import { packed, parseRef, refText, unpacked } from "./metric";
 import { SeriesChart } from "./series";
-import { shown } from "./signals";
+import { useShown } from "./signals";
 
 const mostCharts = 12;
 const mostListed = 60;
@@ -32,6 +32,7 @@ export function Metrics({ service, env, metrics, marks }: { service: string; env
   const { router } = useApp();
   const { query } = useRoute();
   const href = useHref();
+  const length = useShown();
   const q = query.mq ?? "";
   const by = query.by ?? "";
   const open = unpacked(query.m);
@@ -77,7 +78,7 @@ export function Metrics({ service, env, metrics, marks }: { service: string; env
                 service={service}
                 env={env}
                 by={by}
-                window={{ ms: shown, from: 0, to: 0 }}
+                window={{ ms: length, from: 0, to: 0 }}
                 extraMarks={marks}
                 actions={
                   <>

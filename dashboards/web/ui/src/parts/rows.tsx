@@ -3,6 +3,7 @@ import { useMemo } from "preact/hooks";
 import type { Level, Row, Values } from "../api/contract";
 import { band, calmPoints, usualScale, troubled, type Scale, type Signal } from "../draw/scale";
 import { Spark, type Span } from "../draw/spark";
+import { span as length } from "../say/time";
 import { useHref } from "../state/app";
 import { servicePath } from "../state/route";
 import { memo } from "./memo";
@@ -83,7 +84,7 @@ const noLines: Drawn[] = [
 function SparkOf({ d, r, span, level, say }: { d: Drawn; r: Row; span: Span; level: Level | ""; say: string }) {
   return (
     <Spark
-      label={`${d.name} of ${r.service} over 15 minutes, now ${say}`}
+      label={`${d.name} of ${r.service} over ${length(span.to - span.from)}, now ${say}`}
       values={d.values}
       t0={r.spark?.t0 ?? span.from}
       step={r.spark?.step ?? 10_000}

@@ -7,13 +7,34 @@ import { count, errors, interval, milliseconds, rate, unknown } from "../say/num
 import { useApp, useNow } from "../state/app";
 import { useStore } from "../state/store";
 
-/** shown is the length of every small chart: the eye compares only what has one length. */
-export const shown = 15 * 60_000;
+const lengths = [2, 3, 5, 10, 15].map((minutes) => minutes * 60_000);
+const longest = 15 * 60_000;
+
+/**
+ * shownOf is the length of every chart of a page: 15 minutes, or less while nobody has been known for so long. One length for all: the eye compares only what has
+ * one length.
+ */
+export function shownOf(rows: Iterable<Row>, now: number): number {
+  let begins = Infinity;
+  for (const { spark: s } of rows) {
+    if (!s) continue;
+    const i = s.answering.findIndex((v) => v != null);
+    if (i < 0) continue;
+    begins = Math.min(begins, s.t0 + i * s.step);
+    if (now - begins > (lengths.at(-2) as number)) return longest;
+  }
+  return begins === Infinity ? longest : (lengths.find((l) => l >= now - begins) ?? longest);
+}
+
+export function useShown(): number {
+  return useStore(useApp().stream.known, (k) => shownOf(k.rows.values(), k.asOf));
+}
 
 /** useSpan is the shared window. It moves a step at a time, so that lines are drawn again only when they have moved. */
 export function useSpan(step = 10_000): Span {
   const to = useNow(step);
-  return useMemo(() => ({ from: to - shown, to }), [to]);
+  const length = useShown();
+  return useMemo(() => ({ from: to - length, to }), [to, length]);
 }
 
 export interface Figures {

@@ -137,7 +137,7 @@ export function Strip() {
         type="button"
         class="clock"
         title="Show times in UTC or in your own zone"
-        onClick={() => prefs.set({ ...prefs.get(), zone: zone === "utc" ? "local" : "utc" })}
+        onClick={() => prefs.set({ ...prefs.get(), zone: prefs.get().zone === "utc" ? "local" : "utc" })}
       >
         {at(now, zone, now)}
       </button>

@@ -52,13 +52,17 @@ interface Props<T> {
   /** below is drawn under an opened row. */
   below?: (row: T) => ComponentChildren;
   empty?: ComponentChildren;
-  /** most is how many of the sorted rows are drawn, if not all; after stands below them. */
+  /** most is how many of the sorted rows are drawn, if not all; those that pin names are drawn besides; after stands below them. */
   most?: number;
+  pin?: (row: T) => boolean;
   after?: ComponentChildren;
 }
 
-export function Table<T>({ name, label, columns, rows, keyOf, sort, onSort, rowClass, rowTestId, attrs, below, empty, most, after }: Props<T>) {
-  const ordered = useMemo(() => order(rows, columns, sort).slice(0, most), [rows, columns, sort, most]);
+export function Table<T>({ name, label, columns, rows, keyOf, sort, onSort, rowClass, rowTestId, attrs, below, empty, most, pin, after }: Props<T>) {
+  const ordered = useMemo(() => {
+    const all = order(rows, columns, sort);
+    return most == null ? all : all.filter((r, i) => i < most || pin?.(r));
+  }, [rows, columns, sort, most]);
   const by = sort.replace(/^-/, "");
   return (
     <div class={`table ${name}`}>
