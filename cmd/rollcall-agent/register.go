@@ -86,6 +86,9 @@ func (c *registerCmd) Run(e *env) error {
 	d.settings.Store(s)
 	d.reloaded(set)
 	d.files = register.NewFiles(s.patterns, d.parse, agent.Set, e.log)
+	if c.StoragePath != "" {
+		d.files.Keep = filepath.Join(c.StoragePath, "services")
+	}
 	d.files.Put(s.services)
 	next := 0
 	if c.WebAddress == "" && c.Service != "" {

@@ -104,7 +104,7 @@ func (c Check) withDefaults() Check {
 func (c *Check) faults() (out []fault) {
 	d := c.withDefaults()
 	fail := func(field, format string, args ...any) { out = append(out, fault{field, fmt.Sprintf(format, args...)}) }
-	if _, err := parseTarget(c.Kind, strings.TrimPrefix(d.String(), c.Kind+":")); err != nil {
+	if _, err := ParseCheck(d.String()); err != nil {
 		fail("", "%v", err)
 	}
 	if d.Interval < 100*time.Millisecond || d.Interval > time.Hour {

@@ -48,6 +48,9 @@ func TestParseCheck(t *testing.T) {
 		if err != nil || c.Kind != tc.kind || c.address("[::1]:8001") != tc.addr || c.Path != tc.path || c.String() != tc.back {
 			t.Errorf("%q: %+v (%s, %s), %v", tc.text, c, c.address("[::1]:8001"), c.String(), err)
 		}
+		if f := c.faults(); len(f) != 0 {
+			t.Errorf("%q: taken, but faults %v", tc.text, f)
+		}
 		if again, err := ParseCheck(tc.back); err != nil || again != c {
 			t.Errorf("%q: %q reads back as %+v, %v", tc.text, tc.back, again, err)
 		}

@@ -37,7 +37,10 @@ type Files struct {
 	Use func([]Service) error
 	// Interval is how often to look; default 2 s.
 	Interval time.Duration
-	Log      *slog.Logger
+	// Keep is a folder for a copy of every file's last good text; empty: none is kept. A file that is bad when the agent begins says what its copy says, so
+	// a restart (or an upgrade that reads more strictly) loses no service.
+	Keep string
+	Log  *slog.Logger
 
 	look  chan struct{} // one slot
 	looks int
@@ -166,6 +169,7 @@ func (f *Files) pass(now bool) {
 		if !there && !blind {
 			f.Log.Info("file of services is gone", "file", path)
 			delete(f.files, path)
+			f.forget(path)
 			changed = true
 		}
 	}
@@ -262,6 +266,7 @@ func (f *Files) refresh(path string, file *followed, s stamp, now, again bool) b
 				services[i].Source = path
 			}
 			file.services, file.err = services, nil
+			f.keep(path, text)
 			f.Log.Info("file of services read", "file", path, "services", len(services))
 			return true
 		}
@@ -272,8 +277,12 @@ func (f *Files) refresh(path string, file *followed, s stamp, now, again bool) b
 	if file.err == nil || file.err.Error() != err.Error() {
 		f.Log.Error("file of services is not taken; what it said before stays", "file", path, "err", err)
 	}
+	first := file.err == nil && file.services == nil
 	file.err = err
-	return false
+	if first {
+		file.services = f.kept(path)
+	}
+	return file.services != nil && first
 }
 
 func readFile(path string) ([]byte, error) {

@@ -182,3 +182,29 @@ func TestFilesBounds(t *testing.T) {
 		}
 	}
 }
+
+func TestFilesThatAreBadAtTheStart(t *testing.T) {
+	f := newFollower(t)
+	f.files.Keep = filepath.Join(t.TempDir(), "services")
+	f.write("a.yml", f.service("a", 1))
+	f.write("b.yml", f.service("b", 2))
+	f.files.pass(true)
+	f.write("a.yml", "service: [")
+	os.Remove(filepath.Join(f.dir, "b.yml"))
+	f.looks("one bad, one gone", 2, "a:1")
+
+	again := newFollower(t) // the next agent
+	again.files.Patterns, again.files.Keep = f.files.Patterns, f.files.Keep
+	again.dir = f.dir
+	again.files.pass(true)
+	if !slices.Equal(again.used, []string{"a:1"}) {
+		t.Errorf("after a restart: %q, want what the file said before", again.used)
+	}
+	if why := again.errorOf("a.yml"); why == "" {
+		t.Error("the status does not name the bad file")
+	}
+	again.write("b.yml", "service: [")
+	again.looks("what was gone has no copy", 3)
+	again.write("a.yml", again.service("a", 3))
+	again.looks("mended", 2, "a:3")
+}
