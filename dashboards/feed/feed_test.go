@@ -139,6 +139,25 @@ func TestTopicMadeAnew(t *testing.T) {
 	r.until("the sixth is seen", 20*time.Second, func() bool { return r.board.Stats().Seen == 6 })
 }
 
+// A reader that goes on while the ends are asked for is ahead of the answer, and no sign of a topic made anew.
+func TestReaderAheadOfTheAnswer(t *testing.T) {
+	f, err := New(Config{Board: newRig(t).board, Brokers: []string{"127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := partition{topics.Snapshots, 0}
+	r := &reader{f: f, p: p}
+	f.readers[p] = r
+	w := &watcher{f: f, behind: map[partition]int{}}
+	for end := int64(100); end < 110; end++ {
+		r.next.Store(end + 2)
+		w.check(t.Context(), nil, p, end-1, end)
+	}
+	if n := f.restarts.Get(); n != 0 || r.end.Load() != 109 {
+		t.Errorf("%d restarts, the end is at %d", n, r.end.Load())
+	}
+}
+
 // Silence while instances are expected is death, not calm.
 func TestSilence(t *testing.T) {
 	r := newRig(t)

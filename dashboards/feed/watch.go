@@ -58,6 +58,7 @@ func (w *watcher) look(ctx context.Context, wg *sync.WaitGroup) error {
 	missing := ""
 	ask := map[string][]kafka.OffsetRequest{}
 	fresh := map[partition]bool{}
+	read := map[partition]int64{} // how far each reader is before the ends are asked for: readers go on while the answer is on its way
 	for _, t := range md.Topics {
 		if t.Error != nil || len(t.Partitions) == 0 {
 			if t.Error != nil && !errors.Is(t.Error, kafka.UnknownTopicOrPartition) && !errors.Is(t.Error, kafka.LeaderNotAvailable) {
@@ -69,7 +70,9 @@ func (w *watcher) look(ctx context.Context, wg *sync.WaitGroup) error {
 		for _, p := range t.Partitions {
 			key := partition{t.Name, p.ID}
 			ask[t.Name] = append(ask[t.Name], kafka.LastOffsetOf(p.ID))
-			if w.f.reader(key) == nil {
+			if r := w.f.reader(key); r != nil {
+				read[key] = r.next.Load()
+			} else {
 				fresh[key] = true
 				ask[t.Name] = append(ask[t.Name], kafka.FirstOffsetOf(p.ID), kafka.TimeOffsetOf(p.ID, w.from(t.Name)))
 			}
@@ -96,7 +99,7 @@ func (w *watcher) look(ctx context.Context, wg *sync.WaitGroup) error {
 				w.start(ctx, wg, key, start(o), o.LastOffset)
 				continue
 			}
-			w.check(ctx, wg, key, o.LastOffset)
+			w.check(ctx, wg, key, read[key], o.LastOffset)
 		}
 	}
 	return nil
@@ -122,13 +125,13 @@ func start(o kafka.PartitionOffsets) int64 {
 	return max(from, o.FirstOffset, 0)
 }
 
-// check restarts a reader whose partition ends before where it stands: the topic was made anew.
-func (w *watcher) check(ctx context.Context, wg *sync.WaitGroup, p partition, end int64) {
+// check restarts a reader whose partition ended before where it stood when the end was asked for: the topic was made anew.
+func (w *watcher) check(ctx context.Context, wg *sync.WaitGroup, p partition, read, end int64) {
 	r := w.f.reader(p)
 	if r == nil {
 		return
 	}
-	if end >= r.next.Load() {
+	if end >= read {
 		r.end.Store(end)
 		w.behind[p] = 0
 		return
@@ -137,7 +140,7 @@ func (w *watcher) check(ctx context.Context, wg *sync.WaitGroup, p partition, en
 		return
 	}
 	w.behind[p] = 0
-	w.f.cfg.Log.Warn("the partition ends before what was read: it was made anew, and is read from its beginning", "topic", p.topic, "partition", p.n, "end", end, "read", r.next.Load())
+	w.f.cfg.Log.Warn("the partition ends before what was read: it was made anew, and is read from its beginning", "topic", p.topic, "partition", p.n, "end", end, "read", read)
 	w.f.restarts.Inc()
 	r.cancel()
 	<-r.done
