@@ -57,7 +57,5 @@ func TestServerUpgraded(t *testing.T) {
 	f.waitFor("checkout/prod/10.0.0.1:80=present checkout/prod/10.0.0.2:80=present")
 	w.rm(b)
 	f.waitFor("checkout/prod/10.0.0.1:80=present")
-	if n := f.departures(); n != 1 {
-		t.Errorf("%d departures, want 1", n)
-	}
+	eventually(t, "one departure", func() bool { return f.departures() == 1 })
 }

@@ -176,9 +176,9 @@ func (r *run) putView(paths bool) {
 			}
 		}
 	}
-	r.m.sets.Store(int64(len(known)))
-	r.m.members.Store(int64(members))
-	r.m.unparsable.Store(int64(bad))
+	r.m.sets.Set(float64(len(known)))
+	r.m.members.Set(float64(members))
+	r.m.unparsable.Set(float64(bad))
 	if len(blind) > 0 {
 		first := slices.Min(slices.Collect(maps.Keys(blind)))
 		v.Err = errors.Join(errOf(v.Err), fmt.Errorf("%d paths cannot be read, such as %s: %s", len(blind), first, blind[first])).Error()

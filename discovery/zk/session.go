@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -34,7 +33,6 @@ type Session struct {
 	m   sessionMetrics
 
 	tasks   sync.WaitGroup
-	read    atomic.Int64 // bytes from servers
 	mu      sync.Mutex
 	running context.Context // of Run; nil outside
 	client  *client
@@ -65,7 +63,8 @@ var (
 )
 
 type sessionMetrics struct {
-	connects, losses, expiries, clients, events, calls, failures *metrics.Counter
+	connects, losses, expiries, clients, events, calls, failures, received *metrics.Counter
+	connected, silence                                                     *metrics.Gauge
 }
 
 // NewSession checks the configuration. The session begins with Run.
@@ -79,20 +78,13 @@ func NewSession(cfg Config) (*Session, error) {
 	count := func(what string) *metrics.Counter {
 		return cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_zk_%s_total{session=%q}", what, cfg.Name))
 	}
-	s.m = sessionMetrics{count("connects"), count("connection_losses"), count("session_expiries"), count("clients"), count("events"), count("calls"), count("call_failures")}
-	cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_zk_received_bytes_total{session=%q}", cfg.Name), func() float64 { return float64(s.read.Load()) })
-	cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_zk_connected{session=%q}", cfg.Name), func() float64 {
-		if s.Status().Connected {
-			return 1
-		}
-		return 0
-	})
-	cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_zk_silence_seconds{session=%q}", cfg.Name), func() float64 {
-		if h := s.Status().LastHeard; !h.IsZero() {
-			return time.Since(h).Seconds()
-		}
-		return 0
-	})
+	s.m = sessionMetrics{connects: count("connects"), losses: count("connection_losses"), expiries: count("session_expiries"), clients: count("clients"),
+		events: count("events"), calls: count("calls"), failures: count("call_failures")}
+	// Set by Run and not asked for by a function: a session of the same name may follow this one, after a reload.
+	gauge := func(what string) *metrics.Gauge {
+		return cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_zk_%s{session=%q}", what, cfg.Name), nil)
+	}
+	s.m.received, s.m.connected, s.m.silence = count("received_bytes"), gauge("connected"), gauge("silence_seconds")
 	return s, nil
 }
 
@@ -237,6 +229,7 @@ func (s *Session) tend(ctx context.Context, c *client) error {
 			return context.Cause(c.ctx)
 		case <-tick.C:
 			st := s.Status()
+			s.measure(st)
 			timeout := st.Timeout
 			if timeout <= 0 {
 				timeout = s.cfg.SessionTimeout
@@ -249,6 +242,18 @@ func (s *Session) tend(ctx context.Context, c *client) error {
 			}
 		}
 	}
+}
+
+func (s *Session) measure(st Status) {
+	connected, silence := 0.0, 0.0
+	if st.Connected {
+		connected = 1
+	}
+	if !st.LastHeard.IsZero() {
+		silence = time.Since(st.LastHeard).Seconds()
+	}
+	s.m.connected.Set(connected)
+	s.m.silence.Set(silence)
 }
 
 // shut ends a client: politely, so that the session's ephemerals go, unless it is detached or was given up.

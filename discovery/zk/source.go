@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -90,7 +89,7 @@ type Source struct {
 
 type sourceMetrics struct {
 	lists, reads, events, walks, published *metrics.Counter
-	sets, members, unparsable              *atomic.Int64
+	sets, members, unparsable              *metrics.Gauge
 }
 
 // NewSource checks the configuration.
@@ -103,10 +102,8 @@ func NewSource(cfg SourceConfig, s *Session) (*Source, error) {
 	count := func(what string) *metrics.Counter {
 		return cfg.Metrics.GetOrCreateCounter("rollcall_discovery_zk_" + what + "_total" + label)
 	}
-	gauge := func(what string) *atomic.Int64 {
-		n := new(atomic.Int64)
-		cfg.Metrics.GetOrCreateGauge("rollcall_discovery_zk_"+what+label, func() float64 { return float64(n.Load()) })
-		return n
+	gauge := func(what string) *metrics.Gauge {
+		return cfg.Metrics.GetOrCreateGauge("rollcall_discovery_zk_"+what+label, nil)
 	}
 	return &Source{cfg, s, sourceMetrics{count("lists"), count("reads"), count("events"), count("walks"), count("sets_published"),
 		gauge("serversets"), gauge("members"), gauge("unparsable_members")}}, nil
