@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/rollcall-metrics/rollcall/internal/broker"
+	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/sinktest"
 )
@@ -136,6 +138,31 @@ func TestBrokerRestarts(t *testing.T) {
 	}
 }
 
+// The embedded broker dies without warning, again and again, while snapshots come all the time.
+func TestBrokerIsKilled(t *testing.T) {
+	dir, addr := t.TempDir(), "127.0.0.1:"+strconv.Itoa(testenv.Port(t))
+	cmd := inProcess(t, dir, addr)
+	kill := func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	defer func() { kill() }()
+	s := subject(t, addr, func(c *Config) { c.Linger, c.Drain = 2*time.Millisecond, time.Minute })
+	end := s.Go(t)
+	stop := traffic(s, 500)
+	for range 5 {
+		acked := s.Ledger.Report(time.Now()).Total.Acknowledged
+		until(t, "acknowledgements", func() bool { return s.Ledger.Report(time.Now()).Total.Acknowledged > acked+200 })
+		kill()
+		cmd = inProcess(t, dir, addr)
+	}
+	n := stop()
+	end()
+	if got := explained(t, append(s.Read(t, s.Topics.Snapshots), s.Read(t, s.Topics.Backfill)...), s.Ledger.Report(time.Now())); got != n {
+		t.Errorf("%d snapshots, %d in the topics", n, got)
+	}
+}
+
 // fake starts kfake itself, for answers that no embedded broker gives.
 func fake(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
@@ -192,7 +219,8 @@ func TestAnswers(t *testing.T) {
 		{"fenced", []int16{kerr.InvalidProducerEpoch.Code}, ""},
 		{"corrupt once", []int16{kerr.CorruptMessage.Code}, ""},
 		{"timestamp", []int16{kerr.InvalidTimestamp.Code}, "refused_timestamp"},
-		{"record", []int16{kerr.InvalidRecord.Code}, "refused_fatal"},
+		{"record", []int16{kerr.InvalidRecord.Code}, "refused_record"},
+		{"policy", []int16{kerr.PolicyViolation.Code}, "refused_fatal"},
 		{"out of order for ever", []int16{45, 45, 45}, "refused_out_of_order"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -261,6 +289,65 @@ func TestUnclearAndLostIsMaybeDouble(t *testing.T) {
 	}
 	if r := s.Ledger.Report(time.Now()); r.Total.Acknowledged != 1 {
 		t.Errorf("ledger %+v", r.Total)
+	}
+}
+
+// A batch that may be in the topic and is then refused may have used its sequence: what follows must not use it again, or Kafka would acknowledge it
+// as the one before, without storing it.
+func TestAfterAnUnclearRefusal(t *testing.T) {
+	c := fake(t)
+	s := subject(t, c.ListenAddrs()[0], func(c *Config) { c.Linger = time.Millisecond })
+	end := s.Go(t)
+	put := func(n int) {
+		s.Sink.Put(sinktest.Snapshot("checkout", n))
+		until(t, "it", func() bool { return s.Ledger.Report(time.Now()).Total.InMemory == 0 })
+	}
+	put(1)
+	answer(c, s.Topics.Snapshots, kerr.RequestTimedOut.Code, kerr.PolicyViolation.Code)
+	put(2)
+	put(3)
+	put(4)
+	end()
+	r := s.Ledger.Report(time.Now())
+	if n := len(s.Read(t, s.Topics.Snapshots)); n != 3 || r.Total.Acknowledged != 3 || r.Total.Reasons["refused_fatal"] != 1 {
+		t.Errorf("%d in the topic, ledger %+v", n, r.Total)
+	}
+}
+
+// Of a batch with one bad record only that one is lost.
+func TestOneBadRecordHurtsOnlyItself(t *testing.T) {
+	c := fake(t)
+	s := subject(t, c.ListenAddrs()[0], nil)
+	c.ControlKey(0, func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		p := req.(*kmsg.ProduceRequest)
+		var b kmsg.RecordBatch
+		if err := b.ReadFrom(p.Topics[0].Partitions[0].Records); err != nil {
+			t.Error(err)
+		}
+		if b.MaxTimestamp < time.Now().Add(time.Hour).UnixMilli() {
+			return nil, nil, false
+		}
+		resp := p.ResponseKind().(*kmsg.ProduceResponse)
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic = p.Topics[0].Topic
+		one := kmsg.NewProduceResponseTopicPartition()
+		one.Partition, one.ErrorCode = p.Topics[0].Partitions[0].Partition, kerr.InvalidTimestamp.Code
+		rt.Partitions = append(rt.Partitions, one)
+		resp.Topics = append(resp.Topics, rt)
+		return resp, nil, true
+	})
+	for i := range 20 {
+		snap := sinktest.Snapshot("checkout", i)
+		if i == 7 {
+			snap.Time = snap.Time.Add(3 * time.Hour)
+		}
+		s.Sink.Put(snap)
+	}
+	s.Go(t)()
+	r := s.Ledger.Report(time.Now())
+	if n := explained(t, s.Read(t, s.Topics.Snapshots), r); n != 19 || r.Total.Reasons["refused_timestamp"] != 1 || r.Losses[0].First != 8 || r.Losses[0].Last != 8 {
+		t.Errorf("%d in the topic, ledger %+v, losses %+v", n, r.Total, r.Losses)
 	}
 }
 

@@ -225,8 +225,8 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		"rollcall_sink_snapshots_total 3", "rollcall_sink_published_total 1",
 		`rollcall_sink_acknowledged_total{lane="live"} 1`, `rollcall_sink_acknowledged_total{lane="backfill"} 1`,
-		`rollcall_sink_dropped_total{reason="refused_fatal"} 1`,
-		`rollcall_sink_produce_requests_total{lane="live",result="not_leader"} 1`, `rollcall_sink_produce_requests_total{lane="live",result="fatal"} 1`,
+		`rollcall_sink_dropped_total{reason="refused_record"} 1`,
+		`rollcall_sink_produce_requests_total{lane="live",result="not_leader"} 1`, `rollcall_sink_produce_requests_total{lane="live",result="record"} 1`,
 		"rollcall_sink_producer_ids_total 1", "rollcall_sink_memory_bytes 0", "rollcall_sink_memory_batches 0", "rollcall_sink_oldest_seconds 0",
 		"rollcall_sink_memory_budget_bytes 268435456", `rollcall_sink_produce_seconds_count{lane="backfill"} 1`,
 	} {

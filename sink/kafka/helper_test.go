@@ -1,11 +1,14 @@
 package kafka
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -19,7 +22,47 @@ import (
 	"github.com/rollcall-metrics/rollcall/sink/sinktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(testenv.Runner{M: m}) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		child(dir, os.Getenv(childAddr))
+		return
+	}
+	goleak.VerifyTestMain(testenv.Runner{M: m})
+}
+
+const childDir, childAddr = "ROLLCALL_TEST_BROKER_DIR", "ROLLCALL_TEST_BROKER_ADDR"
+
+// child is an embedded broker in a process of its own, for the test that kills it.
+func child(dir, addr string) {
+	b, err := broker.New(broker.Config{Addr: addr, DataDir: dir})
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		<-b.Ready()
+		fmt.Println("ready")
+	}()
+	fmt.Println(b.Run(context.Background()))
+}
+
+// inProcess starts child and waits until it serves.
+func inProcess(t *testing.T, dir, addr string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childDir+"="+dir, childAddr+"="+addr)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || line != "ready\n" {
+		t.Fatalf("broker says %q, %v", line, err)
+	}
+	return cmd
+}
 
 // embedded starts an embedded broker and gives its address and what stops it.
 func embedded(t testing.TB, c broker.Config) (addr string, stop func()) {

@@ -27,6 +27,9 @@ type lane struct {
 	next     int32 // sequence of the next batch
 }
 
+// sameTime is how far apart, in milliseconds, times may be of which a broker takes all or none.
+const sameTime = 60_000
+
 // run sends what comes until ctx ends or the partition is gone.
 func (n *lane) run(ctx context.Context, s *Sink) {
 	for {
@@ -64,7 +67,7 @@ func (n *lane) turn(ctx context.Context, s *Sink) (*slot, bool) {
 			continue
 		}
 		if !n.known {
-			p, ok := s.producers.current(ctx)
+			p, ok := s.producers.of(ctx, n)
 			if !ok {
 				return nil, false
 			}
@@ -109,11 +112,18 @@ func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
 				return
 			}
 		case divide:
+			if v.reason == "timestamp" && b.newest-b.oldest < sameTime {
+				n.refuse(s, b, v) // its records share their fate
+				return
+			}
 			ok, err := s.backlog.divide(b, s.zip.unzip)
 			if err != nil {
 				s.log.Error("a batch is too large for its topic and cannot be divided", "topic", n.topic, "partition", n.q.part, "err", err)
 			}
 			if ok {
+				if b.unclear {
+					s.metrics.maybeDouble.Add(b.n)
+				}
 				n.after(b)
 				return
 			}

@@ -84,12 +84,15 @@ func judge(sent, answer error) verdict {
 	case kafka.InvalidProducerEpoch, kafka.ProducerFenced:
 		return verdict{step: renew, reason: "fenced", tries: 3}
 	case kafka.InvalidTimestamp:
-		// Our clock is more than message.timestamp.after.max.ms ahead of the broker's, or the records are too old for the topic.
-		return verdict{step: refused, reason: "timestamp"}
+		// Our clock is more than message.timestamp.after.max.ms ahead of the broker's, or a record is too old for the topic: only that one goes.
+		return verdict{step: divide, reason: "timestamp"}
+	case kafka.InvalidRecord:
+		// One record is not what the topic wants; Kafka refuses all of its batch.
+		return verdict{step: divide, reason: "record"}
 	case kafka.InvalidMessage:
 		// Damaged on its way, or in the broker's eyes.
 		return verdict{step: again, reason: "corrupt", wait: time.Second, tries: 5}
-	case kafka.InvalidRecord, kafka.UnsupportedForMessageFormat, kafka.UnsupportedCompressionType, kafka.InvalidTopic,
+	case kafka.UnsupportedForMessageFormat, kafka.UnsupportedCompressionType, kafka.InvalidTopic,
 		kafka.InvalidRequiredAcks, kafka.PolicyViolation, kafka.InvalidRequest, kafka.UnsupportedVersion:
 		return verdict{step: refused, reason: "fatal"}
 	case kafka.Unknown:

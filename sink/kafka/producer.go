@@ -14,15 +14,27 @@ type producers struct {
 	mu    sync.Mutex
 	first producer
 	known bool
+	used  map[topicPartition]bool // by whom first was taken
 }
 
-// current is the producer of this start, asked for when it is first needed. ok is false when ctx ended before Kafka gave one.
-func (p *producers) current(ctx context.Context) (producer, bool) {
+type topicPartition struct {
+	topic string
+	part  int32
+}
+
+// of is the producer of this start, or, for a lane whose partition has had that one before, a fresh one: a sequence must never be used for
+// two batches, because Kafka acknowledges the second without storing it. ok is false when ctx ended before Kafka gave one.
+func (p *producers) of(ctx context.Context, n *lane) (producer, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	k := topicPartition{n.topic, n.q.part}
+	if p.used[k] {
+		return p.fresh(ctx)
+	}
 	if !p.known {
 		p.first, p.known = p.fresh(ctx)
 	}
+	p.used[k] = p.known
 	return p.first, p.known
 }
 

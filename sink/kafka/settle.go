@@ -131,6 +131,9 @@ func (l *backlog) remove(b *batch) {
 	b.q.ready = without(b.q.ready, b)
 	l.sealing = without(l.sealing, b)
 	l.moved = without(l.moved, b)
+	for _, n := range b.q.lanes {
+		signal(n.wake) // another may be first in line now
+	}
 }
 
 func without(from []*batch, b *batch) []*batch {

@@ -45,7 +45,7 @@ func New(c Config) (*Sink, error) {
 	}
 	s := &Sink{cfg: c, log: c.Logger, metrics: newMeters(c.Metrics)}
 	s.trouble = trouble{log: c.Logger, what: map[string]*fault{}}
-	s.producers.s = s
+	s.producers = producers{s: s, used: map[topicPartition]bool{}}
 	s.scratch.New = func() any { return new(scratch) }
 	s.backlog = newBacklog(&s.cfg, s.metrics)
 	st, err := loadState(c.StoragePath)
@@ -67,7 +67,7 @@ func New(c Config) (*Sink, error) {
 func (s *Sink) Put(snap *collector.Snapshot) {
 	a := s.cfg.Ledger.Scraped(snap.Instance.Service, snap.Instance.Env)
 	s.metrics.scraped.Inc()
-	ts := snap.Time.UnixMilli()
+	ts := max(0, snap.Time.UnixMilli())
 	sc := s.scratch.Get().(*scratch)
 	sc.bodies = sc.bodies[:0]
 	var err error
@@ -98,7 +98,7 @@ func (s *Sink) Publish(topic, key string, value []byte, t time.Time) {
 		s.backlog.mu.Unlock()
 		return
 	}
-	s.backlog.publish(a, topic, key, t.UnixMilli(), value)
+	s.backlog.publish(a, topic, key, max(0, t.UnixMilli()), value)
 }
 
 // Run implements sink.Sink: it delivers until ctx ends and then, for as long as Drain says, what is left. It returns when everything is settled or
