@@ -11,7 +11,9 @@ export default defineConfig({
     target: "node20",
     minify: false,
     rolldownOptions: {
-      input: readdirSync("test").filter((f) => f.endsWith(".test.ts")).map((f) => `test/${f}`),
+      input: readdirSync("test")
+        .filter((f) => f.endsWith(".test.ts"))
+        .map((f) => `test/${f}`),
       output: { entryFileNames: "[name].js", chunkFileNames: "parts/[name].mjs" },
     },
   },

@@ -116,7 +116,12 @@ function Places({ current }: { current: Page }) {
   return (
     <>
       {places.map(([page, name, path]) => (
-        <a key={page} href={href(path)} data-in aria-current={current === page || (page === "services" && current === "service") ? "page" : undefined}>
+        <a
+          key={page}
+          href={href(path)}
+          data-in
+          aria-current={current === page || (page === "services" && current === "service") ? "page" : undefined}
+        >
           {name}
         </a>
       ))}
@@ -131,13 +136,7 @@ function EnvPicker() {
   const all = envs.includes(env) || envs.length === 0 ? (envs.length ? envs : [env]) : [env, ...envs];
   if (all.length < 2) return <span class="env one">{env}</span>;
   return (
-    <select
-      class="env"
-      aria-label="Environment"
-      data-testid="env"
-      value={env}
-      onChange={(e) => router.change({ env: e.currentTarget.value }, false)}
-    >
+    <select class="env" aria-label="Environment" data-testid="env" value={env} onChange={(e) => router.change({ env: e.currentTarget.value }, false)}>
       {all.map((e) => (
         <option key={e} value={e}>
           {e}
@@ -155,7 +154,14 @@ function ThemeToggle() {
   const theme = useStore(prefs, (p) => p.theme);
   const says = `Colours: ${theme === "auto" ? "as the system" : theme}`;
   return (
-    <button type="button" class="icon" aria-label={says} title={says} onClick={() => prefs.set({ ...prefs.get(), theme: nextTheme[prefs.get().theme] })} data-testid="theme">
+    <button
+      type="button"
+      class="icon"
+      aria-label={says}
+      title={says}
+      onClick={() => prefs.set({ ...prefs.get(), theme: nextTheme[prefs.get().theme] })}
+      data-testid="theme"
+    >
       {themeSigns[theme]}
     </button>
   );
@@ -182,7 +188,11 @@ function Title() {
   const worst = open.find((f) => f.level === "bad") ?? open[0];
   const where = route.page === "service" ? route.service : (places.find(([p]) => p === route.page)?.[1] ?? "");
   const blind = trust.state === "lost" || trust.state === "refused" || trust.state === "feed";
-  const title = blind ? "▲ no data · rollcall" : worst && route.page === "now" ? `(${open.length}) ${worst.title} · rollcall` : `${open.length ? `(${open.length}) ` : ""}${where} · rollcall`;
+  const title = blind
+    ? "▲ no data · rollcall"
+    : worst && route.page === "now"
+      ? `(${open.length}) ${worst.title} · rollcall`
+      : `${open.length ? `(${open.length}) ` : ""}${where} · rollcall`;
   const sign = blind || open.some((f) => f.level === "bad") ? "/bad.svg" : open.length ? "/warn.svg" : "/calm.svg";
   useEffect(() => {
     document.title = title;

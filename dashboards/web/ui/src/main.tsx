@@ -3,7 +3,10 @@ import { render } from "preact";
 import { Stream } from "./api/stream";
 import { Frame } from "./app";
 import "./css/base.css";
+import "./css/frame.css";
 import "./css/now.css";
+import "./css/chart.css";
+import "./css/table.css";
 import "./css/pages.css";
 import { AppContext, type App } from "./state/app";
 import { Clock } from "./state/clock";
@@ -16,7 +19,14 @@ if (root) {
   const end = new AbortController(); // the page ends with its tab
   const clock = new Clock();
   const router = new Router(window);
-  const app: App = { clock, router, prefs: openPrefs(window), stream: new Stream(clock), cursor: new Store<number | null>(null), palette: new Store(false) };
+  const app: App = {
+    clock,
+    router,
+    prefs: openPrefs(window),
+    stream: new Stream(clock),
+    cursor: new Store<number | null>(null),
+    palette: new Store(false),
+  };
   clock.run(end.signal);
   router.run(end.signal);
   render(

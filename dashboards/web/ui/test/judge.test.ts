@@ -62,7 +62,7 @@ test("trust: what is not of now says so, with the age of what is shown", () => {
     [link({}), known("live"), 101_000, "fresh", 1800],
     [link({}), known("live"), 109_900, "fresh", 10_700],
     [link({}), known("live"), 110_001, "lost", 10_801],
-    [link({ state: "lost", error: "it can not be reached" }), known("live"), 102_000, "lost", 2800],
+    [link({ state: "lost", error: "it cannot be reached" }), known("live"), 102_000, "lost", 2800],
     [link({ state: "refused", heardAt: 0 }), nothing, 102_000, "refused", null],
     [link({ state: "opening", heardAt: 0 }), nothing, 102_000, "opening", null],
     [link({}), known("dead"), 101_000, "feed", 1800],

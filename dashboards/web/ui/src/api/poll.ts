@@ -33,7 +33,7 @@ export function usePoll<T>(key: string | null, everyMs: number, ask: (signal: Ab
       } catch (e) {
         if (cut.signal.aborted) return;
         failed++;
-        const error = e instanceof TypeError ? new Error("rollcall can not be reached") : (e as Error);
+        const error = e instanceof TypeError ? new Error("rollcall cannot be reached") : (e as Error);
         set((was) => ({ ...(was.key === key || keep ? was : none), error, key }));
       }
       if (everyMs > 0) timer = setTimeout(round, Math.min(15_000, everyMs * 2 ** failed));

@@ -94,7 +94,7 @@ export class Stream {
       }
     } catch (e) {
       if (silent) return ""; // that it says nothing is said anyway
-      return e instanceof TypeError ? "it can not be reached" : e instanceof Error ? e.message : String(e);
+      return e instanceof TypeError ? "it cannot be reached" : e instanceof Error ? e.message : String(e);
     } finally {
       cut.abort();
       clearInterval(watch);

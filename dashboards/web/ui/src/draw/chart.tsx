@@ -72,7 +72,11 @@ export function Chart(p: Props) {
   useLayoutEffect(() => {
     const el = holder.current;
     if (!el) return;
-    const u = new uPlot(options(now, focused, zone, banded, el.clientWidth || 320, height, (t) => over.current && cursor.set(t)), data(now.current, banded), el);
+    const u = new uPlot(
+      options(now, focused, zone, banded, el.clientWidth || 320, height, (t) => over.current && cursor.set(t)),
+      data(now.current, banded),
+      el,
+    );
     plot.current = u;
     const resize = new ResizeObserver(() => {
       if (el.clientWidth > 0 && el.clientWidth !== u.width) u.setSize({ width: el.clientWidth, height });
@@ -136,7 +140,14 @@ export function Chart(p: Props) {
       {p.lines.length > 1 && (
         <ul class="legend" onPointerLeave={() => setFocus(-1)}>
           {p.lines.map((l, i) => (
-            <li key={l.name} tabIndex={0} class={focus === i ? "on" : ""} onPointerEnter={() => setFocus(i)} onFocus={() => setFocus(i)} onBlur={() => setFocus(-1)}>
+            <li
+              key={l.name}
+              tabIndex={0}
+              class={focus === i ? "on" : ""}
+              onPointerEnter={() => setFocus(i)}
+              onFocus={() => setFocus(i)}
+              onBlur={() => setFocus(-1)}
+            >
               <Swatch i={i} n={p.lines.length} />
               <span class="name">{l.name || "(none)"}</span>
               <b class="figure">{valueOf(l)}</b>
@@ -217,7 +228,13 @@ function options(
       y: { range: () => [now.current.scale.lo, now.current.scale.hi] },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, at) => at.map((t) => clock(t * 1000, zone, day(t * 1000, now.current.span), t % 60 !== 0)) },
+      {
+        ...axis,
+        grid: { show: false },
+        size: 24,
+        space: 64,
+        values: (_, at) => at.map((t) => clock(t * 1000, zone, day(t * 1000, now.current.span), t % 60 !== 0)),
+      },
       { ...axis, size: 54, gap: 4, splits: () => ticks(now.current.scale), values: (_, at) => at.map((v) => axisText(now.current.say(v))) },
     ],
     series: [{}, ...(banded ? [edge, edge] : []), ...lines],

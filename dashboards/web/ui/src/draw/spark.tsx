@@ -54,10 +54,20 @@ export function Spark({ label, values, t0, step, span, scale, usual, level = "",
       onPointerLeave={() => cursor.set(null)}
     >
       {usual && (
-        <rect class="usual" x={0} width={width} y={yOf(usual.hi, scale, frame)} height={Math.max(1, yOf(usual.lo, scale, frame) - yOf(usual.hi, scale, frame))} />
+        <rect
+          class="usual"
+          x={0}
+          width={width}
+          y={yOf(usual.hi, scale, frame)}
+          height={Math.max(1, yOf(usual.lo, scale, frame) - yOf(usual.hi, scale, frame))}
+        />
       )}
       {silent != null && <path class="silence" d={`M${silent} ${height - 0.5}H${width}`} />}
-      {marks.filter((t) => t >= span.from && t <= span.to).map((t) => <path key={t} class="mark" d={`M${xOf(t, frame)} 0V${height}`} />)}
+      {marks
+        .filter((t) => t >= span.from && t <= span.to)
+        .map((t) => (
+          <path key={t} class="mark" d={`M${xOf(t, frame)} 0V${height}`} />
+        ))}
       <path class="line" d={line} />
       {level && last >= 0 && silent == null && <path class="tip" d={tip} />}
       <Cursor frame={frame} />

@@ -26,7 +26,14 @@ export function Explore() {
   const href = useHref();
   const zone = useZone();
   const rows = useStore(stream.known, (k) => k.rows);
-  const services = useMemo(() => [...rows.values()].filter((r) => r.env === env).map((r) => ({ value: r.service, hint: r.owner })).sort((a, b) => (a.value < b.value ? -1 : 1)), [rows, env]);
+  const services = useMemo(
+    () =>
+      [...rows.values()]
+        .filter((r) => r.env === env)
+        .map((r) => ({ value: r.service, hint: r.owner }))
+        .sort((a, b) => (a.value < b.value ? -1 : 1)),
+    [rows, env],
+  );
   const service = query.service ?? "";
   const about = usePoll<ServiceAnswer>(service ? `${service}/${env}` : null, 30_000, (signal) => getService(service, env, signal));
   const a = about.data;
@@ -100,7 +107,17 @@ export function Explore() {
       )}
       {service && metric ? (
         <>
-          <SeriesChart service={service} env={env} metric={metric} field={field} by={by} window={w} height={340} onBrush={fix} below={(s) => <Lines s={s} by={by} />} />
+          <SeriesChart
+            service={service}
+            env={env}
+            metric={metric}
+            field={field}
+            by={by}
+            window={w}
+            height={340}
+            onBrush={fix}
+            below={(s) => <Lines s={s} by={by} />}
+          />
           <p class="dim">
             Drag over the chart to hold a part of it.{" "}
             <a href={href(servicePath(service), { env })} data-in>

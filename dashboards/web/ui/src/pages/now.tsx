@@ -34,7 +34,11 @@ export function Now() {
   const rest = s.trouble.slice(mostCards);
   const cardErrors = useMemo(() => errorScale(errorsOf(cards)).hi, [s.trouble]);
   const lines = useMemo<Item[]>(
-    () => s.calm.flatMap(([team, rows]): Item[] => [...(s.calm.length === 1 && !team ? [] : [{ team, n: rows.length }]), ...rows.map((row) => ({ row }))]),
+    () =>
+      s.calm.flatMap(([team, rows]): Item[] => [
+        ...(s.calm.length === 1 && !team ? [] : [{ team, n: rows.length }]),
+        ...rows.map((row) => ({ row })),
+      ]),
     [s.calm],
   );
   const calmErrors = useMemo(() => errorScale(errorsOf([...s.calm.flatMap(([, rows]) => rows), ...rest])).hi, [s.calm, s.trouble]);
@@ -132,7 +136,13 @@ function Scales({ what }: { what: string }) {
   const zone = useZone();
   const t = useStore(cursor);
   const shown = useShown();
-  return t == null ? <span>{what} · {length(shown)}</span> : <span class="at">at {at(t, zone, clock.now())}</span>;
+  return t == null ? (
+    <span>
+      {what} · {length(shown)}
+    </span>
+  ) : (
+    <span class="at">at {at(t, zone, clock.now())}</span>
+  );
 }
 
 function Calm({ ended, trouble }: { ended: number | null; trouble: number }) {
@@ -149,8 +159,10 @@ function Calm({ ended, trouble }: { ended: number | null; trouble: number }) {
       <p class="big">{blind ? "Nothing was wrong when we last knew." : trouble ? "Nothing has a cause yet." : "Nothing is wrong."}</p>
       {strip && !blind && (
         <p class="dim">
-          {strip.answering === strip.expected ? `All ${plural(strip.expected, "instance")}` : `${count(strip.answering)} of ${plural(strip.expected, "instance")}`} of {plural(services, "service")}{" "}
-          answer.
+          {strip.answering === strip.expected
+            ? `All ${plural(strip.expected, "instance")}`
+            : `${count(strip.answering)} of ${plural(strip.expected, "instance")}`}{" "}
+          of {plural(services, "service")} answer.
         </p>
       )}
       <p class="dim">{ended ? `The last finding ended ${length(now - ended)} ago.` : "No finding in what this page remembers."}</p>

@@ -89,8 +89,20 @@ export function Roster() {
           </>
         ),
       },
-      { key: "since", head: "For", num: true, sort: (e) => e.since && -e.since, cell: (e) => <span title={e.since ? at(e.since, zone, now) : ""}>{e.since ? span(now - e.since) : "–"}</span> },
-      { key: "joined", head: "Joined", num: true, sort: (e) => e.joined, cell: (e) => <span title={e.joined ? at(e.joined, zone, now) : ""}>{ago(e.joined)}</span> },
+      {
+        key: "since",
+        head: "For",
+        num: true,
+        sort: (e) => e.since && -e.since,
+        cell: (e) => <span title={e.since ? at(e.since, zone, now) : ""}>{e.since ? span(now - e.since) : "–"}</span>,
+      },
+      {
+        key: "joined",
+        head: "Joined",
+        num: true,
+        sort: (e) => e.joined,
+        cell: (e) => <span title={e.joined ? at(e.joined, zone, now) : ""}>{ago(e.joined)}</span>,
+      },
       { key: "verified", head: "Verified", num: true, sort: (e) => e.verified, cell: (e) => ago(e.verified) },
       { key: "format", head: "Format", sort: (e) => e.format, cell: (e) => e.format || "–" },
       { key: "path", head: "Path and member", sort: (e) => e.path, cell: (e) => `${e.path}${e.member ? "/" + e.member : ""}` || "–" },
@@ -109,8 +121,12 @@ export function Roster() {
           value={q}
           onInput={(e) => router.change({ q: e.currentTarget.value })}
         />
-        {a && <span class="dim">{plural(a.total ?? entries.length, "entry", "entries")}
-            {a.total != null && a.total > entries.length && `, the first ${count(entries.length)} shown`}</span>}
+        {a && (
+          <span class="dim">
+            {plural(a.total ?? entries.length, "entry", "entries")}
+            {a.total != null && a.total > entries.length && `, the first ${count(entries.length)} shown`}
+          </span>
+        )}
         {polled.error && (
           <span class="warn" role="status">
             △ {polled.error.message}
@@ -126,7 +142,14 @@ export function Roster() {
           {[...new Set([...order, ...Object.keys(a.counts ?? {})])]
             .filter((s) => (a.counts?.[s] ?? 0) > 0 || s === state)
             .map((s) => (
-              <button key={s} type="button" aria-pressed={state === s} class={levelOf(s)} onClick={() => router.change({ state: state === s ? undefined : s }, false)} data-state={s}>
+              <button
+                key={s}
+                type="button"
+                aria-pressed={state === s}
+                class={levelOf(s)}
+                onClick={() => router.change({ state: state === s ? undefined : s }, false)}
+                data-state={s}
+              >
                 <b>
                   {signs[levelOf(s)]}
                   {count(a.counts?.[s] ?? 0)}

@@ -158,7 +158,17 @@ function Golden({ row, marks, since, metrics }: { row: Row; marks: Mark[]; since
         <span>{length(span.to - span.from)}</span>
       </h2>
       <div class="plots golden">
-        <Chart {...common} name="rate" title="requests" lines={[{ name: "rate", values: s.rate }]} scale={usualScale(s.rate, calm)} say={rate} current={rate(row.rate)} actions={byVersion("rate")} level={of("rate")} />
+        <Chart
+          {...common}
+          name="rate"
+          title="requests"
+          lines={[{ name: "rate", values: s.rate }]}
+          scale={usualScale(s.rate, calm)}
+          say={rate}
+          current={rate(row.rate)}
+          actions={byVersion("rate")}
+          level={of("rate")}
+        />
         <Chart
           {...common}
           name="errors"
@@ -169,7 +179,9 @@ function Golden({ row, marks, since, metrics }: { row: Row; marks: Mark[]; since
           say={percent}
           current={percent(row.error_ratio)}
           level={of("error_ratio")}
-          note={row.error_ratio != null && row.rate != null ? `${errors(null, null, row.errors ?? row.error_ratio * row.rate)} of ${rate(row.rate)}` : ""}
+          note={
+            row.error_ratio != null && row.rate != null ? `${errors(null, null, row.errors ?? row.error_ratio * row.rate)} of ${rate(row.rate)}` : ""
+          }
         />
         <Chart
           {...common}

@@ -77,7 +77,11 @@ export function Services() {
           </>
         ),
       },
-      { key: "versions", head: "Versions", cell: (r) => (r.versions ?? []).map((v) => `${v.version || "unknown"} × ${count(v.n)}`).join(", ") || "–" },
+      {
+        key: "versions",
+        head: "Versions",
+        cell: (r) => (r.versions ?? []).map((v) => `${v.version || "unknown"} × ${count(v.n)}`).join(", ") || "–",
+      },
     ],
     [href],
   );

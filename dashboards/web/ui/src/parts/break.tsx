@@ -50,7 +50,13 @@ export function BreakMenu() {
     try {
       setBroken({ text: (await breakSomething(kind)).text, at, known, namedAfter: null, error: false });
     } catch (e) {
-      setBroken({ text: `Nothing was broken: ${e instanceof TypeError ? "rollcall can not be reached" : (e as Error).message}`, at, known, namedAfter: null, error: true });
+      setBroken({
+        text: `Nothing was broken: ${e instanceof TypeError ? "rollcall cannot be reached" : (e as Error).message}`,
+        at,
+        known,
+        namedAfter: null,
+        error: true,
+      });
     } finally {
       setBusy(false);
     }

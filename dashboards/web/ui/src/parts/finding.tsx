@@ -20,8 +20,7 @@ export function asText(f: Finding, now: number, zone: Zone, link: string): strin
   return [...lines, link].join("\n");
 }
 
-const lasted = (f: Finding, now: number): string =>
-  f.ended == null ? `for ${length(now - f.since)}` : `over after ${length(f.ended - f.since)}`;
+const lasted = (f: Finding, now: number): string => (f.ended == null ? `for ${length(now - f.since)}` : `over after ${length(f.ended - f.since)}`);
 
 /** Title says the news loudly: the server names the part of the sentence that is. */
 function Title({ f }: { f: Finding }) {

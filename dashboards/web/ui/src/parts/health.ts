@@ -13,7 +13,13 @@ export interface Usual {
 /** usual is the middle of those that answer. */
 export function usual(all: readonly Instance[]): Usual {
   const mid = (pick: (i: Instance) => number | null): number => {
-    const m = quantile(all.filter((i) => i.outcome === "ok").map(pick).filter((v): v is number => v != null), 0.5);
+    const m = quantile(
+      all
+        .filter((i) => i.outcome === "ok")
+        .map(pick)
+        .filter((v): v is number => v != null),
+      0.5,
+    );
     return Number.isFinite(m) ? m : 0;
   };
   return { errors: mid((i) => i.error_ratio), latency: mid((i) => i.latency), age: mid((i) => i.age_ms) };

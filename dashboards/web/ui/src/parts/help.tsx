@@ -13,7 +13,14 @@ export function Help({ onClose }: { onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => dialog.current?.showModal(), []);
   return (
-    <dialog ref={dialog} class="help" aria-labelledby="help-title" onClose={onClose} onClick={(e) => e.target === dialog.current && onClose()} data-testid="help">
+    <dialog
+      ref={dialog}
+      class="help"
+      aria-labelledby="help-title"
+      onClose={onClose}
+      onClick={(e) => e.target === dialog.current && onClose()}
+      data-testid="help"
+    >
       <div class="inner">
         <h2 id="help-title">Keys</h2>
         <dl>

@@ -22,9 +22,19 @@ function network(tags: Record<string, string> | null): string {
   return [number && "AS" + number, org].filter(Boolean).join(" ");
 }
 
-const inColumns = new Set(["cloud.availability_zone", "service.version", "rollcall.track", "host.name", "service.name", "deployment.environment.name"]);
+const inColumns = new Set([
+  "cloud.availability_zone",
+  "service.version",
+  "rollcall.track",
+  "host.name",
+  "service.name",
+  "deployment.environment.name",
+]);
 
-const rest = (i: Instance): [string, string][] => Object.entries(i.tags ?? {}).filter(([k]) => !inColumns.has(k) && !k.startsWith("rollcall.")).sort();
+const rest = (i: Instance): [string, string][] =>
+  Object.entries(i.tags ?? {})
+    .filter(([k]) => !inColumns.has(k) && !k.startsWith("rollcall."))
+    .sort();
 
 const fields = ({ i, h }: Judged): Record<string, string> => ({
   ...i.tags,
@@ -91,7 +101,12 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
         key: "network",
         head: "Network, tags",
         sort: (x) => network(x.i.tags),
-        cell: ({ i }) => network(i.tags) || rest(i).map(([k, v]) => `${k.split(".").pop()}=${v}`).join(" ") || "–",
+        cell: ({ i }) =>
+          network(i.tags) ||
+          rest(i)
+            .map(([k, v]) => `${k.split(".").pop()}=${v}`)
+            .join(" ") ||
+          "–",
       },
       { key: "rate", head: "Rate", num: true, sort: (x) => x.i.rate, cell: ({ i }) => rate(i.rate) },
       { key: "errors", head: "Errors", num: true, sort: (x) => x.i.error_ratio, cell: ({ i }) => percent(i.error_ratio) },
@@ -103,9 +118,18 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
     <section id="instances" aria-label="Instances" class={fresh ? "" : "stale"}>
       <h2>
         <span>Instances</span>
-        <span>{inTrouble > 0 ? `${count(inTrouble)} of ${plural(all.length, "instance")} in trouble` : `${plural(all.length, "instance")}, none in trouble`}</span>
+        <span>
+          {inTrouble > 0
+            ? `${count(inTrouble)} of ${plural(all.length, "instance")} in trouble`
+            : `${plural(all.length, "instance")}, none in trouble`}
+        </span>
       </h2>
-      <Heat all={judged} by={(query.heat as HeatBy) || "zone"} onBy={(by) => router.change({ heat: by === "zone" ? undefined : by })} onPick={(i) => router.change({ i, q: undefined, only: undefined })} />
+      <Heat
+        all={judged}
+        by={(query.heat as HeatBy) || "zone"}
+        onBy={(by) => router.change({ heat: by === "zone" ? undefined : by })}
+        onPick={(i) => router.change({ i, q: undefined, only: undefined })}
+      />
       <div class="bar">
         <input
           type="search"
@@ -116,8 +140,8 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
           onInput={(e) => router.change({ q: e.currentTarget.value })}
         />
         <label class="check">
-          <input type="checkbox" checked={only} onChange={(e) => router.change({ only: e.currentTarget.checked ? "trouble" : undefined })} /> only those in trouble
-          ({count(inTrouble)})
+          <input type="checkbox" checked={only} onChange={(e) => router.change({ only: e.currentTarget.checked ? "trouble" : undefined })} /> only
+          those in trouble ({count(inTrouble)})
         </label>
         {rows.length < all.length && <span class="dim">{count(rows.length)} shown</span>}
       </div>
@@ -134,7 +158,9 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
         rowTestId="instance-row"
         rowClass={(x) => (x.i.instance === open ? "open" : "")}
         attrs={(x) => ({ "data-instance": x.i.instance, "data-level": x.h.level || "ok" })}
-        below={(x) => (x.i.instance === open ? <Detail i={x.i} since={x.i.since ? `${at(x.i.since, zone, now)}, ${span(now - x.i.since)} ago` : "–"} /> : null)}
+        below={(x) =>
+          x.i.instance === open ? <Detail i={x.i} since={x.i.since ? `${at(x.i.since, zone, now)}, ${span(now - x.i.since)} ago` : "–"} /> : null
+        }
         after={
           !whole && (
             <button type="button" class="link more" onClick={() => router.change({ all: "1" })} data-testid="all-instances">

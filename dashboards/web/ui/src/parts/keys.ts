@@ -2,7 +2,8 @@
 import type { App } from "../state/app";
 import { address } from "../state/route";
 
-const typing = (el: Element | null): boolean => !!el && (el.matches("input:not([type=checkbox]), textarea, select") || (el as HTMLElement).isContentEditable);
+const typing = (el: Element | null): boolean =>
+  !!el && (el.matches("input:not([type=checkbox]), textarea, select") || (el as HTMLElement).isContentEditable);
 
 /** walk focuses the next (or previous) item; from nowhere, the first one on the screen. */
 function walk(by: 1 | -1): void {

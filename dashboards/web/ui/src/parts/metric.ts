@@ -25,13 +25,16 @@ export const refs = (metrics: readonly Metric[]): (MetricRef & { m: Metric })[] 
 /** A list in one query value: commas between, percent-encoded within. */
 export const packed = (all: string[]): string => all.map(encodeURIComponent).join(",");
 export const unpacked = (s: string | undefined): string[] =>
-  (s ?? "").split(",").filter(Boolean).map((x) => {
-    try {
-      return decodeURIComponent(x);
-    } catch {
-      return x;
-    }
-  });
+  (s ?? "")
+    .split(",")
+    .filter(Boolean)
+    .map((x) => {
+      try {
+        return decodeURIComponent(x);
+      } catch {
+        return x;
+      }
+    });
 
 /** fromZero is the scale of any metric: from 0, so that noise stays small, and below it only where values are. */
 export function fromZero(lines: ChartLine[]): Scale {

@@ -40,7 +40,16 @@ export function Metrics({ service, env, metrics, marks }: { service: string; env
     const passes = matcher(q);
     // What the signals are made of comes first.
     return metrics
-      .filter((m) => passes({ name: `${m.name} ${(m.fields ?? []).join(" ")}`, kind: m.kind, unit: m.unit, window: m.window, signal: m.golden ?? "", labels: (m.labels ?? []).join(" ") }))
+      .filter((m) =>
+        passes({
+          name: `${m.name} ${(m.fields ?? []).join(" ")}`,
+          kind: m.kind,
+          unit: m.unit,
+          window: m.window,
+          signal: m.golden ?? "",
+          labels: (m.labels ?? []).join(" "),
+        }),
+      )
       .sort((a, b) => Number(!a.golden) - Number(!b.golden));
   }, [metrics, q]);
   const toggle = (ref: string): void =>
@@ -100,7 +109,16 @@ export function Metrics({ service, env, metrics, marks }: { service: string; env
           const choice = (field: string, text: string) => {
             const ref = refText({ metric: m.name, field });
             return (
-              <button key={ref} type="button" aria-pressed={open.includes(ref)} aria-label={`Chart ${m.name} ${field}`} onClick={() => toggle(ref)} data-item data-testid="metric" data-metric={ref}>
+              <button
+                key={ref}
+                type="button"
+                aria-pressed={open.includes(ref)}
+                aria-label={`Chart ${m.name} ${field}`}
+                onClick={() => toggle(ref)}
+                data-item
+                data-testid="metric"
+                data-metric={ref}
+              >
                 {text}
               </button>
             );
@@ -115,7 +133,16 @@ export function Metrics({ service, env, metrics, marks }: { service: string; env
                 choice("", m.name)
               )}
               <span class="dim">
-                {[m.golden && `the ${m.golden}`, m.kind, m.unit, m.window, m.labels?.length && `by ${m.labels.join(", ")}`, plural(m.instances, "instance")].filter(Boolean).join(" · ")}
+                {[
+                  m.golden && `the ${m.golden}`,
+                  m.kind,
+                  m.unit,
+                  m.window,
+                  m.labels?.length && `by ${m.labels.join(", ")}`,
+                  plural(m.instances, "instance"),
+                ]
+                  .filter(Boolean)
+                  .join(" · ")}
               </span>
             </li>
           );

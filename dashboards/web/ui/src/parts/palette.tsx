@@ -30,10 +30,25 @@ export function hits(q: string, local: { service: string; env: string }[], a: Se
   for (const s of local) if (seen.size < (text ? 20 : 6) && s.service.toLowerCase().includes(text)) service(s);
   for (const s of a?.services ?? []) service(s);
   for (const i of a?.instances ?? [])
-    out.push({ group: "Instances", text: i.instance, hint: `${i.service} in ${i.env}`, to: href(servicePath(i.service), { env: i.env, i: i.instance }) });
+    out.push({
+      group: "Instances",
+      text: i.instance,
+      hint: `${i.service} in ${i.env}`,
+      to: href(servicePath(i.service), { env: i.env, i: i.instance }),
+    });
   for (const m of a?.metrics ?? [])
-    out.push({ group: "Metrics", text: m.metric, hint: `${m.service} in ${m.env}`, to: href("/explore", { env: m.env, service: m.service, metric: m.metric }) });
-  for (const [name, path] of [["Now", "/"], ["Services", "/services"], ["Explore", "/explore"], ["Roster", "/roster"]] as const)
+    out.push({
+      group: "Metrics",
+      text: m.metric,
+      hint: `${m.service} in ${m.env}`,
+      to: href("/explore", { env: m.env, service: m.service, metric: m.metric }),
+    });
+  for (const [name, path] of [
+    ["Now", "/"],
+    ["Services", "/services"],
+    ["Explore", "/explore"],
+    ["Roster", "/roster"],
+  ] as const)
     if (name.toLowerCase().includes(text)) out.push({ group: "Pages", text: name, hint: "", to: href(path) });
   return out;
 }
@@ -74,7 +89,7 @@ function Open() {
           setAnswer(a);
           setError("");
         },
-        (e: Error) => cut.signal.aborted || setError(e instanceof TypeError ? "rollcall can not be reached" : e.message),
+        (e: Error) => cut.signal.aborted || setError(e instanceof TypeError ? "rollcall cannot be reached" : e.message),
       );
     }, 100);
     return () => {
@@ -108,7 +123,14 @@ function Open() {
     }
   };
   return (
-    <dialog ref={dialog} class="palette" aria-label="Search" data-testid="palette" onClose={close} onClick={(e) => e.target === dialog.current && close()}>
+    <dialog
+      ref={dialog}
+      class="palette"
+      aria-label="Search"
+      data-testid="palette"
+      onClose={close}
+      onClick={(e) => e.target === dialog.current && close()}
+    >
       <div class="inner">
         <input
           role="combobox"
@@ -130,7 +152,15 @@ function Open() {
         />
         <ul id={id} role="listbox" aria-label="What fits">
           {all.map((h, i) => (
-            <li key={h.to + i} id={`${id}-${i}`} role="option" aria-selected={i === at} onClick={() => open(h)} onPointerMove={() => setOn(i)} data-testid="palette-hit">
+            <li
+              key={h.to + i}
+              id={`${id}-${i}`}
+              role="option"
+              aria-selected={i === at}
+              onClick={() => open(h)}
+              onPointerMove={() => setOn(i)}
+              data-testid="palette-hit"
+            >
               {(i === 0 || all[i - 1]?.group !== h.group) && <span class="group">{h.group}</span>}
               <span class="hit">
                 {h.text} <span class="dim">{h.hint}</span>

@@ -40,7 +40,13 @@ interface Props {
   errorMax: number;
 }
 
-export const ServiceCard = memo(function ServiceCard({ r, span, errorMax, finding, since }: Props & { finding: string | undefined; since: number | undefined }) {
+export const ServiceCard = memo(function ServiceCard({
+  r,
+  span,
+  errorMax,
+  finding,
+  since,
+}: Props & { finding: string | undefined; since: number | undefined }) {
   const href = useHref();
   const drawn = useDrawn(r, errorMax, since);
   const i = useCursorIndex(r);

@@ -11,7 +11,10 @@ import { useApp, useNow } from "../state/app";
 import { fromZero, refText, whole, type MetricRef, type Window } from "./metric";
 
 /** overs says what a chart's numbers are of its instances, where "<agg> of" would read badly. */
-const overs = new Map([["percentile", "estimated over"], ["as reported", "from least to most, as reported by"]]);
+const overs = new Map([
+  ["percentile", "estimated over"],
+  ["as reported", "from least to most, as reported by"],
+]);
 
 export interface Shown {
   answer: SeriesAnswer | null;

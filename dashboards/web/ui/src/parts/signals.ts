@@ -27,7 +27,9 @@ export function shownOf(rows: Iterable<Row>, now: number): number {
 }
 
 export function useShown(): number {
-  return useStore(useApp().stream.known, (k) => shownOf(k.rows.values(), k.asOf));
+  const { stream, clock } = useApp();
+  // By the clock, not by the newest data: what is known stays in view while nothing comes.
+  return useStore(stream.known, (k) => shownOf(k.rows.values(), clock.now()));
 }
 
 /** useSpan is the shared window. It moves a step at a time, so that lines are drawn again only when they have moved. */

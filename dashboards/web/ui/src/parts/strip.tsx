@@ -91,7 +91,13 @@ export function Strip() {
   const now = clock.now();
   const missing = strip ? strip.expected - strip.answering : 0;
   return (
-    <section class="strip" aria-label="State of rollcall itself" data-testid="strip" data-expected={strip?.expected} data-answering={strip?.answering}>
+    <section
+      class="strip"
+      aria-label="State of rollcall itself"
+      data-testid="strip"
+      data-expected={strip?.expected}
+      data-answering={strip?.answering}
+    >
       {strip ? (
         <span class="sum">
           {strip.expected === 0 ? (
@@ -119,20 +125,22 @@ export function Strip() {
       ) : (
         <span class="sum">{t.state === "refused" ? "nothing is known" : "calling the roll …"}</span>
       )}
-      {(strip?.exceptions ?? []).filter((e) => !(t.state === "feed" && strip?.feed.error && e.text.includes(strip.feed.error))).map((e, i) => (
-        <span key={i} class={`exception ${e.level}`} data-testid="exception">
-          <span class="sign" role="img" aria-label={e.level === "bad" ? "Bad:" : "Warning:"}>
-            {e.level === "bad" ? "▲" : "△"}
-          </span>{" "}
-          {e.link?.startsWith("/") && !e.link.startsWith("//") ? (
-            <a href={e.link} data-in>
-              {e.text}
-            </a>
-          ) : (
-            e.text
-          )}
-        </span>
-      ))}
+      {(strip?.exceptions ?? [])
+        .filter((e) => !(t.state === "feed" && strip?.feed.error && e.text.includes(strip.feed.error)))
+        .map((e, i) => (
+          <span key={i} class={`exception ${e.level}`} data-testid="exception">
+            <span class="sign" role="img" aria-label={e.level === "bad" ? "Bad:" : "Warning:"}>
+              {e.level === "bad" ? "▲" : "△"}
+            </span>{" "}
+            {e.link?.startsWith("/") && !e.link.startsWith("//") ? (
+              <a href={e.link} data-in>
+                {e.text}
+              </a>
+            ) : (
+              e.text
+            )}
+          </span>
+        ))}
       <button
         type="button"
         class="clock"

@@ -26,7 +26,10 @@ export function order<T>(rows: readonly T[], columns: readonly Column<T>[], by: 
       const ua = unknown(a.v);
       const ub = unknown(b.v);
       if (ua || ub) return Number(ua) - Number(ub);
-      const c = typeof a.v === "string" || typeof b.v === "string" ? String(a.v).localeCompare(String(b.v), "en", { numeric: true }) : Number(a.v) - Number(b.v);
+      const c =
+        typeof a.v === "string" || typeof b.v === "string"
+          ? String(a.v).localeCompare(String(b.v), "en", { numeric: true })
+          : Number(a.v) - Number(b.v);
       return down ? -c : c;
     })
     .map((x) => x.row);

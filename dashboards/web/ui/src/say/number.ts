@@ -15,12 +15,21 @@ export function sig(n: number, digits: number): string {
 
 /** count is a whole number with its thousands apart: 2,032. */
 export const count = (n: number | null | undefined): string =>
-  has(n) ? Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, ",") : unknown;
+  has(n)
+    ? Math.round(n)
+        .toString()
+        .replace(/\B(?=(\d{3})+$)/g, ",")
+    : unknown;
 
 /** plural is "1 instance", "2 instances". */
 export const plural = (n: number, one: string, many = one + "s"): string => `${count(n)} ${n === 1 ? one : many}`;
 
-const scales: [number, string][] = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const scales: [number, string][] = [
+  [1e12, "T"],
+  [1e9, "G"],
+  [1e6, "M"],
+  [1e3, "k"],
+];
 
 /** quantity is a number of any size in at most four characters and a letter: 18.4k, 312, 4.2, 0.035. */
 export function quantity(n: number | null | undefined): string {
@@ -72,8 +81,7 @@ interface Unit {
   by: number;
   name: string;
 }
-const unitOf = (ms: number): Unit =>
-  ms >= 1000 ? { by: 1000, name: "s" } : ms >= 1 || ms === 0 ? { by: 1, name: "ms" } : { by: 0.001, name: "µs" };
+const unitOf = (ms: number): Unit => (ms >= 1000 ? { by: 1000, name: "s" } : ms >= 1 || ms === 0 ? { by: 1, name: "ms" } : { by: 0.001, name: "µs" });
 
 /** milliseconds is a latency in the unit that fits: 212 ms, 1.2 s, 35 µs. */
 export function milliseconds(ms: number | null | undefined): string {

@@ -22,8 +22,10 @@ export function sayer(m: { metric: string; field?: string; unit: string; kind?: 
   if (m.field === "count") return quantity;
   const name = m.metric.toLowerCase();
   if (unit === "ms" || unit === "milliseconds" || (!unit && /(_ms|_millis|_milliseconds|_msec)$/.test(name))) return milliseconds;
-  if (unit === "us" || unit === "µs" || unit === "microseconds" || (!unit && /(_us|_micros|_microseconds)$/.test(name))) return (v) => milliseconds(v == null ? v : v / 1000);
-  if (unit === "ns" || unit === "nanoseconds" || (!unit && /(_ns|_nanos|_nanoseconds)$/.test(name))) return (v) => milliseconds(v == null ? v : v / 1e6);
+  if (unit === "us" || unit === "µs" || unit === "microseconds" || (!unit && /(_us|_micros|_microseconds)$/.test(name)))
+    return (v) => milliseconds(v == null ? v : v / 1000);
+  if (unit === "ns" || unit === "nanoseconds" || (!unit && /(_ns|_nanos|_nanoseconds)$/.test(name)))
+    return (v) => milliseconds(v == null ? v : v / 1e6);
   if (unit === "s" || unit === "seconds" || (!unit && /_seconds$/.test(name))) return (v) => milliseconds(v == null ? v : v * 1000);
   if (unit === "bytes" || (!unit && /_bytes$/.test(name))) return bytes;
   if (unit === "ratio" || (!unit && /_ratio$/.test(name))) return percent;

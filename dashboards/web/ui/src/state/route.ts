@@ -11,7 +11,12 @@ export interface Route {
   query: Query;
 }
 
-const pages = new Map<string, Page>([["", "now"], ["services", "services"], ["explore", "explore"], ["roster", "roster"]]);
+const pages = new Map<string, Page>([
+  ["", "now"],
+  ["services", "services"],
+  ["explore", "explore"],
+  ["roster", "roster"],
+]);
 
 /** decode undoes percent-encoding and keeps what is not one as it stands. */
 function decode(s: string): string {
