@@ -159,7 +159,9 @@ func (b *Broker) measure() {
 	if b.cfg.DataDir == "" {
 		return
 	}
-	b.cfg.Metrics.NewGauge("rollcall_broker_disk_bytes", func() float64 {
+	const name = "rollcall_broker_disk_bytes"
+	b.cfg.Metrics.UnregisterMetric(name) // of a broker that ended before this one
+	b.cfg.Metrics.NewGauge(name, func() float64 {
 		n, err := diskBytes(b.cfg.DataDir)
 		if err != nil {
 			return -1

@@ -99,8 +99,8 @@ func New(c Config) (*Sink, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("configure file sink: %w", err)
 	}
-	return &Sink{cfg: c, next: 1, scraped: c.Metrics.NewCounter("rollcall_sink_snapshots_total"),
-		written: c.Metrics.NewCounter("rollcall_sink_file_bytes_total")}, nil
+	return &Sink{cfg: c, next: 1, scraped: c.Metrics.GetOrCreateCounter("rollcall_sink_snapshots_total"),
+		written: c.Metrics.GetOrCreateCounter("rollcall_sink_file_bytes_total")}, nil
 }
 
 // Put implements sink.Sink.

@@ -208,7 +208,9 @@ func TestTroubleIsToldWhenItLasts(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	set := metrics.NewSet()
 	c := fake(t, kfake.SeedTopics(1, sink.DefaultTopics().Snapshots))
-	s := subject(t, c.ListenAddrs()[0], func(c *Config) { c.Metrics = set })
+	change := func(c *Config) { c.Metrics = set }
+	subject(t, c.ListenAddrs()[0], change) // a sink made anew takes the set over
+	s := subject(t, c.ListenAddrs()[0], change)
 	answer(c, s.Topics.Snapshots, 6, 87)
 	end := s.Go(t)
 	s.Sink.Put(sinktest.Snapshot("a", 1))

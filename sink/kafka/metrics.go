@@ -28,18 +28,18 @@ var produceBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1,
 
 func newMeters(set *metrics.Set) *meters {
 	m := &meters{set: set,
-		scraped:     set.NewCounter("rollcall_sink_snapshots_total"),
-		published:   set.NewCounter("rollcall_sink_published_total"),
-		encoded:     set.NewCounter("rollcall_sink_encoded_bytes_total"),
-		packedIn:    set.NewCounter("rollcall_sink_batch_bytes_total"),
-		packedOut:   set.NewCounter("rollcall_sink_batch_compressed_bytes_total"),
-		resent:      set.NewCounter("rollcall_sink_batches_resent_total"),
-		maybeDouble: set.NewCounter("rollcall_sink_maybe_double_records_total"),
-		producerIDs: set.NewCounter("rollcall_sink_producer_ids_total"),
+		scraped:     set.GetOrCreateCounter("rollcall_sink_snapshots_total"),
+		published:   set.GetOrCreateCounter("rollcall_sink_published_total"),
+		encoded:     set.GetOrCreateCounter("rollcall_sink_encoded_bytes_total"),
+		packedIn:    set.GetOrCreateCounter("rollcall_sink_batch_bytes_total"),
+		packedOut:   set.GetOrCreateCounter("rollcall_sink_batch_compressed_bytes_total"),
+		resent:      set.GetOrCreateCounter("rollcall_sink_batches_resent_total"),
+		maybeDouble: set.GetOrCreateCounter("rollcall_sink_maybe_double_records_total"),
+		producerIDs: set.GetOrCreateCounter("rollcall_sink_producer_ids_total"),
 	}
 	for lane := range sink.NumLanes {
-		m.lanes[lane] = set.NewCounter(fmt.Sprintf(`rollcall_sink_acknowledged_total{lane=%q}`, lane))
-		m.seconds[lane] = set.NewPrometheusHistogramExt(fmt.Sprintf(`rollcall_sink_produce_seconds{lane=%q}`, lane), produceBounds)
+		m.lanes[lane] = set.GetOrCreateCounter(fmt.Sprintf(`rollcall_sink_acknowledged_total{lane=%q}`, lane))
+		m.seconds[lane] = set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`rollcall_sink_produce_seconds{lane=%q}`, lane), produceBounds)
 	}
 	return m
 }
@@ -64,19 +64,23 @@ func (m *meters) attempted(lane sink.Lane, reason string, took time.Duration) {
 	m.set.GetOrCreateCounter(fmt.Sprintf(`rollcall_sink_produce_requests_total{lane=%q,result=%q}`, lane, reason)).Inc()
 }
 
-// watch registers what is read when somebody asks.
+// watch registers what is read when somebody asks. The latest sink of a set speaks.
 func (m *meters) watch(l *backlog) {
-	m.set.NewGauge("rollcall_sink_memory_bytes", func() float64 {
+	gauge := func(name string, f func() float64) {
+		m.set.UnregisterMetric(name)
+		m.set.NewGauge(name, f)
+	}
+	gauge("rollcall_sink_memory_bytes", func() float64 {
 		bytes, _, _ := l.waiting(time.Now())
 		return float64(bytes)
 	})
-	m.set.NewGauge("rollcall_sink_memory_batches", func() float64 {
+	gauge("rollcall_sink_memory_batches", func() float64 {
 		_, batches, _ := l.waiting(time.Now())
 		return float64(batches)
 	})
-	m.set.NewGauge("rollcall_sink_oldest_seconds", func() float64 {
+	gauge("rollcall_sink_oldest_seconds", func() float64 {
 		_, _, oldest := l.waiting(time.Now())
 		return oldest.Seconds()
 	})
-	m.set.NewGauge("rollcall_sink_memory_budget_bytes", func() float64 { return float64(l.budget) })
+	gauge("rollcall_sink_memory_budget_bytes", func() float64 { return float64(l.budget) })
 }
