@@ -37,7 +37,7 @@ var thirdParty = map[string]map[string]string{
 	"internal/broker":    {"github.com/twmb/franz-go": "kfake, the Kafka protocol in process"},
 	"internal/testenv":   {},
 	"internal/zkserve":   {},
-	"cmd":                {"github.com/alecthomas/kong": "command line", "github.com/VictoriaMetrics/metrics": "own metrics", "github.com/prometheus/client_model": "own metrics as a Gatherer", "github.com/goccy/go-yaml": "configuration", "github.com/prometheus/client_golang": "process metrics", "github.com/prometheus/prometheus": "relabel_configs in the configuration", "github.com/prometheus/common": "web-config", "golang.org/x/crypto": "bcrypt of web-config", "golang.org/x/sync": "errgroup", "github.com/maxmind/mmdbwriter": "the demo's geo database", "github.com/segmentio/kafka-go": "status and demo count the topic", "github.com/go-zookeeper/zk": "explore", "github.com/valyala/fasthttp": "the load-test fleet costs less than what it loads"},
+	"cmd":                {"github.com/alecthomas/kong": "command line", "github.com/VictoriaMetrics/metrics": "own metrics", "github.com/prometheus/client_model": "own metrics as a Gatherer", "github.com/goccy/go-yaml": "configuration", "github.com/prometheus/client_golang": "process metrics", "github.com/prometheus/prometheus": "relabel_configs in the configuration", "github.com/prometheus/common": "web-config", "golang.org/x/crypto": "bcrypt of web-config", "github.com/maxmind/mmdbwriter": "the demo's geo database", "github.com/segmentio/kafka-go": "status and demo count the topic", "github.com/go-zookeeper/zk": "explore", "github.com/valyala/fasthttp": "the load-test fleet costs less than what it loads"},
 }
 
 // everywhere lists modules that any sub-package may import.
@@ -65,7 +65,7 @@ func walk(t *testing.T) []imports {
 		rel = filepath.ToSlash(rel)
 		if d.IsDir() {
 			switch d.Name() {
-			case "testdata", "node_modules", ".git", "deps", "artefacts", "bin", ".cache":
+			case "testdata", "node_modules", ".git", "artefacts", "bin", ".cache":
 				return filepath.SkipDir
 			}
 			if rel == "sql" || rel == "bench" { // modules of their own
