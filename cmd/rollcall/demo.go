@@ -67,11 +67,7 @@ func (c *demoCmd) Run(e *env) error {
 				Targets: []string{l.collectOn.Addr().String(), l.serveOn.Addr().String()},
 				Labels:  map[string]string{"service": "rollcall", "env": demo.Env, "owner": "rollcall"},
 			}}})
-			first := time.Duration(0)
-			if c.NoFaults {
-				first = 1000 * time.Hour
-			}
-			fleet = demo.NewFleet(demo.Config{ZooKeeper: l.conf.ZooKeeper.Servers, FirstFault: first, Seed: c.Seed, Log: e.log, Announce: func(f demo.Fault) { announce(e.stdout, f) }})
+			fleet = demo.NewFleet(demo.Config{ZooKeeper: l.conf.ZooKeeper.Servers, Calm: c.NoFaults, Seed: c.Seed, Log: e.log, Announce: func(f demo.Fault) { announce(e.stdout, f) }})
 			l.fault = fleet.Handler()
 			return nil
 		},
@@ -80,7 +76,11 @@ func (c *demoCmd) Run(e *env) error {
 			go func() { fleetDone <- fleet.Run(fleetCtx) }()
 			url := "http://" + l.serveOn.Addr().String()
 			if !c.Headless {
-				fmt.Fprintf(e.stdout, "rollcall demo: %s\n  %d applications register, and are scraped every %s; the first thing breaks in 20 s. Ctrl-C ends it.\n", url, demo.Size(), config.Duration(c.Interval))
+				breaks := "the first thing breaks in 20 s"
+				if c.NoFaults {
+					breaks = "nothing breaks by itself"
+				}
+				fmt.Fprintf(e.stdout, "rollcall demo: %s\n  %d applications register, and are scraped every %s; %s. Ctrl-C ends it.\n", url, demo.Size(), config.Duration(c.Interval), breaks)
 			}
 			if c.Open && !c.Headless {
 				open(url)

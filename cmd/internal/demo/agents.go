@@ -141,7 +141,8 @@ func (a *app) registration() (register.Service, error) {
 	if err != nil {
 		return register.Service{}, err
 	}
-	check.Interval, check.Timeout, check.Rise = time.Second, 500*time.Millisecond, 1
+	// Patient: what breaks here is told to break, and a machine that is busy for a while must not look like it.
+	check.Interval, check.Timeout, check.Rise = 5*time.Second, 3*time.Second, 1
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return register.Service{

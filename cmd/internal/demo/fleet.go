@@ -24,6 +24,7 @@ type Config struct {
 	ZooKeeper  []string      // where it registers
 	FirstFault time.Duration // when the first thing breaks; default 20s
 	FaultEvery time.Duration // from the end of one fault to the next; default 45s
+	Calm       bool          // nothing breaks by itself
 	Seed       uint64        // of everything that is chance; 0: another each time
 	Announce   func(Fault)   // called when something breaks and when it heals (Fault.End is past)
 	Log        *slog.Logger
@@ -32,13 +33,13 @@ type Config struct {
 // Fleet is the demo's applications.
 type Fleet struct {
 	conf Config
-	apps []*app
+	wake chan struct{}
 
 	mu     sync.Mutex
 	rng    *rand.Rand
 	fault  *Fault // what is broken now, if anything
 	last   string // kind of the last fault
-	wake   chan struct{}
+	apps   []*app // empty before Run has opened them
 	agents *agents
 }
 
@@ -71,8 +72,7 @@ func hostAddr(zone, host int) string {
 }
 
 // open makes the applications and their listeners.
-func (f *Fleet) open() ([]net.Listener, error) {
-	var open []net.Listener
+func (f *Fleet) open() (apps []*app, open []net.Listener, err error) {
 	for z := range zones {
 		var hosts [hostsPerZone]string
 		for h := range hosts {
@@ -88,7 +88,7 @@ func (f *Fleet) open() ([]net.Listener, error) {
 						for _, l := range open {
 							l.Close()
 						}
-						return nil, fmt.Errorf("demo: open a listener for %s: %w", s.name, err)
+						return nil, nil, fmt.Errorf("demo: open a listener for %s: %w", s.name, err)
 					}
 				}
 				version, track := s.old, "production"
@@ -96,11 +96,11 @@ func (f *Fleet) open() ([]net.Listener, error) {
 					version, track = s.new, "canary"
 				}
 				open = append(open, l)
-				f.apps = append(f.apps, newApp(s, z, h, z*s.perZone+n, l.Addr().String(), version, track, f.conf.Seed))
+				apps = append(apps, newApp(s, z, h, z*s.perZone+n, l.Addr().String(), version, track, f.conf.Seed))
 			}
 		}
 	}
-	return open, nil
+	return apps, open, nil
 }
 
 // tickEvery is how often the applications live; rates and latencies come out right at any value.
@@ -108,31 +108,41 @@ const tickEvery = 200 * time.Millisecond
 
 // Run opens the listeners, registers the applications and lives until ctx ends; then it deregisters them.
 func (f *Fleet) Run(ctx context.Context) error {
-	listeners, err := f.open()
+	apps, listeners, err := f.open()
 	if err != nil {
 		return err
 	}
+	agents, err := newAgents(f.conf, apps)
+	if err != nil {
+		for _, l := range listeners {
+			l.Close()
+		}
+		return err
+	}
+	f.mu.Lock()
+	f.apps, f.agents = apps, agents
+	f.mu.Unlock()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	serveCtx, endServe := context.WithCancel(context.WithoutCancel(ctx))
 	defer endServe()
 	var wg sync.WaitGroup
-	for i, a := range f.apps {
+	for i, a := range apps {
 		wg.Go(func() {
 			if err := a.serve(serveCtx, listeners[i], func() bool { return f.effect(a).down }); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	if f.agents, err = newAgents(f.conf, f.apps); err != nil {
-		return err
-	}
 	agentsDone := make(chan error, 1)
-	go func() { agentsDone <- f.agents.run(ctx) }()
+	go func() { agentsDone <- agents.run(ctx) }()
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	next := time.NewTimer(f.conf.FirstFault)
 	defer next.Stop()
+	if f.conf.Calm {
+		next.Stop()
+	}
 	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
@@ -147,13 +157,14 @@ func (f *Fleet) Run(ctx context.Context) error {
 			if _, err := f.Break(""); err != nil {
 				f.conf.Log.Warn("nothing broke", "err", err)
 			}
-		case <-f.wake: // somebody broke something: the next comes after it
+		case <-f.wake: // something was broken: the next comes after it
+			next.Stop()
 		case now := <-tick.C:
-			for _, a := range f.apps {
+			for _, a := range apps {
 				a.tick(now, now.Sub(last), f.effect(a))
 			}
 			last = now
-			if ended := f.heal(now); ended {
+			if ended := f.heal(now); ended && !f.conf.Calm {
 				next.Reset(f.conf.FaultEvery)
 			}
 		}
@@ -212,7 +223,10 @@ func (f *Fleet) heal(now time.Time) bool {
 
 // apply does what a fault does to registrations and versions, and takes it back.
 func (f *Fleet) apply(fault *Fault, begin bool) {
-	for _, a := range f.apps {
+	f.mu.Lock()
+	apps, agents := f.apps, f.agents
+	f.mu.Unlock()
+	for _, a := range apps {
 		if a.svc.name != fault.service {
 			continue
 		}
@@ -226,20 +240,25 @@ func (f *Fleet) apply(fault *Fault, begin bool) {
 			default:
 				a.upgrade(a.svc.old, "production")
 			}
-			f.agents.set(a, true)
+			agents.set(a, true)
 		case "deregister":
 			if a.zone == fault.zone {
-				f.agents.set(a, !begin)
+				agents.set(a, !begin)
 			}
 		}
 	}
 }
 
-// Instances is how many applications there are, once Run has opened them.
-func (f *Fleet) Instances() int { return len(f.apps) }
-
-// Joined is when each registered application was first seen registered, by host:port.
-func (f *Fleet) Joined() map[string]time.Time { return f.agents.joined() }
+// Joined is when each registered application came into its serverset, by host:port.
+func (f *Fleet) Joined() map[string]time.Time {
+	f.mu.Lock()
+	agents := f.agents
+	f.mu.Unlock()
+	if agents == nil {
+		return nil // ended before it began
+	}
+	return agents.joined()
+}
 
 // Handler answers POST /demo/fault: kind, as a form value or in JSON; without one the next kind.
 func (f *Fleet) Handler() http.Handler {
