@@ -106,6 +106,9 @@ func (e *happening) text(n int) string {
 	case EventJoin:
 		return who + " joined"
 	case EventLeave:
+		if strings.HasPrefix(e.detail, "left ") {
+			return who + " " + e.detail
+		}
 		return strings.TrimSuffix(who+" left: "+e.detail, ": ")
 	case EventRestart:
 		return who + " restarted"

@@ -145,7 +145,10 @@ type open struct {
 	calm    int       // ticks in a row without trouble
 	first   time.Time // the first of them
 	peak    Verdict
-	also    []string
+	also    []string // what else has changed
+	// The worst sign of all, where a finding has had several.
+	worst      Verdict
+	worstWhere Place
 }
 
 // begin opens a finding.

@@ -95,7 +95,7 @@ var faults = []struct {
 	{"host", "search", "errors", "Only host ip-10-1-0-1:", nil, func(w *world) {
 		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .4, Hits: func(in *sim.Instance) bool { return in.Host == "ip-10-1-0-1" }})
 	}},
-	{"bad deploy", "checkout", "errors", "Everywhere", nil, func(w *world) {
+	{"bad deploy", "checkout", "errors", "Everywhere alike; it began as 13 instances went 1.41.3 → 1.43.0.", nil, func(w *world) {
 		w.Deploy(w.b, "1.43.0", w.now, checkout)
 		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .1, Hits: checkout})
 	}},

@@ -218,7 +218,7 @@ func (t *table) scored(g *group) float64 {
 		usual := g.b / g.n
 		return d * d / (2 * g.n * max(usual*usual, 1e-9))
 	}
-	b := max(g.b, 0.5)
+	b := max(g.b, 0.05)
 	if g.c <= 0 {
 		return b
 	}
@@ -247,19 +247,20 @@ func (t *table) scan() (p Place) {
 			near = append(near, *g)
 		}
 	}
-	best := group{}
+	best, bestScore := group{}, 0.0
 	found := false
 	consider := func(g *group, handicap float64) {
 		if g.b >= everywhere*total.b && g.n >= everywhere*total.n || t.share(g, excess) < enoughShare {
 			return
 		}
-		switch better := g.score - handicap - best.score; {
-		case !found || better > 1e-6*max(best.score, 1):
-		case better > -1e-6*max(best.score, 1) && !g.pair && (best.pair || dimRank(t.dims[g.dim[0]]) < dimRank(t.dims[best.dim[0]])):
+		score := g.score - handicap
+		switch near := 1e-6 * max(best.score, 1); {
+		case !found || score > bestScore+near:
+		case score > bestScore-near && t.plainer(g, &best):
 		default:
 			return
 		}
-		best, found = *g, true
+		best, bestScore, found = *g, score, true
 	}
 	for i := range near {
 		consider(&near[i], 0)
@@ -283,6 +284,20 @@ func (t *table) scan() (p Place) {
 	p.Cleared = t.cleared(&best)
 	p.Alike = t.alike(&best)
 	return p
+}
+
+// plainer reports whether a says the same as b in fewer or better known words.
+func (t *table) plainer(a, b *group) bool {
+	ca, cb := t.conds(a), t.conds(b)
+	if len(ca) != len(cb) {
+		return len(ca) < len(cb)
+	}
+	for i := range ca {
+		if c := cmp.Or(cmp.Compare(dimRank(ca[i].Dim), dimRank(cb[i].Dim)), strings.Compare(ca[i].Dim, cb[i].Dim)); c != 0 {
+			return c < 0
+		}
+	}
+	return false
 }
 
 func (t *table) share(g *group, excess float64) float64 { return t.sign() * (g.c - g.b) / excess }
@@ -482,7 +497,7 @@ func (p *Place) few(t *table) {
 					g.add(&t.leaves[i])
 				}
 			}
-			p.Instances, p.N, p.Share, p.Ratio = names[:k+1], k+1, min(sum/excess, 1), t.told(&g)
+			p.Instances, p.N, p.Share, p.Ratio, p.Alike = names[:k+1], k+1, min(sum/excess, 1), t.told(&g), nil
 			return
 		}
 	}

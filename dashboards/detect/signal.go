@@ -15,6 +15,8 @@ const (
 	relocate    = 2 * time.Second
 	placeWindow = 60 * time.Second
 	placeBefore = 3 * time.Minute
+	lookBack    = 10 * time.Minute // for a history without findings
+	maxCalm     = 16               // past findings that are remembered as no history
 )
 
 // judgeSignals opens, updates and ends the finding about a service's errors, latency and rate. There is one at a time: what else has changed is told in it.
@@ -32,14 +34,13 @@ func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, s *dashboard
 		o := d.begin(s, v.Metric, s.Newest.Add(-time.Duration(v.Ticks)*s.Width))
 		o.verdict, o.peak = v, v
 		w.signal = o
-		d.describe(now, b, s, o, verdicts)
+		d.describe(now, b, s, w, verdicts)
 		d.cfg.Log.Info("finding opened", "id", o.finding.ID, "service", s.Service, "env", s.Env, "title", o.finding.Title, "only", o.finding.Only)
 		return
 	}
 	o := w.signal
 	if len(verdicts) > 0 && rank(verdicts[0].Metric) < rank(o.verdict.Metric) && now.Sub(o.since) < time.Minute {
-		// What looked like latency has become errors: one cause, told by its worst sign.
-		o.verdict, o.peak, o.finding.Metric, o.located = verdicts[0], verdicts[0], verdicts[0].Metric, time.Time{}
+		o.turn(verdicts[0]) // what looked like latency has become errors: one cause, told by its worst sign
 	}
 	is, calm := l.now(&o.peak)
 	if !math.IsNaN(is) {
@@ -56,22 +57,41 @@ func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, s *dashboard
 	case !math.IsNaN(is):
 		o.calm = 0
 	}
+	if o.calm >= calmTicks && len(verdicts) > 0 && now.Sub(o.since) <= newNormal {
+		o.turn(verdicts[0]) // that is over, but something else that came with it is not
+	}
 	if o.calm >= calmTicks || now.Sub(o.since) > newNormal {
 		at := o.first
 		if o.calm == 0 {
 			at = now
 		}
-		o.verdict = o.peak
+		o.keepWorst()
+		o.verdict, o.peak, o.where, o.also = o.worst, o.worst, o.worstWhere, nil
+		o.finding.Metric = o.verdict.Metric
 		d.retitle(s, o, true)
 		d.end(o, at)
 		w.calm = append(w.calm, [2]time.Time{o.since.Add(-2 * s.Width), at.Add(time.Duration(calmTicks) * s.Width)})
-		if len(w.calm) > 16 {
+		if len(w.calm) > maxCalm {
 			w.calm = w.calm[1:]
 		}
 		w.signal = nil
 		return
 	}
-	d.describe(now, b, s, o, verdicts)
+	d.describe(now, b, s, w, verdicts)
+}
+
+// turn makes another signal the one that the finding tells first.
+func (o *open) turn(v Verdict) {
+	o.keepWorst()
+	o.verdict, o.peak, o.where, o.located, o.calm = v, v, Place{}, time.Time{}, 0
+	o.finding.Metric = v.Metric
+}
+
+// keepWorst remembers the worst sign that the finding has had: by it the finding is told when it is over.
+func (o *open) keepWorst() {
+	if o.worst.Metric == "" || rank(o.peak.Metric) < rank(o.worst.Metric) || o.peak.Metric == o.worst.Metric && worse(&o.peak, &o.worst) {
+		o.worst, o.worstWhere = o.peak, o.where
+	}
 }
 
 // signalLines are a service's lines as the tests want them.
@@ -167,7 +187,8 @@ func worse(a, b *Verdict) bool {
 }
 
 // describe writes the finding's words anew, and asks where it is when that may have become clearer.
-func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Signals, o *open, verdicts []Verdict) {
+func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Signals, w *watch, verdicts []Verdict) {
+	o := w.signal
 	o.also = o.also[:0]
 	for i := range verdicts {
 		if verdicts[i].Metric != o.verdict.Metric {
@@ -180,7 +201,7 @@ func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Si
 	}
 	if now.Sub(o.located) >= every {
 		o.located = now
-		if p := d.locate(b, s, o); p.Sure > 0 || o.where.Sure == 0 {
+		if p := d.locate(b, s, o, w); p.Sure > 0 || o.where.Sure == 0 {
 			o.where = p
 		}
 	}
@@ -189,28 +210,61 @@ func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Si
 	if k := len(o.finding.Events); k > 8 {
 		o.finding.Events = o.finding.Events[k-8:]
 	}
+	if cause := deployed(o.finding.Events, o.since); cause != "" && len(o.where.Conds) == 0 && o.where.Sure > 0 {
+		o.finding.Only = "Everywhere alike; it began as " + cause + "."
+	}
 	mark := dashboards.Event{T: o.finding.Since, Kind: "finding", Text: onset(o.verdict.Metric)}
 	i, _ := slices.BinarySearchFunc(o.finding.Events, mark.T, func(e dashboards.Event, t int64) int { return int(e.T - t) })
 	o.finding.Events = slices.Insert(o.finding.Events, i, mark)
 }
 
-// locate asks who carries the excess.
-func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open) Place {
+// locate asks who carries the excess, since the finding began or in its last minute, against the newest history that no finding lies in.
+func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open, w *watch) Place {
 	to := s.Newest.Add(s.Width)
 	from := o.since
-	if to.Sub(from) > placeWindow && to.Sub(from) > 6*s.Width {
-		from = to.Add(-max(placeWindow, 6*s.Width))
+	if window := max(placeWindow, 6*s.Width); to.Sub(from) > window {
+		from = to.Add(-window)
 	}
-	before := o.since.Add(-max(placeBefore, 10*s.Width))
-	// The history ends where the finding begins; what lies between that and the window is left out.
-	merge := func(byLabel bool) []dashboards.Leaf {
-		if !from.After(o.since) {
-			return b.Leaves(s.Service, s.Env, before, o.since, to, byLabel)
+	h0, h1 := w.history(o.since, s.Width)
+	leaves := func(byLabel bool) []dashboards.Leaf {
+		return joinLeaves(b.Leaves(s.Service, s.Env, h0, h1, h1, byLabel), b.Leaves(s.Service, s.Env, from, from, to, byLabel))
+	}
+	return Locate(o.verdict.Metric, leaves(false), leaves(true))
+}
+
+// deployed is the newest deploy from shortly before a finding began, "" if there was none.
+func deployed(events []dashboards.Event, since time.Time) (text string) {
+	for _, e := range events {
+		if t := time.UnixMilli(e.T); e.Kind == dashboards.EventDeploy && t.After(since.Add(-90*time.Second)) && t.Before(since.Add(10*time.Second)) {
+			text = e.Text
 		}
-		return joinLeaves(b.Leaves(s.Service, s.Env, before, o.since, o.since, byLabel), b.Leaves(s.Service, s.Env, from, from, to, byLabel))
 	}
-	p := Locate(o.verdict.Metric, merge(false), merge(true))
-	return p
+	return text
+}
+
+// history is the newest stretch before a moment that is long enough and in which nothing was wrong; where there is none, the longest.
+func (w *watch) history(before time.Time, width time.Duration) (from, to time.Time) {
+	enough := max(20*time.Second, 10*width)
+	end := before
+	for i := len(w.calm) - 1; i >= -1; i-- {
+		begin := before.Add(-max(lookBack, 20*width))
+		if i >= 0 && w.calm[i][1].After(begin) {
+			begin = w.calm[i][1]
+		}
+		if end.Sub(begin) > to.Sub(from) {
+			from, to = begin, end
+		}
+		if to.Sub(from) >= enough || i < 0 {
+			break
+		}
+		if w.calm[i][0].Before(end) {
+			end = w.calm[i][0]
+		}
+	}
+	if least := to.Add(-max(placeBefore, 10*width)); from.Before(least) {
+		from = least
+	}
+	return from, to
 }
 
 // joinLeaves takes what was before of one list and what is after of the other.

@@ -215,7 +215,7 @@ func median(x []float64, base []bool) float64 {
 // collapsed compares requests: traffic has a daily shape, so only the last minute counts as usual, and only a fall to less than half is news. What fewer
 // instances answering explains is not: that is a finding of its own.
 func collapsed(rate, n []float64, answering []int, base []bool, certainty float64) (Verdict, bool) {
-	const w = 2
+	const w = 3 // a machine that stalls for a moment makes up for it in the next
 	if len(rate) < w+leastHistory {
 		return Verdict{}, false
 	}

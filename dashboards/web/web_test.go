@@ -185,7 +185,7 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/service?service=checkout&env=prod", "metrics.1.unit", "percent"},
 		{"/api/v1/service?service=search&env=prod", "instances.5.state", "departed"},
 		{"/api/v1/service?service=search&env=prod", "events.0.kind", "leave"},
-		{"/api/v1/service?service=search&env=prod", "events.0.text", "5 instances left: left /discovery/search/prod"},
+		{"/api/v1/service?service=search&env=prod", "events.0.text", "5 instances left /discovery/search/prod"},
 		{"/api/v1/series?service=checkout&env=prod&metric=requests", "agg", "sum"},
 		{"/api/v1/series?service=checkout&env=prod&metric=requests", "of", "15 of 15 instances"},
 		{"/api/v1/series?service=checkout&env=prod&metric=requests&by=version", "series.1.name", "1.42.0"},
