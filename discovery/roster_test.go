@@ -185,9 +185,6 @@ func TestWatcher(t *testing.T) {
 		source := func(name, last string) Source {
 			return &sourceFunc{name, func(ctx context.Context, out *Latest) error {
 				starts[name]++
-				for range 100 { // coalesced: only the last has to be seen
-					out.PutSet(set(name, "/"+name, member("10.0.0.1:80")))
-				}
 				out.PutSet(set(name, "/"+name, member(last)))
 				<-ctx.Done()
 				return ctx.Err()
@@ -224,6 +221,29 @@ func TestWatcher(t *testing.T) {
 		}
 		cancel()
 	})
+}
+
+func TestLatest(t *testing.T) {
+	l := NewLatest()
+	for range 100 { // a slow reader sees the latest, not a queue
+		l.PutSet(set("z", "/p", member("10.0.0.1:80")))
+		l.PutView(View{Source: "z"})
+	}
+	l.PutSet(set("a", "/p", member("10.0.0.3:80")))
+	l.PutSet(set("z", "/p", member("10.0.0.2:80")))
+	l.PutView(View{Source: "z", Complete: true, Paths: []string{"/p"}})
+	l.PutView(View{Source: "z", Connected: true})
+	<-l.Ready()
+	sets, views := l.Take()
+	if len(sets) != 2 || sets[0].Source != "a" || sets[1].Members[0].Addr() != "10.0.0.2:80" {
+		t.Errorf("sets %+v", sets)
+	}
+	if len(views) != 1 || !views[0].Connected || !views[0].Complete || len(views[0].Paths) != 1 {
+		t.Errorf("a complete list of paths was lost before anybody took it: %+v", views)
+	}
+	if sets, views := l.Take(); len(sets)+len(views) != 0 {
+		t.Error("taken twice")
+	}
 }
 
 func TestTags(t *testing.T) {
