@@ -15,6 +15,7 @@ type Event struct {
 	T    int64  `json:"t"` // Unix ms
 	Kind string `json:"kind,omitempty"`
 	Text string `json:"text"`
+	N    int    `json:"n,omitempty"` // how many instances it happened to
 }
 
 // Kinds of events.
@@ -88,7 +89,7 @@ func (h happenings) told(from, to int64) []Event {
 	}
 	out := make([]Event, 0, len(groups))
 	for _, g := range groups {
-		out = append(out, Event{g.first.t, g.first.kind, g.first.text(g.n)})
+		out = append(out, Event{g.first.t, g.first.kind, g.first.text(g.n), g.n})
 	}
 	return out
 }

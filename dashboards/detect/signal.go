@@ -232,11 +232,12 @@ func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open, w
 	return Locate(o.verdict.Metric, leaves(false), leaves(true))
 }
 
-// deployed is the newest deploy from shortly before a finding began, "" if there was none.
+// deployed is the largest deploy from shortly before a finding began, "" if there was none.
 func deployed(events []dashboards.Event, since time.Time) (text string) {
+	most := 0
 	for _, e := range events {
-		if t := time.UnixMilli(e.T); e.Kind == dashboards.EventDeploy && t.After(since.Add(-90*time.Second)) && t.Before(since.Add(10*time.Second)) {
-			text = e.Text
+		if t := time.UnixMilli(e.T); e.Kind == dashboards.EventDeploy && t.After(since.Add(-90*time.Second)) && t.Before(since.Add(10*time.Second)) && e.N > most {
+			text, most = e.Text, e.N
 		}
 	}
 	return text
