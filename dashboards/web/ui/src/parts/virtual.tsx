@@ -80,12 +80,18 @@ export function Virtual<T>({ items, keyOf, kind = () => "", render, wholeUpTo = 
       moved = true;
     }
     const rows = box.current.children;
+    const seen = new Map<string, number[]>();
     for (let i = first; i < Math.min(last, first + 40); i++) {
       const k = kind(items[i] as T);
       if (heights.current.has(k)) continue;
       const h = rows[i - first + 1]?.getBoundingClientRect().height ?? 0;
-      if (h > 0) heights.current.set(k, h);
-      moved ||= h > 0 && h !== guess;
+      if (h > 0) seen.set(k, [...(seen.get(k) ?? []), h]);
+    }
+    // The middle one: on a phone a row with a long reason is no measure of the others.
+    for (const [k, all] of seen) {
+      const h = all.sort((x, y) => x - y)[all.length >> 1] as number;
+      heights.current.set(k, h);
+      moved ||= h !== guess;
     }
     if (moved) again();
   });
