@@ -64,6 +64,7 @@ func TestWithoutServers(t *testing.T) {
 	t.Cleanup(func() {
 		env.mu.Lock()
 		defer env.mu.Unlock()
+		env.failed = nil
 		if before == "" {
 			env.absent = nil
 		}

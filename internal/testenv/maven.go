@@ -44,7 +44,7 @@ var (
 // with CI=true).
 func Classpath(t testing.TB, a Artifacts) (path string, ok bool) {
 	t.Helper()
-	path, err := Fetch(context.Background(), a, io.Discard)
+	path, err := once(a.Name, func() (string, error) { return Fetch(context.Background(), a, io.Discard) })
 	if err != nil {
 		missing(t, a.Name, err)
 		return "", false

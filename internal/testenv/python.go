@@ -22,9 +22,10 @@ var Kazoo = []string{"kazoo==2.10.0"}
 // where it cannot be had (a failure with CI=true).
 func Python(t testing.TB, packages ...string) (path string, ok bool) {
 	t.Helper()
-	path, err := fetchPython(context.Background(), packages, io.Discard)
+	what := "Python with " + strings.Join(packages, ", ")
+	path, err := once(what, func() (string, error) { return fetchPython(context.Background(), packages, io.Discard) })
 	if err != nil {
-		missing(t, "Python with "+strings.Join(packages, ", "), err)
+		missing(t, what, err)
 		return "", false
 	}
 	return path, true

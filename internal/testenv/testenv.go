@@ -30,6 +30,7 @@ var env struct {
 	mu     sync.Mutex
 	main   bool                        // Main runs
 	absent map[string]string           // what could not be had → why
+	failed map[string]error            // fetches that failed: not tried again, as a network that does not answer takes minutes
 	closes []func()                    // of shared servers, undone by Main in reverse
 	shared map[string]*ZooKeeperServer // by kind
 	paths  int                         // made by uniquePath
@@ -95,6 +96,26 @@ func missing(t testing.TB, what string, why error) {
 		env.absent = map[string]string{}
 	}
 	env.absent[what], _, _ = strings.Cut(why.Error(), "\n")
+}
+
+// once fetches, and remembers a failure for the rest of this test binary.
+func once(what string, fetch func() (string, error)) (string, error) {
+	env.mu.Lock()
+	err := env.failed[what]
+	env.mu.Unlock()
+	if err != nil {
+		return "", err
+	}
+	path, err := fetch()
+	if err != nil {
+		env.mu.Lock()
+		defer env.mu.Unlock()
+		if env.failed == nil {
+			env.failed = map[string]error{}
+		}
+		env.failed[what] = err
+	}
+	return path, err
 }
 
 // cacheDir is a folder below the user's cache folder, made if it is not there.
