@@ -15,7 +15,7 @@ import (
 const (
 	recordMagic = "zkr1"
 	recordHead  = 12
-	maxRecord   = 64 << 20 // a multi of a frame of 1 MB, made larger by nothing but Stats
+	maxRecord   = 64 << 20
 )
 
 // The operations in a record.

@@ -25,6 +25,9 @@ func (s *Server) multi(c *conn, d *decoder) (reply, code) {
 	var b []byte
 	for i, st := range steps {
 		body, code := t.do(st)
+		if code == ok && len(t.log.b) > maxRecord/2 { // each step may repeat a long ACL
+			code = quotaExceeded
+		}
 		if code != ok {
 			t.rollback()
 			return reply{head: failedMulti(len(steps), i, code)}, ok

@@ -1,7 +1,9 @@
 package zkserve
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -119,6 +121,29 @@ func TestOtherwiseThanZooKeeper(t *testing.T) {
 		defer s.mu.Unlock()
 		return s.watches.size() == 0
 	})
+}
+
+// A multi whose record would be many times its own size is refused before it fills the memory.
+func TestLargeRecord(t *testing.T) {
+	s, _ := run(t, Config{})
+	c := dial(t, s.Addr(), zktest.Hello{})
+	var list strings.Builder
+	list.WriteString("world:anyone:rwcda")
+	for i := range 30_000 {
+		fmt.Fprintf(&list, ",digest:%d:x:r", i)
+	}
+	do(t, c, zktest.Create, zktest.Body{}.String("/a").Buffer(nil).ACLs(list.String()).Int(0))
+	var b zktest.Body
+	for range 10_000 {
+		b = b.Int(zktest.SetData).Bool(false).Int(-1).String("/a").Buffer([]byte("x")).Int(-1)
+	}
+	rep := do(t, c, zktest.Multi, b.Int(-1).Bool(true).Int(-1))
+	if first := int32(binary.BigEndian.Uint32(rep.Body[5:])); first != 0 || !bytes.Contains(rep.Body, binary.BigEndian.AppendUint32(nil, uint32(0xffffffff&int64(quotaExceeded)))) {
+		t.Errorf("first step %d of %d bytes", first, len(rep.Body))
+	}
+	if rep := do(t, c, zktest.Exists, zktest.Body{}.String("/a").Bool(false)); rep.Body[35] != 0 {
+		t.Error("a refused multi changed the znode")
+	}
 }
 
 func TestContainersGo(t *testing.T) {
