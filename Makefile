@@ -21,8 +21,10 @@ demo: build      ## a fleet in motion on the embedded servers; opens the page
 servers:         ## fetch the real ZooKeeper, Kafka and the tools that the tests use
 	$(GO) run ./internal/testenv/cmd/servers
 
-test: servers    ## all tests, against the real servers
+test:            ## all tests, against the real servers where they can be had (with CI=true they must)
+	$(GO) run ./internal/testenv/cmd/servers -try
 	$(GO) test -timeout 15m ./...
+	@$(GO) run ./internal/testenv/cmd/servers -missing
 
 check:           ## format, vet, staticcheck, tidy, the law of imports, the page as built
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt: run gofmt -w on the files above'; exit 1; }
