@@ -18,7 +18,7 @@ type session struct {
 	ephemerals map[string]struct{}
 }
 
-// sortedEphemerals is in the reverse of the paths' order, only so that two runs do the same.
+// sortedEphemerals is in the order of paths, only so that two runs do the same.
 func (ses *session) sortedEphemerals() []string {
 	return slices.Sorted(maps.Keys(ses.ephemerals))
 }
