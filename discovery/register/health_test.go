@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,9 +12,15 @@ import (
 
 func TestHealthRisesAndFalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var sick error
-		probes := 0
-		probe := func(context.Context) error { probes++; return sick }
+		var sick atomic.Bool
+		var probes atomic.Int64
+		probe := func(context.Context) error {
+			probes.Add(1)
+			if sick.Load() {
+				return errors.New("it hurts\nvery much")
+			}
+			return nil
+		}
 		wake := make(chan struct{}, 1)
 		c := Check{Kind: "tcp", Interval: 10 * time.Second, Rise: 2, Fall: 3}.withDefaults()
 		h := startHealth(t.Context(), []Check{c}, []prober{probe}, wake, func(bool, time.Duration) {})
@@ -22,7 +29,7 @@ func TestHealthRisesAndFalls(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			if v := h.verdict(); v.kind != kind {
-				t.Errorf("%s: %+v, want kind %d (%d probes)", when, v, kind, probes)
+				t.Errorf("%s: %+v, want kind %d (%d probes)", when, v, kind, probes.Load())
 			}
 			select {
 			case <-wake:
@@ -38,7 +45,7 @@ func TestHealthRisesAndFalls(t *testing.T) {
 		expect("one pass of two", unknown, false)
 		time.Sleep(1100 * time.Millisecond)
 		expect("two passes: no need to wait for the interval at the start", well, true)
-		sick = errors.New("it hurts\nvery much")
+		sick.Store(true)
 		time.Sleep(11 * time.Second)
 		expect("one failure of three: time to look how large the serverset still is", well, true)
 		if !h.verdict().shaky {
@@ -51,7 +58,7 @@ func TestHealthRisesAndFalls(t *testing.T) {
 		if v := h.verdict(); !strings.Contains(v.why, "it hurts") || strings.Contains(v.why, "very") {
 			t.Errorf("the reason is %q", v.why)
 		}
-		sick = nil
+		sick.Store(false)
 		time.Sleep(11 * time.Second)
 		expect("one pass of two after a fall", down, false)
 		time.Sleep(11 * time.Second)
