@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,10 +182,10 @@ func TestWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := NewRoster(RosterOptions{})
-		starts := map[string]int{}
+		starts := map[string]*atomic.Int32{"a": {}, "b": {}}
 		source := func(name, last string) Source {
 			return &sourceFunc{name, func(ctx context.Context, out *Latest) error {
-				starts[name]++
+				starts[name].Add(1)
 				out.PutSet(set(name, "/"+name, member(last)))
 				<-ctx.Done()
 				return ctx.Err()
@@ -204,13 +205,13 @@ func TestWatcher(t *testing.T) {
 		}
 		w.Set([]Source{a})
 		synctest.Wait()
-		if got, want := states(r), "10.0.0.2:80=present 10.0.0.3:80=departed"; got != want || starts["a"] != 1 {
-			t.Fatalf("one source taken away: got %s want %s, a started %d times", got, want, starts["a"])
+		if got, want := states(r), "10.0.0.2:80=present 10.0.0.3:80=departed"; got != want || starts["a"].Load() != 1 {
+			t.Fatalf("one source taken away: got %s want %s, a started %d times", got, want, starts["a"].Load())
 		}
 		w.Set([]Source{source("a", "10.0.0.4:80")})
 		synctest.Wait()
-		if got, want := states(r), "10.0.0.2:80=departed 10.0.0.3:80=departed 10.0.0.4:80=present"; got != want || starts["a"] != 2 {
-			t.Fatalf("one source replaced: got %s want %s, a started %d times", got, want, starts["a"])
+		if got, want := states(r), "10.0.0.2:80=departed 10.0.0.3:80=departed 10.0.0.4:80=present"; got != want || starts["a"].Load() != 2 {
+			t.Fatalf("one source replaced: got %s want %s, a started %d times", got, want, starts["a"].Load())
 		}
 		if err := w.Set([]Source{a, a}); err == nil {
 			t.Fatal("two sources of one name were taken")
