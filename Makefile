@@ -41,10 +41,10 @@ race: servers    ## all tests under the race detector
 fuzz:            ## every decoder's fuzz target, FUZZTIME each
 	@set -e; for f in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz'); do \
 	  for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
-	    echo "== $$t in $$(dirname $$f)"; $(GO) test ./$$(dirname $$f) -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME); done; done
+	    echo "== $$t in $$(dirname $$f)"; $(GO) test ./$$(dirname $$f) -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x; done; done
 
 bench:           ## the hot paths beside their floor and the naive way
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./internal/jsonscan ./collector/... ./enrich/... ./sink/... ./discovery/... ./dashboards/...
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./internal/jsonscan ./collector/... ./enrich/... ./sink/... ./discovery/... ./dashboards/... ./internal/zkserve
 
 ui:              ## build the page from dashboards/web/ui into dashboards/web/dist
 	cd $(UI) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
