@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"time"
 )
 
 // The three requests that a test needs of a broker, in the versions that Kafka 4 still takes: ListOffsets v1, Metadata v1 and
@@ -87,8 +88,25 @@ const (
 	earliest = -2
 )
 
-// kafkaOffsets sums the offsets of a topic's partitions at a time.
+// errNoLeader is what a broker says of a partition that was made a moment ago.
+var errNoLeader = errors.New("no leader yet")
+
+// kafkaOffsets sums the offsets of a topic's partitions at a time. It waits for partitions that were made a moment ago and have no leader yet.
 func kafkaOffsets(ctx context.Context, addr, topic string, partitions int, at int64) (int64, error) {
+	for {
+		sum, err := kafkaOffsetsOnce(ctx, addr, topic, partitions, at)
+		if !errors.Is(err, errNoLeader) {
+			return sum, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func kafkaOffsetsOnce(ctx context.Context, addr, topic string, partitions int, at int64) (int64, error) {
 	b := binary.BigEndian.AppendUint32(nil, ^uint32(0)) // not a replica
 	b = binary.BigEndian.AppendUint32(b, 1)
 	b = appendString(b, topic)
@@ -106,7 +124,11 @@ func kafkaOffsets(ctx context.Context, addr, topic string, partitions int, at in
 	sum := int64(0)
 	for n := r.int32(); n > 0 && r.err == nil; n-- {
 		p := r.int32()
-		if code := r.int16(); code != 0 {
+		switch code := r.int16(); code {
+		case 0:
+		case 3, 5, 6: // unknown partition, leader not available, not the leader
+			return 0, fmt.Errorf("partition %d: error code %d: %w", p, code, errNoLeader)
+		default:
 			return 0, fmt.Errorf("partition %d: error code %d", p, code)
 		}
 		r.int64() // time
