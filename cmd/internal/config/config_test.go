@@ -62,7 +62,7 @@ func TestFaults(t *testing.T) {
 		{"unknown key", "global:\n  scrape_intervall: 1s\n", "[2:3]"},
 		{"not YAML", "global: [", "1"},
 		{"two documents", "global: {}\n---\nglobal: {}\n", "keep one"},
-		{"duration", "global:\n  scrape_interval: fast\n", `duration "fast": write it as`},
+		{"duration", "global:\n  scrape_interval: fast\n", `line 2: duration "fast": write it as`},
 		{"interval too short", "global:\n  scrape_interval: 1ms\n", "line 2: global.scrape_interval: 1ms is not within"},
 		{"timeout above interval", "global:\n  scrape_interval: 1s\n  scrape_timeout: 2s\n", "line 3: global.scrape_timeout"},
 		{"environment", "zookeeper:\n  servers: ['${NOPE}:1']\n", "line 2: the environment has no NOPE"},
@@ -81,7 +81,7 @@ func TestFaults(t *testing.T) {
 		{"pattern", "scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - paths: ['discovery/x']\n", "line 4: scrape_configs[0].serverset_sd_configs[0].paths[0]"},
 		{"template", "scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - paths: ['/d/{service}']\n    env: '{zone}'\n", "zone"},
 		{"window", "dashboards: {window: 1s}\n", "not within 1m..24h"},
-		{"size", job + "  body_size_limit: 8 apples\n", `size "8 apples"`},
+		{"size", job + "  body_size_limit: 8 apples\n", `line 4: size "8 apples"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := Parse([]byte(tc.text), env)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 )
 
 // Duration is written as Prometheus writes it: 1h30m, 15s, 500ms, 2d.
@@ -67,15 +68,15 @@ func ParseDuration(s string) (time.Duration, error) {
 	return total, nil
 }
 
-// UnmarshalYAML implements yaml.BytesUnmarshaler.
-func (d *Duration) UnmarshalYAML(b []byte) error {
-	s, err := scalar(b)
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (d *Duration) UnmarshalYAML(n ast.Node) error {
+	s, err := scalar(n)
 	if err != nil {
 		return err
 	}
 	v, err := ParseDuration(s)
 	*d = Duration(v)
-	return err
+	return atLine(n, err)
 }
 
 // MarshalYAML writes it as it is read.
@@ -107,9 +108,9 @@ func (s Size) Or(def int64) int64 {
 	return int64(s)
 }
 
-// UnmarshalYAML implements yaml.BytesUnmarshaler.
-func (s *Size) UnmarshalYAML(b []byte) error {
-	text, err := scalar(b)
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (s *Size) UnmarshalYAML(n ast.Node) error {
+	text, err := scalar(n)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (s *Size) UnmarshalYAML(b []byte) error {
 	}
 	v, err := strconv.ParseInt(t, 10, 64)
 	if err != nil || v < 0 || v<<shift>>shift != v {
-		return fmt.Errorf("size %q: write it as 10MB, 512KB or 1GB", text)
+		return atLine(n, fmt.Errorf("size %q: write it as 10MB, 512KB or 1GB", text))
 	}
 	*s = Size(v << shift)
 	return nil
@@ -160,10 +161,18 @@ func (s Secret) MarshalYAML() ([]byte, error) { return []byte(strconv.Quote(s.St
 // MarshalJSON hides it from the API.
 func (s Secret) MarshalJSON() ([]byte, error) { return []byte(strconv.Quote(s.String())), nil }
 
-func scalar(b []byte) (string, error) {
+func scalar(n ast.Node) (string, error) {
 	var v string
-	if err := yaml.Unmarshal(b, &v); err != nil {
+	if err := yaml.NodeToValue(n, &v); err != nil {
 		return "", err
 	}
 	return strings.TrimSpace(v), nil
+}
+
+// atLine says where it is that something is wrong.
+func atLine(n ast.Node, err error) error {
+	if t := n.GetToken(); err != nil && t != nil && t.Position != nil {
+		return fmt.Errorf("line %d: %w", t.Position.Line, err)
+	}
+	return err
 }
