@@ -256,6 +256,9 @@ func TestTags(t *testing.T) {
 	if c := a.With(map[string]string{"a": "", "c": "3"}); c != TagsOf(map[string]string{"b": "2", "c": "3"}) {
 		t.Fatalf("With: %v", c.Map())
 	}
+	if n := TagsOf(map[string]string{"b": "1", "\x00a": "2\x00", "c": "\x00"}); n != TagsOf(map[string]string{"a": "2", "b": "1"}) {
+		t.Fatalf("NULs: %v", n.Map())
+	}
 	if (Tags{}).Len() != 0 || !TagsOf(nil).IsZero() {
 		t.Fatal("the zero Tags is empty")
 	}

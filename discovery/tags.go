@@ -18,6 +18,13 @@ type Tags struct {
 func TagsOf(m map[string]string) Tags {
 	names := make([]string, 0, len(m))
 	for n, v := range m {
+		if strings.IndexByte(n, 0) >= 0 || strings.IndexByte(v, 0) >= 0 { // rare, so it may be slow
+			mended := make(map[string]string, len(m))
+			for n, v := range m {
+				mended[strings.ReplaceAll(n, "\x00", "")] = strings.ReplaceAll(v, "\x00", "")
+			}
+			return TagsOf(mended)
+		}
 		if n != "" && v != "" {
 			names = append(names, n)
 		}
@@ -25,9 +32,9 @@ func TagsOf(m map[string]string) Tags {
 	slices.Sort(names)
 	var b strings.Builder
 	for _, n := range names {
-		b.WriteString(strings.ReplaceAll(n, "\x00", ""))
+		b.WriteString(n)
 		b.WriteByte(0)
-		b.WriteString(strings.ReplaceAll(m[n], "\x00", ""))
+		b.WriteString(m[n])
 		b.WriteByte(0)
 	}
 	return intern(b.String())
