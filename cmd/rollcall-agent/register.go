@@ -165,6 +165,7 @@ func (d *daemon) run(server *ops.Server) error {
 	notify("STOPPING=1")
 	if errors.Is(context.Cause(ctx), register.ErrHandOver) {
 		d.session.Detach()
+		return err // the process ends, which drops the connection and nothing else; the successor waits for us
 	}
 	endAfter()
 	tasks.Wait()
