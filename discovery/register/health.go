@@ -38,10 +38,9 @@ type CheckStatus struct {
 
 // health runs the checks of one service, each in a goroutine of its own, and wakes the service's worker when the verdict may have changed.
 type health struct {
-	checks   []Check
-	endpoint string
-	wake     chan struct{}
-	probed   func(ok bool, took time.Duration)
+	checks []Check
+	wake   chan struct{}
+	probed func(ok bool, took time.Duration)
 
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
