@@ -150,10 +150,15 @@ func (b *Board) Add(r *Record) {
 	b.ledger.fresh(r)
 }
 
-// tickAt is when in each second the Board ticks: what was scraped before the full second has mostly come by then.
-const tickAt = 250 * time.Millisecond
+// The Board ticks twice a second, so that nothing that is seen waits longer for the page: a quarter after the full second, when what was scraped before it
+// has mostly come, and half a second later. A tick that takes long is not followed by the second one.
+const (
+	tickAt    = 250 * time.Millisecond
+	tickEvery = 500 * time.Millisecond
+	tickLong  = 100 * time.Millisecond
+)
 
-// Run ticks once a second until ctx ends.
+// Run ticks until ctx ends.
 func (b *Board) Run(ctx context.Context) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -163,9 +168,14 @@ func (b *Board) Run(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		b.Tick(time.Now())
+		begun := time.Now()
+		b.Tick(begun)
 		now := time.Now()
-		t.Reset(now.Truncate(time.Second).Add(time.Second + tickAt).Sub(now))
+		every := tickEvery
+		if now.Sub(begun) > tickLong {
+			every = 2 * tickEvery
+		}
+		t.Reset(now.Add(-tickAt).Truncate(every).Add(every + tickAt).Sub(now))
 	}
 }
 

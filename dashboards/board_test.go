@@ -9,11 +9,13 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 func TestFigures(t *testing.T) {
@@ -171,7 +173,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// Run ticks once a second, a little after the full second, and wakes those who wait.
+// Run ticks twice a second, at times that are those of the clock, and wakes those who wait.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := NewBoard(Options{Judge: func(now time.Time, _ *Board) []Finding { return []Finding{{ID: "f", Service: "checkout", Env: "prod"}} }})
@@ -186,7 +188,7 @@ func TestRun(t *testing.T) {
 			synctest.Wait()
 		}
 		n := b.Now("prod")
-		if at := n.AsOf.Sub(n.AsOf.Truncate(time.Second)); at != tickAt || len(n.Findings) != 1 || len(b.Now("staging").Findings) != 0 {
+		if at := n.AsOf.Sub(n.AsOf.Truncate(tickEvery)); at != tickAt || len(n.Findings) != 1 || len(b.Now("staging").Findings) != 0 {
 			t.Errorf("ticked at %s past the second: %+v", at, n)
 		}
 		cancel()
@@ -273,5 +275,83 @@ func BenchmarkHour(b *testing.B) {
 		b.ReportMetric(float64(bd.Health().Bytes)/(instances*values*seconds), "bytes/value")
 		b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "heap-MiB")
 		runtime.KeepAlive(bd)
+	}
+}
+
+// BenchmarkTick is one second of 2,000 services of 10 instances each at 10 s: the records of that second and the tick over all.
+func BenchmarkTick(b *testing.B) {
+	bd, err := NewBoard(Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ss := []collector.Sample{counter("requests", 0), counter("errors", 0), dist("latency_ms", collector.Lifetime, "count", 0, "sum", 0, "p99", 1)}
+	for k := range 45 {
+		ss = append(ss, counter(fmt.Sprintf("counter_%d", k), 0))
+	}
+	seq := uint64(0)
+	second := func(s int) {
+		at := t0.Add(time.Duration(s) * time.Second)
+		for i := s % 10; i < 20_000; i += 10 {
+			seq++
+			for k := range ss {
+				ss[k].Value = strconv.Itoa(s * (k + 1))
+			}
+			ss[2].Fields[0].Value, ss[2].Fields[1].Value = strconv.Itoa(s*10), strconv.Itoa(s*70)
+			bd.Add(&Record{ID: RecordID{1, 1, 0, seq, 0}, Seen: at, Service: "s" + strconv.Itoa(i/10), Env: "prod", Instance: "10.0.0." + strconv.Itoa(i%10) + ":80", Time: at, Interval: 10 * time.Second, Samples: ss})
+		}
+		bd.Tick(at)
+	}
+	n := 0
+	for range 60 {
+		second(n)
+		n++
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		second(n)
+		n++
+	}
+	b.ReportMetric(float64(bd.Health().Bytes)/(1<<20), "window-MiB")
+}
+
+// Readers, writers and ticks at once: for the race detector.
+func TestAtOnce(t *testing.T) {
+	f := newFleet(t, Options{})
+	var wg sync.WaitGroup
+	for p := range 4 {
+		wg.Go(func() {
+			for s := range 200 {
+				at := t0.Add(time.Duration(s) * time.Second)
+				f.b.Add(&Record{ID: RecordID{1, 1, int32(p), uint64(s + 1), 0}, Seen: at, Service: "checkout", Env: "prod", Instance: fmt.Sprintf("10.0.0.%d:80", p), Time: at, Interval: time.Second,
+					Tags:    []collector.LabelPair{{Name: TagVersion, Value: fmt.Sprint(s / 50)}},
+					Samples: []collector.Sample{counter("requests", float64(s)), labelled(counter("requests", float64(s)), "client.as.number", "1"), untyped(fmt.Sprint("x", s%7), float64(s)), {Name: "mode", Kind: collector.Label, Value: fmt.Sprint(s)}}})
+				f.b.RosterChange(discovery.Change{Entry: entry(fmt.Sprintf("10.0.0.%d:80", s%9), discovery.Present, 0, nil), At: at})
+			}
+		})
+	}
+	wg.Go(func() {
+		for s := range 100 {
+			f.tick(float64(2 * s))
+		}
+	})
+	for range 2 {
+		wg.Go(func() {
+			for range 100 {
+				_, _ = f.b.Series(Query{Service: "checkout", Env: "prod", Metric: "requests", By: "version"}) // whatever is there yet
+				f.b.Detail("checkout", "prod")
+				f.b.Signals("checkout", "prod", 100)
+				f.b.Leaves("checkout", "prod", t0, t0.Add(time.Minute), t0.Add(2*time.Minute), true)
+				f.b.Search("check")
+				f.b.Roster(nil)
+				f.b.Now("prod")
+				f.b.Health()
+				f.b.Events("checkout", "prod", t0, t0.Add(time.Hour))
+			}
+		})
+	}
+	wg.Wait()
+	f.tick(200)
+	if s := f.b.Stats(); s.Seen != 800 || s.Lost != 0 {
+		t.Errorf("stats are %+v", s)
 	}
 }

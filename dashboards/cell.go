@@ -71,11 +71,11 @@ func (c *cell) grew(i int) float64 {
 		return math.NaN()
 	}
 	x := c.vals[i]
-	if !c.p.rises[i] {
+	switch {
+	case !c.p.rises[i]:
 		return x
-	}
-	if x < c.prev[i] {
-		return x // began anew
+	case x < c.prev[i]:
+		return max(x, 0) // began anew
 	}
 	return x - c.prev[i]
 }
@@ -88,7 +88,7 @@ func (c *cell) sum(a, b int) float64 {
 			if math.IsNaN(t) {
 				t = 0
 			}
-			t += g
+			t += max(g, 0)
 		}
 	}
 	return t

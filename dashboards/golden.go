@@ -331,14 +331,18 @@ func glob(pattern, name string) bool {
 	return globMatch(normal(pattern), normal(name))
 }
 
+// normal works byte by byte, so that names that are no UTF-8 compare like any other.
 func normal(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch r {
-		case '.', ':', '-', ' ':
-			return '_'
+	b := []byte(s)
+	for i, c := range b {
+		switch {
+		case c >= 'A' && c <= 'Z':
+			b[i] = c | 0x20
+		case c == '.' || c == ':' || c == '-' || c == ' ':
+			b[i] = '_'
 		}
-		return r
-	}, strings.ToLower(s))
+	}
+	return string(b)
 }
 
 func globMatch(p, s string) bool {

@@ -46,7 +46,7 @@ func (w *Window) Increases(yield func(Increase) bool) {
 		case w.Kind == collector.Delta:
 			inc.By = p.V
 		case p.V < q.V:
-			inc.By, inc.Reset = p.V, true
+			inc.By, inc.Reset = max(p.V, 0), true
 		}
 		if math.IsNaN(inc.By) || p.T <= q.T {
 			continue

@@ -122,6 +122,16 @@ func New(c Config) (*Feed, error) {
 		}
 		return 0
 	})
+	board := func(name string, get func(h dashboards.Health) float64) {
+		c.Metrics.GetOrCreateGauge(name, func() float64 { return get(c.Board.Health()) })
+	}
+	board("rollcall_board_services", func(h dashboards.Health) float64 { return float64(h.Services) })
+	board("rollcall_board_window_bytes", func(h dashboards.Health) float64 { return float64(h.Bytes) })
+	board("rollcall_board_evicted_values", func(h dashboards.Health) float64 { return float64(h.Evictions.Values) })
+	board("rollcall_board_records_seen", func(h dashboards.Health) float64 { return float64(h.Seen) })
+	board("rollcall_board_records_lost", func(h dashboards.Health) float64 { return float64(h.Lost) })
+	board("rollcall_board_records_duplicated", func(h dashboards.Health) float64 { return float64(h.Duplicated) })
+	board("rollcall_board_freshness_p99_seconds", func(h dashboards.Health) float64 { return float64(h.Freshness.P99) / 1000 })
 	return f, nil
 }
 
