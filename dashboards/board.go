@@ -218,6 +218,16 @@ func (b *Board) all() []*service {
 	})
 }
 
+// now is the moment that answers speak of: the last tick, or, before the first one, this moment.
+func (b *Board) now() time.Time {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.asOf.IsZero() {
+		return time.Now()
+	}
+	return b.asOf
+}
+
 // Updated is closed at the next tick.
 func (b *Board) Updated() <-chan struct{} {
 	b.mu.RLock()

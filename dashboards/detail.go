@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Detail is one service in full.
@@ -187,12 +186,7 @@ type RosterLine struct {
 
 // Roster is everyone on the roster, by service, environment and instance; keep decides, nil keeps all.
 func (b *Board) Roster(keep func(*RosterLine) bool) []RosterLine {
-	now := time.Now()
-	b.mu.RLock()
-	if !b.asOf.IsZero() {
-		now = b.asOf
-	}
-	b.mu.RUnlock()
+	now := b.now()
 	out := []RosterLine{}
 	for _, s := range b.all() {
 		out = s.lines(out, now.UnixMilli(), keep)
@@ -206,7 +200,7 @@ func (b *Board) RosterOf(name, env string) []RosterLine {
 	if s == nil {
 		return nil
 	}
-	return s.lines(nil, time.Now().UnixMilli(), nil)
+	return s.lines(nil, b.now().UnixMilli(), nil)
 }
 
 // lines appends the service's lines that keep wants.

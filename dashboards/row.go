@@ -309,6 +309,9 @@ func (b *Board) Now(env string) Now {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	n := Now{AsOf: b.asOf, Findings: []Finding{}, Envs: []string{}}
+	if n.AsOf.IsZero() {
+		n.AsOf = time.Now() // nothing has been judged yet
+	}
 	for _, r := range b.rows {
 		if !slices.Contains(n.Envs, r.Env) {
 			n.Envs = append(n.Envs, r.Env)

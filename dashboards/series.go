@@ -65,9 +65,7 @@ func (b *Board) Series(q Query) (*Series, error) {
 	if s == nil {
 		return nil, fmt.Errorf("%w: %s/%s is not known here; /api/v1/search finds services", ErrNoService, q.Service, q.Env)
 	}
-	b.mu.RLock()
-	now := b.asOf
-	b.mu.RUnlock()
+	now := b.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := q.complete(now, s); err != nil {

@@ -106,14 +106,10 @@ func (c *client) event(s *Server, n dashboards.Now) []byte {
 	b := &c.buf
 	b.Reset()
 	b.WriteString("event: now\ndata: {")
-	asOf := n.AsOf.UnixMilli()
-	if n.AsOf.IsZero() {
-		asOf = time.Now().UnixMilli()
-	}
 	if full {
 		b.WriteString(`"full":true,`)
 	}
-	field(b, "as_of", asOf)
+	field(b, "as_of", n.AsOf.UnixMilli())
 	field(b, "demo", s.cfg.Demo)
 	field(b, "envs", n.Envs)
 	field(b, "strip", n.Strip)
