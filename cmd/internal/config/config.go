@@ -221,8 +221,9 @@ type SASL struct {
 
 // Dashboards shapes what `serve` shows.
 type Dashboards struct {
-	Window Duration `yaml:"window"` // how far back charts go; default 1h
-	Golden Golden   `yaml:"golden"`
+	Window   Duration `yaml:"window"`    // how far back charts go; default 1h
+	MaxBytes Size     `yaml:"max_bytes"` // memory for the windows; default 256MB, at least 1MB
+	Golden   Golden   `yaml:"golden"`
 }
 
 // Golden names metrics that mean rate, errors and latency, beside those known by name.

@@ -81,6 +81,7 @@ func TestFaults(t *testing.T) {
 		{"pattern", "scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - paths: ['discovery/x']\n", "line 4: scrape_configs[0].serverset_sd_configs[0].paths[0]"},
 		{"template", "scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - paths: ['/d/{service}']\n    env: '{zone}'\n", "zone"},
 		{"window", "dashboards: {window: 1s}\n", "not within 1m..24h"},
+		{"budget", "dashboards: {max_bytes: 10KB}\n", "line 1: dashboards.max_bytes"},
 		{"size", job + "  body_size_limit: 8 apples\n", `line 4: size "8 apples"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

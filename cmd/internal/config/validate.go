@@ -53,6 +53,9 @@ func (c *Config) validate() []fault {
 	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
 		k.in(".dashboards.window").fail("%s is not within 1m..24h", c.Dashboards.Window)
 	}
+	if m := c.Dashboards.MaxBytes; m != 0 && m < 1<<20 {
+		k.in(".dashboards.max_bytes").fail("%d bytes hold no fleet; give 1MB or more", int64(m))
+	}
 	for _, g := range []struct {
 		name string
 		list []string

@@ -50,7 +50,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	board, err := dashboards.NewBoard(dashboards.Options{
-		Window: c.Dashboards.Window.Std(config.DefaultWindow), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency},
+		Window: c.Dashboards.Window.Std(config.DefaultWindow), MaxBytes: int(c.Dashboards.MaxBytes), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency},
 		Percentile: quantile.Over, Judge: judge.Judge,
 	})
 	if err != nil {
@@ -149,8 +149,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 }
 
 // Joins is how many milliseconds it took from the registration of an instance, as its agent noted it by host:port, to its first snapshot on the
-// board: the median and the 99th percentile. Instances that joined again since are left out.
-func (d *Daemon) Joins(registered map[string]time.Time) (p50, p99 float64) {
+// board: the median and the 99th percentile, unknown where nobody joined. Instances that joined again since are left out.
+func (d *Daemon) Joins(registered map[string]time.Time) (p50, p99 dashboards.Num) {
 	var took []float64
 	for addr, seen := range d.board.FirstSeen() {
 		if at, ok := registered[addr]; ok && !seen.Before(at) {
@@ -158,9 +158,9 @@ func (d *Daemon) Joins(registered map[string]time.Time) (p50, p99 float64) {
 		}
 	}
 	if len(took) == 0 {
-		return 0, 0
+		return dashboards.Unknown(), dashboards.Unknown()
 	}
 	slices.Sort(took)
-	at := func(q float64) float64 { return took[int(math.Ceil(q*float64(len(took))))-1] }
+	at := func(q float64) dashboards.Num { return dashboards.Num(took[int(math.Ceil(q*float64(len(took))))-1]) }
 	return at(.5), at(.99)
 }
