@@ -19,6 +19,8 @@ type Finding struct {
 	Only    string   `json:"only"` // where it is, or that it is everywhere
 	Cleared []string `json:"cleared"`
 	Events  []Event  `json:"events"`
+	// Services is set where the finding is about a place that several services have in common: all of them, Service being one.
+	Services []string `json:"services,omitempty"`
 
 	Why string `json:"-"` // a few words for the service's row
 }

@@ -84,8 +84,15 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time) 
 	}
 	why := map[string][]Finding{}
 	for _, f := range findings {
-		if f.Ended == nil {
-			why[f.Service+"/"+f.Env] = append(why[f.Service+"/"+f.Env], f)
+		if f.Ended != nil {
+			continue
+		}
+		in := f.Services
+		if len(in) == 0 {
+			in = []string{f.Service}
+		}
+		for _, s := range in {
+			why[s+"/"+f.Env] = append(why[s+"/"+f.Env], f)
 		}
 	}
 	rows := make([]*Row, 0, len(services))

@@ -62,6 +62,7 @@ func (c *Config) validate() error {
 type Detector struct {
 	cfg      Config
 	services map[[2]string]*watch
+	places   map[meeting]*shared
 	ended    []dashboards.Finding
 	opened   *metrics.Counter
 }
@@ -85,7 +86,7 @@ func New(c Config) (*Detector, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("make detector: %w", err)
 	}
-	d := &Detector{cfg: c, services: map[[2]string]*watch{}}
+	d := &Detector{cfg: c, services: map[[2]string]*watch{}, places: map[meeting]*shared{}}
 	d.opened = c.Metrics.GetOrCreateCounter("rollcall_detect_findings_opened_total")
 	return d, nil
 }
@@ -116,14 +117,21 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 		d.judgeSignals(now, b, s, w)
 		d.judgeMembers(now, b, s, w)
 	}
+	d.meet(now)
 	var out []dashboards.Finding
+	for _, sh := range d.places {
+		out = append(out, sh.finding)
+	}
 	for name, w := range d.services {
 		if !w.mark {
 			delete(d.services, name)
+			if w.signal != nil {
+				w.signal.over = true
+			}
 			continue
 		}
 		for _, o := range []*open{w.signal, w.members} {
-			if o != nil {
+			if o != nil && o.shared == nil {
 				out = append(out, o.finding)
 			}
 		}
@@ -149,6 +157,8 @@ type open struct {
 	// The worst sign of all, where a finding has had several.
 	worst      Verdict
 	worstWhere Place
+	shared     *shared // it is told as part of a finding about a place
+	over       bool
 }
 
 // begin opens a finding.
@@ -162,10 +172,17 @@ func (d *Detector) begin(s *dashboards.Signals, metric string, since time.Time) 
 
 // end closes a finding as of a moment.
 func (d *Detector) end(o *open, at time.Time) {
-	t := max(at.UnixMilli(), o.finding.Since)
-	f := o.finding
+	o.over = true
+	if o.shared == nil {
+		d.list(o.finding, at)
+	}
+}
+
+// list puts a finding that is over among those that are.
+func (d *Detector) list(f dashboards.Finding, at time.Time) {
+	t := max(at.UnixMilli(), f.Since)
 	f.Ended = &t
-	d.ended = append([]dashboards.Finding{f}, d.ended...)
+	d.ended = slices.Insert(d.ended, 0, f)
 	if len(d.ended) > maxEnded {
 		d.ended = d.ended[:maxEnded]
 	}

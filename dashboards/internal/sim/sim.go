@@ -185,6 +185,17 @@ func (f *Fleet) Deploy(b *dashboards.Board, version string, at time.Time, match 
 	}
 }
 
+// Move puts the instances that match on one host.
+func (f *Fleet) Move(host string, match func(*Instance) bool) {
+	for _, in := range f.Instances {
+		if match(in) {
+			in.Host = host
+			in.retag()
+			in.entry.Tags = in.tags()
+		}
+	}
+}
+
 // Leave takes the instances that match off the roster.
 func (f *Fleet) Leave(b *dashboards.Board, at time.Time, match func(*Instance) bool) (n int) {
 	for _, in := range f.Instances {

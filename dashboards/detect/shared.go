@@ -1,0 +1,131 @@
+package detect
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// One cause is one finding: when several services of an environment are in trouble in the same place at the same time, it is about the place.
+const (
+	sharedBy     = 3 // services
+	sharedWithin = time.Minute
+)
+
+// sharedDims are the places that services have in common; a version is one service's own.
+var sharedDims = []string{dashboards.TagHost, dashboards.TagZone, dashboards.TagRegion, "client.as.number", "client.geo.country.iso_code"}
+
+// place is where several services meet.
+type meeting struct {
+	env string
+	Cond
+}
+
+// shared is the finding about a place.
+type shared struct {
+	finding dashboards.Finding
+	members []*open
+	all     []string // every service that was ever in it
+	since   time.Time
+}
+
+// meetingOf is where an open finding is, if that is a place that services have in common.
+func meetingOf(o *open) (meeting, bool) {
+	if o == nil || len(o.where.Conds) != 1 || !slices.Contains(sharedDims, o.where.Conds[0].Dim) {
+		return meeting{}, false
+	}
+	return meeting{o.finding.Env, o.where.Conds[0]}, true
+}
+
+// meet brings findings in one place together. A service's finding stays with the place until it is over, whatever is said of it alone.
+func (d *Detector) meet(now time.Time) {
+	at := map[meeting][]*open{}
+	for _, w := range d.services {
+		if m, ok := meetingOf(w.signal); ok && w.signal.shared == nil {
+			at[m] = append(at[m], w.signal)
+		}
+	}
+	for m, os := range at {
+		slices.SortFunc(os, func(a, b *open) int {
+			return cmp.Or(a.since.Compare(b.since), strings.Compare(a.finding.ID, b.finding.ID))
+		})
+		sh := d.places[m]
+		if sh == nil {
+			n := 0
+			for n < len(os) && os[n].since.Sub(os[0].since) <= sharedWithin {
+				n++
+			}
+			if n < sharedBy {
+				continue
+			}
+			// The first of them gives its name: what a page shows already goes on.
+			sh = &shared{since: os[0].since, finding: os[0].finding}
+			d.places[m] = sh
+			d.cfg.Log.Info("findings share a place", "id", sh.finding.ID, "env", m.env, "place", one(m.Cond), "services", n)
+		}
+		for _, o := range os {
+			if o.since.Sub(sh.since) <= sharedWithin {
+				o.shared = sh
+				sh.members = append(sh.members, o)
+				if !slices.Contains(sh.all, o.finding.Service) {
+					sh.all = append(sh.all, o.finding.Service)
+				}
+			}
+		}
+	}
+	for m, sh := range d.places {
+		sh.members = slices.DeleteFunc(sh.members, func(o *open) bool { return o.over })
+		if len(sh.members) == 0 {
+			delete(d.places, m)
+			sh.tell(m.Cond, "were")
+			d.list(sh.finding, now)
+			continue
+		}
+		sh.tell(m.Cond, "are")
+	}
+}
+
+// tell writes the words.
+func (sh *shared) tell(c Cond, verb string) {
+	f := &sh.finding
+	slices.SortFunc(sh.members, func(a, b *open) int { return cmp.Compare(b.peak.Is*b.peak.Of, a.peak.Is*a.peak.Of) })
+	f.News = fmt.Sprintf("%d services", len(sh.all))
+	f.Title = fmt.Sprintf("%s %s in trouble: %s", f.News, verb, where(c))
+	f.Services = slices.Sorted(slices.Values(sh.all))
+	if len(sh.members) == 0 {
+		return
+	}
+	f.Level, f.Events, f.Why = dashboards.LevelWarn, sh.members[0].finding.Events, "in trouble on "+one(c)
+	var parts []string
+	clear := true
+	for i, o := range sh.members {
+		if o.finding.Level == dashboards.LevelBad {
+			f.Level = dashboards.LevelBad
+		}
+		clear = clear && len(o.where.Cleared) > 0
+		switch {
+		case i < 4:
+			parts = append(parts, o.finding.Service+" "+o.finding.Why)
+		case i == 4:
+			parts = append(parts, fmt.Sprintf("and %d more", len(sh.members)-4))
+		}
+	}
+	f.Only = "Only " + where(c) + ": " + strings.Join(parts, " · ") + "."
+	f.Cleared = []string{}
+	if clear {
+		f.Cleared = append(f.Cleared, theRest(c, nil))
+	}
+}
+
+// where names a place that is not one service's.
+func where(c Cond) string {
+	switch c.Dim {
+	case dashboards.TagZone, dashboards.TagRegion:
+		return "everything in " + c.Value
+	}
+	return one(c)
+}
