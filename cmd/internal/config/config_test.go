@@ -69,6 +69,7 @@ func TestFaults(t *testing.T) {
 		{"server", "zookeeper:\n  servers: [zk]\n", `line 2: zookeeper.servers[0]: "zk" is not HOST:PORT`},
 		{"job without name", "scrape_configs:\n- metrics_path: /x\n  static_configs: []\n", "job_name is missing"},
 		{"job twice", job + "- job_name: a\n  static_configs: [{targets: ['h:1']}]\n", `line 4: scrape_configs[1].job_name: "a" is also the name of job 0`},
+		{"job with #", "scrape_configs:\n- job_name: a#2\n  static_configs: [{targets: ['h:1']}]\n", `line 2: scrape_configs[0].job_name: "a#2" has a #`},
 		{"no targets", "scrape_configs:\n- job_name: a\n", "the job has no targets; add one of serverset_sd_configs"},
 		{"namespace", job + "  params: {namespace: [x]}\n", "line 4: scrape_configs[0].params.namespace: Ostrich resets"},
 		{"relabel action", job + "  relabel_configs:\n  - {action: kep}\n", `"kep" is no action`},

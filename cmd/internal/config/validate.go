@@ -44,6 +44,8 @@ func (c *Config) validate() []fault {
 			ks.fail("job_name is missing; give each job a name of its own")
 		} else if first, twice := names[s.JobName]; twice {
 			ks.in(".job_name").fail("%q is also the name of job %d; give each job a name of its own", s.JobName, first)
+		} else if strings.Contains(s.JobName, "#") {
+			ks.in(".job_name").fail("%q has a #, which parts a job's name from the number of its source; use another sign", s.JobName)
 		}
 		names[s.JobName] = i
 		s.validate(ks, interval)
