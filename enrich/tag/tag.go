@@ -190,7 +190,7 @@ func New(cfg Config) (*Enricher, error) {
 
 // Update takes a changed configuration; a faulty one changes nothing. What is remembered of instances stays, the sums of rules only where rules and metric
 // relabelling are the same. Log, Metrics, StateBytes and CanaryAge keep their first values. Files of networks are read at once; those that cannot be keep the
-// last good tags and are the error.
+// last good tags and are logged, and Status and a metric keep telling: they are no error, for the configuration is in force without them.
 func (e *Enricher) Update(cfg Config) error {
 	e.update.Lock()
 	defer e.update.Unlock()
@@ -203,9 +203,9 @@ func (e *Enricher) Update(cfg Config) error {
 	if !slices.Equal(old.cfg.Networks, c.cfg.Networks) {
 		c.networks = newNetworks(c.cfg.Networks, e.log)
 	}
-	err = c.networks.check()
+	c.networks.check() // it logs what is new
 	e.cur.Store(c)
-	return err
+	return nil
 }
 
 // Load reads the files of networks. Call it before the first scrape; the error names file and line, and the other files are in use.

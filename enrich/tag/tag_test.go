@@ -160,6 +160,29 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// A broken file of networks is no reason to refuse a configuration, nor one to take half of it.
+func TestUpdateWithBrokenNetworks(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "networks.csv")
+	if err := os.WriteFile(file, []byte("nonsense\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := mustNew(t, Config{External: map[string]string{"dc": "1"}})
+	dc := func(at time.Time) string {
+		s := snapshot(at)
+		e.Enrich(s)
+		return s.Tags.Get("dc")
+	}
+	if err := e.Update(Config{Networks: []string{file}, External: map[string]string{"dc": "2"}}); err != nil {
+		t.Fatalf("a file's fault is the configuration's: %v", err)
+	}
+	if got := dc(t0); got != "2" || !strings.Contains(e.Status().Error, file) {
+		t.Fatalf("dc is %q, and the status says %q", got, e.Status().Error)
+	}
+	if err := e.Update(Config{Drop: []string{""}, External: map[string]string{"dc": "3"}}); err == nil || dc(t0.Add(time.Second)) != "2" {
+		t.Fatalf("a faulty configuration was taken: %v", err)
+	}
+}
+
 // Many instances at once, with forgetting and sweeping between: for the race detector, and no byte of state may be lost in the books.
 func TestConcurrent(t *testing.T) {
 	e := mustNew(t, Config{Rules: []Rule{hits}, MetricRelabel: map[string][]Relabel{"apps": {{SourceLabels: []string{"__name__"}, Regex: ptr("go_.*"), Action: "drop"}}}})
