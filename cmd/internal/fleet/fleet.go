@@ -119,6 +119,9 @@ func (f *Fleet) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	err := srv.Shutdown()
+	for _, l := range f.listeners {
+		l.Close() // Shutdown knows those on which serving had begun
+	}
 	wg.Wait()
 	return err
 }

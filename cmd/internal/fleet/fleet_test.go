@@ -115,3 +115,21 @@ func TestRegister(t *testing.T) {
 	cancel()
 	wg.Wait()
 }
+
+// A fleet that is told to end before it has begun to serve ends all the same.
+func TestEndsAtOnce(t *testing.T) {
+	for range 50 {
+		f, err := New(Config{Instances: 20, Numbers: 1, Shapes: 1, Services: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Listen(); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := f.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
