@@ -50,6 +50,9 @@ type fleetCmd struct {
 
 // Run serves the fleet.
 func (c *fleetCmd) Run(e *env) error {
+	if c.Instances < 1 || c.Numbers < 1 || c.Shapes < 1 || c.Services < 1 {
+		return usage("instances %d, numbers %d, shapes %d, services %d: give at least one of each", c.Instances, c.Numbers, c.Shapes, c.Services)
+	}
 	f, err := fleet.New(fleet.Config{Instances: c.Instances, Numbers: c.Numbers, Shapes: c.Shapes, Services: c.Services, Env: c.Env, FirstPort: c.FirstPort})
 	if err != nil {
 		return failure{exitUsage, err}

@@ -12,10 +12,11 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/demo"
+	"github.com/rollcall-metrics/rollcall/dashboards"
 )
 
 type demoCmd struct {
-	Open     bool          `help:"Open the page in the browser."`
+	Open     bool          `help:"Open the page in the browser, where there is one."`
 	Headless bool          `help:"No page; with --for and --report a measurement."`
 	For      time.Duration `help:"Stop after so long; default: when told to."`
 	Report   string        `help:"Write a JSON report at the end: a file, or - for standard output."`
@@ -30,6 +31,9 @@ type demoCmd struct {
 
 // Run runs the whole line over a fleet that lives.
 func (c *demoCmd) Run(e *env) error {
+	if c.Interval < 100*time.Millisecond {
+		return usage("interval %s is too short; give 100ms or more", config.Duration(c.Interval))
+	}
 	dir := c.Storage
 	if dir == "" {
 		tmp, remove, err := temporary()
@@ -54,6 +58,10 @@ func (c *demoCmd) Run(e *env) error {
 		Name:   `client_(?P<name>requests|errors)/client_ip/(?P<client_ip>.+)`,
 		Lookup: &config.RuleLookup{From: "client_ip", As: "client"}, Drop: []string{"client_ip"},
 	}}
+	say := e.stdout
+	if c.Report == "-" {
+		say = e.stderr // so that the report is all that standard output holds
+	}
 	var fleet *demo.Fleet
 	u := &upLine{line: line{e: e, conf: conf, storage: dir, demo: true}}
 	fleetDone := make(chan error, 1)
@@ -67,7 +75,7 @@ func (c *demoCmd) Run(e *env) error {
 				Targets: []string{l.collectOn.Addr().String(), l.serveOn.Addr().String()},
 				Labels:  map[string]string{"service": "rollcall", "env": demo.Env, "owner": "rollcall"},
 			}}})
-			fleet = demo.NewFleet(demo.Config{ZooKeeper: l.conf.ZooKeeper.Servers, Calm: c.NoFaults, Seed: c.Seed, Log: e.log, Announce: func(f demo.Fault) { announce(e.stdout, f) }})
+			fleet = demo.NewFleet(demo.Config{ZooKeeper: l.conf.ZooKeeper.Servers, Calm: c.NoFaults, Seed: c.Seed, Log: e.log, Announce: func(f demo.Fault) { announce(say, f) }})
 			l.fault = fleet.Handler()
 			return nil
 		},
@@ -80,7 +88,7 @@ func (c *demoCmd) Run(e *env) error {
 				if c.NoFaults {
 					breaks = "nothing breaks by itself"
 				}
-				fmt.Fprintf(e.stdout, "rollcall demo: %s\n  %d applications register, and are scraped every %s; %s. Ctrl-C ends it.\n", url, demo.Size(), config.Duration(c.Interval), breaks)
+				fmt.Fprintf(say, "rollcall demo: %s\n  %d applications register, and are scraped every %s; %s. Ctrl-C ends it.\n", url, demo.Size(), config.Duration(c.Interval), breaks)
 			}
 			if c.Open && !c.Headless {
 				open(url)
@@ -152,8 +160,8 @@ type report struct {
 }
 
 type spread struct {
-	P50 float64 `json:"p50"`
-	P99 float64 `json:"p99"`
+	P50 dashboards.Num `json:"p50"` // null where nothing was measured
+	P99 dashboards.Num `json:"p99"`
 }
 
 // report settles what is under way, counts, and writes.
@@ -166,7 +174,7 @@ func (c *demoCmd) report(stdout io.Writer, l *line, fleet *demo.Fleet, began tim
 		r = report{
 			Instances: len(fleet.Joined()), Discovered: s.Discovered, Scrapes: s.Scrapes, ScrapesOK: s.ScrapesOK, Samples: s.Samples,
 			Acknowledged: s.Acknowledged, Seen: b.Seen, Lost: b.Lost, Duplicated: b.Duplicated,
-			Freshness: spread{float64(b.Freshness.P50), float64(b.Freshness.P99)}, Seconds: time.Since(began).Seconds(),
+			Freshness: spread{b.Freshness.P50, b.Freshness.P99}, Seconds: time.Since(began).Seconds(),
 		}
 		r.Join.P50, r.Join.P99 = l.dashboards.Joins(fleet.Joined())
 		if s.Waiting == 0 && r.Seen >= r.Acknowledged || time.Now().After(deadline) {

@@ -8,10 +8,10 @@ import (
 
 // examples stand under a command's help.
 var examples = map[string]string{
-	"": `  rollcall demo                                  a fleet in motion; opens the page
+	"": `  rollcall demo --open                           a fleet in motion, and its page
   rollcall up --zookeeper=zk-1:2181              my own fleet, no configuration
   rollcall up --config.file=rollcall.yml         as configured`,
-	"demo": `  rollcall demo                                  the page on http://127.0.0.1:7150
+	"demo": `  rollcall demo --open                           the page on http://127.0.0.1:7150, in the browser
   rollcall demo --headless --for=30s --report=-  no page; a JSON report on standard output
   curl -d kind=canary localhost:7150/demo/fault  break something now`,
 	"up": `  rollcall up                                    embedded servers: register something and see it
@@ -23,7 +23,7 @@ var examples = map[string]string{
   rollcall status --url=http://127.0.0.1:7150    of one of them`,
 	"check config": `  rollcall check config rollcall.yml`,
 	"config init":  `  rollcall config init --zookeeper=zk-1:2181 > rollcall.yml`,
-	"broker":       `  rollcall broker --storage.path=data/broker --listen=127.0.0.1:7192`,
+	"broker":       `  rollcall broker --storage.path=data --listen=127.0.0.1:7192`,
 	"fleet": `  rollcall fleet --instances=1000 --numbers=200 --zookeeper=127.0.0.1:7181
   rollcall fleet --instances=1000 --file-sd=targets.json`,
 }

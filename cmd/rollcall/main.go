@@ -2,7 +2,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +22,7 @@ const (
 )
 
 type cli struct {
-	Demo    demoCmd          `cmd:"" help:"A fleet in motion on this machine, on embedded servers; opens the page. Start here."`
+	Demo    demoCmd          `cmd:"" help:"A fleet in motion on this machine, on embedded servers. Start here."`
 	Up      upCmd            `cmd:"" help:"Collector and dashboards in one process, with embedded servers where none are configured."`
 	Collect collectCmd       `cmd:"" help:"The collector: discover, scrape, enrich, stream to Kafka."`
 	Serve   serveCmd         `cmd:"" help:"The dashboards: read the topics, serve the page and its API."`
@@ -34,7 +33,7 @@ type cli struct {
 	Fleet   fleetCmd         `cmd:"" help:"A fleet to load-test with: serves statistics and registers itself, or writes a target file."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
-	LogLevel  string `name:"log.level" default:"" enum:"debug,info,warn,error," help:"debug, info, warn or error; default info, in the demo warn."`
+	LogLevel  string `name:"log.level" default:"auto" enum:"auto,debug,info,warn,error" help:"debug, info, warn or error; auto is info, and warn in the demo."`
 	LogFormat string `name:"log.format" default:"logfmt" enum:"logfmt,json" help:"logfmt or json."`
 }
 
@@ -74,9 +73,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if k == nil {
 		return code
 	}
-	level := cmp.Or(c.LogLevel, "info")
-	if c.LogLevel == "" && k.Command() == "demo" {
-		level = "warn" // the demo has its own things to say
+	level := c.LogLevel
+	if level == "auto" {
+		level = "info"
+		if k.Command() == "demo" {
+			level = "warn" // the demo has its own things to say
+		}
 	}
 	log, err := ops.Logger(stderr, level, c.LogFormat)
 	if err != nil {

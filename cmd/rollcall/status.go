@@ -99,7 +99,11 @@ func sources(views []discovery.View, now time.Time) (bool, string) {
 	if !ok {
 		return false, strings.Join(sick, "; ")
 	}
-	return true, fmt.Sprintf("%d sources, all connected, heard %.1f s ago", len(views), oldest.Seconds())
+	what := "1 source, connected"
+	if n := len(views); n > 1 {
+		what = fmt.Sprintf("%d sources, all connected", n)
+	}
+	return true, fmt.Sprintf("%s, heard %.1f s ago", what, oldest.Seconds())
 }
 
 func scrapes(s collect.Status) (bool, string) {
