@@ -154,6 +154,8 @@ type open struct {
 	first   time.Time // the first of them
 	peak    Verdict
 	also    []string // what else has changed
+	cause   string   // a deploy from shortly before
+	worstly string   // the peak in a few words
 	// The worst sign of all, where a finding has had several.
 	worst      Verdict
 	worstWhere Place

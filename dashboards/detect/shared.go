@@ -31,6 +31,7 @@ type shared struct {
 	members []*open
 	all     []string // every service that was ever in it
 	since   time.Time
+	most    int // members at once
 }
 
 // meetingOf is where an open finding is, if that is a place that services have in common.
@@ -96,9 +97,10 @@ func (sh *shared) tell(c Cond, verb string) {
 	f.News = fmt.Sprintf("%d services", len(sh.all))
 	f.Title = fmt.Sprintf("%s %s in trouble: %s", f.News, verb, where(c))
 	f.Services = slices.Sorted(slices.Values(sh.all))
-	if len(sh.members) == 0 {
-		return
+	if len(sh.members) < sh.most {
+		return // some are over: what it was at its worst stays
 	}
+	sh.most = len(sh.members)
 	f.Level, f.Events, f.Why = dashboards.LevelWarn, sh.members[0].finding.Events, "in trouble on "+one(c)
 	var parts []string
 	clear := true
@@ -109,7 +111,7 @@ func (sh *shared) tell(c Cond, verb string) {
 		clear = clear && len(o.where.Cleared) > 0
 		switch {
 		case i < 4:
-			parts = append(parts, o.finding.Service+" "+o.finding.Why)
+			parts = append(parts, o.finding.Service+" "+o.worstly)
 		case i == 4:
 			parts = append(parts, fmt.Sprintf("and %d more", len(sh.members)-4))
 		}

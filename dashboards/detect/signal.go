@@ -205,14 +205,12 @@ func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Si
 			o.where = p
 		}
 	}
-	d.retitle(s, o, false)
 	o.finding.Events = b.Events(s.Service, s.Env, o.since.Add(-5*time.Minute), now)
 	if k := len(o.finding.Events); k > 8 {
 		o.finding.Events = o.finding.Events[k-8:]
 	}
-	if cause := deployed(o.finding.Events, o.since); cause != "" && len(o.where.Conds) == 0 && o.where.Sure > 0 {
-		o.finding.Only = "Everywhere alike; it began as " + cause + "."
-	}
+	o.cause = deployed(o.finding.Events, o.since)
+	d.retitle(s, o, false)
 	mark := dashboards.Event{T: o.finding.Since, Kind: "finding", Text: onset(o.verdict.Metric)}
 	i, _ := slices.BinarySearchFunc(o.finding.Events, mark.T, func(e dashboards.Event, t int64) int { return int(e.T - t) })
 	o.finding.Events = slices.Insert(o.finding.Events, i, mark)

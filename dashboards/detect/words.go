@@ -18,7 +18,7 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 	if over {
 		verb = "was"
 	}
-	f.Why = sentence(v, s.LatencyName)
+	f.Why, o.worstly = sentence(v, s.LatencyName), sentence(&o.peak, s.LatencyName)
 	f.Level = dashboards.LevelWarn
 	switch v.Metric {
 	case "errors":
@@ -51,6 +51,9 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 		f.Title += "; " + a
 	}
 	f.Only, f.Cleared = only(v, &o.where), append([]string{}, o.where.Cleared...)
+	if o.cause != "" && len(o.where.Conds)+len(o.where.Instances) == 0 && o.where.Sure > 0 {
+		f.Only = "Everywhere alike; it began as " + o.cause + "."
+	}
 	f.Cleared = append(f.Cleared, o.where.Alike...)
 }
 
