@@ -168,6 +168,7 @@ func TestHandler(t *testing.T) {
 		{"POST", "kind=meteor", "", 400, "use one of"},
 		{"POST", "kind=host", "cross-site", 403, "only this page"},
 		{"POST", "kind=host", "same-origin", 200, `"fault":"host"`},
+		{"POST", "kind=meteor", "", 400, "use one of"},
 		{"POST", "", "", 200, `"fault":"as"`},
 	} {
 		req := httptest.NewRequest(tc.method, "/demo/fault", strings.NewReader(tc.body))
@@ -175,8 +176,11 @@ func TestHandler(t *testing.T) {
 		if tc.site != "" {
 			req.Header.Set("Sec-Fetch-Site", tc.site)
 		}
-		rec := httptest.NewRecorder()
+		rec, before := httptest.NewRecorder(), f.fault
 		f.Handler().ServeHTTP(rec, req)
+		if tc.code != 200 && f.fault != before {
+			t.Errorf("%s %s was refused, and healed what was broken", tc.method, tc.body)
+		}
 		b, _ := io.ReadAll(rec.Body)
 		if rec.Code != tc.code || !strings.Contains(string(b), tc.want) {
 			t.Errorf("%s %s from %q: %d %s", tc.method, tc.body, tc.site, rec.Code, b)

@@ -184,16 +184,17 @@ func (f *Fleet) effect(a *app) effect {
 // Break breaks something of a kind, or of the next kind if it is empty. What was broken before heals.
 func (f *Fleet) Break(kind string) (Fault, error) {
 	now := time.Now()
-	f.heal(now.Add(24 * time.Hour))
 	f.mu.Lock()
 	if kind == "" {
 		kind = nextKind(f.last)
 	}
 	fault, err := newFault(kind, now, f.rng)
+	f.mu.Unlock()
 	if err != nil {
-		f.mu.Unlock()
-		return Fault{}, err
+		return Fault{}, err // and what is broken stays so
 	}
+	f.heal(now.Add(24 * time.Hour))
+	f.mu.Lock()
 	f.fault, f.last = fault, kind
 	f.mu.Unlock()
 	f.apply(fault, true)
