@@ -34,7 +34,7 @@ type Member struct {
 	Outcome  collector.Outcome
 	Reason   string
 	Fails    int // newest scrapes that failed, in a row
-	Stale    bool
+	Stale    bool // it is not scraped any more, as far as a feed that was live all the while can tell
 }
 
 // Signals is one service's last ticks, at most n; nil if there is none of that name.
@@ -42,6 +42,10 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 	s := b.find(name, env)
 	if s == nil {
 		return nil
+	}
+	heard := int64(0) // what was not read while the feed was away may still come: silence counts from when the feed came back
+	if f := b.Feed(); f.State == FeedLive {
+		heard = f.Since
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -69,7 +73,7 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 	}
 	for _, in := range silent {
 		out.Silent = append(out.Silent, Member{Instance: in.addr, Tags: in.allTags(), Since: time.UnixMilli(in.lastOK), Outcome: in.outcome, Reason: in.reason,
-			Fails: in.fails, Stale: now-in.last > in.patience()})
+			Fails: in.fails, Stale: now-max(in.last, heard) > in.patience()})
 	}
 	return out
 }

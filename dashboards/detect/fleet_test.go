@@ -125,3 +125,30 @@ var faults = []struct {
 		w.Effects = append(w.Effects, sim.Effect{From: w.now, Outcome: collector.Timeout, Hits: func(in *sim.Instance) bool { return in.Service.Name == "feed" && in.Zone == "us-east-1a" }})
 	}},
 }
+
+// A feed that was away tells nothing of the instances: not of those whose records come a little later than the first, either. Who stays away is named.
+func TestFeedComesBack(t *testing.T) {
+	w := newWorld(t, sim.Demo(5, start, time.Second))
+	tick := func(n int) {
+		for range n {
+			w.now = w.now.Add(time.Second)
+			w.b.Tick(w.now.Add(100 * time.Millisecond))
+		}
+	}
+	w.run(time.Minute, nil)
+	w.b.SetFeed(dashboards.Feed{State: dashboards.FeedDead, Since: w.now.UnixMilli()})
+	tick(30)
+	w.b.SetFeed(dashboards.Feed{State: dashboards.FeedLive, Since: w.now.UnixMilli()})
+	tick(4)
+	if open := w.open(); len(open) > 0 {
+		t.Errorf("nobody has been heard of yet:%s", w.show())
+	}
+	w.run(time.Minute, nil)
+	if open := w.open(); len(open) > 0 {
+		t.Errorf("all are well:%s", w.show())
+	}
+	tick(20)
+	if open := w.open(); len(open) == 0 {
+		t.Error("nobody is scraped any more, and nobody says so")
+	}
+}

@@ -272,6 +272,14 @@ func (f *Feed) judge(now time.Time) (dashboards.FeedState, string) {
 	if read < all && st.told.State != dashboards.FeedLive && st.told.State != dashboards.FeedDead {
 		return dashboards.FeedConnecting, ""
 	}
+	if was := st.told; was.State != dashboards.FeedLive && lag > 0 {
+		// Some partitions are read before others: what those hold must not look like silence.
+		why := fmt.Sprintf("%d records are there and not read yet", lag)
+		if was.State != dashboards.FeedDead && was.Error == "" {
+			why = "" // a beginning is no trouble
+		}
+		return dashboards.FeedConnecting, why
+	}
 	expected, interval := f.cfg.Board.Pulse()
 	if expected == 0 {
 		return dashboards.FeedLive, "" // nobody is there to hear of
