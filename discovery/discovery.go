@@ -76,6 +76,12 @@ type Instance struct {
 	Zxid      int64  `json:"zxid,omitempty"` // transaction that made the member; 0 outside ZooKeeper
 }
 
+// JobOf is the scrape job that a source belongs to: its name up to a #. A job's first source has the job's name, the others `job#2`, `job#3`, ….
+func JobOf(source string) string {
+	job, _, _ := strings.Cut(source, "#")
+	return job
+}
+
 // ScrapeAddr is the host:port to pull from.
 func (i *Instance) ScrapeAddr() string {
 	return net.JoinHostPort(cmp.Or(i.StatsHost, i.Host), strconv.Itoa(int(cmp.Or(i.StatsPort, i.Port))))

@@ -70,30 +70,38 @@ type Roster struct {
 	opts RosterOptions
 
 	mu      sync.RWMutex
-	sets    map[[2]string]*heldSet // by source and path: what the source said last
+	sets    map[setKey]*heldSet
+	holders map[string][]*heldSet // by entry id: the sets that hold it, by name; see Apply
 	entries map[string]*Entry
 	views   map[string]View
 	version uint64
 }
 
+type setKey struct{ source, path string }
+
+// heldSet is what a source said last of a path.
 type heldSet struct {
+	setKey
 	members  map[string]Member // by entry id, before the filter
 	verified time.Time
-	stale    bool
+	loaded   bool // it is from the disk, and no source has confirmed it
 }
 
 // NewRoster makes an empty roster.
 func NewRoster(o RosterOptions) *Roster {
 	o.KeepFor = cmp.Or(o.KeepFor, 24*time.Hour)
 	o.KeepAtMost = cmp.Or(o.KeepAtMost, 100_000)
-	return &Roster{opts: o, sets: map[[2]string]*heldSet{}, entries: map[string]*Entry{}, views: map[string]View{}}
+	return &Roster{opts: o, sets: map[setKey]*heldSet{}, holders: map[string][]*heldSet{}, entries: map[string]*Entry{}, views: map[string]View{}}
 }
 
 // Apply takes a full set: who is new joins, who changed is updated, who is in no set any more departs. It returns what moved.
+//
+// An endpoint that several sets hold is one entry. It belongs to the first of them, by the names of sources and then by path, whose rules keep it: whoever spoke
+// first, and so the same one after every restart. Where the others are of another job, the entry's Reason names that job, and Shadowed lists them.
 func (r *Roster) Apply(s Set, now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := [2]string{s.Source, s.Path}
+	k := setKey{s.Source, s.Path}
 	next := make(map[string]Member, len(s.Members))
 	for _, m := range s.Members {
 		m.Source, m.Path = s.Source, s.Path
@@ -104,28 +112,37 @@ func (r *Roster) Apply(s Set, now time.Time) []Change {
 		}
 		next[id] = m
 	}
-	var before map[string]Member
-	if held := r.sets[k]; held != nil {
-		before = held.members
-	}
-	r.sets[k] = &heldSet{members: next, verified: s.Verified, stale: s.Stale}
+	held := r.set(k)
+	before := held.members
+	held.members, held.verified, held.loaded = next, s.Verified, false
 	var out []Change
-	for id, m := range next {
-		if e := r.entries[id]; e != nil && e.State != Departed && (e.Source != s.Source || e.Path != s.Path) {
-			if _, held := r.holder(e.Source, e.Path, id); held {
-				continue // seen by two: it belongs to the one that saw it first
-			}
+	for id := range next {
+		if _, was := before[id]; !was {
+			r.hold(id, held)
 		}
-		if c, moved := r.put(m, s.Verified, now); moved {
-			out = append(out, c)
-		}
+		out = append(out, r.decide(id, now, "")...)
 	}
 	for id := range before {
 		if _, still := next[id]; !still {
-			out = append(out, r.leave(id, k, now, "left "+s.Path)...)
+			r.release(id, held)
+			out = append(out, r.decide(id, now, "left "+s.Path)...)
 		}
 	}
 	return r.done(out)
+}
+
+// set is the held set of k, a new one if there is none.
+func (r *Roster) set(k setKey) *heldSet {
+	held := r.sets[k]
+	if held == nil {
+		held = &heldSet{setKey: k, members: map[string]Member{}}
+		r.sets[k] = held
+	}
+	return held
+}
+
+func (k setKey) compare(o setKey) int {
+	return cmp.Or(strings.Compare(k.source, o.source), strings.Compare(k.path, o.path))
 }
 
 // See takes a source's word about itself. A complete view drops the paths that it no longer names, with all their members.
@@ -139,12 +156,13 @@ func (r *Roster) See(v View, now time.Time) []Change {
 			there[p] = true
 		}
 		for k, held := range r.sets {
-			if k[0] != v.Source || there[k[1]] {
+			if k.source != v.Source || there[k.path] {
 				continue
 			}
 			delete(r.sets, k)
 			for id := range held.members {
-				out = append(out, r.leave(id, k, now, k[1]+" was removed")...)
+				r.release(id, held)
+				out = append(out, r.decide(id, now, k.path+" was removed")...)
 			}
 		}
 	}
@@ -153,20 +171,14 @@ func (r *Roster) See(v View, now time.Time) []Change {
 	return r.done(out)
 }
 
-// Refilter puts every member through a new filter: after a reload of the configuration.
+// Refilter puts every member through a new filter: after a reload of the configuration. Who was unconfirmed stays so.
 func (r *Roster) Refilter(f func(*Instance) (string, bool), now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.opts.Filter = f
 	var out []Change
-	for k, held := range r.sets {
-		for id, m := range held.members {
-			if e := r.entries[id]; e != nil && [2]string{e.Source, e.Path} == k {
-				if c, moved := r.put(m, held.verified, now); moved {
-					out = append(out, c)
-				}
-			}
-		}
+	for id := range r.holders {
+		out = append(out, r.decide(id, now, "")...)
 	}
 	return r.done(out)
 }
@@ -184,7 +196,11 @@ func (r *Roster) Forget(source string, now time.Time) []Change {
 func (r *Roster) Expire(now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var gone []*Entry
+	type leaver struct {
+		id    string
+		since time.Time
+	}
+	var gone []leaver
 	for id, e := range r.entries {
 		if e.State != Departed {
 			continue
@@ -193,79 +209,15 @@ func (r *Roster) Expire(now time.Time) []Change {
 			delete(r.entries, id)
 			continue
 		}
-		gone = append(gone, e)
+		gone = append(gone, leaver{id, e.Since})
 	}
 	if over := len(gone) - r.opts.KeepAtMost; over > 0 {
-		slices.SortFunc(gone, func(a, b *Entry) int { return a.Since.Compare(b.Since) })
-		for _, e := range gone[:over] {
-			delete(r.entries, e.ID())
+		slices.SortFunc(gone, func(a, b leaver) int { return a.since.Compare(b.since) })
+		for _, l := range gone[:over] {
+			delete(r.entries, l.id)
 		}
 	}
 	return nil
-}
-
-// holder is the member that a set holds under id, if it does.
-func (r *Roster) holder(source, path, id string) (Member, bool) {
-	if held := r.sets[[2]string{source, path}]; held != nil {
-		m, ok := held.members[id]
-		return m, ok
-	}
-	return Member{}, false
-}
-
-func (r *Roster) put(m Member, verified, now time.Time) (Change, bool) {
-	id := entryID(&m.Instance)
-	state, reason := Present, ""
-	switch {
-	case m.Err != nil:
-		state, reason = Unparsable, m.Err.Error()
-	case m.Status == string(Failing):
-		state, reason = Failing, "its own checks fail; its agent keeps it in the serverset"
-	}
-	if r.opts.Filter != nil && m.Err == nil {
-		if why, keep := r.opts.Filter(&m.Instance); !keep {
-			state, reason = Filtered, why
-		}
-	}
-	e := r.entries[id]
-	if e == nil || e.State == Departed {
-		was := State("")
-		if e != nil {
-			was = Departed
-		}
-		e = &Entry{Instance: m.Instance, State: state, Reason: reason, Since: now, Joined: now, Verified: verified}
-		r.entries[id] = e
-		return Change{Entry: *e, Was: was, At: now}, true
-	}
-	was, same := e.State, e.Same(&m.Instance)
-	e.Instance, e.Verified = m.Instance, verified
-	if was == state && e.Reason == reason && same {
-		return Change{}, false
-	}
-	if was != state {
-		e.State, e.Since = state, now
-	}
-	e.Reason = reason
-	return Change{Entry: *e, Was: was, At: now}, true
-}
-
-// leave marks an entry as departed unless another set still holds it; then that set takes it over.
-func (r *Roster) leave(id string, from [2]string, now time.Time, why string) []Change {
-	e := r.entries[id]
-	if e == nil || e.State == Departed || [2]string{e.Source, e.Path} != from {
-		return nil
-	}
-	for k, held := range r.sets {
-		if m, ok := held.members[id]; ok && k != from {
-			if c, moved := r.put(m, held.verified, now); moved {
-				return []Change{c}
-			}
-			return nil
-		}
-	}
-	was := e.State
-	e.State, e.Reason, e.Since = Departed, why, now
-	return []Change{{Entry: *e, Was: was, At: now}}
 }
 
 func (r *Roster) done(out []Change) []Change {
@@ -290,7 +242,7 @@ func (r *Roster) Entries() []Entry {
 	out := make([]Entry, 0, len(r.entries))
 	for _, e := range r.entries {
 		c := *e
-		if held := r.sets[[2]string{c.Source, c.Path}]; held != nil && c.State != Departed && c.State != Unconfirmed {
+		if held := r.sets[setKey{c.Source, c.Path}]; held != nil && c.State != Departed && c.State != Unconfirmed {
 			c.Verified = held.verified
 		}
 		out = append(out, c)

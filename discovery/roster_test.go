@@ -3,8 +3,12 @@ package discovery
 import (
 	"context"
 	"errors"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -261,5 +265,165 @@ func TestTags(t *testing.T) {
 	}
 	if (Tags{}).Len() != 0 || !TagsOf(nil).IsZero() {
 		t.Fatal("the zero Tags is empty")
+	}
+}
+
+// reasons is what the roster says of every entry, and of those that another job pulls.
+func reasons(r *Roster) string {
+	var out []string
+	for _, e := range append(r.Entries(), r.Shadowed()...) {
+		out = append(out, e.Source+" "+string(e.State)+" "+e.Reason)
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestRosterTwoJobs(t *testing.T) {
+	m := member("10.0.0.1:80")
+	a, b := set("a", "/p", m), set("b#2", "/p", m)
+	const both = "a present seen by job b too, which does not pull it\nb#2 filtered seen by job a too, which pulls it"
+	notA := func(i *Instance) (string, bool) { return "not by a", i.Source != "a" }
+	for _, tc := range []struct {
+		name   string
+		filter func(*Instance) (string, bool)
+		sets   []Set
+		want   string
+	}{
+		{"the first by name comes first", nil, []Set{a, b}, both},
+		{"the first by name comes last", nil, []Set{b, a}, both},
+		{"one job sees it at two paths", nil, []Set{a, set("a#2", "/q", m)}, "a present "},
+		{"the rules of the first leave it to the second", notA, []Set{a, b}, "b#2 present "},
+		{"in the other order, too", notA, []Set{b, a}, "b#2 present "},
+		{"no rule keeps it", func(*Instance) (string, bool) { return "no", false }, []Set{b, a}, "a filtered no"},
+		{"the owner loses it", nil, []Set{a, b, set("a", "/p")}, "b#2 present "},
+		{"the other loses it", nil, []Set{a, b, set("b#2", "/p")}, "a present "},
+		{"both lose it", nil, []Set{a, b, set("b#2", "/p"), set("a", "/p")}, "a departed left /p"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := NewRoster(RosterOptions{Filter: tc.filter})
+			for _, s := range tc.sets {
+				r.Apply(s, t0)
+			}
+			if got := reasons(r); got != tc.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tc.want)
+			}
+			if n := len(r.Targets()); n > 1 {
+				t.Errorf("%d targets", n)
+			}
+		})
+	}
+}
+
+// TestRosterReloadAfterRestart: a reload while no source answers confirms nobody, and no rule sees what a rule has made.
+func TestRosterReloadAfterRestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "roster.json")
+	move := func(i *Instance) (string, bool) {
+		i.Port++
+		i.Tags = i.Tags.With(map[string]string{"rule": i.Tags.Get("rule") + "x"})
+		return "port 82 is not ours", i.Port != 82
+	}
+	a := NewRoster(RosterOptions{Filter: move})
+	a.Apply(set("z", "/p", member("10.0.0.1:80"), member("10.0.0.2:90"), member("10.0.0.3:81")), t0)
+	a.Apply(set("z", "/p", member("10.0.0.1:80"), member("10.0.0.3:81")), t0)
+	const now = "10.0.0.1:81=present 10.0.0.2:91=departed 10.0.0.3:82=filtered"
+	if got := states(a); got != now {
+		t.Fatalf("got %s want %s", got, now)
+	}
+	const held = "10.0.0.1:81=unconfirmed 10.0.0.2:91=departed 10.0.0.3:82=filtered"
+	for range 2 { // a second restart changes nothing
+		if err := a.Save(file, t0); err != nil {
+			t.Fatal(err)
+		}
+		b := NewRoster(RosterOptions{Filter: move})
+		if err := b.Load(file, []string{"z"}, t0); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got := states(b); got != held {
+				t.Fatalf("got %s want %s", got, held)
+			}
+			if cs := b.Refilter(move, t0); len(cs) != 0 {
+				t.Fatalf("a reload with the same rules moved %s", moves(cs))
+			}
+			if got := b.Entries()[0].Tags.Get("rule"); got != "x" {
+				t.Fatalf("the rule ran %d times", len(got))
+			}
+		}
+		a = b
+	}
+	all := func(*Instance) (string, bool) { return "", true }
+	if got, want := moves(a.Refilter(all, t0)), "10.0.0.1:80:unconfirmed>unconfirmed 10.0.0.3:81:filtered>unconfirmed"; got != want {
+		t.Fatalf("without the rule: got %s want %s", got, want)
+	}
+	a.Apply(set("z", "/p", member("10.0.0.1:80"), member("10.0.0.2:90"), member("10.0.0.3:81")), t0)
+	if got, want := states(a), "10.0.0.1:80=present 10.0.0.2:90=present 10.0.0.3:81=present"; got != want {
+		t.Fatalf("the source spoke: got %s want %s", got, want)
+	}
+}
+
+func TestRosterLoadLeavesTheUnparsable(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "roster.json")
+	a := NewRoster(RosterOptions{})
+	a.Apply(set("z", "/p", member("10.0.0.1:80"), Member{Instance: Instance{Key: Key{Service: "checkout", Env: "prod"}, Member: "junk"}, Err: errors.New("no port")}), t0)
+	if err := a.Save(file, t0); err != nil {
+		t.Fatal(err)
+	}
+	b := NewRoster(RosterOptions{})
+	if err := b.Load(file, []string{"z"}, t0); err != nil {
+		t.Fatal(err)
+	}
+	b.Apply(set("z", "/p", member("10.0.0.1:80")), t0) // it was removed meanwhile
+	if got, want := states(b), "10.0.0.1:80=present"; got != want {
+		t.Fatalf("got %s want %s", got, want)
+	}
+}
+
+// BenchmarkLeave is one service of 100 leaving a roster of 20,000 sets.
+func BenchmarkLeave(b *testing.B) {
+	r := NewRoster(RosterOptions{})
+	for i := range 20_000 {
+		r.Apply(set("z", "/other/"+strconv.Itoa(i)), t0)
+	}
+	var ms []Member
+	for i := range 100 {
+		ms = append(ms, member("10.0.0.1:"+strconv.Itoa(1000+i)))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Apply(set("z", "/p", ms...), t0)
+		r.Apply(set("z", "/p"), t0)
+	}
+}
+
+// TestRosterIndex: who holds an id is known without looking into every set, whatever came and went.
+func TestRosterIndex(t *testing.T) {
+	r := NewRoster(RosterOptions{})
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		k := setKey{string(rune('a' + rnd.IntN(3))), "/" + strconv.Itoa(rnd.IntN(4))}
+		if rnd.IntN(10) == 0 {
+			r.See(View{Source: k.source, Complete: true, Paths: []string{"/0", "/1"}}, t0)
+		} else {
+			var ms []Member
+			for i := range 8 {
+				if rnd.IntN(2) == 0 {
+					ms = append(ms, member("10.0.0.1:"+strconv.Itoa(80+i)))
+				}
+			}
+			r.Apply(set(k.source, k.path, ms...), t0)
+		}
+		want := map[string][]*heldSet{}
+		for _, h := range slices.SortedFunc(maps.Values(r.sets), func(a, b *heldSet) int { return a.compare(b.setKey) }) {
+			for id := range h.members {
+				want[id] = append(want[id], h)
+			}
+		}
+		if !maps.EqualFunc(r.holders, want, slices.Equal) {
+			t.Fatalf("index %v, sets say %v", r.holders, want)
+		}
+		for id, e := range r.entries {
+			if (len(want[id]) > 0) != (e.State == Present) {
+				t.Fatalf("%s is %s, held by %d sets", id, e.State, len(want[id]))
+			}
+		}
 	}
 }
