@@ -9,7 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -153,10 +156,32 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (s *Server) look(env string) dashboards.Now {
 	n := s.cfg.Board.Now(env)
 	n.Strip.Exceptions = append(n.Strip.Exceptions, s.discoveryExceptions(n.AsOf)...)
+	n.Strip.Exceptions = append(n.Strip.Exceptions, elsewhere(env, s.cfg.Board.Findings())...)
 	if s.cfg.Exceptions != nil {
 		n.Strip.Exceptions = append(n.Strip.Exceptions, s.cfg.Exceptions()...)
 	}
 	return n
+}
+
+// elsewhere says that something is wrong in environments that this page does not show: a calm page of one must not hide them.
+func elsewhere(env string, findings []dashboards.Finding) (out []dashboards.Exception) {
+	if env == "" {
+		return nil
+	}
+	open := map[string]int{}
+	for _, f := range findings {
+		if f.Ended == nil && f.Env != env && f.Level == dashboards.LevelBad {
+			open[f.Env]++
+		}
+	}
+	for _, other := range slices.Sorted(maps.Keys(open)) {
+		text := fmt.Sprintf("%d open findings in %s, which is not shown here", open[other], other)
+		if open[other] == 1 {
+			text = "1 open finding in " + other + ", which is not shown here"
+		}
+		out = append(out, dashboards.Exception{Level: dashboards.LevelWarn, Text: text, Link: "/?env=" + url.QueryEscape(other)})
+	}
+	return out
 }
 
 // staleView is how old a word of discovery may be before the page says so.

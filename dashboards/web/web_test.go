@@ -434,6 +434,23 @@ func TestExceptions(t *testing.T) {
 	}
 }
 
+func TestElsewhere(t *testing.T) {
+	ended := int64(1)
+	findings := []dashboards.Finding{{Env: "prod", Level: "bad"}, {Env: "load", Level: "bad"}, {Env: "a b", Level: "bad"}, {Env: "a b", Level: "bad"},
+		{Env: "old", Level: "bad", Ended: &ended}, {Env: "slow", Level: "warn"}}
+	var got []string
+	for _, e := range elsewhere("prod", findings) {
+		got = append(got, e.Text+" "+e.Link)
+	}
+	want := "2 open findings in a b, which is not shown here /?env=a+b; 1 open finding in load, which is not shown here /?env=load"
+	if s := strings.Join(got, "; "); s != want {
+		t.Errorf("got %s\nwant %s", s, want)
+	}
+	if out := elsewhere("", findings); out != nil {
+		t.Errorf("a page of all environments says %v", out)
+	}
+}
+
 func TestExtraAndConfig(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.Extra = map[string]http.Handler{"GET /metrics": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "up 1") })}
