@@ -26,7 +26,7 @@ type queue struct {
 	part  int32
 	next  uint64 // sequence of the next snapshot
 	open  *batch
-	ready []*batch // closed and never attempted, oldest first
+	ready []*batch // closed and never attempted, oldest first; and the halves of one that was
 	lanes []*lane
 	began bool // something was attempted
 	gone  bool // Kafka has fewer partitions

@@ -268,3 +268,37 @@ func TestRekey(t *testing.T) {
 		}
 	})
 }
+
+// The halves of a batch that may be in the topic may be there, too: whatever becomes of them, the ledger does not call them lost for sure, and they keep their ids.
+func TestHalvesOfAnUnclearBatch(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		partitions    int // afterwards
+		end           func(*backlog)
+		unclear, lost uint64
+	}{
+		{"over the budget", 1, func(l *backlog) { l.mu.Lock(); l.budget = 0; l.makeRoom(); l.mu.Unlock() }, 4, 0},
+		{"at the end", 1, func(l *backlog) { l.shut() }, 4, 0},
+		{"partitions are added", 2, func(l *backlog) { l.shut() }, 4, 0},
+		{"the partition is gone", 0, func(l *backlog) { l.shut() }, 0, 4},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l, p, unzip := newTestBacklog(t, 1, nil)
+			for range 4 {
+				l.putTest("s", time.Now().UnixMilli(), "{}")
+			}
+			l.sealAll(p)
+			b, _ := l.take(l.snapshots.queues[0].lanes[sink.Live], time.Now())
+			b.unclear = true
+			if ok, err := l.divide(b, unzip); !ok || err != nil {
+				t.Fatalf("%t %v", ok, err)
+			}
+			l.learn(l.snapshots, tc.partitions)
+			tc.end(l)
+			r := l.ledger.Report(time.Now()).Total
+			if r.InMemory != 0 || r.Reasons[sink.DroppedUnclear] != tc.unclear || r.Reasons[sink.DroppedShutdown] != tc.lost {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}

@@ -34,7 +34,13 @@ func (l *backlog) learn(s *stream, n int) (added []*queue) {
 		if q.open != nil {
 			l.close(q)
 		}
+		var moved, stay []*batch
 		for _, b := range q.ready {
+			if b.unclear && int(q.part) < n {
+				stay = append(stay, b) // half of one that was attempted
+				continue
+			}
+			moved = append(moved, b)
 			if s.numbered && (q.began || q.ready[0].first != 1) {
 				l.lose(sink.Loss{Reason: lossRekeyed, Partition: q.part, First: b.first, Last: b.last, Oldest: b.oldest, Newest: b.newest})
 			}
@@ -42,10 +48,13 @@ func (l *backlog) learn(s *stream, n int) (added []*queue) {
 		if s.numbered && len(q.ready) > 0 && !q.began && q.ready[0].first == 1 {
 			q.next = 1 // none of its sequences was ever seen: they begin again
 		}
-		l.moved = append(l.moved, q.ready...)
-		q.ready = nil
+		l.moved = append(l.moved, moved...)
+		q.ready = stay
 		if int(q.part) >= n {
 			q.gone = true
+			for _, b := range moved {
+				b.unclear = false // what may have been in the topic went with its partition
+			}
 			if q.previous != (wire.ID{}) {
 				q.previous = wire.ID{}
 				l.previous.Add(-1)
@@ -131,7 +140,8 @@ func (l *backlog) rekey(unzip func(dst, src []byte) ([]byte, error)) (bool, erro
 	return true, nil
 }
 
-// divide replaces a batch that the topic refuses as too large by two of half its records, first in line. It reports false for a single record.
+// divide replaces a batch that the topic refuses as too large by two of half its records, first in line. Where an earlier attempt may have put the batch into the
+// topic, the halves may be there, too. It reports false for a single record.
 func (l *backlog) divide(b *batch, unzip func(dst, src []byte) ([]byte, error)) (bool, error) {
 	if b.n < 2 {
 		return false, nil
@@ -145,7 +155,7 @@ func (l *backlog) divide(b *batch, unzip func(dst, src []byte) ([]byte, error)) 
 	var halves []*batch
 	for i, r := range records {
 		if i == 0 || i == len(records)/2 {
-			halves = append(halves, &batch{q: b.q, opened: b.opened})
+			halves = append(halves, &batch{q: b.q, opened: b.opened, unclear: b.unclear})
 		}
 		h := halves[len(halves)-1]
 		key := string(r.key)

@@ -46,6 +46,9 @@ func (l *backlog) drop(b *batch, reason string) {
 
 func (l *backlog) dropLocked(b *batch, reason string) {
 	l.forget(b)
+	if b.unclear && (reason == sink.DroppedBudget || reason == sink.DroppedShutdown) {
+		reason = sink.DroppedUnclear
+	}
 	loss := sink.Loss{Reason: reason, Partition: b.q.part, First: b.first, Last: b.last, Oldest: b.oldest, Newest: b.newest}
 	if !b.q.s.numbered {
 		loss.Topic = b.q.s.topics[0]
@@ -168,11 +171,7 @@ func (l *backlog) shut() (lost int) {
 	l.sealed.Broadcast()
 	lost = l.batches
 	for b := range l.taken {
-		reason := sink.DroppedShutdown
-		if b.unclear {
-			reason = sink.DroppedUnclear
-		}
-		l.dropLocked(b, reason)
+		l.dropLocked(b, sink.DroppedShutdown)
 	}
 	for b := l.oldest(); b != nil; b = l.oldest() {
 		l.remove(b)
