@@ -71,6 +71,8 @@ type Board struct {
 
 	ledger ledger
 	packer packer
+
+	reload *Options // to be taken over at the next tick
 }
 
 // NewBoard makes an empty Board. The error names every option that cannot be.
@@ -81,6 +83,33 @@ func NewBoard(o Options) (*Board, error) {
 	}
 	return &Board{opts: o, services: map[string]*service{}, collectors: map[uint64]uint16{}, strips: map[string]Strip{}, ticked: make(chan struct{}),
 		feed: Feed{State: FeedConnecting}}, nil
+}
+
+// Reload changes Window, MaxBytes and Golden while the Board runs, from the next tick on; the rest of o is not looked at. What has been read already stays, as
+// far as the window reaches. The error names every option that cannot be, and then nothing changes.
+func (b *Board) Reload(o Options) error {
+	next := b.opts
+	next.Window, next.MaxBytes, next.Golden = o.Window, o.MaxBytes, o.Golden
+	next.defaults()
+	if err := next.validate(); err != nil {
+		return fmt.Errorf("reload board: %w", err)
+	}
+	b.mu.Lock()
+	b.reload = &next
+	b.mu.Unlock()
+	return nil
+}
+
+// reloaded takes over what Reload left.
+func (b *Board) reloaded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reload == nil {
+		return false
+	}
+	b.opts.Window, b.opts.MaxBytes, b.opts.Golden = b.reload.Window, b.reload.MaxBytes, b.reload.Golden
+	b.reload = nil
+	return true
 }
 
 // service finds or makes one; nil when there are too many.
@@ -183,9 +212,11 @@ func (b *Board) Run(ctx context.Context) error {
 func (b *Board) Tick(now time.Time) {
 	services := b.all()
 	bytes := 0
+	anew := b.reloaded()
 	cutoff := now.Add(-b.opts.Window).UnixMilli()
 	for _, s := range services {
 		s.mu.Lock()
+		s.goldenStale = s.goldenStale || anew
 		s.expire(cutoff, now.UnixMilli())
 		s.tick(&b.opts, &b.packer, now.UnixMilli())
 		bytes += s.bytes()

@@ -138,6 +138,54 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestWindow(t *testing.T) {
+	f := newFleet(t, Options{})
+	for s := range 5 {
+		f.add("10.0.0.1:80", float64(s), counter("requests", float64(10*s)), labelled(counter("requests", 1), "code", "200"), counter("hits/code/200", float64(s)),
+			dist("latency_ms", collector.Latched, "p99", 7))
+	}
+	f.tick(5)
+	for _, tc := range []struct {
+		instance, metric, field string
+		points                  int
+		last                    float64
+	}{
+		{"10.0.0.1:80", "requests", "", 3, 40}, {"10.0.0.1:80", "hits/code/200", "", 3, 4}, {"10.0.0.1:80", "latency_ms", "p99", 3, 7}, {"10.0.0.1:80", "latency_ms", "", 0, 0},
+		{"10.0.0.1:80", "none", "", 0, 0}, {"10.0.0.2:80", "requests", "", 0, 0},
+	} {
+		w, ok := f.b.Window("checkout", "prod", tc.instance, tc.metric, tc.field, t0.Add(3*time.Second), t0.Add(time.Minute))
+		if ok != (tc.points > 0) || len(w.Points) != tc.points || ok && w.Points[tc.points-1].V != tc.last {
+			t.Errorf("%+v: %v, %+v", tc, ok, w)
+		}
+	}
+}
+
+// What a reload changes is in force at the next tick; what cannot be changes nothing.
+func TestReload(t *testing.T) {
+	f := newFleet(t, Options{})
+	run := func(from, to int) {
+		for s := from; s < to; s++ {
+			f.add("10.0.0.1:80", float64(s), counter("requests", float64(10*s)), counter("orders", float64(3*s)))
+		}
+		f.tick(float64(to) - 0.5)
+	}
+	run(0, 5)
+	if r := f.row(); !near(r.Rate, 10) {
+		t.Errorf("rate is %v", r.Rate)
+	}
+	if err := f.b.Reload(Options{Window: time.Second}); err == nil {
+		t.Error("a window of a second is taken")
+	}
+	if err := f.b.Reload(Options{Window: time.Minute, Golden: Golden{Rate: []string{"orders"}}}); err != nil {
+		t.Fatal(err)
+	}
+	run(5, 200)
+	run(200, 202)
+	if r := f.row(); !near(r.Rate, 3) || r.Spark.Rate[sparkPoints-10].Known() || !near(r.Spark.Rate[sparkPoints-3], 3) {
+		t.Errorf("rate is %v, spark %v", r.Rate, r.Spark.Rate)
+	}
+}
+
 func TestNum(t *testing.T) {
 	for _, tc := range []struct {
 		n    Num

@@ -118,9 +118,12 @@ type ring struct {
 }
 
 func newRing(width, window time.Duration) ring {
-	n := int(window/width) + 1
+	n := ticks(width, window)
 	return ring{width: width.Milliseconds(), rate: make([]float32, n), errs: make([]float32, n), lat: make([]float32, n), lo: make([]float32, n), hi: make([]float32, n), answering: make([]int32, n)}
 }
+
+// ticks is how many of a width make a window.
+func ticks(width, window time.Duration) int64 { return int64(window/width) + 1 }
 
 func (r *ring) len() int64 { return int64(len(r.rate)) }
 
@@ -179,7 +182,7 @@ func (s *service) tick(o *Options, p *packer, now int64) {
 		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
 	}
 	width := min(max(s.interval.Round(time.Second), minTick), maxTick)
-	if s.ring.width != width.Milliseconds() {
+	if s.ring.width != width.Milliseconds() || s.ring.len() != ticks(width, o.Window) {
 		s.ring = newRing(width, o.Window)
 		s.backlog = [2]int64{}
 		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now

@@ -33,7 +33,7 @@ type Member struct {
 	Since    time.Time // when it left, or when it last answered
 	Outcome  collector.Outcome
 	Reason   string
-	Fails    int // newest scrapes that failed, in a row
+	Fails    int  // newest scrapes that failed, in a row
 	Stale    bool // it is not scraped any more, as far as a feed that was live all the while can tell
 }
 

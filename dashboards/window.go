@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"math"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
 )
@@ -18,8 +19,7 @@ type Point struct {
 
 // Window is what one instance said under one name over a span of time: the values of its good scrapes, oldest first.
 type Window struct {
-	Kind   collector.Kind
-	Born   bool // the first point is the first ever, while its instance was watched: a total counts whole from there
+	Kind   collector.Kind // Counter where differences count; the declared or inferred kind else
 	Points []Point
 }
 
@@ -55,6 +55,27 @@ func (w *Window) Increases(yield func(Increase) bool) {
 			return
 		}
 	}
+}
+
+// Window reads what an instance said under one name from `from` to `to`: of a metric (as the application has it, or without labels), or of one field of a
+// distribution. ok is false where there is no such thing.
+func (b *Board) Window(service, env, instance, metric, field string, from, to time.Time) (w Window, ok bool) {
+	s := b.find(service, env)
+	if s == nil {
+		return w, false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	in := s.instances[instance]
+	if in == nil {
+		return w, false
+	}
+	for c, n := range in.cols {
+		if col := &s.cols[n]; (col.raw == metric && len(col.labels) == 0 || col.raw == metric && col.metric != metric) && col.field == fieldName(field) {
+			return in.window(col, int32(c), ms(from), ms(to)), true
+		}
+	}
+	return w, false
 }
 
 // scan walks the rows of an instance from `from` to `to` (both inclusive, Unix ms), oldest first, with the values of the columns asked for; a failed
@@ -174,7 +195,7 @@ func (in *instance) window(col *column, c int32, from, to int64) Window {
 		gap := !first && !s.follows(&last)
 		v := s.vals[0]
 		if !math.IsNaN(v) {
-			if len(w.Points) == 0 && !first && !gap && in.born(c, s.t) {
+			if len(w.Points) == 0 && !first && !gap && col.rises() && in.born(c, s.t) {
 				// The total is new since the scrape before: it counts whole.
 				w.Points = append(w.Points, Point{T: last.t})
 			}
