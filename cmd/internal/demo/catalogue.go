@@ -34,7 +34,7 @@ var catalogue = []service{
 	{"checkout", "payments", 8101, 6, 16, .002, 42, .45, "1.41.3", "1.42.0", []string{"cart", "pay", "confirm"}, []string{"TimeoutException", "CardDeclined"}},
 	{"payments", "payments", 8102, 6, 11, .001, 85, .40, "7.2.1", "7.3.0", []string{"authorize", "capture", "refund"}, []string{"GatewayTimeout"}},
 	{"search", "discovery", 8103, 6, 40, .0005, 30, .55, "2026.46", "2026.47", []string{"query", "suggest"}, []string{"ShardUnavailable"}},
-	{"feed", "home", 8104, 6, 53, .0006, 18, .50, "311", "312", []string{"home", "following", "topic"}, []string{"RankerTimeout", "CacheMiss"}},
+	{"timeline", "home", 8104, 6, 53, .0006, 18, .50, "311", "312", []string{"home", "following", "topic"}, []string{"RankerTimeout", "CacheMiss"}},
 	{"ads", "revenue", 8105, 6, 32, .0008, 24, .60, "4.9.0", "4.10.0", []string{"select", "click"}, []string{"NoBid"}},
 	{"images", "media", 8106, 6, 46, .0004, 9, .65, "88", "89", []string{"get", "resize"}, []string{"DecodeError"}},
 	{"users", "core", 8107, 6, 24, .0003, 6, .45, "3.0.17", "3.1.0", []string{"get", "batch"}, []string{"StaleRead"}},
