@@ -59,13 +59,14 @@ const NoShard = -1
 // Instance is one member of a serverset with everything its registrar said of it.
 type Instance struct {
 	Key
-	Source string `json:"source"`           // name of the Source that sees it: the scrape job
-	Path   string `json:"path"`             // serverset path in ZooKeeper, or the file
-	Member string `json:"member,omitempty"` // the member's own name in that path, as written; may change while the instance stays
-	Format string `json:"format"`           // kingpin, finagle, nerve, curator, serverset_file, file_sd, http_sd, static
-	Shard  int    `json:"shard"`            // NoShard where none was given
-	Status string `json:"status,omitempty"` // what the registrar says of it: ALIVE, STARTING, failing, …
-	Scheme string `json:"scheme,omitempty"` // http or https; empty: the job's
+	Source      string `json:"source"`                   // name of the Source that sees it: the scrape job
+	Path        string `json:"path"`                     // serverset path in ZooKeeper, or the file
+	Member      string `json:"member,omitempty"`         // the member's own name in that path, as written; may change while the instance stays
+	Format      string `json:"format"`                   // kingpin, finagle, nerve, curator, serverset_file, file_sd, http_sd, static
+	Shard       int    `json:"shard"`                    // NoShard where none was given
+	Status      string `json:"status,omitempty"`         // what the registrar says of it: ALIVE, STARTING, failing, …
+	Scheme      string `json:"scheme,omitempty"`         // http or https; empty: the job's
+	RuledScheme bool   `json:"scheme_by_rule,omitempty"` // Scheme is a rule's of ours, not the member's word; the Roster sets it
 	// Where to pull: empty or zero unless the member's data or a relabelling rule names them; then they win over the job's. A StatsPath with a query replaces the
 	// job's parameters, too. Only a rule of ours sets StatsHost: a member never sends us to another host.
 	StatsPath string `json:"stats_path,omitempty"`
@@ -91,7 +92,7 @@ func (i *Instance) ScrapeAddr() string {
 // under a new name is the same instance.
 func (i *Instance) Same(o *Instance) bool {
 	return i.Key == o.Key && i.Source == o.Source && i.Path == o.Path && i.Shard == o.Shard && i.Status == o.Status &&
-		i.Scheme == o.Scheme && i.StatsPath == o.StatsPath && i.StatsHost == o.StatsHost && i.StatsPort == o.StatsPort && i.Tags == o.Tags && i.Meta == o.Meta
+		i.Scheme == o.Scheme && i.RuledScheme == o.RuledScheme && i.StatsPath == o.StatsPath && i.StatsHost == o.StatsHost && i.StatsPort == o.StatsPort && i.Tags == o.Tags && i.Meta == o.Meta
 }
 
 // Member is one entry of a Set: an Instance, or what is known of a member that does not parse.

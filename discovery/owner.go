@@ -44,6 +44,7 @@ func (r *Roster) judge(id string, h *heldSet) verdict {
 		if why, keep := r.opts.Filter(&v.Instance); !keep {
 			v.state, v.reason = Filtered, why
 		}
+		v.RuledScheme = v.Scheme != h.members[id].Scheme
 	}
 	return v
 }

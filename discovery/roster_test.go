@@ -377,6 +377,27 @@ func TestRosterLoadLeavesTheUnparsable(t *testing.T) {
 	}
 }
 
+// TestRosterKnowsWhoseSchemeItIs: a member may not lower its job's https, a rule may.
+func TestRosterKnowsWhoseSchemeItIs(t *testing.T) {
+	m := member("10.0.0.1:80")
+	m.Scheme = "http"
+	r := NewRoster(RosterOptions{})
+	for _, tc := range []struct {
+		rule  func(*Instance)
+		ruled bool
+	}{
+		{func(*Instance) {}, false},
+		{func(i *Instance) { i.Scheme = "https" }, true},
+		{func(*Instance) {}, false},
+	} {
+		r.Refilter(func(i *Instance) (string, bool) { tc.rule(i); return "", true }, t0)
+		r.Apply(set("z", "/p", m), t0)
+		if got := r.Targets()[0]; got.RuledScheme != tc.ruled {
+			t.Errorf("%+v, want %t", got, tc.ruled)
+		}
+	}
+}
+
 // BenchmarkLeave is one service of 100 leaving a roster of 20,000 sets.
 func BenchmarkLeave(b *testing.B) {
 	r := NewRoster(RosterOptions{})

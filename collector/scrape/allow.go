@@ -16,6 +16,8 @@ type Allow struct {
 	// network within their own range is listed: 0.0.0.0/0 does not list them.
 	Networks []netip.Prefix
 	Ports    []PortRange // empty means every port
+	// ProxyNames leaves names that do not resolve here to the job's proxy, which then connects wherever it finds them: nobody asks the list.
+	ProxyNames bool
 }
 
 // DefaultNetworks are loopback, the private networks of RFC 1918, the shared address space of RFC 6598 and unique local IPv6 addresses.
@@ -44,10 +46,11 @@ var errForbidden = errors.New("not on the allow-list")
 type allowList struct {
 	networks []netip.Prefix
 	ports    []PortRange
+	unknown  bool // names that only a proxy knows
 }
 
 func (a Allow) list() allowList {
-	l := allowList{networks: a.Networks, ports: a.Ports}
+	l := allowList{networks: a.Networks, ports: a.Ports, unknown: a.ProxyNames}
 	if len(l.networks) == 0 {
 		l.networks = DefaultNetworks()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -212,6 +213,39 @@ func TestTLSProxiesRedirectsAndHTTP2(t *testing.T) {
 	}
 	if proxied != 2 {
 		t.Errorf("%d requests by the proxy", proxied)
+	}
+}
+
+// The list is asked about every address that a proxy is to connect to: who cannot be asked about is not sent there.
+func TestNamesBehindProxies(t *testing.T) {
+	lost := errors.New("server misbehaving")
+	for _, tc := range []struct {
+		addrs   string
+		err     error
+		unknown bool
+		want    collector.Outcome // OK: the proxy may have it
+	}{
+		{"10.0.0.1", nil, false, collector.OK},
+		{"169.254.169.254", nil, false, collector.Forbidden},
+		{"169.254.169.254", nil, true, collector.Forbidden},
+		{"", &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}, false, collector.DNS},
+		{"", &net.DNSError{Err: lost.Error(), Name: "x", IsTemporary: true}, false, collector.DNS},
+		{"", &net.DNSError{Err: lost.Error(), Name: "x", IsTemporary: true}, true, collector.OK},
+	} {
+		d := newDialer(&Config{Lookup: func(context.Context, string) ([]netip.Addr, error) {
+			if tc.err != nil {
+				return nil, tc.err
+			}
+			return []netip.Addr{netip.MustParseAddr(tc.addrs)}, nil
+		}})
+		err := d.viaProxy(t.Context(), "app.example", 80, Allow{ProxyNames: tc.unknown}.list())
+		got := collector.OK
+		if err != nil {
+			got, _ = classify(err, connecting)
+		}
+		if got != tc.want {
+			t.Errorf("%q %v %t: %v, want %v: %v", tc.addrs, tc.err, tc.unknown, got, tc.want, err)
+		}
 	}
 }
 

@@ -104,12 +104,15 @@ func secure(ctx context.Context, conn net.Conn, cfg *tls.Config, host string) (n
 	return t, nil
 }
 
-// viaProxy checks a target that only a proxy connects to: its address if it is one, its addresses if the name resolves here. A name that only the proxy knows is
-// left to the proxy.
+// viaProxy checks a target that only a proxy connects to: all its addresses. A name that does not resolve here is refused, as nobody could say where the proxy
+// goes, unless the list leaves such names to it. The proxy looks the name up once more: against names that change their mind in between, it needs a list of its own.
 func (d *dialer) viaProxy(ctx context.Context, host string, port uint16, allow allowList) error {
 	addrs, err := d.resolve(ctx, host)
 	if err != nil {
-		return nil
+		if allow.unknown && ctx.Err() == nil {
+			return nil
+		}
+		return fmt.Errorf("behind the proxy, the name must resolve here to be checked: %w", err)
 	}
 	for _, a := range addrs {
 		if err := allow.check(netip.AddrPortFrom(a, port)); err != nil {

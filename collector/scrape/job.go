@@ -22,7 +22,7 @@ type Job struct {
 	Timeout  time.Duration // of a whole pull: connecting, the answer and its body; 0 means 5 s or nine tenths of the interval, whichever is less
 
 	MetricsPath string     // "" means /stats.json; an instance's own path wins
-	Scheme      string     // http or https; "" means http; an instance's own scheme wins
+	Scheme      string     // http or https; "" means http; an instance's own scheme wins, but only a rule may lower https to http
 	Params      url.Values // of the query
 
 	Limits    stats.Options // of samples, names, labels and depth

@@ -276,6 +276,9 @@ func TestAddresses(t *testing.T) {
 		}
 		return a
 	}
+	tls := func(change func(*Target)) func(*Target) {
+		return func(t *Target) { t.Job.Scheme, t.Job.Bearer, t.Scheme = "https", "secret", "http"; change(t) }
+	}
 	for _, tc := range []struct {
 		host   string
 		names  []string // what the host resolves to
@@ -311,6 +314,8 @@ func TestAddresses(t *testing.T) {
 		{"10.0.0.1", nil, Allow{}, func(t *Target) { t.StatsPath = "/x HTTP/1.1\r\nX: y" }, collector.Forbidden, "no path"},
 		{"10.0.0.1", nil, Allow{}, func(t *Target) { t.StatsPath = "stats" }, collector.Forbidden, "must begin with /"},
 		{"10.0.0.1", nil, Allow{}, func(t *Target) { t.Scheme = "gopher" }, collector.Forbidden, "gopher"},
+		{"10.0.0.1", nil, Allow{}, tls(func(*Target) {}), collector.Forbidden, "asks for http where its job says https"},
+		{"10.0.0.1", nil, Allow{}, tls(func(t *Target) { t.RuledScheme = true }), collector.OK, ""},
 		{"10.0.0.1", nil, Allow{}, func(t *Target) { t.StatsPath, t.StatsPort = "/own?x=y z", 9990 }, collector.OK, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -78,6 +78,9 @@ func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
 	if s.scheme != "http" && s.scheme != "https" {
 		s.bad = fmt.Sprintf("scheme %.20q of the member is neither http nor https", s.scheme)
 	}
+	if t.Scheme == "http" && j.Scheme == "https" && !t.RuledScheme { // nor may it have the job's credentials sent in clear
+		s.bad = "the member asks for http where its job says https; only a rule of the job may lower that"
+	}
 	if !isHost(s.host) {
 		s.bad = fmt.Sprintf("host %.60q of the member is neither an address nor a name", s.host)
 	}
