@@ -1,6 +1,8 @@
 package collect
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,60 +21,75 @@ type publisher struct {
 	sink   sink.Sink
 	topic  string
 
+	// mu is held from the look at the roster until what it showed is published: else a full state could go out after the changes that it does not hold.
 	mu   sync.Mutex
-	next map[string]time.Time // service/env → when its full state is due
+	next map[group]time.Time // when its full state is due
 }
+
+type group struct{ service, env string }
+
+func groupOf(e *discovery.Entry) group { return group{e.Service, e.Env} }
 
 func newPublisher(ident sink.Identity, r *discovery.Roster, s sink.Sink, topic string) *publisher {
-	return &publisher{ident: ident, roster: r, sink: s, topic: topic, next: map[string]time.Time{}}
+	return &publisher{ident: ident, roster: r, sink: s, topic: topic, next: map[group]time.Time{}}
 }
 
-func (p *publisher) send(changes []discovery.Change, full bool, now time.Time) {
-	base := wire.RosterRecord{Collector: p.ident.Collector, Start: p.ident.Start, TS: now.UnixMilli(), Version: p.roster.Version(), Full: full}
-	wire.GroupRoster(base, changes, func(r wire.RosterRecord) {
-		wire.SplitRoster(r, wire.MaxRecord, func(rec []byte) { p.sink.Publish(p.topic, r.Key(), rec, now) })
-	})
+// record is the head of a record; take it before the look at the roster, so that no record claims a version that it does not hold.
+func (p *publisher) record(full bool, now time.Time) wire.RosterRecord {
+	return wire.RosterRecord{Collector: p.ident.Collector, Start: p.ident.Start, TS: now.UnixMilli(), Version: p.roster.Version(), Full: full}
+}
+
+func (p *publisher) send(r wire.RosterRecord, now time.Time) {
+	wire.SplitRoster(r, wire.MaxRecord, func(rec []byte) { p.sink.Publish(p.topic, r.Key(), rec, now) })
 }
 
 func (p *publisher) changes(changes []discovery.Change) {
-	now := time.Now()
 	p.mu.Lock()
-	for _, c := range changes {
-		if _, known := p.next[c.Group()]; !known {
-			p.next[c.Group()] = now // a service that is new to us: its full state follows within a second
+	defer p.mu.Unlock()
+	now := time.Now()
+	head := p.record(false, now)
+	changes = slices.Clone(changes)
+	for i := range changes {
+		c := &changes[i]
+		// A batch may have overtaken this one, from a reload: what goes out is how the entry stands.
+		if e, err := p.roster.Find(c.ID()); err == nil {
+			c.Entry = e
+		}
+		if g := groupOf(&c.Entry); p.next[g].IsZero() {
+			p.next[g] = now // a service that is new to us: its full state follows within a second
 		}
 	}
-	p.mu.Unlock()
-	p.send(changes, false, now)
+	wire.GroupRoster(head, changes, func(r wire.RosterRecord) { p.send(r, now) })
 }
 
-// full publishes the services that are due.
+// full publishes the services that are due. One of which nobody is left gets a full state without entries, its last.
 func (p *publisher) full(now time.Time) {
-	due := map[string]bool{}
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	gone := map[group]bool{}
 	for g, t := range p.next {
 		if !t.After(now) {
-			due[g] = true
+			gone[g] = true
 			p.next[g] = now.Add(fullEvery)
 		}
 	}
-	p.mu.Unlock()
-	if len(due) == 0 {
+	if len(gone) == 0 {
 		return
 	}
+	due := maps.Clone(gone)
+	head := p.record(true, now)
 	var all []discovery.Change
-	left := map[string]bool{}
 	for _, e := range p.roster.Entries() {
-		if g := e.Group(); due[g] {
-			all, left[g] = append(all, discovery.Change{Entry: e, At: now}), true
+		if g := groupOf(&e); due[g] {
+			all = append(all, discovery.Change{Entry: e, At: now})
+			delete(gone, g)
 		}
 	}
-	p.mu.Lock()
-	for g := range due {
-		if !left[g] { // nobody is on the roster any more
-			delete(p.next, g)
-		}
+	wire.GroupRoster(head, all, func(r wire.RosterRecord) { p.send(r, now) })
+	for g := range gone {
+		delete(p.next, g)
+		r := head
+		r.Service, r.Env = g.service, g.env
+		p.send(r, now)
 	}
-	p.mu.Unlock()
-	p.send(all, true, now)
 }
