@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,8 +43,10 @@ type Daemon struct {
 	o   Options
 	log *slog.Logger
 
-	mu   sync.Mutex
-	conf *config.Config
+	mu      sync.Mutex
+	conf    *config.Config
+	atStart [][2]string     // as of the start, files included
+	spoken  map[string]bool // sources that have said who is there
 
 	roster  *discovery.Roster
 	watcher *discovery.Watcher
@@ -60,6 +65,9 @@ type Daemon struct {
 	counts    counts
 	published *publisher
 	own       ownMetrics
+	status    kept[Status]
+
+	tracksEvery time.Duration // how often the versions' ages are saved
 }
 
 type ownMetrics struct {
@@ -82,7 +90,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := os.MkdirAll(o.Storage, 0o750); err != nil {
 		return nil, fmt.Errorf("make storage folder: %w", err)
 	}
-	d := &Daemon{o: o, log: o.Log, conf: c, sources: map[string]source{}, changed: make(chan struct{}, 1), cut: make(chan struct{})}
+	d := &Daemon{o: o, log: o.Log, conf: c, atStart: atStart(c, o), sources: map[string]source{}, spoken: map[string]bool{}, tracksEvery: time.Minute, changed: make(chan struct{}, 1), cut: make(chan struct{})}
 	ident, err := sink.OpenIdentity(o.Storage)
 	if err != nil {
 		return nil, err
@@ -157,7 +165,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	if err := d.roster.Load(rosterFile, d.sourceNames(), now); err != nil {
 		d.log.Warn("the roster of the last run cannot be read", "err", err)
 	}
-	if err := d.enrich.LoadTracks(filepath.Join(d.o.Storage, "tracks.json")); err != nil {
+	if err := d.enrich.LoadTracks(d.tracksFile()); err != nil {
 		d.log.Warn("the versions' ages of the last run cannot be read", "err", err)
 	}
 	if err := errors.Join(d.geo.Load(), d.enrich.Load()); err != nil {
@@ -180,6 +188,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	var first, pool, last sync.WaitGroup
 	first.Go(func() { fail("discovery", d.watcher.Run(end)) })
 	first.Go(func() { d.follow(end, rosterFile) })
+	first.Go(func() { d.saveTracks(end) })
 	first.Go(func() { fail("geo", d.geo.Run(end)) })
 	first.Go(func() { fail("tags", d.enrich.Run(end)) })
 	pool.Go(func() { fail("scrape", d.pool.Run(poolCtx)) })
@@ -193,7 +202,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	defer stop()
 	endSink()
 	last.Wait()
-	if err := errors.Join(d.roster.Save(rosterFile, time.Now()), d.enrich.SaveTracks(filepath.Join(d.o.Storage, "tracks.json"))); err != nil {
+	if err := errors.Join(d.roster.Save(rosterFile, time.Now()), d.enrich.SaveTracks(d.tracksFile())); err != nil {
 		d.log.Warn("what the next run would know is not saved", "err", err)
 	}
 	if err := context.Cause(end); !errors.Is(err, context.Canceled) {
@@ -224,10 +233,30 @@ func (d *Daemon) follow(ctx context.Context, file string) {
 			}
 		case now := <-full.C:
 			d.published.full(now)
+			d.Ready() // it remembers who has spoken, though nobody asks at that time
 		case now := <-save.C:
 			armed = false
 			if err := d.roster.Save(file, now); err != nil {
 				d.log.Warn("the roster is not saved", "err", err)
+			}
+		}
+	}
+}
+
+func (d *Daemon) tracksFile() string { return filepath.Join(d.o.Storage, "tracks.json") }
+
+// saveTracks writes the versions' ages now and then. The file also says until when they were known, so it is written though they did not change: after
+// a crash a version that is new is younger than that.
+func (d *Daemon) saveTracks(ctx context.Context) {
+	tick := time.NewTicker(d.tracksEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := d.enrich.SaveTracks(d.tracksFile()); err != nil {
+				d.log.Warn("the versions' ages are not saved", "err", err)
 			}
 		}
 	}
@@ -241,20 +270,45 @@ func (d *Daemon) applyTargets() {
 		instances = d.roster.Targets()
 	}
 	out := make([]scrape.Target, 0, len(instances))
+	orphans := map[string]int{}
 	for _, i := range instances {
 		if j := jobs[jobOf(i.Source)]; j.Job != nil {
 			out = append(out, scrape.Target{Instance: i, Job: j.Job})
+		} else {
+			orphans[i.Source]++
 		}
+	}
+	for source, n := range orphans { // for a moment in a reload that removes a job
+		d.log.Debug("instances of a source that no job has are not scraped", "source", source, "instances", n)
 	}
 	if err := d.pool.Set(out); err != nil {
 		d.log.Warn("not every target can be scraped", "err", err)
 	}
 }
 
-// Ready is nil once every source has spoken, or the roster of the last run serves.
+// Ready is nil once every source has said who is there, or the roster of the last run serves in its place.
 func (d *Daemon) Ready() error {
-	if d.roster.Version() == 0 && len(d.sourceNames()) > 0 && len(d.roster.Views()) == 0 {
-		return errors.New("no source has said who is there yet")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var silent []string
+	for _, name := range slices.Sorted(maps.Keys(d.sources)) {
+		if !d.spoken[name] {
+			silent = append(silent, name)
+		}
+	}
+	if len(silent) == 0 {
+		return nil
+	}
+	for _, v := range d.roster.Views() {
+		if v.Complete {
+			d.spoken[v.Source] = true
+		}
+	}
+	for _, e := range d.roster.Entries() {
+		d.spoken[e.Source] = true
+	}
+	if silent = slices.DeleteFunc(silent, func(name string) bool { return d.spoken[name] }); len(silent) > 0 {
+		return fmt.Errorf("nobody is known yet of %s", strings.Join(silent, ", "))
 	}
 	return nil
 }
@@ -296,10 +350,14 @@ func (d *Daemon) Counts() Counts {
 }
 
 // ReloadFailed notes that a configuration could not be read.
-func (d *Daemon) ReloadFailed() { d.own.reloadOK.Store(0) }
+func (d *Daemon) ReloadFailed() {
+	d.own.reloadOK.Store(0)
+	d.status.forget()
+}
 
 // Reload puts another configuration in force, touching only what changed. On an error the old one stays.
 func (d *Daemon) Reload(c *config.Config) (err error) {
+	defer d.status.forget()
 	defer func() {
 		d.own.reloadOK.Store(map[bool]int64{true: 1}[err == nil])
 		if err == nil {
@@ -308,7 +366,7 @@ func (d *Daemon) Reload(c *config.Config) (err error) {
 	}()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := sameServers(d.conf, c); err != nil {
+	if err := d.appliable(c); err != nil {
 		return err
 	}
 	old := d.conf

@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/collector/scrape"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/sink"
@@ -96,7 +98,8 @@ func (d *Daemon) activeTarget(t scrape.TargetStatus) activeTarget {
 	i := &t.Instance
 	labels := i.Tags.Map()
 	labels["job"], labels["instance"], labels["env"] = i.Service, i.Addr(), i.Env // job is the service, in every output of Prometheus' shape
-	return activeTarget{DiscoveredLabels: discovered(i), Labels: labels, ScrapePool: t.Job.Name, ScrapeURL: t.URL, GlobalURL: t.URL,
+	at := config.RedactURL(t.URL)                                                 // params may hold a token
+	return activeTarget{DiscoveredLabels: discovered(i), Labels: labels, ScrapePool: t.Job.Name, ScrapeURL: at, GlobalURL: at,
 		LastError: t.LastError, LastScrape: t.LastScrape, LastDuration: t.LastDuration.Seconds(), Health: t.Health, Interval: t.Interval.String(), Timeout: t.Timeout.String()}
 }
 
@@ -124,8 +127,10 @@ type Status struct {
 	ConfigOK bool                    `json:"config_ok"`       // false: the file on disk is not what runs
 }
 
-// Status reads it now.
-func (d *Daemon) Status() Status {
+// Status is at most a second old, for it costs a look at every instance: every page asks for it at every tick. The caller must not change its maps.
+func (d *Daemon) Status() Status { return d.status.get(time.Second, d.lookAround) }
+
+func (d *Daemon) lookAround() Status {
 	now := time.Now()
 	s := Status{AsOf: now.UnixMilli(), Roster: map[discovery.State]int{}, Sources: d.roster.Views(), Outcomes: map[string]int{},
 		Delivery: d.ledger.Report(now).Total, Kafka: d.sink.Status().Trouble, Loaded: d.own.reloadTime.Load() * 1000, ConfigOK: d.own.reloadOK.Load() == 1}
@@ -140,6 +145,29 @@ func (d *Daemon) Status() Status {
 		s.Outcomes[word]++
 	}
 	return s
+}
+
+// kept is a value that is made at most once in a while, by one of those who ask for it.
+type kept[T any] struct {
+	mu   sync.Mutex
+	made time.Time // zero: never
+	v    T
+}
+
+func (k *kept[T]) get(atMost time.Duration, fresh func() T) T {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.made.IsZero() || time.Since(k.made) >= atMost {
+		k.v, k.made = fresh(), time.Now()
+	}
+	return k.v
+}
+
+// forget has the next one make it anew.
+func (k *kept[T]) forget() {
+	k.mu.Lock()
+	k.made = time.Time{}
+	k.mu.Unlock()
 }
 
 // Views is what every source says of itself.

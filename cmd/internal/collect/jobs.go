@@ -2,7 +2,6 @@ package collect
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -33,8 +32,7 @@ func (d *Daemon) setJobs(c *config.Config) error {
 	var errs []error
 	for i := range c.Scrape {
 		s := &c.Scrape[i]
-		b, _ := json.Marshal([]any{c.Global, s})
-		key := string(b) + s.Secrets()
+		key := config.Fingerprint([]any{c.Global, s}, readOnce...)
 		j := job{nil, key}
 		if old := d.jobs.Load(); old != nil && (*old)[s.JobName].key == key {
 			j = (*old)[s.JobName]
@@ -76,7 +74,7 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 		return nil, err
 	}
 	if s.ProxyURL != "" {
-		if j.ProxyURL, err = url.Parse(s.ProxyURL); err != nil {
+		if j.ProxyURL, err = url.Parse(s.ProxyURL.Reveal()); err != nil {
 			return nil, err
 		}
 	}

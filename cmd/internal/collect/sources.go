@@ -5,11 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +26,10 @@ type source struct {
 	key string
 	set *metrics.Set
 }
+
+// readOnce are the keys of files that a source or a job reads when it is made, or that its connections keep: at a reload, another content makes it anew. Passwords
+// and tokens are read at each use.
+var readOnce = []string{"ca_file", "cert_file", "key_file", "digest_file"}
 
 // jobOf is the job that a source's name belongs to: a job's first source has its name, the others `job#2`, `job#3`, ….
 func jobOf(source string) string {
@@ -59,8 +61,7 @@ func (d *Daemon) buildSources(c *config.Config) ([]discovery.Source, error) {
 			if n > 1 {
 				name = fmt.Sprintf("%s#%d", s.JobName, n)
 			}
-			text, _ := json.Marshal([]any{fmt.Sprintf("%T", part), part, c.ZooKeeper, c.ZooKeeper.Digest.Reveal()})
-			key := string(text)
+			key := config.Fingerprint([]any{part, c.ZooKeeper}, readOnce...)
 			if old, ok := d.sources[name]; ok && old.key == key {
 				next[name] = old
 				out = append(out, old.Source)
@@ -95,7 +96,7 @@ func (d *Daemon) buildSources(c *config.Config) ([]discovery.Source, error) {
 		}
 		for _, sd := range s.HTTP {
 			add(sd, func(name string, set *metrics.Set) (discovery.Source, error) {
-				return file.NewHTTP(file.HTTPConfig{Name: name, URL: sd.URL, Every: sd.Refresh.Std(0), Log: d.log, Metrics: set})
+				return file.NewHTTP(file.HTTPConfig{Name: name, URL: sd.URL.Reveal(), Every: sd.Refresh.Std(0), Log: d.log, Metrics: set})
 			})
 		}
 		if len(s.Static) > 0 {
@@ -200,7 +201,7 @@ func secret(value config.Secret, file string) (string, error) {
 	return strings.TrimRight(string(b), "\r\n\t "), nil
 }
 
-// TLS makes a client's configuration of files; nil of nil.
+// TLS makes a client's configuration of files; nil of nil. The CA is that of now; certificate and key are read at each handshake.
 func TLS(t *config.TLS) (*tls.Config, error) {
 	if t == nil {
 		return nil, nil
@@ -229,14 +230,36 @@ func TLS(t *config.TLS) (*tls.Config, error) {
 	return out, nil
 }
 
-// sameServers refuses what a reload can not change: where the stream goes.
-func sameServers(old, next *config.Config) error {
-	a, _ := json.Marshal([]any{old.Kafka, old.LiveMaxAge})
-	b, _ := json.Marshal([]any{next.Kafka, next.LiveMaxAge})
-	if !slices.Equal(a, b) {
-		return errors.New("reload: `kafka` and `live_max_age` are read at the start only; restart to change them. The configuration before stays in force")
+// atStart is what a daemon reads at its start only, by the names that the reader of an error knows, each as a fingerprint.
+func atStart(c *config.Config, o Options) [][2]string {
+	out := [][2]string{
+		{"kafka", config.Fingerprint(c.Kafka, "ca_file")}, // certificate and key are read at each handshake
+		{"live_max_age", config.Fingerprint(c.LiveMaxAge)},
 	}
-	return nil
+	if o.Geo == nil {
+		out = append(out, [2]string{"enrich.geo.city", config.Fingerprint(c.Enrich.Geo.City)}, [2]string{"enrich.geo.asn", config.Fingerprint(c.Enrich.Geo.ASN)})
+	}
+	return out
+}
+
+// appliable refuses what a reload can not change.
+func (d *Daemon) appliable(next *config.Config) error {
+	var changed []string
+	for i, part := range atStart(next, d.o) {
+		if part != d.atStart[i] {
+			changed = append(changed, "`"+part[0]+"`")
+		}
+	}
+	return OnlyAtStart(changed)
+}
+
+// OnlyAtStart is the error of a reload that would have to change these parts; nil of none.
+func OnlyAtStart(parts []string) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	return fmt.Errorf("reload: %s changed, in the configuration or in a file that it names, and is read at the start only; restart to change it. "+
+		"The configuration before stays in force, whole", strings.Join(parts, ", "))
 }
 
 // interval is the global scrape interval.

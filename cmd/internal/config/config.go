@@ -6,18 +6,14 @@ import "time"
 
 // Config is the whole file. The zero value is what an empty file means.
 type Config struct {
-	Global     Global       `yaml:"global"`
-	ZooKeeper  ZooKeeper    `yaml:"zookeeper"`
-	Scrape     []Scrape     `yaml:"scrape_configs"`
-	Enrich     Enrich       `yaml:"enrich"`
-	Kafka      Kafka        `yaml:"kafka"`
-	LiveMaxAge Duration     `yaml:"live_max_age"` // older than this at its first send: the backfill lane; default 2 x the global interval
-	Dashboards Dashboards   `yaml:"dashboards"`
-	Sources    []SourceFile `yaml:"-"` // the file and the files it names, for reload
+	Global     Global     `yaml:"global"`
+	ZooKeeper  ZooKeeper  `yaml:"zookeeper"`
+	Scrape     []Scrape   `yaml:"scrape_configs"`
+	Enrich     Enrich     `yaml:"enrich"`
+	Kafka      Kafka      `yaml:"kafka"`
+	LiveMaxAge Duration   `yaml:"live_max_age"` // older than this at its first send: the backfill lane; default 2 x the global interval
+	Dashboards Dashboards `yaml:"dashboards"`
 }
-
-// SourceFile is a file that the configuration came from.
-type SourceFile struct{ Path string }
 
 // Global holds what every scrape job takes unless it says otherwise.
 type Global struct {
@@ -36,7 +32,8 @@ type ZooKeeper struct {
 	TLS            *TLS     `yaml:"tls_config"`
 }
 
-// TLS names files; all are read again when they change.
+// TLS names files. Certificates and keys are read at each handshake; a CA is read when what uses it is made: at the start, and at a reload after
+// its content changed.
 type TLS struct {
 	CAFile     string `yaml:"ca_file"`
 	CertFile   string `yaml:"cert_file"`
@@ -47,27 +44,27 @@ type TLS struct {
 
 // Scrape is one job: where its targets come from and how they are pulled.
 type Scrape struct {
-	JobName         string              `yaml:"job_name"`
-	Interval        Duration            `yaml:"scrape_interval"`
-	Timeout         Duration            `yaml:"scrape_timeout"`
-	MetricsPath     string              `yaml:"metrics_path"` // default /stats.json
-	Scheme          string              `yaml:"scheme"`       // default http
-	Params          map[string][]string `yaml:"params"`
-	BodySizeLimit   Size                `yaml:"body_size_limit"` // decoded bytes; default 8MB
-	SampleLimit     int                 `yaml:"sample_limit"`    // default 20000
-	LabelLimit      int                 `yaml:"label_limit"`     // default 64
-	LabelNameLimit  int                 `yaml:"label_name_length_limit"`
-	LabelValueLimit int                 `yaml:"label_value_length_limit"`
-	Compression     *bool               `yaml:"enable_compression"` // default true
-	FollowRedirects bool                `yaml:"follow_redirects"`   // default false: a znode must not send the collector anywhere
-	EnableHTTP2     bool                `yaml:"enable_http2"`
-	ProxyURL        string              `yaml:"proxy_url"`
-	BasicAuth       *BasicAuth          `yaml:"basic_auth"`
-	Authorization   *Authorization      `yaml:"authorization"`
-	TLS             *TLS                `yaml:"tls_config"`
-	Allow           Allow               `yaml:"allow"`
-	ServerInfo      *bool               `yaml:"server_info"`   // ask /server_info for version and build once a process start; default true
-	Distributions   string              `yaml:"distributions"` // what percentiles speak of: lifetime, latched, decaying, interval; default: found out by format
+	JobName         string         `yaml:"job_name"`
+	Interval        Duration       `yaml:"scrape_interval"`
+	Timeout         Duration       `yaml:"scrape_timeout"`
+	MetricsPath     string         `yaml:"metrics_path"` // default /stats.json
+	Scheme          string         `yaml:"scheme"`       // default http
+	Params          Params         `yaml:"params"`
+	BodySizeLimit   Size           `yaml:"body_size_limit"` // decoded bytes; default 8MB
+	SampleLimit     int            `yaml:"sample_limit"`    // default 20000
+	LabelLimit      int            `yaml:"label_limit"`     // default 64
+	LabelNameLimit  int            `yaml:"label_name_length_limit"`
+	LabelValueLimit int            `yaml:"label_value_length_limit"`
+	Compression     *bool          `yaml:"enable_compression"` // default true
+	FollowRedirects bool           `yaml:"follow_redirects"`   // default false: a znode must not send the collector anywhere
+	EnableHTTP2     bool           `yaml:"enable_http2"`
+	ProxyURL        URL            `yaml:"proxy_url"`
+	BasicAuth       *BasicAuth     `yaml:"basic_auth"`
+	Authorization   *Authorization `yaml:"authorization"`
+	TLS             *TLS           `yaml:"tls_config"`
+	Allow           Allow          `yaml:"allow"`
+	ServerInfo      *bool          `yaml:"server_info"`   // ask /server_info for version and build once a process start; default true
+	Distributions   string         `yaml:"distributions"` // what percentiles speak of: lifetime, latched, decaying, interval; default: found out by format
 
 	Serverset      []ServersetSD  `yaml:"serverset_sd_configs"`
 	Nerve          []ServersetSD  `yaml:"nerve_sd_configs"`
@@ -78,18 +75,6 @@ type Scrape struct {
 
 	Relabel       []Relabel `yaml:"relabel_configs"`
 	MetricRelabel []Relabel `yaml:"metric_relabel_configs"`
-}
-
-// Secrets is every secret of the job, to tell two configurations apart. Never print it.
-func (s *Scrape) Secrets() string {
-	var out string
-	if s.BasicAuth != nil {
-		out += s.BasicAuth.Password.Reveal() + "\x00"
-	}
-	if s.Authorization != nil {
-		out += s.Authorization.Credentials.Reveal()
-	}
-	return out
 }
 
 // Allow is where the job may dial, on the resolved address. Default: private networks and loopback, any port; link-local never unless listed.
@@ -131,7 +116,7 @@ type FileSD struct {
 
 // HTTPSD asks a URL for targets, Prometheus' contract.
 type HTTPSD struct {
-	URL     string   `yaml:"url"`
+	URL     URL      `yaml:"url"`
 	Refresh Duration `yaml:"refresh_interval"` // default 60s
 }
 

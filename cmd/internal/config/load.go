@@ -23,7 +23,6 @@ func Load(file string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", file, err)
 	}
-	c.Sources = []SourceFile{{file}}
 	return c, nil
 }
 

@@ -139,28 +139,6 @@ func (s Size) MarshalYAML() ([]byte, error) {
 	return fmt.Appendf(nil, "%d", int64(s)), nil
 }
 
-// Secret prints as <secret> everywhere; only Reveal gives it away.
-type Secret string
-
-// Reveal is the secret itself.
-func (s Secret) Reveal() string { return string(s) }
-
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "<secret>"
-}
-
-// GoString hides it from %#v.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalYAML implements yaml.BytesMarshaler.
-func (s Secret) MarshalYAML() ([]byte, error) { return []byte(strconv.Quote(s.String())), nil }
-
-// MarshalJSON hides it from the API.
-func (s Secret) MarshalJSON() ([]byte, error) { return []byte(strconv.Quote(s.String())), nil }
-
 func scalar(n ast.Node) (string, error) {
 	var v string
 	if err := yaml.NodeToValue(n, &v); err != nil {

@@ -122,7 +122,7 @@ func (s *Scrape) validate(k checker, interval time.Duration) {
 		k.in(".distributions").fail("%q: use lifetime, latched, decaying or interval", s.Distributions)
 	}
 	if s.ProxyURL != "" {
-		if u, err := url.Parse(s.ProxyURL); err != nil || u.Host == "" {
+		if u, err := url.Parse(s.ProxyURL.Reveal()); err != nil || u.Host == "" {
 			k.in(".proxy_url").fail("%q is not a URL such as http://proxy:3128", s.ProxyURL)
 		}
 	}
@@ -165,7 +165,7 @@ func (s *Scrape) validate(k checker, interval time.Duration) {
 		}
 	}
 	for i, d := range s.HTTP {
-		if u, err := url.Parse(d.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		if u, err := url.Parse(d.URL.Reveal()); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			k.in(".http_sd_configs[%d].url", i).fail("%q is not an http or https URL", d.URL)
 		}
 	}
