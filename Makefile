@@ -51,5 +51,11 @@ bench:           ## the hot paths beside their floor and the naive way
 ui:              ## build the page from dashboards/web/ui into dashboards/web/dist
 	cd $(UI) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
 
+browser:         ## the page in a real browser, with screenshots in artefacts/
+	$(GO) test -count=1 -timeout 10m -run TestBrowser -v ./cmd/rollcall
+
+pictures:        ## README's picture, docs/now.png: the demo runs for a quarter of an hour first, so that its charts are full
+	ROLLCALL_PICTURE=$(CURDIR)/docs/now.png $(GO) test -count=1 -timeout 40m -run TestBrowser ./cmd/rollcall
+
 clean:           ## forget what was built
 	rm -rf bin artefacts
