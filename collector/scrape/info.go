@@ -13,6 +13,7 @@ import (
 // infoState is what is known of a target's process beside its statistics. It belongs to the goroutine that pulls the target.
 type infoState struct {
 	tags   discovery.Tags
+	stale  bool // tags are those of a process that has ended
 	asked  bool // there is nothing more to ask of this process
 	tries  int  // that failed on the way
 	uptime float64
@@ -35,7 +36,10 @@ func (i *infoState) due(s *spec) bool {
 }
 
 // again has the target asked once more: its process may be another one.
-func (i *infoState) again() { i.asked, i.tries = false, 0 }
+func (i *infoState) again() { i.stale, i.asked, i.tries = true, false, 0 }
+
+// is notes what the process says of itself, which may be nothing.
+func (i *infoState) is(tags discovery.Tags) { i.tags, i.asked, i.stale = tags, true, false }
 
 // uptimes are the names under which applications say how long they run, or since when.
 func isUptime(name string) (is, since bool) {
@@ -75,17 +79,18 @@ func (i *infoState) watch(samples []collector.Sample) {
 	i.at, i.uptime, i.timed = at, v, true
 }
 
-// info asks the target for its server_info. What fails on the way is asked again with the next pulls, a few times; what says that there is none is believed until
+// info asks the target for its server_info, until its next slot begins at most. What fails on the way is asked again with the next pulls, a few times; what says that there is none is believed until
 // the process is another.
-func (e *exchange) info() {
+func (e *exchange) info(slot time.Time) {
 	i := &e.t.info
-	e.deadline = time.Now().Add(min(infoTimeout, e.s.timeout))
-	statistics := e.x // the snapshot lives in it
+	now := time.Now()
+	room := slot.Sub(now) * 9 / 10
+	if room <= 0 {
+		return // another time
+	}
+	e.started, e.deadline = now, now.Add(min(infoTimeout, e.s.timeout, room))
 	e.x = e.p.pulls.get(0)
-	defer func() {
-		e.x.release()
-		e.x = statistics
-	}()
+	defer func() { e.x.release() }()
 	r := e.p.readers.Get().(*reader)
 	defer e.p.readers.Put(r)
 	for _, path := range infoPaths {
@@ -96,17 +101,17 @@ func (e *exchange) info() {
 			}
 			e.s.run.m.infoFailed.Inc()
 			if i.tries++; i.tries >= infoTries {
-				i.asked = true
+				i.is(discovery.Tags{})
 			}
 			return
 		}
 		if m, err := stats.ServerInfo(body); err == nil && len(m) > 0 {
-			i.tags, i.asked = discovery.TagsOf(m), true
+			i.is(discovery.TagsOf(m))
 			e.s.run.m.infoFound.Inc()
 			return
 		}
 	}
-	i.tags, i.asked = discovery.Tags{}, true
+	i.is(discovery.Tags{})
 	e.s.run.m.infoNone.Inc()
 }
 

@@ -270,6 +270,60 @@ func TestSetDiff(t *testing.T) {
 	})
 }
 
+// Pulls under way at a stop end within their timeout, or 2 s; no slot of a target vanishes.
+func TestStopWhilePulling(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		takes time.Duration
+		ok    int // the others are told as skipped
+		stop  time.Duration
+	}{
+		{"they end", time.Second, 2, 1050 * time.Millisecond},
+		{"they hang", time.Hour, 0, 2 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet()
+				for _, a := range addrs(3) {
+					f.handler(a, func(w http.ResponseWriter, r *http.Request) {
+						select {
+						case <-r.Context().Done():
+						case <-time.After(tc.takes):
+						}
+						fmt.Fprint(w, someStats)
+					})
+				}
+				p, got, stop := f.running(t, Config{MaxInFlight: 2})
+				j := &Job{Name: "apps", NoServerInfo: true, Interval: 10 * time.Second}
+				set(t, p, nil)
+				synctest.Wait()
+				set(t, p, targets(j, addrs(3)...)) // all at once: two are pulled, one waits
+				time.Sleep(50 * time.Millisecond)
+				synctest.Wait()
+				now := time.Now()
+				stop()
+				if d := time.Since(now); d > tc.stop {
+					t.Errorf("the stop took %s", d)
+				}
+				ok, skipped := 0, 0
+				for _, s := range got.take() {
+					switch {
+					case s.Outcome == collector.OK:
+						ok++
+					case s.Outcome == collector.Skipped && strings.Contains(s.Reason, "the collector stopped"):
+						skipped++
+					default:
+						t.Errorf("%s %s", s.Outcome, s.Reason)
+					}
+				}
+				if ok != tc.ok || ok+skipped != 3 {
+					t.Errorf("%d good and %d skipped snapshots", ok, skipped)
+				}
+			})
+		})
+	}
+}
+
 // Who leaves while being pulled and comes back at once is still never pulled twice at once.
 func TestLeaveAndReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

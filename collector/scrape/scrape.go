@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -69,9 +70,10 @@ type Pool struct {
 	readers sync.Pool
 	m       poolMetrics
 	wake    chan struct{}
+	stopped atomic.Bool // Run ends
 
 	mu       sync.Mutex
-	ctx      context.Context // of Run; nil before and after
+	ctx      context.Context // of pulls; nil before Run
 	set      []Target        // the newest one, until it is applied
 	fresh    bool            // set was not applied yet
 	applied  bool            // a set was
@@ -143,15 +145,21 @@ func (p *Pool) wakeUp() {
 	}
 }
 
-// Run pulls until ctx ends; then it ends what is under way, waits for it and closes every connection. It may be called once.
+// grace is how long pulls under way have, beside their own timeouts, when the pool stops.
+const grace = 2 * time.Second
+
+// Run pulls until ctx ends. Then it begins no more pulls, gives those under way 2 s, tells a skipped snapshot of each that did not end in time, and closes every
+// connection. It may be called once.
 func (p *Pool) Run(ctx context.Context) error {
 	p.mu.Lock()
 	if p.ctx != nil {
 		p.mu.Unlock()
 		return errors.New("run scrape pool: it runs already, or did")
 	}
-	p.ctx = ctx
+	var cancel context.CancelFunc
+	p.ctx, cancel = context.WithCancel(context.WithoutCancel(ctx)) // for pulls under way at the end
 	p.mu.Unlock()
+	defer cancel()
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -273,7 +281,7 @@ func (p *Pool) finish(t *target, o collector.Outcome) *target {
 		t.doubted = false
 	}
 	t.mu.Lock()
-	t.aborted, t.stop = false, nil
+	t.aborted, t.leaves, t.stop = false, false, nil
 	t.mu.Unlock()
 	if t.gone {
 		delete(p.leaving, t.key)
@@ -284,25 +292,50 @@ func (p *Pool) finish(t *target, o collector.Outcome) *target {
 
 // end ends everything and waits.
 func (p *Pool) end() {
+	p.stopped.Store(true)
 	p.mu.Lock()
 	p.waiting, p.suspects = fifo{}, fifo{}
 	for _, t := range p.targets {
 		t.gone = true
-		if t.running {
-			t.abort()
+		if t.queued {
+			p.miss(t, t.spec.Load(), t.wanted, skippedStopped)
 		}
 	}
 	p.heap = nil
 	p.workers.close()
 	p.mu.Unlock()
-	p.workers.wait.Wait()
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		p.workers.wait.Wait()
+	}()
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case <-idle:
+	case <-late.C:
+		p.mu.Lock()
+		for _, t := range p.targets {
+			if t.running {
+				t.abort(false)
+			}
+		}
+		p.mu.Unlock()
+		<-idle
+	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, t := range p.targets {
 		t.drop()
 	}
 	for _, r := range p.jobs {
 		r.close()
 	}
-	clear(p.targets)
+	left := p.targets
+	p.targets = map[targetKey]*target{}
+	p.mu.Unlock()
+	for _, t := range left { // slots that no pull came after to tell
+		for _, m := range t.missed {
+			p.tell(t, t.spec.Load(), m)
+		}
+	}
 }

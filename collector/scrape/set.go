@@ -110,7 +110,7 @@ func (p *Pool) leave(t *target, now time.Time) {
 	}
 	if t.running {
 		p.leaving[t.key] = t
-		t.abort()
+		t.abort(true)
 		return
 	}
 	t.drop()
@@ -151,6 +151,7 @@ const (
 	skippedRunning = "running" // the pull before is still under way
 	skippedBusy    = "busy"    // no worker is free
 	skippedSlept   = "slept"   // the collector itself stood still
+	skippedStopped = "stopped" // the collector stopped while the target waited for a worker
 )
 
 // maxMissed bounds the skipped slots that one target remembers to tell.
@@ -176,6 +177,8 @@ func (p *Pool) tell(t *target, s *spec, m miss) {
 	switch m.why {
 	case skippedBusy:
 		reason = "the collector is busy: no place was free in the whole interval"
+	case skippedStopped:
+		reason = "the collector stopped"
 	case skippedSlept:
 		reason = "the collector stood still"
 	}

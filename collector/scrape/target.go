@@ -197,6 +197,7 @@ type target struct {
 	conn    net.Conn
 	stop    func() // ends what is under way
 	aborted bool
+	leaves  bool // aborted because it is not in the set any more
 
 	link     linkKey // of conn
 	opened   time.Time
@@ -235,10 +236,10 @@ func phaseOf(k targetKey, seed uint64) time.Duration {
 }
 
 // abort ends what a worker is doing with the target, and its result is not wanted any more.
-func (t *target) abort() {
+func (t *target) abort(leaves bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.aborted = true
+	t.aborted, t.leaves = true, t.leaves || leaves
 	if t.stop != nil {
 		t.stop()
 	}
@@ -253,6 +254,13 @@ func (t *target) begin(stop func()) bool {
 	defer t.mu.Unlock()
 	t.stop = stop
 	return !t.aborted
+}
+
+// left reports that t was aborted as it left the set: nobody waits for a snapshot.
+func (t *target) left() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.leaves
 }
 
 func (t *target) isAborted() bool {

@@ -27,28 +27,34 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 	case err == nil:
 		t.lastBody = snap.BodyBytes
 		t.info.watch(snap.Samples)
-		if !s.job.NoServerInfo && t.info.due(s) {
-			e.info()
-		}
 	case t.isAborted():
-		if e.x != nil {
-			e.x.release()
+		if !p.stopped.Load() || t.left() {
+			if e.x != nil {
+				e.x.release()
+			}
+			return collector.OK
 		}
-		return collector.OK
+		snap.Outcome, snap.Reason = collector.Skipped, "the collector stopped before the answer was whole"
 	default:
 		snap.Outcome, snap.Reason = classify(err, e.at)
 		if snap.Outcome == collector.Refused {
 			t.info.again() // it may come back as something else
 		}
 	}
-	snap.Info = t.info.tags
+	if err != nil || !t.info.stale {
+		snap.Info = t.info.tags
+	}
 	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes})
 	s.run.m.note(&snap)
 	x := e.room(0)
 	snap.OnRelease = x.release
 	x.snap = snap
+	outcome := snap.Outcome
 	p.c.Handle(&x.snap)
-	return snap.Outcome
+	if e.x = nil; err == nil && !s.job.NoServerInfo && t.info.due(s) && !p.stopped.Load() {
+		e.info(now.Add(s.interval - late)) // its snapshot does not wait for it: the next one has it
+	}
+	return outcome
 }
 
 // exchange is one scrape on its way.
