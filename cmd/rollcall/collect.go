@@ -54,19 +54,11 @@ type serveCmd struct {
 
 // Run serves the page until it is told to stop.
 func (c *serveCmd) Run(e *env) (err error) {
-	conf := &config.Config{}
-	if c.ConfigFile != "" {
-		if conf, err = config.Load(c.ConfigFile); err != nil {
-			return err
-		}
+	conf, err := c.load()
+	if err != nil {
+		return err
 	}
-	if len(c.Kafka) > 0 {
-		conf.Kafka.Brokers = c.Kafka
-	}
-	if len(conf.Kafka.Brokers) == 0 {
-		return usage("no brokers: give --kafka=HOST:PORT, or kafka.brokers in --config.file")
-	}
-	l := &line{e: e, conf: conf, web: c.webFlags}
+	l := &line{e: e, conf: conf, reload: c.load, web: c.webFlags}
 	if l.serveOn, err = ops.Listen(c.Listen, 0); err != nil {
 		return err
 	}
@@ -76,4 +68,21 @@ func (c *serveCmd) Run(e *env) (err error) {
 	}
 	e.log.Info("serving", "page", "http://"+l.serveOn.Addr().String(), "brokers", cmp.Or(conf.Kafka.Brokers[0], "none"))
 	return l.run(e.ctx)
+}
+
+// load is the file with the flags over it.
+func (c *serveCmd) load() (conf *config.Config, err error) {
+	conf = &config.Config{}
+	if c.ConfigFile != "" {
+		if conf, err = config.Load(c.ConfigFile); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Kafka) > 0 {
+		conf.Kafka.Brokers = c.Kafka
+	}
+	if len(conf.Kafka.Brokers) == 0 {
+		return nil, usage("no brokers: give --kafka=HOST:PORT, or kafka.brokers in --config.file")
+	}
+	return conf, nil
 }

@@ -98,10 +98,16 @@ func (l *line) reloadNow() error {
 			return err
 		}
 	}
-	if l.reload == nil || l.collector == nil {
+	if l.reload == nil {
 		return nil
 	}
 	c, err := l.reload()
+	if err == nil && l.dashboards != nil {
+		err = l.dashboards.Reload(c) // it changes nothing, so the collector's turn comes after it
+	}
+	if l.collector == nil {
+		return err
+	}
 	if err != nil {
 		l.collector.ReloadFailed()
 		return err

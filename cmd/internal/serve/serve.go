@@ -36,10 +36,11 @@ type Options struct {
 
 // Daemon serves the page.
 type Daemon struct {
-	o     Options
-	board *dashboards.Board
-	feed  *feed.Feed
-	web   *web.Server
+	o       Options
+	atStart [2]string // what was read, as Reload compares it
+	board   *dashboards.Board
+	feed    *feed.Feed
+	web     *web.Server
 }
 
 // New checks the configuration; it opens nothing.
@@ -70,7 +71,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		wc.Collector = func() any { return d.Status() }
 		wc.Exceptions = func() []dashboards.Exception { return exceptions(d.Status()) }
 	}
-	d := &Daemon{o: o, board: board, feed: f}
+	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f}
 	own := http.NewServeMux()
 	o.Metrics.Routes(own, d.Ready)
 	for _, p := range []string{"/metrics", "/stats.json", "/stats.txt", "/stats.csv", "/-/healthy", "/-/ready", "/debug/pprof/"} {
@@ -112,6 +113,24 @@ func exceptions(s collect.Status) (out []dashboards.Exception) {
 		add("warn", "The configuration on disk is not the one that runs: the last reload failed")
 	}
 	return out
+}
+
+// parts are what the page reads of a configuration, all of it at its start.
+var parts = [2]string{"`kafka`", "`dashboards`"}
+
+func atStart(c *config.Config) [2]string {
+	return [2]string{config.Fingerprint(c.Kafka, "ca_file"), config.Fingerprint(c.Dashboards)}
+}
+
+// Reload refuses a configuration that changes what the page shows or where it reads: that takes a restart. The rest of a configuration is none of its business.
+func (d *Daemon) Reload(c *config.Config) error {
+	var changed []string
+	for i, now := range atStart(c) {
+		if now != d.atStart[i] {
+			changed = append(changed, parts[i])
+		}
+	}
+	return collect.OnlyAtStart(changed)
 }
 
 // Board is what the page shows.
