@@ -157,6 +157,14 @@ func TestGeo(t *testing.T) {
 	}
 }
 
+func TestLocal(t *testing.T) {
+	for host, want := range map[string]bool{"localhost:7150": true, "127.0.0.1": true, "[::1]:7150": true, "10.0.0.1:80": true, "evil.example:7150": false, "localhost.evil.example": false, "": false} {
+		if local(host) != want {
+			t.Errorf("local(%q) is %v", host, !want)
+		}
+	}
+}
+
 func TestHandler(t *testing.T) {
 	f := NewFleet(Config{Seed: 1})
 	for _, tc := range []struct {
@@ -172,6 +180,7 @@ func TestHandler(t *testing.T) {
 		{"POST", "", "", 200, `"fault":"as"`},
 	} {
 		req := httptest.NewRequest(tc.method, "/demo/fault", strings.NewReader(tc.body))
+		req.Host = "127.0.0.1:7150"
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if tc.site != "" {
 			req.Header.Set("Sec-Fetch-Site", tc.site)

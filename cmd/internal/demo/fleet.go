@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -280,6 +281,11 @@ func (f *Fleet) Handler() http.Handler {
 			fail(http.StatusForbidden, errors.New("only this page and command-line tools may break things"))
 			return
 		}
+		// Nor a name that somebody has pointed at this machine.
+		if !local(r.Host) {
+			fail(http.StatusForbidden, fmt.Errorf("host %.100q: address the demo as localhost or by its IP address", r.Host))
+			return
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, 1<<10)
 		var kind string
 		if ct, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); ct == "application/json" {
@@ -301,4 +307,12 @@ func (f *Fleet) Handler() http.Handler {
 		}
 		answer(http.StatusOK, fault)
 	})
+}
+
+// local reports whether a Host header names this machine in a way that no foreign name server can give: localhost, or an address.
+func local(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")) != nil
 }
