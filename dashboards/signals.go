@@ -18,6 +18,7 @@ type Signals struct {
 	Errors       []float64     // errors a second; nil where the service has no errors that we know of
 	Latency      []float64     // milliseconds
 	LatencyName  string        // p99, mean, …
+	LatencyP     float64       // .99, …; 0: the mean
 	Answering    []int         // -1: not known
 	Settled      bool          // the service has gathered: nobody joins for the first time any more
 
@@ -51,7 +52,7 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 	defer s.mu.RUnlock()
 	g := &s.ring
 	out := &Signals{Service: s.name, Env: s.env, Owner: s.owner(), Width: time.Duration(g.width) * time.Millisecond, Newest: time.UnixMilli(g.last * g.width),
-		LatencyName: s.golden.name}
+		LatencyName: s.golden.name, LatencyP: s.golden.p}
 	hasErrors := len(s.golden.set.errors) > 0
 	for k := max(g.last-int64(n)+1, g.last-g.len()+1, 0); k <= g.last; k++ {
 		i := k % g.len()

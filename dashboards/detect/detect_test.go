@@ -13,7 +13,7 @@ import (
 func TestFaults(t *testing.T) {
 	for _, tc := range faults {
 		t.Run(tc.name, func(t *testing.T) {
-			for seed := range uint64(3) {
+			for seed := range uint64(*seeds) {
 				w := newWorld(t, sim.Demo(seed+1, start, time.Second))
 				if tc.before != nil {
 					tc.before(w)
@@ -24,7 +24,7 @@ func TestFaults(t *testing.T) {
 					t.Fatalf("seed %d: %d findings in calm: %s", seed, n, w.show())
 				}
 				tc.hit(w)
-				took := 0
+				took := 0 // seconds; the first two are the polls in which it is not whole yet, and whole
 				w.run(20*time.Second, func() bool {
 					took++
 					return len(w.open()) == 0
@@ -54,6 +54,8 @@ func TestFaults(t *testing.T) {
 		})
 	}
 }
+
+var seeds = flag.Uint("seeds", 3, "how many fleets TestFaults breaks in each way")
 
 var calm = flag.Duration("calm", 5*time.Minute, "how long TestCalm lasts, in the fleet's time")
 

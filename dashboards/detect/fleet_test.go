@@ -109,7 +109,7 @@ var faults = []struct {
 		w.Deploy(w.b, "1.43.0", w.now, half)
 		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .1, Hits: half})
 	}},
-	{"slow zone", "payments", "latency", "Only us-east-1a:", nil, func(w *world) {
+	{"slow zone", "payments", "latency", "us-east-1a: ", nil, func(w *world) {
 		w.Effects = append(w.Effects, sim.Effect{From: w.now, Slower: 4, Hits: func(in *sim.Instance) bool { return in.Service.Name == "payments" && in.Zone == "us-east-1a" }})
 	}},
 	{"slow everywhere", "users", "latency", "Everywhere", nil, func(w *world) {

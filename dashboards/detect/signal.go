@@ -133,7 +133,7 @@ func (l *signalLines) verdicts(certainty float64) (out []Verdict) {
 	if v, ok := collapsed(l.s.Rate, l.n, l.s.Answering, l.base, certainty); ok {
 		out = append(out, v)
 	}
-	if v, ok := slower(l.s.Latency, l.n, l.base, certainty); ok {
+	if v, ok := slower(l.s.Latency, l.n, l.s.LatencyP, l.base, certainty); ok {
 		out = append(out, v)
 	}
 	return out

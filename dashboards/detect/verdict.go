@@ -135,7 +135,8 @@ func lasting(n, e []float64, p0, p1 float64) bool {
 
 // slower compares latencies, which are percentiles or means: what is usual is their median on a logarithmic scale, and how they scatter is the median
 // distance from it. Because tails are heavy the newest ticks must also lie above everything in the last two minutes of history.
-func slower(x, n []float64, base []bool, certainty float64) (Verdict, bool) {
+// p is the percentile that x are, 0 for means: it takes enough requests beyond it to speak of it.
+func slower(x, n []float64, p float64, base []bool, certainty float64) (Verdict, bool) {
 	for _, w := range scales[:3] {
 		if len(x) < w+leastHistory {
 			break
@@ -156,7 +157,7 @@ func slower(x, n []float64, base []bool, certainty float64) (Verdict, bool) {
 			}
 			least, sum, of = min(least, x[i]), sum+math.Log(x[i]), of+n[i]
 		}
-		if !known || of < 20 {
+		if !known || of < 20 || of*(1-p) < 2 {
 			continue
 		}
 		is := sum / float64(w)

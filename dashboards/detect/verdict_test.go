@@ -90,7 +90,7 @@ func TestSlower(t *testing.T) {
 		{"half as much, over a longer window", wobbly(105, stretch{100, 100}, stretch{5, 150}), busy(105), true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if v, ok := slower(tc.x, tc.n, all(len(tc.x)), 6); ok != tc.found {
+			if v, ok := slower(tc.x, tc.n, .99, all(len(tc.x)), 6); ok != tc.found {
 				t.Errorf("%v: %+v", ok, v)
 			}
 		})
@@ -156,7 +156,7 @@ func BenchmarkVerdicts(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		ratioRisen(n, e, base, 6)
-		slower(x, n, base, 6)
+		slower(x, n, .99, base, 6)
 		collapsed(n, n, there, base, 6)
 	}
 }
