@@ -39,7 +39,6 @@ type line struct {
 	dashboards          *serve.Daemon
 	collectMux, pageMux *http.ServeMux
 	webConf             *ops.WebConfig
-	metrics             *ops.Metrics
 }
 
 // build makes the daemons. The embedded servers must run already, and be named in conf.

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -160,14 +159,14 @@ func (a *app) upgrade(version, track string) {
 	a.restart()
 }
 
-// Gather implements prometheus.Gatherer over the process that runs now.
+// registry is that of the process that runs now.
 func (a *app) registry() *prometheus.Registry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.reg
 }
 
-// serve answers /stats.json, .txt, .csv, /metrics, /health and /server_info until ctx ends. While down says so, connections are closed unanswered.
+// serve answers /stats.json, .txt, .csv, /metrics and /health until ctx ends. While down says so, connections are closed unanswered.
 func (a *app) serve(ctx context.Context, l net.Listener, down func() bool) error {
 	var mu sync.Mutex
 	var of *prometheus.Registry
@@ -203,11 +202,4 @@ func (a *app) label() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.version
-}
-
-// endpoint splits addr for registration.
-func (a *app) endpoint() (host string, port int) {
-	h, p, _ := net.SplitHostPort(a.addr)
-	port, _ = strconv.Atoi(p)
-	return h, port
 }
