@@ -624,6 +624,23 @@ func TestForeignMembersAreLeftAlone(t *testing.T) {
 	})
 }
 
+// Whoever may not create at the top may still create below.
+func TestRegistersBelowALockedRoot(t *testing.T) {
+	server, path := testenv.SharedZooKeeper(t)
+	r := newRig(t, server, path+"/team")
+	for _, dir := range []string{path, path + "/team"} {
+		if _, err := r.eyes.Create(dir, nil, 0, gozk.WorldACL(gozk.PermAll)); err != nil && !errors.Is(err, gozk.ErrNodeExists) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.eyes.SetACL(path, gozk.WorldACL(gozk.PermRead|gozk.PermAdmin|gozk.PermDelete), -1); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.eyes.SetACL(path, gozk.WorldACL(gozk.PermAll), -1) })
+	r.start("", checkout(8001))
+	r.until("it is registered below what it may not change", func() bool { return r.size("checkout") == 1 })
+}
+
 func TestSetChangesWhatChanged(t *testing.T) {
 	testenv.SharedZooKeepers(t, func(t *testing.T, s *testenv.ZooKeeperServer, path string) {
 		r := newRig(t, s, path)

@@ -155,8 +155,8 @@ func (w *worker) replace(ctx context.Context, session int64, data string, failin
 			return fmt.Errorf("replace member: %w", err)
 		}
 		// An old member went by itself just now, or the serverset is not there yet.
-		if err := w.makeServerset(ctx); err != nil {
-			return err
+		if err := w.a.session.MakePath(ctx, w.dir); err != nil {
+			return fmt.Errorf("make serverset: %w", err)
 		}
 	}
 	return fmt.Errorf("replace member: it changes all the time: %w", err)
@@ -202,19 +202,6 @@ func (w *worker) sample(ctx context.Context) {
 	if ok, stat, err := w.a.session.Exists(ctx, w.dir); err == nil && ok {
 		w.a.sizes.add(w.dir, int(stat.NumChildren), time.Now())
 	}
-}
-
-// makeServerset makes the persistent path of the serverset.
-func (w *worker) makeServerset(ctx context.Context) error {
-	for i := 1; i <= len(w.dir); i++ {
-		if i < len(w.dir) && w.dir[i] != '/' {
-			continue
-		}
-		if _, err := w.a.session.Create(ctx, w.dir[:i], nil, zk.Persistent); err != nil && !errors.Is(err, zk.ErrNodeExists) {
-			return fmt.Errorf("make serverset: %w", err)
-		}
-	}
-	return nil
 }
 
 // prove looks whether our member is still there and ours. If it is not, it was taken by a successor, and we step back; or it was deleted, and we
