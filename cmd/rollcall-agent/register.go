@@ -104,6 +104,7 @@ func (c *registerCmd) Run(e *env) error {
 			listener.Close()
 			return usageError{err}
 		}
+		d.web = server.Web
 	}
 	e.log.Info("rollcall-agent begins", "version", e.build.Version, "status", "http://"+listener.Addr().String()+"/", "zookeeper", s.file.ZooKeeper.Servers,
 		"root", s.file.Root, "host", s.file.Defaults.Host, "storage", c.StoragePath)
@@ -118,6 +119,7 @@ type daemon struct {
 	agent   *register.Agent
 	files   *register.Files
 	metrics *ops.Metrics
+	web     *ops.WebConfig // nil without
 	started time.Time
 
 	settings   atomic.Pointer[settings]
@@ -178,19 +180,32 @@ func (d *daemon) parse(text []byte) ([]register.Service, error) {
 	return register.ParseServices(text, d.settings.Load().file.Defaults, os.LookupEnv)
 }
 
-// reload reads the configuration again; a bad one changes nothing.
+// reload reads the configuration again, and that of the status page; a bad one changes nothing.
 func (d *daemon) reload() error {
 	d.reloadMu.Lock()
 	defer d.reloadMu.Unlock()
 	notify("RELOADING=1")
 	defer notify("READY=1")
-	s, err := d.cmd.settings()
-	if err != nil {
+	refuse := func(err error) error {
 		d.reloadOK.Store(false)
 		d.env.log.Error("configuration is not taken; the old one stays", "err", err)
 		return err
 	}
+	s, err := d.cmd.settings()
+	if err != nil {
+		return refuse(err)
+	}
+	if d.web != nil {
+		if err := d.web.Reload(); err != nil {
+			return refuse(err)
+		}
+	}
 	was := d.settings.Swap(s)
+	if err := d.files.Replace(s.services); err != nil {
+		d.settings.Store(was)
+		d.files.Put(was.services)
+		return refuse(err)
+	}
 	for _, part := range []struct {
 		name     string
 		old, new any
@@ -200,7 +215,6 @@ func (d *daemon) reload() error {
 			d.env.log.Warn("this part of the configuration counts after a restart", "part", part.name)
 		}
 	}
-	d.files.Put(s.services)
 	d.reloadOK.Store(true)
 	d.reloadTime.Store(time.Now().Unix())
 	d.env.log.Info("configuration read again", "services", len(s.services))

@@ -103,13 +103,29 @@ func (f *Files) Look() { wake(f.look) }
 // Put gives services that are in no file, ahead of all others; Run hands them over with the rest, after it has read every file again: what Parse makes of
 // one may have changed too.
 func (f *Files) Put(services []Service) {
+	f.put(services)
+	f.Look()
+}
+
+// Replace is Put that looks at once, while Run runs; the error is Use's: the services before stay.
+func (f *Files) Replace(services []Service) error {
+	f.put(services)
+	f.pass(true)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.use != "" {
+		return fmt.Errorf("services of all files together are refused; the ones before stay: %s", f.use)
+	}
+	return nil
+}
+
+func (f *Files) put(services []Service) {
 	f.mu.Lock()
 	f.first, f.begun = services, false
 	for _, file := range f.files {
 		file.sum, file.steady = [sha256.Size]byte{}, false
 	}
 	f.mu.Unlock()
-	f.Look()
 }
 
 // Run follows until ctx ends.

@@ -169,6 +169,18 @@ func TestFilesThatAreRefusedTogether(t *testing.T) {
 	}
 }
 
+func TestFilesReplaceSaysWhetherItWasTaken(t *testing.T) {
+	f := newFollower(t)
+	f.write("a.yml", f.service("a", 1))
+	if err := f.files.Replace([]Service{{Name: "b", Host: "h", Port: 2}}); err != nil || !slices.Equal(f.used, []string{"b:2", "a:1"}) {
+		t.Errorf("handed over %q: %v", f.used, err)
+	}
+	f.fail = errors.New("given twice")
+	if err := f.files.Replace(nil); err == nil || !strings.Contains(err.Error(), "given twice") {
+		t.Errorf("refused, and the error is %v", err)
+	}
+}
+
 func TestFilesBounds(t *testing.T) {
 	f := newFollower(t)
 	f.write("a.yml", "# "+strings.Repeat("x", maxFile)+"\n")

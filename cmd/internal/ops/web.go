@@ -16,7 +16,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// WebConfig is Prometheus' web-config file: TLS, client certificates, bcrypt users. It is read again when the file or one that it names changes.
+// WebConfig is Prometheus' web-config file: TLS, client certificates, bcrypt users. Reload reads it again, with the files that it names.
 type WebConfig struct {
 	file string
 
