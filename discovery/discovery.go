@@ -116,6 +116,7 @@ type View struct {
 	Source    string    `json:"source"`
 	Complete  bool      `json:"-"`          // Paths lists every path the source sees; a path not in it is gone
 	Paths     []string  `json:"-"`          // only read when Complete
+	Hidden    []string  `json:"-"`          // with Paths: what cannot be read; whatever is known at or below it may be there still
 	Connected bool      `json:"connected"`  // the source's server answers
 	ReadOnly  bool      `json:"read_only"`  // it has lost its quorum and may be behind
 	Server    string    `json:"server"`     // the server it talks to, or the files it reads

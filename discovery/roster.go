@@ -156,7 +156,7 @@ func (r *Roster) See(v View, now time.Time) []Change {
 			there[p] = true
 		}
 		for k, held := range r.sets {
-			if k.source != v.Source || there[k.path] {
+			if k.source != v.Source || there[k.path] || v.hides(k.path) {
 				continue
 			}
 			delete(r.sets, k)
@@ -166,9 +166,14 @@ func (r *Roster) See(v View, now time.Time) []Change {
 			}
 		}
 	}
-	v.Paths = nil
+	v.Paths, v.Hidden = nil, nil
 	r.views[v.Source] = v
 	return r.done(out)
+}
+
+// hides reports that path may exist unseen.
+func (v *View) hides(path string) bool {
+	return slices.ContainsFunc(v.Hidden, func(h string) bool { return path == h || strings.HasPrefix(path, strings.TrimSuffix(h, "/")+"/") })
 }
 
 // Refilter puts every member through a new filter: after a reload of the configuration. Who was unconfirmed stays so.

@@ -110,6 +110,22 @@ func TestRosterViewDropsPaths(t *testing.T) {
 	}
 }
 
+// TestRosterHiddenPaths: what a source may not read keeps what is known of it, and no more than that.
+func TestRosterHiddenPaths(t *testing.T) {
+	r := NewRoster(RosterOptions{})
+	for i, p := range []string{"/a", "/a/b", "/ab", "/c"} {
+		r.Apply(set("z", p, member("10.0.0."+strconv.Itoa(i+1)+":80")), t0)
+	}
+	r.See(View{Source: "z", Complete: true, Paths: []string{}, Hidden: []string{"/a"}}, t0)
+	if got, want := states(r), "10.0.0.1:80=present 10.0.0.2:80=present 10.0.0.3:80=departed 10.0.0.4:80=departed"; got != want {
+		t.Fatalf("got %s want %s", got, want)
+	}
+	r.See(View{Source: "z", Complete: true, Paths: []string{"/a"}}, t0)
+	if got, want := states(r), "10.0.0.1:80=present 10.0.0.2:80=departed 10.0.0.3:80=departed 10.0.0.4:80=departed"; got != want {
+		t.Fatalf("got %s want %s", got, want)
+	}
+}
+
 func TestRosterFilter(t *testing.T) {
 	drop := func(i *Instance) (string, bool) { return "port 80 is not allowed", i.Port != 80 }
 	r := NewRoster(RosterOptions{Filter: drop})

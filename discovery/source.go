@@ -43,7 +43,7 @@ func (l *Latest) PutSet(s Set) {
 func (l *Latest) PutView(v View) {
 	l.mu.Lock()
 	if old, ok := l.views[v.Source]; ok && old.Complete && !v.Complete {
-		v.Complete, v.Paths = true, old.Paths
+		v.Complete, v.Paths, v.Hidden = true, old.Paths, old.Hidden
 	}
 	l.views[v.Source] = v
 	l.mu.Unlock()

@@ -158,8 +158,8 @@ func (r *run) tick() {
 }
 
 // putView publishes the view; with paths, it is to be complete. A complete one lists every path that exists as far as is known: such as a walk of this
-// connection found, and such as the last one did where this one has not been walked to its end. The first is published only once every tree was walked and
-// nothing is hidden from us; from then on the roster knows no path that we do not.
+// connection found, and such as the last one did where this one has not been walked to its end. The first is published only once every tree was walked;
+// of what lies below a path that we may not read, nothing is said.
 func (r *run) putView(paths bool) {
 	st := r.s.Status()
 	v := discovery.View{Source: r.cfg.Name, Connected: st.Connected, ReadOnly: st.ReadOnly, Server: st.Server, LastHeard: st.LastHeard, Err: st.Err}
@@ -183,13 +183,14 @@ func (r *run) putView(paths bool) {
 		first := slices.Min(slices.Collect(maps.Keys(blind)))
 		v.Err = errors.Join(errOf(v.Err), fmt.Errorf("%d paths cannot be read, such as %s: %s", len(blind), first, blind[first])).Error()
 	}
-	if v.Complete = paths && (r.told || walked && len(blind) == 0); v.Complete {
+	if v.Complete = paths && (r.told || walked); v.Complete {
 		r.told = true
 		for _, s := range known {
 			s.named = true
 			v.Paths = append(v.Paths, s.path)
 		}
 		slices.Sort(v.Paths)
+		v.Hidden = slices.Sorted(maps.Keys(blind))
 	}
 	r.out.PutView(v)
 }
