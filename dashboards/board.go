@@ -213,12 +213,13 @@ func (b *Board) Tick(now time.Time) {
 	services := b.all()
 	bytes := 0
 	anew := b.reloaded()
+	known := b.known(now)
 	cutoff := now.Add(-b.opts.Window).UnixMilli()
 	for _, s := range services {
 		s.mu.Lock()
 		s.goldenStale = s.goldenStale || anew
 		s.expire(cutoff, now.UnixMilli())
-		s.tick(&b.opts, &b.packer, now.UnixMilli())
+		s.tick(&b.opts, &b.packer, now.UnixMilli(), known)
 		bytes += s.bytes()
 		s.mu.Unlock()
 	}
@@ -237,7 +238,18 @@ func (b *Board) Tick(now time.Time) {
 	if b.opts.Judge != nil {
 		findings = b.opts.Judge(now, b)
 	}
-	b.publish(services, findings, now)
+	b.publish(services, findings, now, known)
+}
+
+// known is until when (Unix ms) anything is known of the fleet: now, or, while the feed is dead, when its newest snapshot was taken. Who answered then is who
+// answers, for all we know: a dead feed is no dead fleet.
+func (b *Board) known(now time.Time) int64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.feed.State == FeedDead && b.feed.Since > 0 {
+		return min(b.feed.Since, now.UnixMilli())
+	}
+	return now.UnixMilli()
 }
 
 // all is the services in order.

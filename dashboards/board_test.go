@@ -68,6 +68,40 @@ func TestUnknownIsNotZero(t *testing.T) {
 	}
 }
 
+// A dead feed is no dead fleet: who answered then is who answers for all we know, figures are those of then and their age grows; but nothing is drawn.
+func TestDeadFeed(t *testing.T) {
+	f := newFleet(t, Options{})
+	for s := range 30 {
+		for i := range 3 {
+			f.add(fmt.Sprintf("10.0.0.%d:80", i), float64(s), counter("requests", float64(10*s)))
+		}
+		f.tick(float64(s) + 0.5)
+	}
+	f.b.SetFeed(Feed{State: FeedDead, Since: t0.Add(29 * time.Second).UnixMilli(), Error: "x"})
+	f.tick(60.5)
+	r := f.row()
+	if r.Answering != 3 || r.Expected != 3 || !near(r.Rate, 30) || r.AgeMS != 31500 {
+		t.Errorf("row is %+v", r)
+	}
+	for k := sparkPoints - 3; k < sparkPoints; k++ {
+		if r.Spark.Answering[k].Known() || r.Spark.Rate[k].Known() {
+			t.Errorf("point %d is drawn: %v, %v", k, r.Spark.Rate[k], r.Spark.Answering[k])
+		}
+	}
+	if p := r.Spark.Rate[sparkPoints-5]; !near(p, 30) {
+		t.Errorf("what was known is %v", p)
+	}
+	// And when it lives again, what the fleet did meanwhile is there.
+	f.b.SetFeed(Feed{State: FeedLive})
+	for s := 30; s < 62; s++ {
+		f.add("10.0.0.1:80", float64(s), counter("requests", float64(10*s)))
+	}
+	f.tick(62.5)
+	if r := f.row(); r.Answering != 1 || !near(r.Spark.Rate[sparkPoints-2], 10) {
+		t.Errorf("row is %+v, spark %v", r, r.Spark.Rate)
+	}
+}
+
 // What comes late changes the past, and the rows are told to send their sparks anew.
 func TestBackfill(t *testing.T) {
 	f := newFleet(t, Options{})

@@ -50,7 +50,7 @@ func (b *Board) exceptions() []Exception {
 	out := []Exception{}
 	switch b.feed.State {
 	case FeedDead:
-		out = append(out, Exception{LevelBad, "No data since " + clock(b.feed.Since) + ": " + b.feed.Error + "; what is shown stands still", ""})
+		out = append(out, Exception{LevelBad, "No data since " + clock(b.feed.Since) + ": " + b.feed.Error + "; nothing is known of what has happened since", ""})
 	case FeedConnecting:
 		text := "Reading history from Kafka; figures fill in"
 		if b.feed.Error != "" {

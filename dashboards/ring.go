@@ -170,8 +170,8 @@ const (
 	backlogTicks = 240
 )
 
-// tick brings the figures up to now. The caller holds the lock.
-func (s *service) tick(o *Options, p *packer, now int64) {
+// tick brings the figures up to now; after `known` nothing is known, and the figures are those of then. The caller holds the lock.
+func (s *service) tick(o *Options, p *packer, now, known int64) {
 	for _, in := range s.instances {
 		in.flush(s, p)
 		in.seal(s, p)
@@ -212,10 +212,16 @@ func (s *service) tick(o *Options, p *packer, now int64) {
 	fs := s.asOf(&s.golden, o.Percentile, times)
 	changed := false
 	for i := range fs[:len(fs)-1] {
+		if times[i] > known {
+			fs[i].answering = -1
+		}
 		// The last point of a spark is replaced by the figures; only one before it is news.
 		changed = s.ring.set(lo+int64(i), &fs[i]) && times[i] < now-now%sparkStep || changed
 	}
 	s.figures = s.smooth(fs[len(fs)-1], newest)
+	if known < now {
+		s.figures = s.smooth(s.asOf(&s.golden, o.Percentile, []int64{known})[0], known/w)
+	}
 	if changed {
 		s.sparkSeq++
 	}

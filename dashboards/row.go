@@ -77,7 +77,7 @@ type Exception struct {
 }
 
 // publish makes the rows and strips of a tick and wakes who waits for it.
-func (b *Board) publish(services []*service, findings []Finding, now time.Time) {
+func (b *Board) publish(services []*service, findings []Finding, now time.Time, known int64) {
 	old := map[string]*Row{}
 	for _, r := range b.Rows() {
 		old[r.Group()] = r
@@ -105,7 +105,7 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time) 
 			s.mu.RUnlock()
 			continue
 		}
-		r := s.row(now.UnixMilli(), why[s.group()], old[s.group()])
+		r := s.row(now.UnixMilli(), known, why[s.group()], old[s.group()])
 		if s.interval > 0 && (shortest == 0 || s.interval < shortest) {
 			shortest = s.interval
 		}
@@ -151,12 +151,12 @@ func medianAge(a []aged) float64 {
 	return math.NaN()
 }
 
-// row makes a service's row. The caller holds the read lock.
-func (s *service) row(now int64, why []Finding, old *Row) *Row {
-	t := s.count(now, nil, nil)
+// row makes a service's row, with the instances as they were when anything was last known. The caller holds the read lock.
+func (s *service) row(now, known int64, why []Finding, old *Row) *Row {
+	t := s.count(known, nil, nil)
 	f := &s.figures
-	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Expected: t.expected, Present: t.present, Answering: t.answering, AgeMS: Num(s.age(now)),
-		Why: []string{}, Rate: Num(f.rate), Errors: Num(f.errs), ErrorRatio: Num(f.ratio()), Versions: s.versionCounts(now)}
+	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Expected: t.expected, Present: t.present, Answering: t.answering, AgeMS: Num(s.age(now, known)),
+		Why: []string{}, Rate: Num(f.rate), Errors: Num(f.errs), ErrorRatio: Num(f.ratio()), Versions: s.versionCounts(known)}
 	if len(s.golden.set.errors) == 0 {
 		r.Errors, r.ErrorRatio = Unknown(), Unknown()
 	}
@@ -179,9 +179,13 @@ func (s *service) row(now int64, why []Finding, old *Row) *Row {
 		}
 	}
 	if old != nil && old.SparkSeq == r.SparkSeq && old.Spark != nil {
-		r.Spark = old.Spark.withLast(r)
+		r.Spark = old.Spark
 	} else {
-		r.Spark = s.spark(now, r)
+		r.Spark = s.spark(now)
+	}
+	// What is not known is not drawn: a dead feed makes a gap, not a flat line.
+	if known >= now/sparkStep*sparkStep {
+		r.Spark = r.Spark.withLast(r)
 	}
 	return r
 }
@@ -197,7 +201,7 @@ func (sp *Spark) withLast(r *Row) *Spark {
 }
 
 // spark samples the ring: the mean rate and ratio of each step, and latency and answering as they were at its end.
-func (s *service) spark(now int64, r *Row) *Spark {
+func (s *service) spark(now int64) *Spark {
 	last := now / sparkStep
 	sp := &Spark{T0: (last - sparkPoints + 1) * sparkStep, Step: sparkStep}
 	noErrors := len(s.golden.set.errors) == 0
@@ -214,7 +218,7 @@ func (s *service) spark(now int64, r *Row) *Spark {
 		sp.Rate, sp.ErrorRatio = append(sp.Rate, Num(p.rate)), append(sp.ErrorRatio, ratio)
 		sp.Latency, sp.Answering = append(sp.Latency, Num(p.lat.Est)), append(sp.Answering, answering)
 	}
-	return sp.withLast(r)
+	return sp
 }
 
 // step is the figures of the ring over [from, to).
@@ -252,11 +256,11 @@ func (s *service) step(from, to int64) figures {
 	return f
 }
 
-// age is the median age of the newest scrapes of those who answer.
-func (s *service) age(now int64) float64 {
+// age is the median age now of the newest scrapes of those who answer, for all that is known.
+func (s *service) age(now, known int64) float64 {
 	var ages []int64
 	for _, in := range s.instances {
-		if in.answering(now) {
+		if in.answering(known) {
 			ages = append(ages, max(now-in.last, 0))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/internal/sim"
 )
 
@@ -56,6 +57,32 @@ func TestFaults(t *testing.T) {
 }
 
 var seeds = flag.Uint("seeds", 3, "how many fleets TestFaults breaks in each way")
+
+// While the feed is dead nothing opens and nothing closes.
+func TestDeadFeed(t *testing.T) {
+	w := newWorld(t, sim.Demo(1, start, time.Second))
+	w.run(22*time.Second, nil)
+	faults[0].hit(w)
+	w.run(6*time.Second, nil)
+	before := w.open()
+	if len(before) != 1 {
+		t.Fatalf("before: %s", w.show())
+	}
+	w.b.SetFeed(dashboards.Feed{State: dashboards.FeedDead, Since: w.now.UnixMilli()})
+	for range 60 {
+		w.now = w.now.Add(time.Second)
+		w.b.Tick(w.now)
+		if after := w.open(); len(after) != 1 || after[0].ID != before[0].ID || after[0].Title != before[0].Title {
+			t.Fatalf("meanwhile: %s", w.show())
+		}
+	}
+	w.Effects = nil
+	w.b.SetFeed(dashboards.Feed{State: dashboards.FeedLive})
+	w.run(15*time.Second, nil)
+	if len(w.open()) != 0 {
+		t.Errorf("afterwards: %s", w.show())
+	}
+}
 
 var calm = flag.Duration("calm", 5*time.Minute, "how long TestCalm lasts, in the fleet's time")
 

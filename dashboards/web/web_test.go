@@ -405,7 +405,7 @@ func TestExceptions(t *testing.T) {
 		{"never there", discovery.View{Source: "apps"}, dashboards.Feed{State: dashboards.FeedLive}, "Discovery of apps: apps does not answer; the last roster is kept and scraping goes on"},
 		{"reconnecting", discovery.View{Source: "apps", LastHeard: now.Add(-2 * time.Second)}, dashboards.Feed{State: dashboards.FeedLive}, ""},
 		{"read-only", discovery.View{Source: "apps", Connected: true, ReadOnly: true, Server: "zk1:2181", LastHeard: now}, dashboards.Feed{State: dashboards.FeedLive}, "zk1:2181 has lost its quorum"},
-		{"dead", discovery.View{Source: "apps", Connected: true}, dashboards.Feed{State: dashboards.FeedDead, Since: now.UnixMilli(), Error: "Kafka does not answer"}, "No data since 16:00:40 UTC: Kafka does not answer; what is shown stands still"},
+		{"dead", discovery.View{Source: "apps", Connected: true}, dashboards.Feed{State: dashboards.FeedDead, Since: now.UnixMilli(), Error: "Kafka does not answer"}, "No data since 16:00:40 UTC: Kafka does not answer; nothing is known of what has happened since"},
 		{"connecting", discovery.View{Source: "apps", Connected: true}, dashboards.Feed{State: dashboards.FeedConnecting}, "Reading history from Kafka; figures fill in"},
 		{"others'", discovery.View{Source: "apps", Connected: true}, dashboards.Feed{State: dashboards.FeedLive, Error: "x"}, "3 records wait"},
 	} {
