@@ -78,7 +78,7 @@ func (d *Daemon) serveTargets(w http.ResponseWriter, r *http.Request) {
 		}
 		active = append(active, d.activeTarget(t))
 	}
-	for _, e := range d.roster.Entries() {
+	for _, e := range append(d.roster.Entries(), d.roster.Shadowed()...) {
 		if e.State != discovery.Filtered || state == "active" || pool != "" && pool != jobOf(e.Source) {
 			continue
 		}

@@ -78,6 +78,7 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 			return nil, err
 		}
 	}
+	j.Allow.ProxyNames = s.Allow.ProxyNames
 	for _, n := range s.Allow.Networks {
 		p, err := netip.ParsePrefix(n)
 		if err != nil {

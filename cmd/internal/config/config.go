@@ -81,6 +81,8 @@ type Scrape struct {
 type Allow struct {
 	Networks []string `yaml:"networks"`
 	Ports    []string `yaml:"ports"` // 8080 or 1024-65535
+	// ProxyNames lets names that do not resolve here go to the proxy, which then needs an allow-list of its own.
+	ProxyNames bool `yaml:"proxy_names"`
 }
 
 // BasicAuth is a user and a password, or the file that holds it.
