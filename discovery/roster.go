@@ -167,6 +167,7 @@ func (r *Roster) See(v View, now time.Time) []Change {
 		}
 	}
 	v.Paths, v.Hidden = nil, nil
+	v.Complete = v.Complete || r.views[v.Source].Complete // it has said all, since it began
 	r.views[v.Source] = v
 	return r.done(out)
 }
