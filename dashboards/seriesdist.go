@@ -83,9 +83,9 @@ func (d *drawing) mixed(set latencySet, p float64, over PercentileFunc) {
 	}
 	pl := makePlan(d.s.cols, goldenSet{latency: set}, 0)
 	from, step := d.out.T0, d.out.Step
-	any := &column{}
+	first := &column{}
 	if len(d.cols) > 0 {
-		any = &d.s.cols[d.cols[0]]
+		first = &d.s.cols[d.cols[0]]
 	}
 	for _, in := range d.s.sorted() {
 		at := make([][]Dist, d.points)
@@ -111,7 +111,7 @@ func (d *drawing) mixed(set latencySet, p float64, over PercentileFunc) {
 				continue
 			}
 			if g == nil {
-				g = d.group(in, any)
+				g = d.group(in, first)
 				d.contributes(g, in)
 				if g.dists == nil {
 					g.dists = make([][]Dist, d.points)

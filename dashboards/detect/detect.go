@@ -145,17 +145,17 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 
 // open is a finding that is not over.
 type open struct {
-	finding dashboards.Finding
-	verdict Verdict
-	where   Place
-	since   time.Time
-	located time.Time // when where was last asked for
-	calm    int       // ticks in a row without trouble
-	first   time.Time // the first of them
-	peak    Verdict
-	also    []string // what else has changed
-	cause   string   // a deploy from shortly before
-	worstly string   // the peak in a few words
+	finding  dashboards.Finding
+	verdict  Verdict
+	where    Place
+	since    time.Time
+	located  time.Time // when where was last asked for
+	calm     int       // ticks in a row without trouble
+	first    time.Time // the first of them
+	peak     Verdict
+	also     []string // what else has changed
+	cause    string   // a deploy from shortly before
+	worstWhy string   // the peak in a few words
 	// The worst sign of all, where a finding has had several.
 	worst      Verdict
 	worstWhere Place

@@ -111,7 +111,7 @@ func (sh *shared) tell(c Cond, verb string) {
 		clear = clear && len(o.where.Cleared) > 0
 		switch {
 		case i < 4:
-			parts = append(parts, o.finding.Service+" "+o.worstly)
+			parts = append(parts, o.finding.Service+" "+o.worstWhy)
 		case i == 4:
 			parts = append(parts, fmt.Sprintf("and %d more", len(sh.members)-4))
 		}

@@ -18,7 +18,7 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 	if over {
 		verb = "was"
 	}
-	f.Why, o.worstly = sentence(v, s.LatencyName), sentence(&o.peak, s.LatencyName)
+	f.Why, o.worstWhy = sentence(v, s.LatencyName), sentence(&o.peak, s.LatencyName)
 	f.Level = dashboards.LevelWarn
 	switch v.Metric {
 	case "errors":
