@@ -160,7 +160,7 @@ func TestTLSProxiesRedirectsAndHTTP2(t *testing.T) {
 	proxied := 0
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		proxied++
-		(&httputil.ReverseProxy{Director: func(*http.Request) {}}).ServeHTTP(w, r)
+		(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, r)
 	}))
 	defer proxy.Close()
 	proxyURL, err := url.Parse(proxy.URL)

@@ -22,9 +22,7 @@ const (
 
 // troubled picks who is in trouble for certain: those who left, and those who have failed often enough.
 func troubled(s *dashboards.Signals) (gone, silent []dashboards.Member) {
-	for _, m := range s.Missing {
-		gone = append(gone, m)
-	}
+	gone = append(gone, s.Missing...)
 	if len(gone) == 1 && float64(len(gone)) < worthAWord*float64(s.Expected) {
 		gone = nil
 	}

@@ -201,7 +201,7 @@ func (s *Server) discoveryExceptions(now time.Time) (out []dashboards.Exception)
 		default:
 			continue
 		}
-		if !v.LastHeard.IsZero() && now.Sub(v.LastHeard) < staleView && v.Connected == false {
+		if !v.LastHeard.IsZero() && now.Sub(v.LastHeard) < staleView && !v.Connected {
 			continue // a reconnect under way
 		}
 		who := cmp.Or(v.Server, v.Source)

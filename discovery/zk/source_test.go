@@ -23,7 +23,6 @@ type fleet struct {
 	source  *Source
 	mu      sync.Mutex
 	changes []discovery.Change
-	views   []discovery.View
 }
 
 func rule(t testing.TB, path, service string, o serverset.Options) Rule {

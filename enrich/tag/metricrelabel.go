@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 
@@ -42,7 +43,7 @@ func newMetricRelabel(rs []Relabel) (*metricRelabel, error) {
 	m := &metricRelabel{rules: rules, now: map[uint64]*relabelled{}}
 	for _, r := range rules {
 		for _, l := range r.SourceLabels {
-			if l != labels.MetricName && !slices.Contains(m.target, string(l)) {
+			if l != model.MetricNameLabel && !slices.Contains(m.target, string(l)) {
 				m.target = append(m.target, string(l))
 			}
 		}
@@ -124,11 +125,11 @@ func (m *metricRelabel) relabel(s *collector.Sample, target []collector.LabelPai
 	for _, l := range s.Labels { // a sample's own label hides its target's
 		b.Set(l.Name, l.Value)
 	}
-	b.Set(labels.MetricName, s.Name)
+	b.Set(model.MetricNameLabel, s.Name)
 	if !relabel.ProcessBuilder(b, m.rules...) {
 		return &relabelled{drop: true}
 	}
-	out := &relabelled{name: b.Get(labels.MetricName)}
+	out := &relabelled{name: b.Get(model.MetricNameLabel)}
 	b.Range(func(l labels.Label) {
 		if strings.HasPrefix(l.Name, "__") {
 			return

@@ -68,7 +68,6 @@ type batch struct {
 	producer producer
 	sequence int32
 	unclear  bool // an attempt has ended without an answer
-	renewed  int  // how often it got another producer
 }
 
 // room reports whether another record of so many bytes fits.
