@@ -135,7 +135,7 @@ func (s *set) setDefaults(data []byte) {
 		s.shared = &md
 	}
 	for _, m := range s.members {
-		if m.read && !m.over {
+		if !m.over && (m.read || m.reading) { // one whose first read is under way was sent with the old ones
 			s.get(m, true)
 		}
 	}
