@@ -137,18 +137,18 @@ func (a *app) request(e effect) float64 {
 	return ms
 }
 
-func (a *app) pickNetwork() network {
+func (a *app) pickNetwork() *network {
 	var sum float64
-	for _, n := range networks {
-		sum += n.weight
+	for i := range networks {
+		sum += networks[i].weight
 	}
 	x := a.rng.Float64() * sum
-	for _, n := range networks {
-		if x -= n.weight; x < 0 {
-			return n
+	for i := range networks {
+		if x -= networks[i].weight; x < 0 {
+			return &networks[i]
 		}
 	}
-	return networks[0]
+	return &networks[0]
 }
 
 // upgrade restarts the application as another version.

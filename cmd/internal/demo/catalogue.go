@@ -69,7 +69,7 @@ var networks = []network{
 const clientsPerNetwork = 2
 
 // client is the i-th address of a network, spread over its prefix.
-func (n network) client(i int) netip.Addr {
+func (n *network) client(i int) netip.Addr {
 	a := n.prefix.Addr().As4()
 	a[2], a[3] = byte(17+i*53), byte(5+i*31)
 	return netip.AddrFrom4(a)

@@ -145,7 +145,8 @@ func TestGeo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range networks {
+	for i := range networks {
+		n := &networks[i]
 		for i := range clientsPerNetwork {
 			ip := n.client(i)
 			where, err1 := c.City(ip)
