@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,5 +151,35 @@ func TestFeedComesBack(t *testing.T) {
 	tick(20)
 	if open := w.open(); len(open) == 0 {
 		t.Error("nobody is scraped any more, and nobody says so")
+	}
+}
+
+// The first sentence counts by the second, however long a tick is.
+func TestFirstSentence(t *testing.T) {
+	for _, every := range []time.Duration{time.Second, 10 * time.Second} {
+		w := newWorld(t, sim.Demo(3, start, every))
+		w.run(20*every, nil)
+		faults[0].hit(w)
+		var title string
+		w.run(10*every, func() bool {
+			if open := w.open(); len(open) > 0 {
+				title = open[0].Title
+			}
+			return title == ""
+		})
+		var errs, of, rate float64
+		if i := strings.Index(title, "≈ "); i < 0 {
+			t.Fatalf("every %s: %q", every, title)
+		} else if _, err := fmt.Sscanf(strings.ReplaceAll(title[i:], ",", ""), "≈ %f of %f requests a second", &errs, &of); err != nil {
+			t.Fatalf("every %s: %q: %v", every, title, err)
+		}
+		for _, r := range w.b.Rows() {
+			if r.Service == "checkout" && r.Env == "prod" {
+				rate = float64(r.Rate)
+			}
+		}
+		if of < rate/1.5 || of > rate*1.5 {
+			t.Errorf("every %s: %q, and the service has %.0f requests a second", every, title, rate)
+		}
 	}
 }

@@ -97,7 +97,7 @@ func (o *open) keepWorst() {
 // signalLines are a service's lines as the tests want them.
 type signalLines struct {
 	s    *dashboards.Signals
-	n, e []float64 // requests and errors of each tick
+	n, e []float64 // requests and errors of each tick, not a second
 	base []bool    // may serve as history
 }
 
@@ -125,8 +125,10 @@ func rank(metric string) int { return slices.Index([]string{"errors", "rate", "l
 
 // verdicts is everything that has changed, the worst kind first.
 func (l *signalLines) verdicts(certainty float64) (out []Verdict) {
+	sec := l.s.Width.Seconds() // the tests count requests by the tick
 	if l.e != nil {
 		if v, ok := ratioRisen(l.n, l.e, l.base, certainty); ok {
+			v.Of /= sec
 			out = append(out, v)
 		}
 	}
@@ -134,6 +136,7 @@ func (l *signalLines) verdicts(certainty float64) (out []Verdict) {
 		out = append(out, v)
 	}
 	if v, ok := slower(l.s.Latency, l.n, l.s.LatencyP, l.base, certainty); ok {
+		v.Of /= sec
 		out = append(out, v)
 	}
 	return out
