@@ -153,6 +153,7 @@ func eval[T any](p *tab, js string) T {
 // await is the first value of an expression that is true. chromedp's own Poll makes functions out of text, which the page's policy rightly refuses.
 func await[T any](p *tab, within time.Duration, what, js string) T {
 	p.t.Helper()
+	within *= patience
 	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](fmt.Sprintf(`new Promise((found, late) => {
 		const end = performance.now() + %d;
 		const look = () => {

@@ -38,7 +38,7 @@ func startDemo(t *testing.T, broker string) *testDemo {
 	cut, endCut := context.WithCancel(context.Background())
 	out, stdout := io.Pipe()
 	d := &testDemo{t: t, end: end, done: make(chan error, 1)}
-	cmd := demoCmd{Listen: "127.0.0.1:0", Collect: "127.0.0.1:0", Storage: t.TempDir(), Kafka: []string{broker}, Seed: seed, NoFaults: true, Interval: time.Second}
+	cmd := demoCmd{Listen: "127.0.0.1:0", Collect: "127.0.0.1:0", Storage: t.TempDir(), Kafka: []string{broker}, Seed: seed, NoFaults: true, Interval: interval}
 	log := &lines{}
 	go func() {
 		d.done <- cmd.Run(&env{ctx: ctx, cut: cut, stdin: strings.NewReader(""), stdout: stdout, stderr: log, build: ops.ThisBuild(),
