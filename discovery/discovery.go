@@ -72,9 +72,10 @@ type Instance struct {
 	StatsPath string `json:"stats_path,omitempty"`
 	StatsHost string `json:"stats_host,omitempty"`
 	StatsPort uint16 `json:"stats_port,omitempty"`
-	Tags      Tags   `json:"tags"`           // service tags: version, zone, track, owner, … by their OpenTelemetry names
-	Meta      Tags   `json:"meta,omitzero"`  // __meta_* labels for relabelling, as Prometheus names them
-	Zxid      int64  `json:"zxid,omitempty"` // transaction that made the member; 0 outside ZooKeeper
+	Tags      Tags   `json:"tags"`            // service tags: version, zone, track, owner, … by their OpenTelemetry names
+	Meta      Tags   `json:"meta,omitzero"`   // __meta_* labels for relabelling, as Prometheus names them
+	Zxid      int64  `json:"zxid,omitempty"`  // transaction that made the member; 0 outside ZooKeeper
+	Owner     int64  `json:"owner,omitempty"` // session that the member's node lives and dies with; 0: none, or not told
 }
 
 // JobOf is the scrape job that a source belongs to: its name up to a #. A job's first source has the job's name, the others `job#2`, `job#3`, ….
@@ -95,7 +96,11 @@ func (i *Instance) Same(o *Instance) bool {
 		i.Scheme == o.Scheme && i.RuledScheme == o.RuledScheme && i.StatsPath == o.StatsPath && i.StatsHost == o.StatsHost && i.StatsPort == o.StatsPort && i.Tags == o.Tags && i.Meta == o.Meta
 }
 
-// Member is one entry of a Set: an Instance, or what is known of a member that does not parse.
+// Leaving is the Status of a member whose registrar is about to take it away: its leave is a deregistration, and nobody misses it.
+const Leaving = "leaving"
+
+// Member is one entry of a Set: an Instance, or what is known of a member that does not parse. It is immutable once published: a source publishes the same
+// pointer again for one that did not change, which is how a large set with one change costs one change.
 type Member struct {
 	Instance
 	// Err says why the member does not parse; then Instance has Service, Env, Source, Path, Member and Format at most.
@@ -106,9 +111,11 @@ type Member struct {
 type Set struct {
 	Source   string // name of the Source
 	Path     string
-	Members  []Member
+	Members  []*Member // each with its Source and Path
 	Verified time.Time // when the server, or the file, was last seen to say so
+	Zxid     int64     // the newest transaction that the server had told of; 0 outside ZooKeeper
 	Stale    bool      // read from a server that has lost its quorum
+	Partial  bool      // some are known by their names only: what they say of themselves is still being read
 }
 
 // View is what a Source says of itself: which paths exist and how far it can be believed.
@@ -118,6 +125,7 @@ type View struct {
 	Paths     []string  `json:"-"`          // only read when Complete
 	Hidden    []string  `json:"-"`          // with Paths: what cannot be read; whatever is known at or below it may be there still
 	Connected bool      `json:"connected"`  // the source's server answers
+	Live      bool      `json:"live"`       // every path that was published is under watch: it is verified as of LastHeard
 	ReadOnly  bool      `json:"read_only"`  // it has lost its quorum and may be behind
 	Server    string    `json:"server"`     // the server it talks to, or the files it reads
 	LastHeard time.Time `json:"last_heard"` // last sign of life from the server

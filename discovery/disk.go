@@ -99,7 +99,7 @@ func (r *Roster) Load(file string, sources []string, now time.Time) error {
 		}
 		id := cmp.Or(saved.ID, e.ID())
 		if e.State != Departed {
-			m := Member{Instance: e.Instance}
+			m := &Member{Instance: e.Instance}
 			if saved.Seen != nil {
 				m.Instance = *saved.Seen
 				id = entryID(&m.Instance)

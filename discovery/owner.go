@@ -33,7 +33,7 @@ type verdict struct {
 }
 
 func (r *Roster) judge(id string, h *heldSet) verdict {
-	v := verdict{heldSet: h, Member: h.members[id], state: Present}
+	v := verdict{heldSet: h, Member: *h.members[id], state: Present}
 	switch {
 	case v.Err != nil:
 		v.state, v.reason = Unparsable, v.Err.Error()

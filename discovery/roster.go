@@ -34,9 +34,12 @@ type Entry struct {
 	Instance
 	State    State     `json:"state"`
 	Reason   string    `json:"reason,omitempty"`
-	Since    time.Time `json:"since"`    // when it came into this state
-	Joined   time.Time `json:"joined"`   // when it was first seen, this time
-	Verified time.Time `json:"verified"` // when its path was last verified with it in
+	Since    time.Time `json:"since"`            // when it came into this state
+	Joined   time.Time `json:"joined"`           // when it was first seen, this time
+	Verified time.Time `json:"verified"`         // when its path was last verified with it in
+	Cause    Cause     `json:"cause,omitempty"`  // of one that departed
+	Excuse   string    `json:"excuse,omitempty"` // why nobody misses one that departed; empty: it is missed for MissedFor
+	Flaps    int       `json:"flaps,omitempty"`  // how often it left and came back lately
 }
 
 // ID tells entries apart: the Key for an instance, path and member for one that does not parse.
@@ -52,8 +55,10 @@ func entryID(i *Instance) string {
 // Change is one entry's move. Was is empty for one that is new on the roster; Was == State means that attributes changed.
 type Change struct {
 	Entry
-	Was State     `json:"was,omitempty"`
-	At  time.Time `json:"at"`
+	Was     State     `json:"was,omitempty"`
+	At      time.Time `json:"at"`
+	OldTags Tags      `json:"old_tags,omitzero"`   // before a change of attributes
+	Seen    int64     `json:"seen_zxid,omitempty"` // the newest transaction known when it was seen; 0 outside ZooKeeper
 }
 
 // RosterOptions shape a Roster; the zero value keeps departed members for 24 hours, 100,000 at most, and filters nobody.
@@ -82,7 +87,7 @@ type setKey struct{ source, path string }
 // heldSet is what a source said last of a path.
 type heldSet struct {
 	setKey
-	members  map[string]Member // by entry id, before the filter
+	members  map[string]*Member // by entry id, before the filter
 	verified time.Time
 	loaded   bool // it is from the disk, and no source has confirmed it
 }
@@ -102,9 +107,8 @@ func (r *Roster) Apply(s Set, now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := setKey{s.Source, s.Path}
-	next := make(map[string]Member, len(s.Members))
+	next := make(map[string]*Member, len(s.Members))
 	for _, m := range s.Members {
-		m.Source, m.Path = s.Source, s.Path
 		id := entryID(&m.Instance)
 		// One endpoint may stand twice in a set (KingPin joins again under a new name): the newest registration speaks.
 		if old, ok := next[id]; ok && old.Zxid > m.Zxid {
@@ -135,7 +139,7 @@ func (r *Roster) Apply(s Set, now time.Time) []Change {
 func (r *Roster) set(k setKey) *heldSet {
 	held := r.sets[k]
 	if held == nil {
-		held = &heldSet{setKey: k, members: map[string]Member{}}
+		held = &heldSet{setKey: k, members: map[string]*Member{}}
 		r.sets[k] = held
 	}
 	return held

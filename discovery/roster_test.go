@@ -31,7 +31,12 @@ func member(addr string, tags ...string) Member {
 }
 
 func set(source, path string, ms ...Member) Set {
-	return Set{Source: source, Path: path, Members: ms, Verified: t0}
+	s := Set{Source: source, Path: path, Verified: t0}
+	for _, m := range ms {
+		m.Source, m.Path = source, path
+		s.Members = append(s.Members, &m)
+	}
+	return s
 }
 
 // states is what the roster says, as "addr=state" joined by spaces.

@@ -283,7 +283,7 @@ func (p *Poller) take(r reading, st *polled, out *discovery.Latest) {
 		p.log.Debug("file read", "source", p.cfg.Name, "file", r.file, "members", len(ms))
 	}
 	st.empty, st.bad = 0, nil
-	out.PutSet(discovery.Set{Source: p.cfg.Name, Path: r.file, Members: st.members, Verified: st.published})
+	out.PutSet(discovery.Set{Source: p.cfg.Name, Path: r.file, Members: of(p.cfg.Name, r.file, st.members), Verified: st.published})
 }
 
 // note keeps an error, and tells of one that is new. What the file had stays.
@@ -310,4 +310,14 @@ func wait(ctx context.Context, d time.Duration) bool {
 func jobOf(source string) string {
 	job, _, _ := strings.Cut(source, "#")
 	return job
+}
+
+// of makes members those of a set.
+func of(source, path string, members []discovery.Member) []*discovery.Member {
+	out := make([]*discovery.Member, len(members))
+	for i, m := range members {
+		m.Source, m.Path = source, path
+		out[i] = &m
+	}
+	return out
 }

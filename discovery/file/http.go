@@ -112,7 +112,7 @@ func (h *HTTP) Run(ctx context.Context, out *discovery.Latest) error {
 		} else {
 			h.good.Inc()
 			now := time.Now()
-			out.PutSet(discovery.Set{Source: h.cfg.Name, Path: h.shown, Members: ms, Verified: now})
+			out.PutSet(discovery.Set{Source: h.cfg.Name, Path: h.shown, Members: of(h.cfg.Name, h.shown, ms), Verified: now})
 			view.Err, view.LastHeard, view.Complete, view.Paths = "", now, true, []string{h.shown}
 		}
 		out.PutView(view)

@@ -47,7 +47,7 @@ func (s *Static) Run(ctx context.Context, out *discovery.Latest) error {
 	defer t.Stop()
 	for {
 		now := time.Now()
-		out.PutSet(discovery.Set{Source: s.name, Path: staticPath, Members: s.members, Verified: now})
+		out.PutSet(discovery.Set{Source: s.name, Path: staticPath, Members: of(s.name, staticPath, s.members), Verified: now})
 		out.PutView(discovery.View{Source: s.name, Complete: true, Paths: []string{staticPath}, Connected: true, Server: "the configuration"})
 		select {
 		case <-ctx.Done():

@@ -59,7 +59,7 @@ func (s *set) publish() {
 		s.wait()
 		return
 	}
-	members := make([]discovery.Member, 0, len(s.members))
+	members := make([]*discovery.Member, 0, len(s.members))
 	for _, m := range s.members {
 		if m.read && !m.no {
 			members = append(members, m.m)
@@ -73,7 +73,7 @@ func (s *set) publish() {
 	s.put(members)
 }
 
-func (s *set) put(members []discovery.Member) {
+func (s *set) put(members []*discovery.Member) {
 	st := s.t.s.Status()
 	s.t.m.published.Inc()
 	s.t.out.PutSet(discovery.Set{Source: s.t.cfg.Name, Path: strings.Clone(s.path), Members: members, Verified: st.LastHeard, Stale: st.ReadOnly})

@@ -42,7 +42,7 @@ type set struct {
 // member is one child of a serverset's node.
 type member struct {
 	name    string
-	m       discovery.Member
+	m       *discovery.Member // nil until it is read
 	read    bool // m is known
 	no      bool // it is no member: a folder
 	over    bool // beyond the limit
@@ -276,7 +276,11 @@ func (s *set) answered(m *member, got discovery.Member, no bool, err error) {
 // got takes what a member says.
 func (s *set) got(m *member, got discovery.Member) {
 	was, first := m.m, !m.read
-	m.m, m.read = got, true
+	got.Source, got.Path = s.t.cfg.Name, s.path
+	if !first && was.Instance == got.Instance && text(was.Err) == text(got.Err) {
+		return
+	}
+	m.m, m.read = &got, true
 	if first {
 		s.unread--
 	} else if was.Err != nil {
@@ -285,9 +289,7 @@ func (s *set) got(m *member, got discovery.Member) {
 	if got.Err != nil && !m.no {
 		s.unparsable++
 	}
-	if first || was.Instance != got.Instance || text(was.Err) != text(got.Err) {
-		s.touch(joinDelay)
-	}
+	s.touch(joinDelay)
 }
 
 func text(err error) string {

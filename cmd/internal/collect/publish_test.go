@@ -44,7 +44,7 @@ func (s *tape) last() wire.RosterRecord {
 func set(ports ...uint16) discovery.Set {
 	s := discovery.Set{Source: "a", Path: "/p", Verified: time.Now()}
 	for _, p := range ports {
-		s.Members = append(s.Members, discovery.Member{Instance: discovery.Instance{Key: discovery.Key{Service: "cart", Env: "prod/eu", Host: "10.0.0.1", Port: p}}})
+		s.Members = append(s.Members, &discovery.Member{Instance: discovery.Instance{Source: "a", Path: "/p", Key: discovery.Key{Service: "cart", Env: "prod/eu", Host: "10.0.0.1", Port: p}}})
 	}
 	return s
 }
