@@ -125,6 +125,19 @@ func (h *HTTP) Run(ctx context.Context, out *discovery.Latest) error {
 }
 
 func (h *HTTP) ask(ctx context.Context) ([]discovery.Member, error) {
+	b, err := h.fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := decodeJSON(h.shown, b)
+	if err != nil {
+		return nil, err
+	}
+	return members(groups, origin{file: h.shown, format: "http_sd", job: jobOf(h.cfg.Name), meta: map[string]string{"__meta_url": h.shown}})
+}
+
+// fetch is the body that the URL answers with, within the limits.
+func (h *HTTP) fetch(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.cfg.URL, nil)
@@ -160,16 +173,5 @@ func (h *HTTP) ask(ctx context.Context) ([]discovery.Member, error) {
 	if int64(len(b)) > h.cfg.MaxBytes {
 		return nil, fmt.Errorf("ask %s: more than %d bytes", h.shown, h.cfg.MaxBytes)
 	}
-	groups, err := decodeJSON(h.shown, b)
-	if err != nil {
-		return nil, err
-	}
-	ms, err := members(groups, origin{file: h.shown, format: "http_sd", job: jobOf(h.cfg.Name), meta: map[string]string{"__meta_url": h.shown}})
-	if err != nil {
-		return nil, err
-	}
-	for i := range ms {
-		ms[i].Source, ms[i].Path = h.cfg.Name, h.shown
-	}
-	return ms, nil
+	return b, nil
 }
