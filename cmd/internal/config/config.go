@@ -9,6 +9,8 @@ type Config struct {
 	Global     Global     `yaml:"global"`
 	ZooKeeper  ZooKeeper  `yaml:"zookeeper"`
 	Scrape     []Scrape   `yaml:"scrape_configs"`
+	Guard      Guard      `yaml:"guard"`
+	Expected   Expected   `yaml:"expected"`
 	Enrich     Enrich     `yaml:"enrich"`
 	Kafka      Kafka      `yaml:"kafka"`
 	LiveMaxAge Duration   `yaml:"live_max_age"` // older than this at its first send: the backfill lane; default 2 x the global interval
@@ -30,6 +32,31 @@ type ZooKeeper struct {
 	Digest         Secret   `yaml:"digest"`          // user:password
 	DigestFile     string   `yaml:"digest_file"`
 	TLS            *TLS     `yaml:"tls_config"`
+}
+
+// Guard says when a roster does not believe that so many left at once, and when one that comes and goes is kept out of alarms.
+type Guard struct {
+	Off         bool     `yaml:"off"`          // believe everything at once
+	Shrink      float64  `yaml:"shrink"`       // a set that falls below this share of its size is not believed; default 0.5
+	MinimumSize int      `yaml:"minimum_size"` // smaller ones are only guarded against falling to nobody; default 5
+	Window      Duration `yaml:"window"`       // how far back the largest size counts; default 10m
+	HoldFor     Duration `yaml:"hold_for"`     // those who answer are held at most this long; default 1h
+	Flap        Flap     `yaml:"flap"`
+}
+
+// Flap damps members that join and leave fast.
+type Flap struct {
+	Penalty    float64  `yaml:"penalty"`    // of one leave and return; default 1000
+	HalfLife   Duration `yaml:"half_life"`  // default 5m
+	Quarantine float64  `yaml:"quarantine"` // above it a member is quarantined; default 3000
+	Release    float64  `yaml:"release"`    // below it it is released; default 1000
+}
+
+// Expected is how many instances a service should have, from elsewhere than the roster: a JSON object of "service/env": count.
+type Expected struct {
+	File    string   `yaml:"file"`
+	URL     URL      `yaml:"url"`
+	Refresh Duration `yaml:"refresh_interval"` // default 30s
 }
 
 // TLS names files. Certificates and keys are read at each handshake; a CA is read when what uses it is made: at the start, and at a reload after
@@ -231,4 +258,5 @@ const (
 	DefaultLabelLimit     = 64
 	DefaultQueueBytes     = 256 << 20
 	DefaultWindow         = time.Hour
+	DefaultExpectedEvery  = 30 * time.Second
 )

@@ -50,6 +50,8 @@ func (c *Config) validate() []fault {
 		names[s.JobName] = i
 		s.validate(ks, interval)
 	}
+	c.Guard.validate(k.in(".guard"))
+	c.Expected.validate(k.in(".expected"))
 	c.Enrich.validate(k.in(".enrich"))
 	c.Kafka.validate(k.in(".kafka"))
 	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
@@ -67,6 +69,43 @@ func (c *Config) validate() []fault {
 		}
 	}
 	return faults
+}
+
+func (g *Guard) validate(k checker) {
+	if g.Shrink < 0 || g.Shrink >= 1 {
+		k.in(".shrink").fail("%v is not a share within 0..1; 0.5 means that a set may lose half of its members at once", g.Shrink)
+	}
+	if g.MinimumSize < 0 {
+		k.in(".minimum_size").fail("%d is negative", g.MinimumSize)
+	}
+	if w := g.Window.Std(time.Minute); w < 10*time.Second || w > 24*time.Hour {
+		k.in(".window").fail("%s is not within 10s..24h", g.Window)
+	}
+	if h := g.HoldFor.Std(time.Minute); h < 10*time.Second || h > 7*24*time.Hour {
+		k.in(".hold_for").fail("%s is not within 10s..7d", g.HoldFor)
+	}
+	f := g.Flap
+	if f.Penalty < 0 || f.Quarantine < 0 || f.Release < 0 {
+		k.in(".flap").fail("penalties are not negative; 0 means the default")
+	}
+	if f.Quarantine > 0 && f.Release >= f.Quarantine {
+		k.in(".flap.release").fail("%v is not below quarantine, %v: who is quarantined would be released at once", f.Release, f.Quarantine)
+	}
+	if d := f.HalfLife.Std(time.Minute); d < time.Second || d > 24*time.Hour {
+		k.in(".flap.half_life").fail("%s is not within 1s..24h", f.HalfLife)
+	}
+}
+
+func (e *Expected) validate(k checker) {
+	if e.File != "" && e.URL != "" {
+		k.fail("both file and url are given; keep one")
+	}
+	if u, err := url.Parse(e.URL.Reveal()); e.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		k.in(".url").fail("%q is not an http or https URL", e.URL)
+	}
+	if d := e.Refresh.Std(DefaultExpectedEvery); d < time.Second {
+		k.in(".refresh_interval").fail("%s is below 1s", e.Refresh)
+	}
 }
 
 func checkTiming(k checker, interval time.Duration, timeout Duration) {
