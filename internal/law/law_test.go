@@ -35,7 +35,7 @@ var thirdParty = map[string]map[string]string{
 	"sink/kafka":         {"github.com/segmentio/kafka-go": "RawProduce", "github.com/klauspost/compress": "zstd"},
 	"dashboards/feed":    {"github.com/segmentio/kafka-go": "reads the topics"},
 	"internal/broker":    {"github.com/twmb/franz-go": "kfake, the Kafka protocol in process"},
-	"internal/testenv":   {},
+	"internal/testenv":   {"github.com/Shopify/toxiproxy": "what networks do to connections", "github.com/rs/zerolog": "toxiproxy's log, to throw it away"},
 	"internal/zkserve":   {},
 	"cmd":                {"github.com/alecthomas/kong": "command line", "github.com/VictoriaMetrics/metrics": "own metrics", "github.com/prometheus/client_model": "own metrics as a Gatherer", "github.com/goccy/go-yaml": "configuration", "github.com/prometheus/client_golang": "process metrics", "github.com/prometheus/prometheus": "relabel_configs in the configuration", "github.com/prometheus/common": "web-config", "golang.org/x/crypto": "bcrypt of web-config", "github.com/maxmind/mmdbwriter": "the demo's geo database", "github.com/segmentio/kafka-go": "status and demo count the topic", "github.com/go-zookeeper/zk": "explore", "github.com/valyala/fasthttp": "the load-test fleet costs less than what it loads"},
 }
