@@ -68,6 +68,9 @@ type RosterOptions struct {
 	Filter     func(*Instance) (reason string, keep bool)
 	KeepFor    time.Duration // how long departed members stay listed
 	KeepAtMost int           // how many departed members stay listed
+	Guard      GuardOptions
+	Flap       FlapOptions
+	NoGuard    func(source string) bool // sources whose word is always believed at once: static ones; nil: none
 }
 
 // Roster holds every instance that should answer or lately should have. It is safe for concurrent use.
@@ -80,6 +83,9 @@ type Roster struct {
 	entries map[string]*Entry
 	views   map[string]View
 	version uint64
+
+	orders   []Order
+	expected map[[2]string]Expected
 }
 
 type setKey struct{ source, path string }
@@ -202,8 +208,8 @@ func (r *Roster) Forget(source string, now time.Time) []Change {
 	return out
 }
 
-// Expire forgets those who departed too long ago, and the oldest of too many.
-func (r *Roster) Expire(now time.Time) []Change {
+// Tick does what time does: it forgets those who departed too long ago, and the oldest of too many. Call it about once a second.
+func (r *Roster) Tick(now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	type leaver struct {

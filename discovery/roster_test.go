@@ -146,16 +146,16 @@ func TestRosterFilter(t *testing.T) {
 	}
 }
 
-func TestRosterExpire(t *testing.T) {
+func TestRosterTick(t *testing.T) {
 	r := NewRoster(RosterOptions{KeepFor: time.Hour, KeepAtMost: 1})
 	r.Apply(set("z", "/p", member("10.0.0.1:80"), member("10.0.0.2:80")), t0)
 	r.Apply(set("z", "/p", member("10.0.0.2:80")), t0.Add(time.Second))
 	r.Apply(set("z", "/p"), t0.Add(2*time.Second))
-	r.Expire(t0.Add(3 * time.Second))
+	r.Tick(t0.Add(3 * time.Second))
 	if got, want := states(r), "10.0.0.2:80=departed"; got != want {
 		t.Fatalf("over the limit the oldest goes first: got %s want %s", got, want)
 	}
-	r.Expire(t0.Add(2 * time.Hour))
+	r.Tick(t0.Add(2 * time.Hour))
 	if got := states(r); got != "" {
 		t.Fatalf("still there after KeepFor: %s", got)
 	}

@@ -101,7 +101,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 				}
 			}
 		case <-tick.C:
-			changes = w.roster.Expire(time.Now())
+			changes = w.roster.Tick(time.Now())
 		case <-w.box.Ready():
 			sets, views := w.box.Take()
 			now := time.Now()

@@ -59,7 +59,7 @@ func TestPublishLastFullState(t *testing.T) {
 		t.Fatalf("the first full state: %+v", f)
 	}
 	p.changes(r.Apply(set(), now))
-	r.Expire(now.Add(time.Hour))
+	r.Tick(now.Add(time.Hour))
 	p.full(now.Add(2 * fullEvery))
 	if f := out.last(); !f.Full || len(f.Changes) != 0 || f.Service != "cart" || f.Env != "prod/eu" {
 		t.Fatalf("nobody is left, and the last record is %+v", f)
