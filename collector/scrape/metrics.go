@@ -79,15 +79,6 @@ func (m *poolMetrics) job(name string) *jobMetrics {
 	return j
 }
 
-// count sets how many targets each job has.
-func (m *poolMetrics) count(by map[*jobMetrics]int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, j := range m.jobs {
-		j.targets.Store(int64(by[j]))
-	}
-}
-
 func (j *jobMetrics) skipped(why string) *metrics.Counter {
 	return j.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_skipped_total{job=%q,reason=%q}", j.name, why))
 }

@@ -58,7 +58,7 @@ func TestHeap(t *testing.T) {
 func TestOffsets(t *testing.T) {
 	buckets := make([]int, 10)
 	for _, a := range addrs(5000) {
-		k := targetKey{instance(a).Key, "apps"}
+		k := TargetKey{instance(a).Key, "apps"}
 		one := target{phase: phaseOf(k, 7)}
 		now := time.Unix(1764000000, 123456789)
 		due := one.slot(now, 10*time.Second)
@@ -68,7 +68,7 @@ func TestOffsets(t *testing.T) {
 		if again := (&target{phase: phaseOf(k, 7)}).slot(now.Add(-37*time.Second), 10*time.Second); due.Sub(again)%(10*time.Second) != 0 {
 			t.Fatalf("%s has two places", a)
 		}
-		if phaseOf(k, 8) == one.phase || phaseOf(targetKey{k.Key, "other"}, 7) == one.phase {
+		if phaseOf(k, 8) == one.phase || phaseOf(TargetKey{k.Key, "other"}, 7) == one.phase {
 			t.Fatalf("%s has one place for all seeds and jobs", a)
 		}
 		buckets[due.UnixNano()/int64(time.Second)%10]++

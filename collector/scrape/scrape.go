@@ -76,10 +76,12 @@ type Pool struct {
 	ctx      context.Context // of pulls; nil before Run
 	set      []Target        // the newest one, until it is applied
 	fresh    bool            // set was not applied yet
-	applied  bool            // a set was
-	targets  map[targetKey]*target
-	leaving  map[targetKey]*target // gone, but a worker still has them
-	left     map[targetKey]time.Time
+	changes  []change        // that came after it, in order, until they are applied
+	applied  bool            // the first ones were
+	targets  map[TargetKey]*target
+	leaving  map[TargetKey]*target   // gone, but a worker still has them
+	left     map[TargetKey]time.Time // when the interval of their last pull ends
+	sweepAt  int                     // left is swept when it has grown to this
 	jobs     map[*Job]*jobRun
 	heap     heap
 	bucket   bucket
@@ -87,6 +89,7 @@ type Pool struct {
 	waiting  fifo // for a worker
 	suspects fifo // those among them that timed out the last time
 	doubtful int  // suspects being pulled
+	counts   counts
 }
 
 // New makes a pool that does nothing until Run.
@@ -104,7 +107,7 @@ func New(c Config) (*Pool, error) {
 	}
 	p := &Pool{
 		c: c, dial: newDialer(&c), wake: make(chan struct{}, 1),
-		targets: map[targetKey]*target{}, leaving: map[targetKey]*target{}, left: map[targetKey]time.Time{}, jobs: map[*Job]*jobRun{},
+		targets: map[TargetKey]*target{}, leaving: map[TargetKey]*target{}, left: map[TargetKey]time.Time{}, jobs: map[*Job]*jobRun{},
 	}
 	p.readers.New = newReader
 	p.pulls.budget = cmp.Or(c.MaxBodyBytes, 512<<20)
@@ -116,23 +119,11 @@ func New(c Config) (*Pool, error) {
 // is not any more is ended, whatever it was at. Set may be called at any time, from any goroutine, and does not wait. A job that does not
 // validate is an error, and then nothing changes. Of two targets of one key and job the first counts.
 func (p *Pool) Set(targets []Target) error {
-	checked := map[*Job]bool{}
-	var errs []error
-	for i := range targets {
-		j := targets[i].Job
-		if j == nil {
-			return fmt.Errorf("set targets: %s has no job", targets[i].Key)
-		}
-		if !checked[j] {
-			checked[j] = true
-			errs = append(errs, j.Validate())
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := checkJobs(targets); err != nil {
 		return fmt.Errorf("set targets: %w", err)
 	}
 	p.mu.Lock()
-	p.set, p.fresh = slices.Clone(targets), true
+	p.set, p.fresh, p.changes = slices.Clone(targets), true, nil
 	p.mu.Unlock()
 	p.wakeUp()
 	return nil
@@ -182,12 +173,16 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 }
 
-// turn applies a new set, starts what is due and returns how long until there is more to do.
+// turn applies what is new, starts what is due and returns how long until there is more to do.
 func (p *Pool) turn(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fresh {
-		p.apply(now)
+	if p.fresh || len(p.changes) > 0 {
+		if p.fresh {
+			p.apply(now)
+		}
+		p.applyChanges(now)
+		p.applied = p.applied || len(p.changes) == 0
 	}
 	for len(p.heap) > 0 && !p.heap[0].due.After(now) {
 		t := p.heap[0]
@@ -206,6 +201,9 @@ func (p *Pool) turn(now time.Time) time.Duration {
 		default:
 			p.start(t, due)
 		}
+	}
+	if len(p.changes) > 0 {
+		return 0
 	}
 	if len(p.heap) == 0 {
 		return time.Hour
@@ -286,6 +284,8 @@ func (p *Pool) finish(t *target, o collector.Outcome) *target {
 	if t.gone {
 		delete(p.leaving, t.key)
 		t.drop()
+	} else {
+		p.counts.move(t, lastOf(t))
 	}
 	return p.pick()
 }
@@ -331,7 +331,7 @@ func (p *Pool) end() {
 		r.close()
 	}
 	left := p.targets
-	p.targets = map[targetKey]*target{}
+	p.targets, p.counts = map[TargetKey]*target{}, counts{}
 	p.mu.Unlock()
 	for _, t := range left { // slots that no pull came after to tell
 		for _, m := range t.missed {

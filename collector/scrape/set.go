@@ -1,6 +1,8 @@
 package scrape
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -9,18 +11,26 @@ import (
 
 // jobRun is what the pool has of a job.
 type jobRun struct {
-	job    *Job
-	allow  allowList
-	m      *jobMetrics
-	client *http.Client // where the job needs net/http
+	job     *Job
+	allow   allowList
+	allowed string // the same in words: connections are opened anew when it changes
+	m       *jobMetrics
+	client  *http.Client // where the job needs net/http
+	targets int
 }
 
 func (p *Pool) newJobRun(j *Job) *jobRun {
-	r := &jobRun{job: j, allow: j.Allow.list(), m: p.m.job(j.Name)}
+	r := &jobRun{job: j, allow: j.Allow.list(), allowed: fmt.Sprint(j.Allow), m: p.m.job(j.Name)}
 	if j.netHTTP() {
 		r.client = p.newClient(r)
 	}
 	return r
+}
+
+// add counts targets that joined the job, or left it.
+func (r *jobRun) add(n int) {
+	r.targets += n
+	r.m.targets.Add(int64(n))
 }
 
 func (r *jobRun) close() {
@@ -33,50 +43,64 @@ func (r *jobRun) close() {
 func (p *Pool) apply(now time.Time) {
 	set := p.set
 	p.set, p.fresh = nil, false
-	seen := make(map[targetKey]bool, len(set))
-	used := map[*Job]*jobRun{}
-	count := map[*jobMetrics]int{}
+	seen := make(map[TargetKey]bool, len(set))
 	var joined []*target
 	for i := range set {
-		key := targetKey{set[i].Key, set[i].Job.Name}
+		key := set[i].TargetKey()
 		if seen[key] {
-			p.c.Log.Warn("target listed twice", "target", key.Key, "job", key.job)
+			p.c.Log.Warn("target listed twice", "target", key.Key, "job", key.Job)
 			continue
 		}
 		seen[key] = true
-		run := used[set[i].Job]
-		if run == nil {
-			if run = p.jobs[set[i].Job]; run == nil {
-				run = p.newJobRun(set[i].Job)
-			}
-			used[set[i].Job] = run
-		}
-		count[run.m]++
-		t := p.targets[key]
-		if t == nil {
-			t = p.join(key)
+		if t := p.put(&set[i], now); t != nil {
 			joined = append(joined, t)
 		}
-		p.update(t, &set[i], run, now)
 	}
 	for key, t := range p.targets {
 		if !seen[key] {
 			p.leave(t, now)
 		}
 	}
+	p.settle(joined, now)
+}
+
+// put has a target in the pool as to says, and returns it if it is new there.
+func (p *Pool) put(to *Target, now time.Time) (joined *target) {
+	run := p.jobs[to.Job]
+	if run == nil {
+		run = p.newJobRun(to.Job)
+		p.jobs[to.Job] = run
+	}
+	key := to.TargetKey()
+	t := p.targets[key]
+	if t == nil {
+		t = p.join(key)
+		joined = t
+		run.add(1)
+		p.counts.add(t, lastOf(t))
+	} else if old := t.spec.Load(); old.run != run {
+		old.run.add(-1)
+		run.add(1)
+	} else if old.Same(&to.Instance) && old.Member == to.Member && old.Zxid == to.Zxid {
+		return nil
+	}
+	p.update(t, to, run, now)
+	return joined
+}
+
+// settle ends what a set or a change has begun: those who joined get their first slot, jobs that have nobody any more end.
+func (p *Pool) settle(joined []*target, now time.Time) {
 	for j, r := range p.jobs {
-		if used[j] == nil {
+		if r.targets == 0 {
 			r.close()
+			delete(p.jobs, j)
 		}
 	}
-	p.jobs = used
-	p.m.count(count)
 	p.schedule(joined, now)
-	p.applied = true
 }
 
 // join makes a target, or takes back one that has left and whose last pull is still being ended.
-func (p *Pool) join(key targetKey) *target {
+func (p *Pool) join(key TargetKey) *target {
 	t := p.leaving[key]
 	if t == nil {
 		t = &target{key: key, at: -1, phase: phaseOf(key, p.c.Seed)}
@@ -89,11 +113,7 @@ func (p *Pool) join(key targetKey) *target {
 
 // update gives t its newest attributes. Its schedule only changes with its interval.
 func (p *Pool) update(t *target, to *Target, run *jobRun, now time.Time) {
-	old := t.spec.Load()
-	if old != nil && old.job == to.Job && old.Same(&to.Instance) && old.Member == to.Member && old.Zxid == to.Zxid {
-		return
-	}
-	s := newSpec(to, run, p.c.ExternalTags)
+	old, s := t.spec.Load(), newSpec(to, run, p.c.ExternalTags)
 	t.spec.Store(s)
 	if old != nil && old.interval != s.interval && t.at >= 0 {
 		p.heap.set(t, t.slot(now, s.interval))
@@ -102,10 +122,13 @@ func (p *Pool) update(t *target, to *Target, run *jobRun, now time.Time) {
 
 // leave ends a target.
 func (p *Pool) leave(t *target, now time.Time) {
+	s := t.spec.Load()
 	delete(p.targets, t.key)
+	s.run.add(-1)
+	p.counts.drop(t)
 	p.heap.remove(t)
 	t.gone = true
-	if end := t.started.Add(t.spec.Load().interval); end.After(now) {
+	if end := t.started.Add(s.interval); end.After(now) {
 		p.left[t.key] = end
 	}
 	if t.running {
@@ -119,15 +142,11 @@ func (p *Pool) leave(t *target, now time.Time) {
 // schedule gives those who joined their first slot. A few are pulled at once, so that a new instance is seen at once; at the start and when many join, each
 // begins in its own place. One that left and came back within its interval was pulled in it already.
 func (p *Pool) schedule(joined []*target, now time.Time) {
-	for key, end := range p.left {
-		if !end.After(now) {
-			delete(p.left, key)
-		}
-	}
+	p.sweep(now)
 	var news []*target
 	for _, t := range joined {
-		if _, was := p.left[t.key]; was {
-			delete(p.left, t.key)
+		end, was := p.left[t.key]
+		if delete(p.left, t.key); was && end.After(now) {
 			p.heap.set(t, t.slot(now, t.spec.Load().interval))
 			continue
 		}
@@ -144,6 +163,15 @@ func (p *Pool) schedule(joined []*target, now time.Time) {
 			p.heap.set(t, t.slot(now, t.spec.Load().interval))
 		}
 	}
+}
+
+// sweep forgets those who left an interval ago, each time they have doubled: so it costs a change nothing that grows with their number.
+func (p *Pool) sweep(now time.Time) {
+	if len(p.left) < p.sweepAt {
+		return
+	}
+	maps.DeleteFunc(p.left, func(_ TargetKey, end time.Time) bool { return !end.After(now) })
+	p.sweepAt = max(1024, 2*len(p.left))
 }
 
 // Why slots are skipped.

@@ -34,15 +34,7 @@ func (p *Pool) Status() []TargetStatus {
 	p.mu.Unlock()
 	out := make([]TargetStatus, 0, len(ts))
 	for _, t := range ts {
-		s := t.spec.Load()
-		st := TargetStatus{Instance: s.Instance, Job: s.job, URL: s.url(), Health: "unknown", Interval: s.interval, Timeout: s.timeout}
-		if r := t.status.Load(); r != nil {
-			st.Outcome, st.LastError, st.LastScrape, st.LastDuration, st.Samples, st.BodyBytes = r.outcome, r.reason, r.time, r.took, r.samples, r.bytes
-			if st.Health = "down"; r.outcome == collector.OK {
-				st.Health = "up"
-			}
-		}
-		out = append(out, st)
+		out = append(out, t.told())
 	}
 	slices.SortFunc(out, func(a, b TargetStatus) int {
 		if c := a.Instance.Key.Compare(b.Instance.Key); c != 0 {
@@ -54,4 +46,27 @@ func (p *Pool) Status() []TargetStatus {
 		return 1
 	})
 	return out
+}
+
+// Find is one target of the pool, in no more time than it takes to look it up.
+func (p *Pool) Find(key TargetKey) (TargetStatus, bool) {
+	p.mu.Lock()
+	t := p.targets[key]
+	p.mu.Unlock()
+	if t == nil {
+		return TargetStatus{}, false
+	}
+	return t.told(), true
+}
+
+func (t *target) told() TargetStatus {
+	s := t.spec.Load()
+	st := TargetStatus{Instance: s.Instance, Job: s.job, URL: s.url(), Health: "unknown", Interval: s.interval, Timeout: s.timeout}
+	if r := t.status.Load(); r != nil {
+		st.Outcome, st.LastError, st.LastScrape, st.LastDuration, st.Samples, st.BodyBytes = r.outcome, r.reason, r.time, r.took, r.samples, r.bytes
+		if st.Health = "down"; r.outcome == collector.OK {
+			st.Health = "up"
+		}
+	}
+	return st
 }

@@ -24,11 +24,14 @@ type Target struct {
 	Job *Job
 }
 
-// targetKey tells targets apart.
-type targetKey struct {
+// TargetKey names one target of a pool: an instance, and the job that pulls it.
+type TargetKey struct {
 	discovery.Key
-	job string
+	Job string // its Name
 }
+
+// TargetKey is the target's name in a pool. It has a Job.
+func (t *Target) TargetKey() TargetKey { return TargetKey{t.Key, t.Job.Name} }
 
 // spec is everything about a target that only changes when discovery or the configuration does. It is never changed, only replaced.
 type spec struct {
@@ -91,7 +94,7 @@ func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
 		}
 		s.path = requestPath(path, params)
 	}
-	s.link = linkKey{addr: s.ScrapeAddr(), scheme: s.scheme, allow: fmt.Sprint(j.Allow)}
+	s.link = linkKey{addr: s.ScrapeAddr(), scheme: s.scheme, allow: run.allowed}
 	if s.secure || j.netHTTP() {
 		s.link.job = j
 	}
@@ -176,7 +179,7 @@ func (s *spec) hostHeader() string {
 
 // target is one instance in the pool.
 type target struct {
-	key   targetKey
+	key   TargetKey
 	phase time.Duration // of its slots in every interval, by hash
 	spec  atomic.Pointer[spec]
 
@@ -188,6 +191,7 @@ type target struct {
 	gone    bool      // not in the set any more
 	wanted  time.Time // start of the slot that it waits for, or is pulled for
 	started time.Time
+	counted int    // where Outcomes counts it
 	suspect bool   // its last pull timed out
 	doubted bool   // it did when this one began
 	missed  []miss // slots that were skipped and not told yet
@@ -221,7 +225,7 @@ type result struct {
 }
 
 // phaseOf spreads targets over their intervals: the same target has the same phase in every process and after every restart.
-func phaseOf(k targetKey, seed uint64) time.Duration {
+func phaseOf(k TargetKey, seed uint64) time.Duration {
 	h := fnv.New64a()
 	var b [8]byte
 	for i := range b {
@@ -230,7 +234,7 @@ func phaseOf(k targetKey, seed uint64) time.Duration {
 	_, _ = h.Write(b[:])
 	_, _ = h.Write([]byte(k.String()))
 	_, _ = h.Write([]byte{0})
-	_, _ = h.Write([]byte(k.job))
+	_, _ = h.Write([]byte(k.Job))
 	// FNV's low bits of like keys are alike; a multiplication spreads them.
 	return time.Duration((h.Sum64() * 0x9e3779b97f4a7c15) >> 1)
 }
