@@ -119,6 +119,14 @@ func (o Outcome) String() string {
 	return "outcome " + strconv.Itoa(int(o))
 }
 
+// Asked reports whether the instance was asked at all.
+func (o Outcome) Asked() bool { return o != Forbidden && o != Skipped }
+
+// Answered reports whether the instance answered, with whatever: it is alive.
+func (o Outcome) Answered() bool {
+	return o == OK || o == Status || o == BodyLimit || o == SampleLimit || o == Parse
+}
+
 // ParseOutcome is the inverse of String; ok is false for a word that is no outcome.
 func ParseOutcome(s string) (o Outcome, ok bool) {
 	for i, n := range outcomeNames {

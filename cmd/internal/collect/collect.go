@@ -59,7 +59,7 @@ type Daemon struct {
 	sink    *kafka.Sink
 	ledger  *sink.Ledger
 
-	changed   chan struct{} // the roster, since the last look
+	moved     *moved
 	cut       chan struct{} // closed: the drain ends
 	paused    atomic.Bool
 	counts    counts
@@ -90,7 +90,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := os.MkdirAll(o.Storage, 0o750); err != nil {
 		return nil, fmt.Errorf("make storage folder: %w", err)
 	}
-	d := &Daemon{o: o, log: o.Log, conf: c, atStart: atStart(c, o), sources: map[string]source{}, spoken: map[string]bool{}, tracksEvery: time.Minute, changed: make(chan struct{}, 1), cut: make(chan struct{})}
+	d := &Daemon{o: o, log: o.Log, conf: c, atStart: atStart(c, o), sources: map[string]source{}, spoken: map[string]bool{}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{})}
 	ident, err := sink.OpenIdentity(o.Storage)
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := d.setJobs(c); err != nil {
 		return nil, err
 	}
-	d.roster = discovery.NewRoster(discovery.RosterOptions{Filter: d.filter})
+	d.roster = discovery.NewRoster(rosterOptions(c, d.filter))
 	d.watcher = discovery.NewWatcher(d.roster, d.onChange)
 	list, err := d.buildSources(c)
 	if err != nil {
@@ -134,6 +134,9 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 // handle takes a snapshot from the pool to the sink.
 func (d *Daemon) handle(s *collector.Snapshot) {
 	d.counts.add(s)
+	if s.Outcome.Asked() {
+		d.roster.Heard(s.Instance.Key, s.Outcome.Answered(), s.Time)
+	}
 	d.enrich.Enrich(s)
 	d.sink.Put(s)
 	s.Release()
@@ -151,10 +154,7 @@ func (d *Daemon) onChange(changes []discovery.Change) {
 			d.enrich.Forget(c.Key)
 		}
 	}
-	select {
-	case d.changed <- struct{}{}:
-	default:
-	}
+	d.moved.add(changes)
 }
 
 // Run collects until ctx ends. Then it stops from left to right: discovery, the pool, and the sink, which delivers what it has within Options.Drain, or
@@ -171,6 +171,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	if err := errors.Join(d.geo.Load(), d.enrich.Load()); err != nil {
 		d.log.Warn("some of what enriches is missing", "err", err)
 	}
+	d.moved.everybody()
 	d.applyTargets()
 
 	end, cancel := context.WithCancelCause(ctx)
@@ -189,6 +190,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	first.Go(func() { fail("discovery", d.watcher.Run(end)) })
 	first.Go(func() { d.follow(end, rosterFile) })
 	first.Go(func() { d.saveTracks(end) })
+	first.Go(func() { fail("expected counts", d.followExpected(end)) })
 	first.Go(func() { fail("geo", d.geo.Run(end)) })
 	first.Go(func() { fail("tags", d.enrich.Run(end)) })
 	pool.Go(func() { fail("scrape", d.pool.Run(poolCtx)) })
@@ -225,7 +227,7 @@ func (d *Daemon) follow(ctx context.Context, file string) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-d.changed:
+		case <-d.moved.ready:
 			d.applyTargets()
 			if !armed {
 				save.Reset(saveEvery)
@@ -262,30 +264,6 @@ func (d *Daemon) saveTracks(ctx context.Context) {
 	}
 }
 
-// applyTargets gives the pool who is to be scraped now.
-func (d *Daemon) applyTargets() {
-	jobs := *d.jobs.Load()
-	var instances []discovery.Instance
-	if !d.paused.Load() {
-		instances = d.roster.Targets()
-	}
-	out := make([]scrape.Target, 0, len(instances))
-	orphans := map[string]int{}
-	for _, i := range instances {
-		if j := jobs[jobOf(i.Source)]; j.Job != nil {
-			out = append(out, scrape.Target{Instance: i, Job: j.Job})
-		} else {
-			orphans[i.Source]++
-		}
-	}
-	for source, n := range orphans { // for a moment in a reload that removes a job
-		d.log.Debug("instances of a source that no job has are not scraped", "source", source, "instances", n)
-	}
-	if err := d.pool.Set(out); err != nil {
-		d.log.Warn("not every target can be scraped", "err", err)
-	}
-}
-
 // Ready is nil once every source has said who is there, or the roster of the last run serves in its place.
 func (d *Daemon) Ready() error {
 	d.mu.Lock()
@@ -304,9 +282,10 @@ func (d *Daemon) Ready() error {
 			d.spoken[v.Source] = true
 		}
 	}
-	for _, e := range d.roster.Entries() {
+	d.roster.Walk(func(e *discovery.Entry) bool {
 		d.spoken[e.Source] = true
-	}
+		return true
+	})
 	if silent = slices.DeleteFunc(silent, func(name string) bool { return d.spoken[name] }); len(silent) > 0 {
 		return fmt.Errorf("nobody is known yet of %s", strings.Join(silent, ", "))
 	}
@@ -316,6 +295,7 @@ func (d *Daemon) Ready() error {
 // Pause stops scraping for good, so that what is under way can be counted.
 func (d *Daemon) Pause() {
 	d.paused.Store(true)
+	d.moved.everybody()
 	d.applyTargets()
 }
 
@@ -341,11 +321,12 @@ type Counts struct {
 func (d *Daemon) Counts() Counts {
 	t := d.ledger.Report(time.Now()).Total
 	c := Counts{Scrapes: d.counts.scrapes.Load(), ScrapesOK: d.counts.ok.Load(), Samples: d.counts.samples.Load(), Acknowledged: t.Acknowledged, Waiting: t.InMemory}
-	for _, i := range d.roster.Targets() {
-		if i.Format != "static" {
+	d.roster.Walk(func(e *discovery.Entry) bool {
+		if e.State.Scraped() && e.Format != "static" {
 			c.Discovered++
 		}
-	}
+		return true
+	})
 	return c
 }
 
@@ -385,6 +366,7 @@ func (d *Daemon) Reload(c *config.Config) (err error) {
 		return err
 	}
 	d.onChange(d.roster.Refilter(d.filter, time.Now()))
+	d.moved.everybody() // jobs may be others
 	return nil
 }
 

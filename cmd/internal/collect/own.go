@@ -23,13 +23,7 @@ func (d *Daemon) ownSeries() {
 	set.NewGauge("rollcall_config_last_reload_success_timestamp_seconds", func() float64 { return float64(d.own.reloadTime.Load()) })
 	for _, state := range []discovery.State{discovery.Present, discovery.Unconfirmed, discovery.Quarantined, discovery.Failing, discovery.Departed, discovery.Unparsable, discovery.Filtered} {
 		set.NewGauge(fmt.Sprintf("rollcall_roster_instances{state=%q}", state), func() float64 {
-			n := 0
-			for _, e := range d.roster.Entries() {
-				if e.State == state {
-					n++
-				}
-			}
-			return float64(n)
+			return float64(d.roster.Counts()[state])
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -66,30 +65,19 @@ func (p *publisher) changes(changes []discovery.Change) {
 func (p *publisher) full(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	gone := map[group]bool{}
 	for g, t := range p.next {
-		if !t.After(now) {
-			gone[g] = true
-			p.next[g] = now.Add(fullEvery)
+		if t.After(now) {
+			continue
 		}
-	}
-	if len(gone) == 0 {
-		return
-	}
-	due := maps.Clone(gone)
-	head := p.record(true, now)
-	var all []discovery.Change
-	for _, e := range p.roster.Entries() {
-		if g := groupOf(&e); due[g] {
-			all = append(all, discovery.Change{Entry: e, At: now})
-			delete(gone, g)
-		}
-	}
-	wire.GroupRoster(head, all, func(r wire.RosterRecord) { p.send(r, now) })
-	for g := range gone {
-		delete(p.next, g)
-		r := head
+		p.next[g] = now.Add(fullEvery)
+		r := p.record(true, now)
 		r.Service, r.Env = g.service, g.env
+		for _, e := range p.roster.Of(g.service, g.env) {
+			r.Changes = append(r.Changes, discovery.Change{Entry: e, At: now})
+		}
+		if len(r.Changes) == 0 {
+			delete(p.next, g)
+		}
 		p.send(r, now)
 	}
 }

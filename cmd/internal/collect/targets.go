@@ -1,0 +1,116 @@
+package collect
+
+import (
+	"sync"
+
+	"github.com/rollcall-metrics/rollcall/collector/scrape"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+// moved is who has moved on the roster since the pool was last told.
+type moved struct {
+	ready chan struct{} // has a value when there is something to take
+
+	mu  sync.Mutex
+	all bool // look at everybody: what decides over all of them has changed
+	by  map[string]discovery.Change
+
+	applying sync.Mutex // held from the look at who moved until the pool knows
+}
+
+func newMoved() *moved {
+	return &moved{ready: make(chan struct{}, 1), by: map[string]discovery.Change{}}
+}
+
+func (m *moved) add(changes []discovery.Change) {
+	m.mu.Lock()
+	for _, c := range changes {
+		m.by[c.ID()] = c
+	}
+	m.mu.Unlock()
+	m.wake()
+}
+
+func (m *moved) everybody() {
+	m.mu.Lock()
+	m.all = true
+	m.mu.Unlock()
+	m.wake()
+}
+
+func (m *moved) wake() {
+	select {
+	case m.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (m *moved) take() (all bool, by map[string]discovery.Change) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all, by = m.all, m.by
+	m.all, m.by = false, map[string]discovery.Change{}
+	return all, by
+}
+
+// applyTargets gives the pool who is to be scraped now: those who moved, or everybody anew.
+func (d *Daemon) applyTargets() {
+	d.moved.applying.Lock()
+	defer d.moved.applying.Unlock()
+	all, by := d.moved.take()
+	jobs := *d.jobs.Load()
+	var err error
+	if all {
+		err = d.pool.Set(d.allTargets(jobs))
+	} else {
+		var put []scrape.Target
+		var drop []scrape.TargetKey
+		for id, c := range by {
+			e, found := c.Entry, error(nil)
+			if now, err := d.roster.Find(id); err == nil { // a later change may have overtaken this one
+				e, found = now, err
+			}
+			j := jobs[jobOf(e.Source)].Job
+			pulled := found == nil && j != nil && d.pulls(&e)
+			for name := range jobs {
+				if !pulled || name != j.Name {
+					drop = append(drop, scrape.TargetKey{Key: e.Key, Job: name})
+				}
+			}
+			if pulled {
+				put = append(put, scrape.Target{Instance: e.Instance, Job: j})
+			}
+		}
+		err = d.pool.Change(put, drop)
+	}
+	if err != nil {
+		d.log.Warn("not every target can be scraped", "err", err)
+	}
+}
+
+// allTargets is everybody to be scraped.
+func (d *Daemon) allTargets(jobs map[string]job) (out []scrape.Target) {
+	orphans := map[string]int{}
+	d.roster.Walk(func(e *discovery.Entry) bool {
+		switch j := jobs[jobOf(e.Source)].Job; {
+		case !d.pulls(e):
+		case j == nil:
+			orphans[e.Source]++
+		default:
+			out = append(out, scrape.Target{Instance: e.Instance, Job: j})
+		}
+		return true
+	})
+	for source, n := range orphans { // for a moment in a reload that removes a job
+		d.log.Debug("instances of a source that no job has are not scraped", "source", source, "instances", n)
+	}
+	return out
+}
+
+// pulls reports whether this collector is to scrape the one of an entry.
+func (d *Daemon) pulls(e *discovery.Entry) bool {
+	return e.State.Scraped() && !d.paused.Load() && d.mine(jobOf(e.Source), e.Key)
+}
+
+// mine reports whether an instance is this collector's to scrape.
+func (d *Daemon) mine(job string, k discovery.Key) bool { return true }
