@@ -3,6 +3,8 @@ package serverset
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +18,7 @@ type CuratorMember struct {
 	Payload             *CuratorPayload `json:"payload"`
 	RegistrationTimeUTC int64           `json:"registrationTimeUTC"` // Unix milliseconds
 	ServiceType         string          `json:"serviceType"`         // DYNAMIC where it is empty
+	Enabled             *bool           `json:"enabled,omitempty"`   // nil: it is
 	URISpec             *CuratorURISpec `json:"uriSpec,omitempty"`
 }
 
@@ -69,6 +72,7 @@ type curatorWire struct {
 	ServiceType text            `json:"serviceType"`
 	URISpec     *CuratorURISpec `json:"uriSpec"`
 	Enabled     *bool           `json:"enabled"`
+	Registered  text            `json:"registrationTimeUTC"`
 }
 
 func (d *decoded) curator(p Place, name string, data []byte) error {
@@ -79,25 +83,26 @@ func (d *decoded) curator(p Place, name string, data []byte) error {
 		if w.SSLPort != 0 {
 			port, d.md.Scheme = w.SSLPort, "https"
 		}
+		uri := w.uri()
+		d.meta["__meta_curator_uri"] = uri
+		// An address of the member's own making: its scheme where no sslPort says it, its port where it has no other.
+		if u, bad := url.Parse(uri); bad == nil && uri != "" {
+			if d.md.Scheme == "" && (u.Scheme == "http" || u.Scheme == "https") && !w.URISpec.schemeVaries() {
+				d.md.Scheme = u.Scheme
+			}
+			if n, bad := strconv.ParseUint(u.Port(), 10, 16); bad == nil && port == 0 && u.Hostname() == strings.Trim(w.Address, "[]") {
+				port = portNumber(n)
+			}
+		}
 		d.host, d.port, err = checkEndpoint(w.Address, port)
 	}
 	if err != nil {
 		return fmt.Errorf("parse curator member %.60q: %w", name, err)
 	}
-	if s := w.URISpec.scheme(); s != "" && d.md.Scheme == "" {
-		d.md.Scheme = s
-	}
-	var payload struct {
-		Metadata map[string]text `json:"metadata"`
-	}
-	// A payload may be anything; only Spring's has metadata.
-	if len(w.Payload) > 0 && w.Payload[0] == '{' && json.Unmarshal(w.Payload, &payload) == nil {
-		d.md.Tags = texts(payload.Metadata)
-		d.md.Status = d.md.Tags["instance_status"]
-		delete(d.md.Tags, "instance_status")
-	}
+	d.payload(w.Payload)
 	if w.Enabled != nil && !*w.Enabled {
 		d.md.Status = "DISABLED"
+		d.meta["__meta_curator_enabled"] = "false"
 	}
 	d.meta["__meta_serverset_path"] = p.Path + "/" + name
 	d.meta["__meta_curator_name"], d.meta["__meta_curator_id"] = string(w.Name), string(w.ID)
@@ -105,16 +110,66 @@ func (d *decoded) curator(p Place, name string, data []byte) error {
 	return nil
 }
 
-// scheme is what a specification says literally in front of ://, or "".
-func (u *CuratorURISpec) scheme() string {
-	if u == nil || len(u.Parts) == 0 || u.Parts[0].Variable {
+// payload takes what the member says of itself: Spring's metadata; or, of another kind of object, its plain fields. A payload may be anything: what is none of
+// these costs nothing.
+func (d *decoded) payload(raw json.RawMessage) {
+	if len(raw) == 0 || raw[0] != '{' {
+		return
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return
+	}
+	tags := map[string]text{}
+	if meta, spring := fields["metadata"]; spring && json.Unmarshal(meta, &tags) == nil {
+		var id text
+		if json.Unmarshal(fields["id"], &id) == nil {
+			d.meta["__meta_curator_payload_id"] = string(id)
+		}
+	} else {
+		delete(fields, "@class")
+		for n, v := range fields {
+			var t text
+			if json.Unmarshal(v, &t) == nil && t != "" {
+				tags[n] = t
+			}
+		}
+	}
+	d.md.Tags = texts(tags)
+	d.md.Status = d.md.Tags["instance_status"]
+	delete(d.md.Tags, "instance_status")
+}
+
+// uri is the member's address as its uriSpec has it built; "" where it has none.
+func (w *curatorWire) uri() string {
+	if w.URISpec == nil || len(w.URISpec.Parts) > 64 {
 		return ""
 	}
-	switch s := strings.ToLower(u.Parts[0].Value); {
-	case strings.HasPrefix(s, "https"):
-		return "https"
-	case strings.HasPrefix(s, "http"):
-		return "http"
+	scheme := "http"
+	if w.SSLPort != 0 {
+		scheme = "https"
 	}
-	return ""
+	number := func(p portNumber) string {
+		if p == 0 {
+			return ""
+		}
+		return strconv.Itoa(int(p))
+	}
+	vars := map[string]string{"scheme": scheme, "name": string(w.Name), "id": string(w.ID), "address": w.Address, "port": number(w.Port), "ssl-port": number(w.SSLPort),
+		"registration-time-utc": string(w.Registered), "service-type": string(w.ServiceType), "[": "{", "]": "}"}
+	var b strings.Builder
+	for _, p := range w.URISpec.Parts {
+		if p.Variable {
+			b.WriteString(vars[p.Value]) // one that nobody knows is empty
+		} else {
+			b.WriteString(p.Value)
+		}
+	}
+	if b.Len() > MaxTagValue {
+		return ""
+	}
+	return b.String()
 }
+
+// schemeVaries reports a specification that leaves the scheme to the member's ports.
+func (u *CuratorURISpec) schemeVaries() bool { return len(u.Parts) > 0 && u.Parts[0].Variable }

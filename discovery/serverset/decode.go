@@ -20,8 +20,9 @@ type Place struct{ Path, Service, Env string }
 // Options shape how members are read. The zero value tells each member's format by its name, else by its data, and takes its service endpoint.
 type Options struct {
 	Format Format // pins the format; members of others are unparsable, and siblings that a Finagle reader would pass over are (see Ignored)
-	// Endpoint is the additional endpoint (Finagle) to pull from, such as http-admin; a member without it is unparsable, for its service
-	// endpoint need not speak HTTP. The instance keeps its service endpoint as its name, unless the other is on another host.
+	// Endpoint is the additional endpoint (Finagle) to pull from, such as http-admin, or several, separated by commas, of which the first that a member has is
+	// taken; a member with none of them is unparsable, for its service endpoint need not speak HTTP. The instance keeps its service endpoint as its name,
+	// unless the other is on another host.
 	Endpoint string
 	Defaults *Metadata // what the serverset's own znode says: tags and scrape address of members that do not say otherwise
 }
@@ -35,9 +36,9 @@ func (o Options) Validate() error {
 	return fmt.Errorf("format %q: not one of kingpin, finagle, nerve, curator", o.Format)
 }
 
-// Ignored reports siblings of members that are none: locks that KingPin leaves behind, Finagle's weights, ZooKeeper's own node.
+// Ignored reports siblings of members that are none: locks that KingPin leaves behind, Finagle's weights (see IsVector), ZooKeeper's own node.
 func (o Options) Ignored(name string) bool {
-	return strings.HasSuffix(name, ".lock") || strings.HasPrefix(name, "vector_") || strings.Contains(name, "__lock__") || name == "zookeeper" ||
+	return strings.HasSuffix(name, ".lock") || strings.HasPrefix(name, vectorPrefix) || strings.Contains(name, "__lock__") || name == "zookeeper" ||
 		o.Format == Finagle && !strings.HasPrefix(name, finaglePrefix)
 }
 
@@ -143,6 +144,13 @@ func (o Options) decode(p Place, name string, data []byte) (m discovery.Member, 
 		shared.Status, shared.Shard = "", nil // one member's, never a whole set's
 		shared.Apply(i)
 	}
+	expected := d.md.Expected
+	if expected == 0 && o.Defaults != nil {
+		expected = o.Defaults.Expected
+	}
+	if expected > 0 {
+		d.meta[discovery.MetaExpected] = strconv.Itoa(expected)
+	}
 	left := d.md.Apply(i)
 	if left > 0 {
 		d.meta["__meta_serverset_tags_left_out"] = strconv.Itoa(left)
@@ -151,6 +159,11 @@ func (o Options) decode(p Place, name string, data []byte) (m discovery.Member, 
 	d.meta["__meta_serverset_status"] = i.Status
 	if i.Shard != discovery.NoShard {
 		d.meta["__meta_serverset_shard"] = strconv.Itoa(i.Shard)
+	}
+	for n, v := range d.meta {
+		if len(v) > MaxTagValue {
+			d.meta[n] = strings.ToValidUTF8(v[:MaxTagValue], "")
+		}
 	}
 	i.Meta = discovery.TagsOf(d.meta)
 	return m, nil

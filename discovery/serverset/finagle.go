@@ -43,8 +43,10 @@ func (m *FinagleMember) Encode() ([]byte, error) {
 }
 
 type finagleEndpoint struct {
-	Host string     `json:"host"`
-	Port portNumber `json:"port"`
+	Host  string     `json:"host"`
+	Port  portNumber `json:"port"`
+	Inet  text       `json:"inet"`
+	Inet6 text       `json:"inet6"`
 }
 
 type finagleWire struct {
@@ -52,6 +54,7 @@ type finagleWire struct {
 	AdditionalEndpoints map[string]finagleEndpoint `json:"additionalEndpoints"`
 	Status              text                       `json:"status"`
 	Shard               *int                       `json:"shard"`
+	MemberID            text                       `json:"member_id"`
 	Metadata            map[string]text            `json:"metadata"`
 }
 
@@ -74,21 +77,23 @@ func (d *decoded) finagle(p Place, name string, data []byte, endpoint string) er
 		return fmt.Errorf("parse finagle member %.60q: serviceEndpoint: %w", name, err)
 	}
 	d.meta["__meta_serverset_path"] = p.Path + "/" + name
+	d.meta["__meta_serverset_inet"], d.meta["__meta_serverset_inet6"] = string(w.ServiceEndpoint.Inet), string(w.ServiceEndpoint.Inet6)
+	d.meta["__meta_serverset_member_id"] = string(w.MemberID)
 	names := sortedKeys(w.AdditionalEndpoints)
 	for i, n := range names {
-		if e := w.AdditionalEndpoints[n]; i < maxEndpoints || n == endpoint {
+		if e := w.AdditionalEndpoints[n]; i < maxEndpoints {
 			d.meta["__meta_serverset_endpoint_host_"+labelName(n)] = e.Host
 			d.meta["__meta_serverset_endpoint_port_"+labelName(n)] = fmt.Sprint(e.Port)
 		}
 	}
 	if endpoint != "" {
-		e, ok := w.AdditionalEndpoints[endpoint]
+		n, e, ok := choose(w.AdditionalEndpoints, endpoint)
 		if !ok {
 			return fmt.Errorf("finagle member %.60q has no endpoint %q; it has %.200q", name, endpoint, strings.Join(names, " "))
 		}
 		host, port, err := checkEndpoint(e.Host, e.Port)
 		if err != nil {
-			return fmt.Errorf("parse finagle member %.60q: endpoint %q: %w", name, endpoint, err)
+			return fmt.Errorf("parse finagle member %.60q: endpoint %q: %w", name, n, err)
 		}
 		if d.md.StatsPort = port; host != d.host {
 			d.host, d.port, d.md.StatsPort = host, port, 0
@@ -99,6 +104,17 @@ func (d *decoded) finagle(p Place, name string, data []byte, endpoint string) er
 		d.md.Shard = w.Shard
 	}
 	return nil
+}
+
+// choose takes the first of the names in endpoint, separated by commas, that is there.
+func choose(all map[string]finagleEndpoint, endpoint string) (name string, e finagleEndpoint, ok bool) {
+	for n := range strings.SplitSeq(endpoint, ",") {
+		n = strings.TrimSpace(n)
+		if e, ok = all[n]; ok && n != "" {
+			return n, e, true
+		}
+	}
+	return "", e, false
 }
 
 // isThrift reports data that begins as the struct does in Thrift's binary protocol: the type of a field (struct, map, i32), then its number, 1 to 5.

@@ -31,6 +31,7 @@ type Metadata struct {
 	Scheme    string            `json:"scheme,omitempty"`     // http or https
 	Status    string            `json:"status,omitempty"`     // such as failing: the instance's own checks fail
 	Shard     *int              `json:"shard,omitempty"`      // nil where there is none
+	Expected  int               `json:"expected,omitempty"`   // how many instances the service should have, this one included; 0: not said
 }
 
 type metadataWire struct {
@@ -39,6 +40,9 @@ type metadataWire struct {
 }
 
 const metadataVersion = 1
+
+// maxExpected bounds what a member says of the size of its service.
+const maxExpected = 10_000_000
 
 // Encode renders m as compact JSON with its fields in a fixed order: equal metadata, equal bytes. It refuses what a reader would leave out.
 func (m *Metadata) Encode() ([]byte, error) {
@@ -68,6 +72,9 @@ func (m *Metadata) validate() error {
 	}
 	if m.Shard != nil && *m.Shard < 0 {
 		errs = append(errs, fmt.Errorf("shard %d is below 0", *m.Shard))
+	}
+	if m.Expected < 0 || m.Expected > maxExpected {
+		errs = append(errs, fmt.Errorf("expected %d is not within 1..%d", m.Expected, maxExpected))
 	}
 	tags := m.tags()
 	if len(tags) > MaxTags {
@@ -108,6 +115,9 @@ func DecodeMetadata(data []byte) (Metadata, bool) {
 	}
 	if n, err := strconv.Atoi(string(w.Shard)); err == nil && n >= 0 {
 		m.Shard = &n
+	}
+	if m.Expected < 0 || m.Expected > maxExpected {
+		m.Expected = 0
 	}
 	return m, true
 }

@@ -18,13 +18,14 @@ func TestMetadataEncode(t *testing.T) {
 	}{
 		{"empty", Metadata{}, `{"v":1}`},
 		{"whole", Metadata{Version: "1.42.0", Zone: "us-east-1c", Region: "us-east-1", Track: "canary", Host: "ip-10-0-0-5", Owner: "payments",
-			Tags: map[string]string{"rack": "r7", "cell": "<a&b>"}, StatsPort: 9990, StatsPath: "/admin/metrics.json", Scheme: "https", Status: "failing", Shard: new(0)},
-			`{"v":1,"version":"1.42.0","zone":"us-east-1c","region":"us-east-1","track":"canary","host":"ip-10-0-0-5","owner":"payments","tags":{"cell":"<a&b>","rack":"r7"},"stats_port":9990,"stats_path":"/admin/metrics.json","scheme":"https","status":"failing","shard":0}`},
+			Tags: map[string]string{"rack": "r7", "cell": "<a&b>"}, StatsPort: 9990, StatsPath: "/admin/metrics.json", Scheme: "https", Status: "failing", Shard: new(0), Expected: 40},
+			`{"v":1,"version":"1.42.0","zone":"us-east-1c","region":"us-east-1","track":"canary","host":"ip-10-0-0-5","owner":"payments","tags":{"cell":"<a&b>","rack":"r7"},"stats_port":9990,"stats_path":"/admin/metrics.json","scheme":"https","status":"failing","shard":0,"expected":40}`},
 		{"scheme", Metadata{Scheme: "ftp"}, `!neither http nor https`},
 		{"path", Metadata{StatsPath: "stats"}, `!does not begin with one /`},
 		{"host in path", Metadata{StatsPath: "//evil/x"}, `!does not begin with one /`},
 		{"line in path", Metadata{StatsPath: "/a b"}, `!control character`},
 		{"shard", Metadata{Shard: new(-1)}, `!below 0`},
+		{"expected", Metadata{Expected: -1}, `!expected -1 is not within`},
 		{"long tag", Metadata{Tags: map[string]string{"a": strings.Repeat("x", MaxTagValue+1)}}, `!is longer than`},
 	} {
 		got, err := tc.m.Encode()
@@ -57,6 +58,8 @@ func TestMetadataDecode(t *testing.T) {
 		{"scheme", `{"scheme":"gopher"}`, true, Metadata{}},
 		{"path", `{"stats_path":"http://evil/"}`, true, Metadata{}},
 		{"negative shard", `{"shard":-4}`, true, Metadata{}},
+		{"expected", `{"expected":40}`, true, Metadata{Expected: 40}},
+		{"more than anybody has", `{"expected":99999999999}`, true, Metadata{}},
 	} {
 		m, ok := DecodeMetadata([]byte(tc.data))
 		if d := cmp.Diff(tc.want, m); d != "" || ok != tc.ok {

@@ -63,6 +63,8 @@ type nerveWire struct {
 	Name   text            `json:"name"`
 	Weight text            `json:"weight"`
 	Labels map[string]text `json:"labels"`
+
+	HAProxyServerOptions text `json:"haproxy_server_options"`
 }
 
 func (d *decoded) nerve(p Place, name string, data []byte) error {
@@ -85,6 +87,13 @@ func (d *decoded) nerve(p Place, name string, data []byte) error {
 	d.meta["__meta_nerve_weight"] = string(w.Weight)
 	d.endpoint("__meta_nerve", d.host, d.port)
 	d.meta["__meta_serverset_path"] = p.Path + "/" + name
+	d.meta["__meta_nerve_haproxy_server_options"] = string(w.HAProxyServerOptions)
 	d.md.Tags = texts(w.Labels)
+	if w.Weight != "" {
+		if d.md.Tags == nil {
+			d.md.Tags = map[string]string{}
+		}
+		d.md.Tags[TagWeight] = string(w.Weight)
+	}
 	return nil
 }

@@ -20,6 +20,7 @@ const (
 const (
 	MaxName     = 2 << 10  // bytes of a member's name; Nerve's base64 names are the long ones
 	MaxData     = 64 << 10 // bytes of a member's data
+	MaxVector   = 1 << 20  // bytes of the weights beside Finagle's members, as much as a server takes
 	MaxTags     = 64       // tags of a member; what is beyond, in the order of names, is left out
 	MaxTagName  = 128      // bytes of a tag's name
 	MaxTagValue = 1 << 10  // bytes of a tag's value
