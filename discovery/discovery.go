@@ -99,6 +99,9 @@ func (i *Instance) Same(o *Instance) bool {
 // Leaving is the Status of a member whose registrar is about to take it away: its leave is a deregistration, and nobody misses it.
 const Leaving = "leaving"
 
+// MetaExpected is the Meta label in which a member says how many instances its service should have, itself included.
+const MetaExpected = "__meta_serverset_expected"
+
 // Member is one entry of a Set: an Instance, or what is known of a member that does not parse. It is immutable once published: a source publishes the same
 // pointer again for one that did not change, which is how a large set with one change costs one change.
 type Member struct {
