@@ -55,6 +55,7 @@ type registerCmd struct {
 	StatsPath      string            `name:"stats-path" group:"One service by hand" help:"What to pull, if not the collector's default."`
 	Scheme         string            `name:"scheme" group:"One service by hand" help:"http or https."`
 	Shard          *int              `name:"shard" group:"One service by hand" help:"Number of the shard."`
+	Expected       int               `name:"expected" placeholder:"N" group:"One service by hand" help:"How many instances the service should have."`
 }
 
 const listenAddress = "127.0.0.1:9898"

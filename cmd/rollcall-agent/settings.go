@@ -134,7 +134,7 @@ func ownAddress(servers []string) (string, error) {
 func (c *registerCmd) service(d register.Defaults) (register.Service, error) {
 	s := register.Service{Name: c.Service, Env: cmp.Or(c.Env, d.Env, "default"), Host: d.Host, Port: c.Port, Source: "the command line"}
 	s.Metadata = serverset.Metadata{Version: c.ServiceVersion, Zone: cmp.Or(c.Zone, d.Zone), Region: cmp.Or(c.Region, d.Region), Track: c.Track,
-		Host: cmp.Or(c.HostName, d.HostName), Owner: cmp.Or(c.Owner, d.Owner), Tags: d.Tags, StatsPort: c.StatsPort, StatsPath: c.StatsPath, Scheme: c.Scheme, Shard: c.Shard}
+		Host: cmp.Or(c.HostName, d.HostName), Owner: cmp.Or(c.Owner, d.Owner), Tags: d.Tags, StatsPort: c.StatsPort, StatsPath: c.StatsPath, Scheme: c.Scheme, Shard: c.Shard, Expected: c.Expected}
 	if len(c.Tag) > 0 {
 		s.Metadata.Tags = c.Tag
 	}

@@ -7,7 +7,8 @@
 // # What becomes of a member
 //
 //   - A service joins when all its checks have passed as often as they must; one without checks joins at once.
-//   - It leaves when a check has failed as often as it may, when it is no longer configured, or when the agent is stopped.
+//   - It leaves when a check has failed as often as it may, when it is no longer configured, or when the agent is stopped. In the last two cases it says
+//     "leaving" in its metadata for a moment before it goes: nobody needs to miss it.
 //   - It stays, marked "failing" in its metadata, if leaving for failed checks would take its serverset under half of the size that this agent has seen
 //     in the last hour. Agents that want to leave at once do so one after the other, by the version of the serverset's znode, so that each counts
 //     what the others left.
@@ -160,6 +161,7 @@ func (a *Agent) Run(ctx, drain context.Context) error {
 	saver, endSaver := context.WithCancel(context.WithoutCancel(ctx))
 	var saving sync.WaitGroup
 	saving.Go(func() { a.state.run(saver, a.cfg.Log) })
+	saving.Go(func() { a.tellAway(saver) })
 	defer saving.Wait()
 	defer endSaver()
 	live, endLive := context.WithCancel(context.WithoutCancel(ctx)) // workers outlive ctx: they have to leave

@@ -101,7 +101,7 @@ const maxChecks = 16
 
 // metadataField finds the field that an error of Metadata.Encode is about, as YAML calls it.
 func metadataField(text string) string {
-	for word, field := range map[string]string{"scheme ": "scheme", "stats path ": "stats_path", "shard ": "shard"} {
+	for word, field := range map[string]string{"scheme ": "scheme", "stats path ": "stats_path", "shard ": "shard", "expected ": "expected"} {
 		if strings.HasPrefix(text, word) {
 			return field
 		}

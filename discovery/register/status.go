@@ -1,6 +1,7 @@
 package register
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -68,6 +69,42 @@ func (a *Agent) Status() Status {
 		out.Services = append(out.Services, s)
 	}
 	return out
+}
+
+// unansweredFor is how long ZooKeeper may be silent before the log says so: a reconnect takes less.
+const unansweredFor = 1500 * time.Millisecond
+
+// tellAway logs once an outage that no ZooKeeper server answers, while it lasts, and once that one does again.
+func (a *Agent) tellAway(ctx context.Context) {
+	var lost time.Time // zero while connected
+	said := false
+	for {
+		st, moved := a.session.Changed()
+		var due <-chan time.Time
+		if st.Connected {
+			if said {
+				a.cfg.Log.Info("a ZooKeeper server answers again", "server", st.Server, "after", time.Since(lost).Round(time.Millisecond))
+			}
+			lost, said = time.Time{}, false
+		} else if !said {
+			if lost.IsZero() {
+				lost = time.Now()
+			}
+			wait := time.Until(lost.Add(unansweredFor))
+			if said = wait <= 0; said {
+				a.cfg.Log.Warn("no ZooKeeper server answers; trying on, and nothing is registered or deregistered meanwhile", "for", time.Since(lost).Round(time.Millisecond),
+					"waiting", a.count(Waiting), "registered", a.count(Up)+a.count(Failing), "err", st.Err)
+			} else {
+				due = time.After(wait)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-moved:
+		case <-due:
+		}
+	}
 }
 
 // Settled reports whether every service wanted has got as far as it can: registered, or kept out for a reason that is not the agent's. why names

@@ -37,6 +37,7 @@ type worker struct {
 	held    *held           // nil: none that we have proven
 	failing bool            // how members are marked
 	rival   string          // another agent's member that has our endpoint now
+	marked  time.Time       // when our members were marked as leaving; zero: they are not
 
 	epoch  uint64
 	verify time.Time // when to look at our member, or the rival's, again
@@ -159,8 +160,11 @@ func (w *worker) step(ctx context.Context) (wait time.Duration, ended bool) {
 	}
 	var err error
 	if wanted {
+		w.marked = time.Time{}
 		err = w.act(ctx, st.SessionID, v)
-	} else if err = w.deregister(ctx); err == nil {
+	} else if wait, err = w.deregister(ctx); err == nil && wait > 0 {
+		return wait, false
+	} else if err == nil {
 		return 0, w.end()
 	}
 	if err == nil {

@@ -98,6 +98,7 @@ type (
 		StatsPath string            `yaml:"stats_path"`
 		Scheme    string            `yaml:"scheme"`
 		Shard     *int              `yaml:"shard"`
+		Expected  int               `yaml:"expected"`
 	}
 	checkYAML struct {
 		text               string // written as on the command line
@@ -276,7 +277,7 @@ func (c *converter) service(y *serviceYAML, d Defaults) Service {
 	before := len(c.errs)
 	s := Service{Name: y.Service, Env: cmp.Or(y.Env, d.Env), Host: cmp.Or(y.Host, d.Host), Port: c.port("port", y.Port)}
 	s.Metadata = serverset.Metadata{Version: y.Version, Zone: cmp.Or(y.Zone, d.Zone), Region: cmp.Or(y.Region, d.Region), Track: y.Track, Host: cmp.Or(y.HostName, d.HostName),
-		Owner: cmp.Or(y.Owner, d.Owner), Tags: merged(d.Tags, y.Tags), StatsPort: c.port("stats_port", y.StatsPort), StatsPath: y.StatsPath, Scheme: y.Scheme, Shard: y.Shard}
+		Owner: cmp.Or(y.Owner, d.Owner), Tags: merged(d.Tags, y.Tags), StatsPort: c.port("stats_port", y.StatsPort), StatsPath: y.StatsPath, Scheme: y.Scheme, Shard: y.Shard, Expected: y.Expected}
 	for i := range y.Checks {
 		s.Checks = append(s.Checks, c.check(fmt.Sprintf("checks[%d]", i), &y.Checks[i]))
 	}

@@ -27,6 +27,7 @@ tags: {rack: r7}
 stats_port: 9990
 stats_path: /admin/metrics.json
 shard: 3
+expected: 40
 checks:
 - http: /health
   interval: 1s
@@ -46,7 +47,7 @@ tags: {rack: r8}
 	want := []Service{
 		{Name: "checkout", Env: "prod", Host: "10.0.0.5", Port: 8001,
 			Metadata: serverset.Metadata{Version: "1.42.0", Zone: "us-east-1c", Track: "canary", Host: "ip-10-0-0-5", Owner: "payments",
-				Tags: map[string]string{"rack": "r7", "cell": "a"}, StatsPort: 9990, StatsPath: "/admin/metrics.json", Shard: new(3)},
+				Tags: map[string]string{"rack": "r7", "cell": "a"}, StatsPort: 9990, StatsPath: "/admin/metrics.json", Shard: new(3), Expected: 40},
 			Checks: []Check{
 				{Kind: "http", Path: "/health", ExpectFrom: 200, ExpectTo: 299, Interval: time.Second, Timeout: time.Second, Rise: 1, Fall: 3},
 				{Kind: "tcp", Addr: ":8002", Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3},
@@ -114,6 +115,7 @@ func TestFaultsHaveLinesAndRemedies(t *testing.T) {
 		{"stats path", ok + "stats_path: stats\n", "line 4: stats_path: "},
 		{"scheme", ok + "scheme: ftp\n", "line 4: scheme: "},
 		{"shard", ok + "shard: -1\n", "line 4: shard: "},
+		{"expected", ok + "expected: -1\n", "line 4: expected: "},
 		{"long tag", ok + "tags:\n  a: " + strings.Repeat("x", 2000) + "\n", "line 5: tags: "},
 		{"check of no kind", ok + "checks:\n- interval: 1s\n", "line 5: checks[0]: give it one of http, https and tcp"},
 		{"check of two kinds", ok + "checks:\n- {http: /, tcp: 1}\n", "line 5: checks[0]: give it one"},
