@@ -73,7 +73,9 @@ func TestLeavingIsSaidBeforeItIsDone(t *testing.T) {
 		if err := p.agent.Set([]Service{two}); err != nil {
 			t.Fatal(err)
 		}
-		leaving := func() bool { return slices.ContainsFunc(r.members("checkout"), func(m member) bool { return m.meta.Status == discovery.Leaving }) }
+		leaving := func() bool {
+			return slices.ContainsFunc(r.members("checkout"), func(m member) bool { return m.meta.Status == discovery.Leaving })
+		}
 		r.until("marked", leaving)
 		if err := p.agent.Set([]Service{one, two}); err != nil {
 			t.Fatal(err)
