@@ -72,6 +72,7 @@ type watch struct {
 	signal  *open // errors, latency or rate
 	members *open // instances gone or silent
 	calm    [][2]time.Time
+	early   time.Time // since when it has been in trouble while it gathered; zero: it was not
 	seen    time.Time // newest tick judged
 	tick    bool      // it is new since the last judgement
 	mark    bool

@@ -56,6 +56,19 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// What breaks before a service has gathered is found as soon as it has.
+func TestEarlyFault(t *testing.T) {
+	for _, after := range []time.Duration{11 * time.Second, 13 * time.Second, 15 * time.Second} {
+		w := newWorld(t, sim.Demo(1, start, time.Second))
+		w.run(after, nil)
+		faults[0].hit(w)
+		w.run(12*time.Second, nil)
+		if fs := w.open(); len(fs) != 1 || !strings.Contains(fs[0].Only, faults[0].only) {
+			t.Errorf("broken after %s: %s", after, w.show())
+		}
+	}
+}
+
 var seeds = flag.Uint("seeds", 3, "how many fleets TestFaults breaks in each way")
 
 // While the feed is dead nothing opens and nothing closes.

@@ -27,10 +27,18 @@ func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, s *dashboard
 	l := lines(s, w)
 	verdicts := l.verdicts(d.cfg.Certainty)
 	if w.signal == nil {
-		if len(verdicts) == 0 || !s.Settled {
+		if len(verdicts) == 0 {
+			w.early = time.Time{}
 			return
 		}
 		v := verdicts[0]
+		if !s.Settled {
+			if w.early.IsZero() { // nothing opens while a service gathers, but what goes wrong meanwhile is no history
+				w.early = s.Newest.Add(-time.Duration(v.Ticks) * s.Width)
+			}
+			return
+		}
+		w.early = time.Time{}
 		o := d.begin(s, v.Metric, s.Newest.Add(-time.Duration(v.Ticks)*s.Width))
 		o.verdict, o.peak = v, v
 		w.signal = o
@@ -107,7 +115,7 @@ func lines(s *dashboards.Signals, w *watch) *signalLines {
 	for i, r := range s.Rate {
 		l.n[i] = r * sec
 		t := s.Newest.Add(-time.Duration(len(s.Rate)-1-i) * s.Width)
-		l.base[i] = w.signal == nil || t.Before(w.signal.since)
+		l.base[i] = (w.signal == nil || t.Before(w.signal.since)) && (w.early.IsZero() || t.Before(w.early))
 		for _, f := range w.calm {
 			// What was a finding is no history.
 			if !t.Before(f[0]) && t.Before(f[1]) {
