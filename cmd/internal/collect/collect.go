@@ -60,6 +60,7 @@ type Daemon struct {
 	ledger  *sink.Ledger
 
 	moved     *moved
+	history   history       // of the roster, for those who follow it
 	cut       chan struct{} // closed: the drain ends
 	paused    atomic.Bool
 	counts    counts
@@ -155,6 +156,7 @@ func (d *Daemon) onChange(changes []discovery.Change) {
 		}
 	}
 	d.moved.add(changes)
+	d.history.add(changes)
 }
 
 // Run collects until ctx ends. Then it stops from left to right: discovery, the pool, and the sink, which delivers what it has within Options.Drain, or

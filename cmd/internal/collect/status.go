@@ -1,0 +1,141 @@
+package collect
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/scrape"
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/sink"
+)
+
+// Status is the collector's own account, for `rollcall status` and the page.
+type Status struct {
+	AsOf     int64                   `json:"as_of"`
+	Roster   map[discovery.State]int `json:"roster"` // instances by state
+	Sources  []discovery.View        `json:"sources"`
+	Guards   []discovery.Guard       `json:"guards"`
+	Missing  Culprits                `json:"missing"`    // departed without an excuse, lately
+	Broken   Culprits                `json:"unparsable"` // members that cannot be read
+	Failed   map[string]Culprits     `json:"failed"`     // targets by the outcome of their last scrape, those that were good aside
+	OldPaths Culprits                `json:"old_paths"`  // not verified for more than a minute though they are watched
+	Outcomes map[string]int          `json:"outcomes"`   // targets by the outcome of their last scrape
+	Delivery sink.Sums               `json:"delivery"`
+	Kafka    string                  `json:"kafka,omitempty"` // what is wrong with it, empty if nothing
+	Loaded   int64                   `json:"config_loaded"`   // when the configuration in force was read
+	ConfigOK bool                    `json:"config_ok"`       // false: the file on disk is not what runs
+}
+
+// Culprits are how many there are, and the first of them by name.
+type Culprits struct {
+	Count int      `json:"count"`
+	Names []string `json:"names"`
+}
+
+const (
+	namedCulprits = 10
+	oldPath       = time.Minute // a path that is older is told of
+)
+
+func (c *Culprits) add(name string) {
+	if c.Count++; len(c.Names) < namedCulprits {
+		c.Names = append(c.Names, name)
+	}
+}
+
+// Status is at most a second old, for it costs a look at every instance: every page asks for it at every tick. The caller must not change its maps.
+func (d *Daemon) Status() Status { return d.status.get(time.Second, d.lookAround) }
+
+func (d *Daemon) lookAround() Status {
+	now := time.Now()
+	s := Status{AsOf: now.UnixMilli(), Roster: d.roster.Counts(), Sources: d.roster.Views(), Guards: d.roster.Guards(), Outcomes: d.pool.Outcomes(), Failed: map[string]Culprits{},
+		Delivery: d.ledger.Report(now).Total, Kafka: d.sink.Status().Trouble, Loaded: d.own.reloadTime.Load() * 1000, ConfigOK: d.own.reloadOK.Load() == 1}
+	var missing, broken, old []string
+	failed := map[string][]string{}
+	troubled := len(s.Outcomes) > s.fine()
+	if troubled || s.Roster[discovery.Unparsable] > 0 || s.Roster[discovery.Departed] > 0 {
+		d.roster.Walk(func(e *discovery.Entry) bool {
+			switch {
+			case troubled && e.State.Scraped():
+				if t, ok := d.pool.Find(scrape.TargetKey{Key: e.Key, Job: jobOf(e.Source)}); ok && !t.LastScrape.IsZero() && t.Outcome != collector.OK {
+					failed[t.Outcome.String()] = append(failed[t.Outcome.String()], e.Key.String())
+				}
+			case e.State == discovery.Unparsable:
+				broken = append(broken, e.ID())
+			case e.Missing(now):
+				missing = append(missing, e.Key.String())
+			}
+			return true
+		})
+	}
+	s.Missing, s.Broken = culprits(missing), culprits(broken)
+	for word, names := range failed {
+		s.Failed[word] = culprits(names)
+	}
+	for _, p := range d.roster.Paths() {
+		if !d.lasts(p.Source) && now.Sub(p.Verified) > oldPath {
+			old = append(old, p.Path)
+		}
+	}
+	s.OldPaths = culprits(old)
+	return s
+}
+
+// fine is how many of the outcomes are nobody's failure.
+func (s *Status) fine() (n int) {
+	for _, word := range []string{collector.OK.String(), scrape.NotPulled} {
+		if s.Outcomes[word] > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// lasts reports a source whose word does not age: one that the configuration itself holds.
+func (d *Daemon) lasts(source string) bool {
+	c := d.Config()
+	for i := range c.Scrape {
+		if s := &c.Scrape[i]; s.JobName == jobOf(source) {
+			return len(s.Static) > 0 && len(s.Serverset)+len(s.Nerve)+len(s.Files)+len(s.HTTP)+len(s.ServersetFiles) == 0
+		}
+	}
+	return false
+}
+
+// culprits sorts names and keeps the first.
+func culprits(names []string) (c Culprits) {
+	slices.Sort(names)
+	c.Names = []string{}
+	for _, n := range names {
+		c.add(n)
+	}
+	return c
+}
+
+// kept is a value that is made at most once in a while, by one of those who ask for it.
+type kept[T any] struct {
+	mu   sync.Mutex
+	made time.Time // zero: never
+	v    T
+}
+
+func (k *kept[T]) get(atMost time.Duration, fresh func() T) T {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.made.IsZero() || time.Since(k.made) >= atMost {
+		k.v, k.made = fresh(), time.Now()
+	}
+	return k.v
+}
+
+// forget has the next one make it anew.
+func (k *kept[T]) forget() {
+	k.mu.Lock()
+	k.made = time.Time{}
+	k.mu.Unlock()
+}
+
+// Views is what every source says of itself.
+func (d *Daemon) Views() []discovery.View { return d.roster.Views() }
