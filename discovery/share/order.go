@@ -1,0 +1,288 @@
+package share
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/zk"
+)
+
+// Bounds of orders.
+const (
+	maxOrders   = 1000
+	maxOrder    = 16 << 10 // bytes of one
+	maxOrderFor = 7 * 24 * time.Hour
+	sweepAfter  = time.Minute // past its end an order is taken away: the clocks of others may be behind ours
+)
+
+// Scopes of an order.
+const (
+	ScopeGroup = "group"     // all collectors of the group obey
+	ScopeHere  = "collector" // this one only: ZooKeeper could not be asked, or there is no group
+)
+
+// placed is an order and where it stands.
+type placed struct {
+	discovery.Order
+	zxid int64 // of its znode's last change; 0: it binds this collector only
+}
+
+// Placed is an order in force and whom it binds.
+type Placed struct {
+	discovery.Order
+	Scope string `json:"scope"`
+}
+
+func (p placed) show() Placed {
+	if p.zxid == 0 {
+		return Placed{p.Order, ScopeHere}
+	}
+	return Placed{p.Order, ScopeGroup}
+}
+
+// ErrNoOrder says that there is no order of that id.
+var ErrNoOrder = errors.New("no such order")
+
+// ErrOrder says that an order cannot be given as it is.
+var ErrOrder = errors.New("bad order")
+
+// checkOrder says what is wrong with an order; its end is not looked at where now is zero.
+func checkOrder(o *discovery.Order, now time.Time) error {
+	var errs []error
+	if !cleanName(o.ID) {
+		errs = append(errs, fmt.Errorf("id %.80q: use letters, digits, _ . or -", o.ID))
+	}
+	if o.Kind == "" || len(o.Kind) > 40 {
+		errs = append(errs, errors.New("kind is missing, or longer than 40 bytes"))
+	}
+	if !strings.HasPrefix(o.Path, "/") || len(o.Path) > 1000 {
+		errs = append(errs, fmt.Errorf("path %.80q does not begin with /, or is longer than 1000 bytes", o.Path))
+	}
+	if o.By == "" || len(o.By) > 200 || len(o.Why) > 2000 {
+		errs = append(errs, errors.New("by is missing, or by or why are longer than 200 and 2000 bytes"))
+	}
+	if !now.IsZero() && (!o.Until.After(now) || o.Until.Sub(now) > maxOrderFor) {
+		errs = append(errs, fmt.Errorf("until %s is not within the next %v", o.Until.Format(time.RFC3339), maxOrderFor))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w: %w", ErrOrder, err)
+	}
+	return nil
+}
+
+func decodeOrder(name string, data []byte) (o discovery.Order, err error) {
+	if len(data) > maxOrder {
+		err = fmt.Errorf("longer than %d bytes", maxOrder)
+	} else if err = json.Unmarshal(data, &o); err == nil && o.ID != name {
+		err = fmt.Errorf("its data is of %.80q", o.ID)
+	} else if err == nil {
+		err = checkOrder(&o, time.Time{})
+	}
+	if err != nil {
+		return discovery.Order{}, fmt.Errorf("read order %.80q: %w", name, err)
+	}
+	return o, nil
+}
+
+// Place gives an order: to the group, or, where ZooKeeper does not take it within ctx, to this collector only, which the result says. An order without an
+// id or a time gets one. The error is ErrOrder where it cannot be given as it is.
+func (m *Membership) Place(ctx context.Context, o discovery.Order) (Placed, error) {
+	now := time.Now()
+	if o.ID == "" {
+		o.ID = fmt.Sprintf("%d-%s", now.UnixMilli(), strings.ToLower(rand.Text()[:8]))
+	}
+	o.At = now.Round(0).UTC()
+	o.Until = o.Until.Round(0).UTC()
+	if err := checkOrder(&o, now); err != nil {
+		return Placed{}, err
+	}
+	m.mu.Lock()
+	full := len(m.orders)+len(m.local) >= maxOrders
+	m.mu.Unlock()
+	if full {
+		return Placed{}, fmt.Errorf("%w: %d orders are in force already", ErrOrder, maxOrders)
+	}
+	err := errors.New("there is no group")
+	if m.cfg.Session != nil {
+		var data []byte
+		if data, err = json.Marshal(o); err == nil {
+			_, err = m.cfg.Session.Create(ctx, m.orderPath(o.ID), data, zk.Persistent)
+		}
+		if errors.Is(err, zk.ErrNodeExists) {
+			return Placed{}, fmt.Errorf("%w: there is one of id %q", ErrOrder, o.ID)
+		}
+	}
+	if err == nil {
+		m.audit.note("placed", o, ScopeGroup, "")
+		m.touch() // in case the watch is slow
+		return Placed{o, ScopeGroup}, nil
+	}
+	why := err.Error()
+	m.audit.note("placed", o, ScopeHere, why)
+	m.mu.Lock()
+	m.local[o.ID] = placed{o, 0}
+	m.mu.Unlock()
+	m.save()
+	m.obey(nil, false)
+	return Placed{o, ScopeHere}, nil
+}
+
+// Withdraw ends an order. The error is ErrNoOrder where there is none of that id, or why ZooKeeper could not be told.
+func (m *Membership) Withdraw(ctx context.Context, id, by string) error {
+	if !cleanName(id) {
+		return fmt.Errorf("withdraw order %.80q: %w", id, ErrNoOrder)
+	}
+	m.mu.Lock()
+	o, here := m.local[id]
+	delete(m.local, id)
+	known := m.orders[id]
+	m.mu.Unlock()
+	if here {
+		m.audit.note("withdrawn", o.Order, ScopeHere, by)
+		m.save()
+		m.obey(nil, false)
+		return nil
+	}
+	if m.cfg.Session == nil {
+		return fmt.Errorf("withdraw order %q: %w", id, ErrNoOrder)
+	}
+	err := m.cfg.Session.Delete(ctx, m.orderPath(id), zk.AnyVersion)
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return fmt.Errorf("withdraw order %q: %w", id, ErrNoOrder)
+	case err != nil:
+		return fmt.Errorf("withdraw order %q: %w", id, err)
+	}
+	known.ID = id
+	m.audit.note("withdrawn", known.Order, ScopeGroup, by)
+	m.touch()
+	return nil
+}
+
+// Orders are those in force, the oldest first.
+func (m *Membership) Orders() []Placed {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []Placed
+	for _, o := range m.inForce(time.Now()) {
+		out = append(out, o.show())
+	}
+	return out
+}
+
+// inForce needs m.mu.
+func (m *Membership) inForce(now time.Time) (out []placed) {
+	for _, from := range []map[string]placed{m.orders, m.local} {
+		for _, o := range from {
+			if o.Until.After(now) {
+				out = append(out, o)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b placed) int {
+		if c := a.At.Compare(b.At); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return out
+}
+
+func (m *Membership) orderPath(id string) string { return m.dir() + "/orders/" + id }
+
+// readOrders reads what the group is told to do; what is past its end too.
+func (m *Membership) readOrders(ctx context.Context, f *zk.Follower) (map[string]placed, error) {
+	names, _, err := f.Children(ctx, m.dir()+"/orders")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]placed{}
+	for _, name := range names[:min(len(names), maxOrders)] {
+		data, st, ok, err := f.Get(ctx, m.orderPath(name))
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		o, err := decodeOrder(name, data)
+		if err != nil {
+			m.m.unreadable.Inc()
+			m.log.Warn("an order is passed over", "err", err)
+			continue
+		}
+		out[name] = placed{o, st.Mzxid}
+	}
+	return out, nil
+}
+
+// obey puts the group's orders in force, as they were read, beside our own, and says which came and went. Without fresh, those of the group stay as they are, and
+// only time ends them.
+func (m *Membership) obey(group map[string]placed, fresh bool) {
+	m.tell.Lock()
+	defer m.tell.Unlock()
+	now := time.Now()
+	m.mu.Lock()
+	if fresh {
+		m.orders = group
+	}
+	dropped := len(m.local)
+	maps.DeleteFunc(m.local, func(_ string, o placed) bool { return !o.Until.After(now) })
+	dropped -= len(m.local)
+	force := m.inForce(now)
+	was := m.obeyed
+	m.obeyed = force
+	m.mu.Unlock()
+	if slices.Equal(was, force) {
+		return
+	}
+	for _, o := range was {
+		if !slices.ContainsFunc(force, func(p placed) bool { return p.ID == o.ID }) {
+			m.audit.note("over", o.Order, o.show().Scope, "")
+		}
+	}
+	orders := make([]discovery.Order, len(force))
+	for i, o := range force {
+		orders[i] = o.Order
+		if !slices.Contains(was, o) {
+			m.audit.note("in force", o.Order, o.show().Scope, "")
+		}
+	}
+	if dropped > 0 {
+		m.save()
+	}
+	m.cfg.OnOrders(orders)
+}
+
+// sweep ends what is past its time, and takes the znodes of the group's past orders away.
+func (m *Membership) sweep(ctx context.Context, live bool) {
+	m.obey(nil, false)
+	if !live {
+		return
+	}
+	m.mu.Lock()
+	var past []placed
+	for _, o := range m.orders {
+		if time.Since(o.Until) > sweepAfter {
+			past = append(past, o)
+		}
+	}
+	m.mu.Unlock()
+	for _, o := range past {
+		c, cancel := context.WithTimeout(ctx, m.patience())
+		err := m.cfg.Session.Delete(c, m.orderPath(o.ID), zk.AnyVersion)
+		cancel()
+		if err != nil && !errors.Is(err, zk.ErrNoNode) {
+			m.log.Warn("an order that is over stays in ZooKeeper", "order", o.ID, "err", err)
+			return
+		}
+	}
+}
