@@ -132,7 +132,7 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 			continue
 		}
 		for _, o := range []*open{w.signal, w.members} {
-			if o != nil && o.shared == nil {
+			if o != nil && o.shared == nil && !o.minor {
 				out = append(out, o.finding)
 			}
 		}
@@ -161,6 +161,8 @@ type open struct {
 	worst      Verdict
 	worstWhere Place
 	shared     *shared // it is told as part of a finding about a place
+	minor      bool    // alone it is not worth a word
+	n          int     // instances, at most; of a finding about instances
 	over       bool
 }
 
@@ -176,7 +178,7 @@ func (d *Detector) begin(s *dashboards.Signals, metric string, since time.Time) 
 // end closes a finding as of a moment.
 func (d *Detector) end(o *open, at time.Time) {
 	o.over = true
-	if o.shared == nil {
+	if o.shared == nil && !o.minor {
 		d.list(o.finding, at)
 	}
 }

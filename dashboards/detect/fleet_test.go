@@ -101,6 +101,11 @@ var faults = []struct {
 	}, func(w *world) {
 		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .5, Slower: 4, Hits: func(in *sim.Instance) bool { return in.Host == "shared-1" && in.Service.Env == "prod" }})
 	}},
+	{"dead host of several services", "", "instances", "Only host shared-1: ", func(w *world) {
+		w.Move("shared-1", func(in *sim.Instance) bool { return in.Zone == "us-east-1a" && in.Addr[len(in.Addr)-6] == '1' })
+	}, func(w *world) {
+		w.Leave(w.b, w.now, func(in *sim.Instance) bool { return in.Host == "shared-1" && in.Service.Env == "prod" })
+	}},
 	{"bad deploy", "checkout", "errors", "Everywhere alike; it began as 13 instances went 1.41.3 → 1.43.0.", nil, func(w *world) {
 		w.Deploy(w.b, "1.43.0", w.now, checkout)
 		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .1, Hits: checkout})

@@ -16,16 +16,13 @@ import (
 const (
 	silentPolls = 2    // failed scrapes in a row when several fail together
 	lonelyPolls = 3    // when one does
-	worthAWord  = 0.1  // of a service: below, one instance alone that left is how fleets live
+	worthAWord  = 0.02 // of a service: below, one instance alone that left is how fleets live, unless other services lose one in the same place
 	manyGone    = 0.34 // of a service: from here it is bad
 )
 
 // troubled picks who is in trouble for certain: those who left, and those who have failed often enough.
 func troubled(s *dashboards.Signals) (gone, silent []dashboards.Member) {
 	gone = append(gone, s.Missing...)
-	if len(gone) == 1 && float64(len(gone)) < worthAWord*float64(s.Expected) {
-		gone = nil
-	}
 	several := 0
 	for _, m := range s.Silent {
 		if m.Fails >= silentPolls || m.Stale {
@@ -123,6 +120,11 @@ func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards
 		what = strings.TrimSpace(what + " " + names)
 	}
 	f.Only = what
+	o.worstWhy, o.minor = f.Why, len(silent) == 0 && len(gone) == 1 && float64(len(gone)) < worthAWord*float64(s.Expected)
+	o.n = max(o.n, len(gone)+len(silent))
+	if o.where = (Place{}); len(shared) > 0 {
+		o.where.Conds = shared[:1]
+	}
 	f.Level = dashboards.LevelWarn
 	if float64(len(gone)+len(silent)) >= manyGone*float64(of) {
 		f.Level = dashboards.LevelBad

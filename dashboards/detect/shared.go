@@ -31,6 +31,7 @@ type shared struct {
 	members []*open
 	all     []string // every service that was ever in it
 	since   time.Time
+	lost    int // instances gone or silent, at most
 	most    int // members at once
 }
 
@@ -46,8 +47,10 @@ func meetingOf(o *open) (meeting, bool) {
 func (d *Detector) meet(now time.Time) {
 	at := map[meeting][]*open{}
 	for _, w := range d.services {
-		if m, ok := meetingOf(w.signal); ok && w.signal.shared == nil {
-			at[m] = append(at[m], w.signal)
+		for _, o := range []*open{w.signal, w.members} {
+			if m, ok := meetingOf(o); ok && o.shared == nil {
+				at[m] = append(at[m], o)
+			}
 		}
 	}
 	for m, os := range at {
@@ -56,10 +59,13 @@ func (d *Detector) meet(now time.Time) {
 		})
 		sh := d.places[m]
 		if sh == nil {
-			n := 0
-			for n < len(os) && os[n].since.Sub(os[0].since) <= sharedWithin {
-				n++
+			services := map[string]bool{}
+			for _, o := range os {
+				if o.since.Sub(os[0].since) <= sharedWithin {
+					services[o.finding.Service] = true
+				}
 			}
+			n := len(services)
 			if n < sharedBy {
 				continue
 			}
@@ -96,6 +102,9 @@ func (sh *shared) tell(c Cond, verb string) {
 	slices.SortFunc(sh.members, func(a, b *open) int { return cmp.Compare(b.peak.Is*b.peak.Of, a.peak.Is*a.peak.Of) })
 	f.News = fmt.Sprintf("%d services", len(sh.all))
 	f.Title = fmt.Sprintf("%s %s in trouble: %s", f.News, verb, where(c))
+	if n, all := sh.instances(); all {
+		f.Title = fmt.Sprintf("%s of %s %s gone or silent, %s", instances(n), f.News, verb, together(n, c))
+	}
 	f.Services = slices.Sorted(slices.Values(sh.all))
 	if len(sh.members) < sh.most {
 		return // some are over: what it was at its worst stays
@@ -121,6 +130,25 @@ func (sh *shared) tell(c Cond, verb string) {
 	if clear {
 		f.Cleared = append(f.Cleared, theRest(c, nil))
 	}
+}
+
+// instances is how many are gone or silent, and whether that is all that it is about.
+func (sh *shared) instances() (n int, all bool) {
+	for _, o := range sh.members {
+		if o.finding.Metric != "instances" {
+			return 0, false
+		}
+		n += o.n
+	}
+	sh.lost = max(sh.lost, n)
+	return sh.lost, sh.lost > 0
+}
+
+func instances(n int) string {
+	if n == 1 {
+		return "1 instance"
+	}
+	return fmt.Sprintf("%d instances", n)
 }
 
 // where names a place that is not one service's.
