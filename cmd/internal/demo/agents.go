@@ -21,12 +21,17 @@ type agents struct {
 	of    map[*app]*hostAgent
 }
 
+// hostAgent is the agent of one host, which may die and come back: each life has a session of its own.
 type hostAgent struct {
-	session *zk.Session
-	agent   *register.Agent
+	zone, host int
+	conf       zk.Config
+	log        *slog.Logger
 
-	mu   sync.Mutex
-	apps map[*app]bool // whether it is to be registered
+	mu    sync.Mutex
+	apps  []*app
+	off   bool
+	power chan struct{}   // has a value when off has changed
+	agent *register.Agent // of this life
 }
 
 func newAgents(c Config, apps []*app) (*agents, error) {
@@ -39,65 +44,115 @@ func newAgents(c Config, apps []*app) (*agents, error) {
 			name := hostName(a.zone, a.host)
 			// Quiet: fifteen agents that come and go would bury what the demo has to say.
 			quiet := slog.New(atLeast{c.Log.Handler(), slog.LevelWarn})
-			s, err := zk.NewSession(zk.Config{Name: name, Servers: c.ZooKeeper, SessionTimeout: 6 * time.Second, MaxPacket: 256 << 10, MaxRequest: 64 << 10, Log: quiet})
-			if err != nil {
-				return nil, fmt.Errorf("demo: agent of %s: %w", name, err)
-			}
-			agent, err := register.New(register.Config{Log: quiet}, s)
-			if err != nil {
-				return nil, fmt.Errorf("demo: agent of %s: %w", name, err)
-			}
-			h = &hostAgent{session: s, agent: agent, apps: map[*app]bool{}}
+			h = &hostAgent{zone: a.zone, host: a.host, log: quiet, power: make(chan struct{}, 1),
+				conf: zk.Config{Name: name, Servers: c.ZooKeeper, SessionTimeout: 6 * time.Second, MaxPacket: 256 << 10, MaxRequest: 64 << 10, Log: quiet}}
 			byHost[k] = h
 			out.hosts = append(out.hosts, h)
 		}
-		h.apps[a] = true
+		h.apps = append(h.apps, a)
 		out.of[a] = h
-	}
-	for _, h := range out.hosts {
-		if err := h.apply(); err != nil {
-			return nil, err
-		}
 	}
 	return out, nil
 }
 
 // run holds the sessions and the registrations until ctx ends, then deregisters.
 func (g *agents) run(ctx context.Context) error {
-	sessions, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	var wg, held sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
-	note := func(err error) {
-		if err != nil && !errors.Is(err, context.Canceled) {
-			mu.Lock()
-			errs = append(errs, err)
-			mu.Unlock()
-		}
-	}
-	for _, h := range g.hosts {
-		held.Go(func() { note(h.session.Run(sessions)) })
+	var wg sync.WaitGroup
+	errs := make([]error, len(g.hosts))
+	for i, h := range g.hosts {
 		wg.Go(func() {
-			drain, stop := context.WithCancel(context.WithoutCancel(ctx))
-			defer stop()
-			context.AfterFunc(ctx, func() { time.AfterFunc(5*time.Second, stop) })
-			note(h.agent.Run(ctx, drain))
+			if err := h.run(ctx); err != nil {
+				errs[i] = fmt.Errorf("demo: agent of %s: %w", h.conf.Name, err)
+			}
 		})
 	}
 	wg.Wait()
-	end()
-	held.Wait()
 	return errors.Join(errs...)
 }
 
-// set says whether an application is to be registered, and registers it anew if what is known of it has changed.
-func (g *agents) set(a *app, registered bool) {
-	h := g.of[a]
+// run lives one life after the other.
+func (h *hostAgent) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		h.mu.Lock()
+		off := h.off
+		h.mu.Unlock()
+		if !off {
+			if err := h.live(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-h.power:
+		}
+	}
+	return nil
+}
+
+// live holds a session and registers over it, until ctx ends, and then deregisters; or until the power goes, and then its nodes stay for as long as the server
+// believes in the session.
+func (h *hostAgent) live(ctx context.Context) error {
+	session, err := zk.NewSession(h.conf)
+	if err != nil {
+		return err
+	}
+	agent, err := register.New(register.Config{Log: h.log, Verify: 10 * time.Second}, session)
+	if err != nil {
+		return err
+	}
 	h.mu.Lock()
-	h.apps[a] = registered
+	h.agent = agent
 	h.mu.Unlock()
 	if err := h.apply(); err != nil {
+		return err
+	}
+	held, end := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- session.Run(held) }()
+	run, die := context.WithCancelCause(ctx)
+	defer die(nil)
+	drain, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(5*time.Second, stop) })()
+	lived := make(chan error, 1)
+	go func() { lived <- agent.Run(run, drain) }()
+	select {
+	case err = <-lived:
+	case <-h.power:
+		session.Detach()
+		die(register.ErrHandOver)
+		err = <-lived
+	}
+	end()
+	if err = errors.Join(err, <-done); errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// turn switches the hosts' agents off, as if the power had gone, or on again; zone and host may be -1: any.
+func (g *agents) turn(on bool, zone, host int) {
+	for _, h := range g.hosts {
+		if zone >= 0 && h.zone != zone || host >= 0 && h.host != host {
+			continue
+		}
+		h.mu.Lock()
+		changed := h.off == on
+		h.off = !on
+		h.mu.Unlock()
+		if changed {
+			select {
+			case h.power <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// set registers an application anew if what is known of it has changed.
+func (g *agents) set(a *app) {
+	if err := g.of[a].apply(); err != nil {
 		g.log.Warn("the demo's registration did not change", "err", err)
 	}
 }
@@ -106,7 +161,13 @@ func (g *agents) set(a *app, registered bool) {
 func (g *agents) joined() map[string]time.Time {
 	out := map[string]time.Time{}
 	for _, h := range g.hosts {
-		for _, s := range h.agent.Status().Services {
+		h.mu.Lock()
+		agent := h.agent
+		h.mu.Unlock()
+		if agent == nil {
+			continue
+		}
+		for _, s := range agent.Status().Services {
 			if s.Member != "" {
 				out[s.Endpoint] = s.Since
 			}
@@ -118,15 +179,16 @@ func (g *agents) joined() map[string]time.Time {
 func (h *hostAgent) apply() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.agent == nil {
+		return nil
+	}
 	var list []register.Service
-	for a, in := range h.apps {
-		if in {
-			s, err := a.registration()
-			if err != nil {
-				return err
-			}
-			list = append(list, s)
+	for _, a := range h.apps {
+		s, err := a.registration()
+		if err != nil {
+			return err
 		}
+		list = append(list, s)
 	}
 	return h.agent.Set(list)
 }

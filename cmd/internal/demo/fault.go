@@ -9,7 +9,7 @@ import (
 )
 
 // Kinds of faults, in the order in which the demo begins.
-var Kinds = []string{"canary", "host", "as", "deploy", "deregister"}
+var Kinds = []string{"canary", "host", "as", "deploy", "crash", "expiry"}
 
 // Fault is one thing that is broken for a while.
 type Fault struct {
@@ -58,10 +58,12 @@ func newFault(kind string, now time.Time, rng *rand.Rand) (*Fault, error) {
 		f.service, f.version = s.name, s.new
 		f.effect = effect{errors: .08 + .06*rng.Float64(), slower: 2.2, classes: "IllegalStateException"}
 		f.Text = fmt.Sprintf("%s: %s is deployed to every instance, and it is bad", s.name, s.new)
-	case "deregister":
-		f.service, f.zone = s.name, zone
+	case "crash":
+		f.zone, f.host = zone, host
 		f.effect = effect{down: true}
-		f.Text = fmt.Sprintf("%s: all instances in %s leave the serverset and stop answering", s.name, zones[zone])
+		f.Text = fmt.Sprintf("host %s is dead: nothing on it answers, and its registrations expire", hostName(zone, host))
+	case "expiry":
+		f.Text = "ZooKeeper forgets the whole fleet: every registration expires, and every application answers as before"
 	default:
 		return nil, fmt.Errorf("fault %q: use one of %s", kind, strings.Join(Kinds, ", "))
 	}

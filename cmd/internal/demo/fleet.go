@@ -228,25 +228,20 @@ func (f *Fleet) apply(fault *Fault, begin bool) {
 	f.mu.Lock()
 	apps, agents := f.apps, f.agents
 	f.mu.Unlock()
-	for _, a := range apps {
-		if a.svc.name != fault.service {
-			continue
-		}
-		switch fault.Kind {
-		case "deploy":
+	switch fault.Kind {
+	case "crash", "expiry":
+		agents.turn(!begin, fault.zone, fault.host)
+	case "deploy":
+		for _, a := range apps {
 			switch {
-			case a.n%a.svc.perZone < canaries: // runs it already
+			case a.svc.name != fault.service, a.n%a.svc.perZone < canaries: // runs it already
 				continue
 			case begin:
 				a.upgrade(a.svc.new, "production")
 			default:
 				a.upgrade(a.svc.old, "production")
 			}
-			agents.set(a, true)
-		case "deregister":
-			if a.zone == fault.zone {
-				agents.set(a, !begin)
-			}
+			agents.set(a)
 		}
 	}
 }

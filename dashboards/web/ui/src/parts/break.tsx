@@ -10,7 +10,8 @@ const kinds: [kind: string, text: string][] = [
   ["as", "One network in trouble"],
   ["host", "One bad host"],
   ["deploy", "A bad deploy"],
-  ["deregister", "A wave of deregistrations"],
+  ["crash", "A dead host"],
+  ["expiry", "ZooKeeper forgets everybody"],
   ["", "Surprise me"],
 ];
 
