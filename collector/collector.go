@@ -44,9 +44,10 @@ const (
 	Latched              // the last closed period
 	Decaying             // weighted towards now
 	Interval             // since the last read
+	Buckets              // native histograms: any window's percentiles follow from the difference of two
 )
 
-var windowNames = [...]string{"", "lifetime", "latched", "decaying", "interval"}
+var windowNames = [...]string{"", "lifetime", "latched", "decaying", "interval", "buckets"}
 
 func (w Window) String() string { return windowNames[w] }
 
@@ -61,13 +62,14 @@ type Field struct{ Name, Value string }
 type Sample struct {
 	Name   string
 	Kind   Kind
+	Window Window      // of a Distribution; Buckets on a Histogram
 	Labels []LabelPair // sorted by name; nil on most
 	// Value holds the digits that the application sent, or the text of a Label. Empty for Distribution and Histogram.
-	Value  string
-	Fields []Field // of a Distribution, in the body's order
-	Window Window  // of a Distribution
-	Hist   *NativeHistogram
-	Since  time.Duration // of a Delta
+	Value    string
+	Fields   []Field // of a Distribution, in the body's order
+	Hist     *NativeHistogram
+	Exemplar *Exemplar     // of a Counter, most often of a bucket; those of a Histogram are in Hist
+	Since    time.Duration // of a Delta
 }
 
 // Float is the value as a number. The error names the sample and its text.
@@ -83,6 +85,14 @@ type NativeHistogram struct {
 	PositiveCounts []float64 // absolute, one a bucket
 	NegativeSpans  []Span
 	NegativeCounts []float64
+	Exemplars      []Exemplar
+}
+
+// Exemplar is one observation that a number is made of, with what leads to it: most often a trace_id.
+type Exemplar struct {
+	Labels []LabelPair // sorted by name
+	Value  float64     // that was observed; finite
+	Time   int64       // milliseconds since 1970; 0: not said
 }
 
 // Span is a run of buckets: Offset from the end of the span before, Length buckets.
@@ -155,6 +165,10 @@ type Snapshot struct {
 	Nonfinite  int // samples left out because they were NaN or infinite
 	Duplicates int // keys that stood twice in the body; the last one won
 	Invalid    int // names with invalid UTF-8, mended
+	LeftOut    int // samples in a form that the record has no words for: histograms with buckets of their own making, exemplars past a limit
+
+	// Skew is the target's clock minus ours, by the Date of its answer; 0 where it is within a second or not said.
+	Skew time.Duration
 
 	RulesHash string // of the rules that changed Samples
 	GeoBuild  string // of the databases that were asked, yyyy-mm-dd
