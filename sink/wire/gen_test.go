@@ -54,6 +54,9 @@ func genHistogram(t *rapid.T) *collector.NativeHistogram {
 	h := &collector.NativeHistogram{Schema: rapid.Int32Range(-4, 8).Draw(t, "schema"), ZeroThreshold: rapid.Float64Range(0, 1).Draw(t, "threshold"),
 		ZeroCount: genCount.Draw(t, "zero"), Sum: rapid.Float64Range(-1e300, 1e300).Draw(t, "sum"), Count: genCount.Draw(t, "count"),
 		PositiveSpans: spans.Draw(t, "spans"), PositiveCounts: counts.Draw(t, "counts"), NegativeSpans: spans.Draw(t, "spans"), NegativeCounts: counts.Draw(t, "counts")}
+	for range rapid.IntRange(0, 2).Draw(t, "exemplars") {
+		h.Exemplars = append(h.Exemplars, genExemplar(t))
+	}
 	if rapid.Bool().Draw(t, "nan") {
 		h.Sum = math.NaN()
 	}
@@ -69,9 +72,9 @@ func genSample(t *rapid.T) collector.Sample {
 	switch s.Kind {
 	case collector.Distribution:
 		s.Fields = genFields(t)
-		s.Window = rapid.SampledFrom([]collector.Window{collector.WindowUnknown, collector.Lifetime, collector.Latched, collector.Decaying, collector.Interval}).Draw(t, "window")
+		s.Window = rapid.SampledFrom([]collector.Window{collector.WindowUnknown, collector.Lifetime, collector.Latched, collector.Decaying, collector.Interval, collector.Buckets}).Draw(t, "window")
 	case collector.Histogram:
-		s.Hist = genHistogram(t)
+		s.Hist, s.Window = genHistogram(t), collector.Buckets
 	case collector.Label:
 		s.Value = genText.Draw(t, "text")
 	case collector.Delta:
@@ -79,8 +82,16 @@ func genSample(t *rapid.T) collector.Sample {
 		s.Value = genNumber.Draw(t, "number")
 	default:
 		s.Value = genNumber.Draw(t, "number")
+		if rapid.Bool().Draw(t, "exemplar") {
+			e := genExemplar(t)
+			s.Exemplar = &e
+		}
 	}
 	return s
+}
+
+func genExemplar(t *rapid.T) collector.Exemplar {
+	return collector.Exemplar{Labels: genLabels(t, 0), Value: rapid.Float64Range(-1e300, 1e300).Draw(t, "observed"), Time: rapid.Int64Range(0, 1<<42).Draw(t, "at")}
 }
 
 func genTags(t *rapid.T) discovery.Tags {
@@ -104,8 +115,20 @@ func genSnapshot(t *rapid.T) *collector.Snapshot {
 		Reason:   genText.Draw(t, "reason"), Tags: genTags(t),
 		BodyBytes: rapid.IntRange(0, 1e6).Draw(t, "body"), Nonfinite: rapid.IntRange(0, 3).Draw(t, "nonfinite"),
 		Duplicates: rapid.IntRange(0, 3).Draw(t, "duplicates"), Invalid: rapid.IntRange(0, 3).Draw(t, "invalid"),
+		LeftOut: rapid.IntRange(0, 3).Draw(t, "left out"), Skew: time.Duration(rapid.IntRange(-1e6, 1e6).Draw(t, "skew")) * time.Millisecond,
 		RulesHash: rapid.SampledFrom([]string{"", "9c1d"}).Draw(t, "rules"), GeoBuild: rapid.SampledFrom([]string{"", "2026-11-04"}).Draw(t, "geo")}
 	s.Samples = rapid.SliceOfN(rapid.Custom(genSample), 0, 12).Draw(t, "samples")
+	count := map[string]int{}
+	for i := range s.Samples {
+		if sectionOf(&s.Samples[i]) <= untyped {
+			count[s.Samples[i].Name]++
+		}
+	}
+	for i := range s.Samples { // who has exemplars gives a name once
+		if x := &s.Samples[i]; sectionOf(x) <= untyped && count[x.Name] > 1 {
+			x.Exemplar = nil
+		}
+	}
 	return s
 }
 

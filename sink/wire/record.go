@@ -36,6 +36,8 @@ type Record struct {
 	fields []collector.Field
 	hists  []*collector.NativeHistogram // kept for the next record
 	nhists int
+
+	exemplars []collector.Exemplar
 }
 
 // Source is a record's account of where its numbers come from: "src".
@@ -49,6 +51,8 @@ type Source struct {
 	Nonfinite   int           // numbers left out because JSON cannot say them
 	Duplicates  int           // keys that stood twice in the body
 	Invalid     int           // names mended
+	LeftOut     int           // samples in a form that a record has no words for
+	Skew        time.Duration // the target's clock minus the collector's; 0 within a second
 	Oversize    int           // samples left out because no record holds them
 	BodyBytes   int           // decoded
 	TagsLeftOut bool          // the tags were larger than a record may be
@@ -126,6 +130,8 @@ func Decode(b []byte, r *Record) error {
 				r.texts()
 			case "series":
 				r.series()
+			case "exemplars":
+				r.exemplarsByName()
 			case "src":
 				bad = errors.Join(bad, r.source())
 			default:
@@ -150,6 +156,7 @@ func (r *Record) reset() {
 	r.ID, r.Parts, r.TS, r.Service, r.Env, r.Instance, r.Shard = ID{}, 0, 0, "", "", "", discovery.NoShard
 	r.Outcome, r.OutcomeText, r.Reason, r.Took, r.Source, r.Skipped = collector.OK, "", "", 0, Source{}, 0
 	r.Tags, r.Samples, r.text, r.pairs, r.fields, r.nhists = nil, r.Samples[:0], r.text[:0], r.pairs[:0], r.fields[:0], 0
+	r.exemplars = r.exemplars[:0]
 }
 
 // int reads a whole number; another value is skipped and 0.
@@ -236,6 +243,10 @@ func (r *Record) source() error {
 			src.Duplicates = int(r.int())
 		case "invalid":
 			src.Invalid = int(r.int())
+		case "left_out":
+			src.LeftOut = int(r.int())
+		case "skew_ms":
+			src.Skew = time.Duration(r.int()) * time.Millisecond
 		case "oversize":
 			src.Oversize = int(r.int())
 		case "body_bytes":

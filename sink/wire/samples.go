@@ -108,7 +108,7 @@ func (r *Record) distribution() (fields []collector.Field, w collector.Window) {
 }
 
 func window(t jsonscan.Text) collector.Window {
-	for _, w := range [...]collector.Window{collector.Lifetime, collector.Latched, collector.Decaying, collector.Interval} {
+	for _, w := range [...]collector.Window{collector.Lifetime, collector.Latched, collector.Decaying, collector.Interval, collector.Buckets} {
 		if t.Is(w.String()) {
 			return w
 		}
@@ -163,6 +163,10 @@ func (r *Record) series() {
 				}
 			case "histogram":
 				one.Hist = r.histogram()
+			case "exemplar":
+				if e, ok := r.exemplar(); ok {
+					one.Exemplar = r.held(e)
+				}
 			default:
 				s.Skip()
 			}
@@ -171,6 +175,7 @@ func (r *Record) series() {
 		case collector.Distribution:
 			known = known && fields
 		case collector.Histogram:
+			one.Window = collector.Buckets
 			known = known && one.Hist != nil
 		case collector.Label:
 			known = known && value == jsonscan.String
@@ -206,7 +211,7 @@ func (r *Record) histogram() *collector.NativeHistogram {
 	h := r.hists[r.nhists]
 	r.nhists++
 	*h = collector.NativeHistogram{Sum: math.NaN(), PositiveSpans: h.PositiveSpans[:0], PositiveCounts: h.PositiveCounts[:0],
-		NegativeSpans: h.NegativeSpans[:0], NegativeCounts: h.NegativeCounts[:0]}
+		NegativeSpans: h.NegativeSpans[:0], NegativeCounts: h.NegativeCounts[:0], Exemplars: h.Exemplars[:0]}
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		switch string(key.Raw) {
 		case "schema":
@@ -231,6 +236,8 @@ func (r *Record) histogram() *collector.NativeHistogram {
 			h.NegativeCounts = r.floats(h.NegativeCounts, true)
 		case "negative_counts":
 			h.NegativeCounts = r.floats(h.NegativeCounts, false)
+		case "exemplars":
+			h.Exemplars = r.listed(h.Exemplars)
 		default:
 			s.Skip()
 		}

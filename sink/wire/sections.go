@@ -44,8 +44,11 @@ func sectionOf(s *collector.Sample) section {
 // appendSections appends the samples, grouped, and says how many numbers it left out because JSON has no word for them.
 func appendSections(dst []byte, samples []collector.Sample) (_ []byte, nonfinite int) {
 	var present [numSections]int
+	exemplars := false
 	for i := range samples {
-		present[sectionOf(&samples[i])]++
+		sec := sectionOf(&samples[i])
+		present[sec]++
+		exemplars = exemplars || apart(&samples[i], sec)
 	}
 	for sec, n := range present {
 		if n == 0 {
@@ -85,6 +88,9 @@ func appendSections(dst []byte, samples []collector.Sample) (_ []byte, nonfinite
 		} else {
 			dst = append(dst, end)
 		}
+	}
+	if exemplars {
+		dst = appendExemplars(dst, samples)
 	}
 	return dst, nonfinite
 }
@@ -154,16 +160,8 @@ func appendSeries(dst []byte, s *collector.Sample) (_ []byte, nonfinite int) {
 	dst = append(dst, `{"name":`...)
 	dst = appendString(dst, s.Name)
 	if len(s.Labels) > 0 {
-		dst = append(dst, `,"labels":{`...)
-		for i := range s.Labels {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendString(dst, s.Labels[i].Name)
-			dst = append(dst, ':')
-			dst = appendString(dst, s.Labels[i].Value)
-		}
-		dst = append(dst, '}')
+		dst = append(dst, `,"labels":`...)
+		dst = appendLabels(dst, s.Labels)
 	}
 	dst = append(dst, `,"kind":"`...)
 	dst = append(dst, s.Kind.String()...)
@@ -199,6 +197,10 @@ func appendSeries(dst []byte, s *collector.Sample) (_ []byte, nonfinite int) {
 			dst = append(dst, `,"since_ms":`...)
 			dst = strconv.AppendInt(dst, s.Since.Milliseconds(), 10)
 		}
+		if s.Exemplar != nil && finite(s.Exemplar.Value) {
+			dst = append(dst, `,"exemplar":`...)
+			dst = appendExemplar(dst, s.Exemplar)
+		}
 	}
 	return append(dst, '}'), nonfinite
 }
@@ -223,6 +225,16 @@ func appendHistogram(dst []byte, h *collector.NativeHistogram) ([]byte, bool) {
 		number(`,"sum":`, h.Sum)
 	}
 	number(`,"count":`, h.Count)
+	before := `,"exemplars":[`
+	for i := range h.Exemplars {
+		if e := &h.Exemplars[i]; finite(e.Value) {
+			dst = appendExemplar(append(dst, before...), e)
+			before = ","
+		}
+	}
+	if before == "," {
+		dst = append(dst, ']')
+	}
 	return append(dst, '}'), true
 }
 

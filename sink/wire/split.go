@@ -38,7 +38,11 @@ func Split(buf []byte, s *collector.Snapshot, p Provenance, limit int, emit func
 	var one []byte
 	if s.Outcome == collector.OK {
 		for i := range s.Samples {
-			one, _ = appendSample(one[:0], &s.Samples[i], sectionOf(&s.Samples[i]))
+			sec := sectionOf(&s.Samples[i])
+			one, _ = appendSample(one[:0], &s.Samples[i], sec)
+			if apart(&s.Samples[i], sec) {
+				one = appendNamedExemplar(append(one, ','), &s.Samples[i])
+			}
 			if len(one)+1+numSectionBytes > room {
 				pt.leftOut++
 				continue
@@ -63,4 +67,4 @@ func Split(buf []byte, s *collector.Snapshot, p Provenance, limit int, emit func
 }
 
 // numSectionBytes bounds what the names, brackets and commas of all sections take.
-const numSectionBytes = int(numSections) * 14
+const numSectionBytes = int(numSections+1) * 14

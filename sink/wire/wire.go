@@ -157,12 +157,14 @@ func appendSource(dst []byte, s *collector.Snapshot, p Provenance, pt part, nonf
 			dst = append(dst, '"')
 		}
 	}
+	count("skew_ms", int(s.Skew.Milliseconds()))
 	text("rules", s.RulesHash)
 	text("geo", s.GeoBuild)
 	count("nonfinite", nonfinite)
 	if pt.n <= 1 {
 		count("duplicates", s.Duplicates)
 		count("invalid", s.Invalid)
+		count("left_out", s.LeftOut)
 		count("oversize", pt.leftOut)
 		count("body_bytes", s.BodyBytes)
 	}

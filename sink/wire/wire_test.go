@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +44,7 @@ func TestEncodeDecodeIsIdentity(t *testing.T) {
 		want := Record{ID: id, TS: s.Time.UnixMilli(), Service: s.Instance.Service, Env: s.Instance.Env, Instance: s.Instance.Addr(), Shard: s.Instance.Shard,
 			Outcome: s.Outcome, OutcomeText: s.Outcome.String(), Reason: s.Reason, Took: s.Took,
 			Source: Source{Term: p.Term, Interval: s.Interval, Roster: s.Instance.Source, Zxid: s.Instance.Zxid, Rules: s.RulesHash, Geo: s.GeoBuild,
-				Nonfinite: s.Nonfinite, Duplicates: s.Duplicates, Invalid: s.Invalid, BodyBytes: s.BodyBytes, Previous: p.Previous}}
+				Nonfinite: s.Nonfinite, Duplicates: s.Duplicates, Invalid: s.Invalid, LeftOut: s.LeftOut, Skew: s.Skew, BodyBytes: s.BodyBytes, Previous: p.Previous}}
 		for n, v := range s.Tags.All() {
 			want.Tags = append(want.Tags, collector.LabelPair{Name: n, Value: v})
 		}
@@ -107,6 +108,14 @@ func snapshots() map[string]*collector.Snapshot {
 				{Name: "mode", Kind: collector.Label, Value: "warm"},
 				{Name: "hits", Kind: collector.Delta, Labels: []collector.LabelPair{{Name: "client.as.number", Value: "15169"}, {Name: "client.geo.country.iso_code", Value: "US"}}, Value: "17", Since: 10 * time.Second},
 			}, RulesHash: "9c1d", GeoBuild: "2026-11-04"},
+		"exemplars": {Instance: discovery.Instance{Key: key, Shard: discovery.NoShard}, Time: at, Skew: -90 * time.Second, LeftOut: 2, Samples: []collector.Sample{
+			{Name: "errors_total", Kind: collector.Counter, Value: "3", Exemplar: &collector.Exemplar{Labels: []collector.LabelPair{{Name: "trace_id", Value: "KOO5S4vxi0o"}}, Value: 0.67, Time: 1764000000120}},
+			{Name: "plain", Kind: collector.Counter, Value: "1"}, {Name: "lost", Kind: collector.Counter, Value: "NaN", Exemplar: &collector.Exemplar{Value: 1}},
+			{Name: "bare", Kind: collector.Counter, Value: "2", Exemplar: &collector.Exemplar{Value: 2}}, {Name: "odd", Kind: collector.Counter, Value: "2", Exemplar: &collector.Exemplar{Value: math.NaN()}},
+			{Name: "lat_bucket", Kind: collector.Counter, Value: "8", Labels: []collector.LabelPair{{Name: "le", Value: "1"}}, Exemplar: &collector.Exemplar{Labels: []collector.LabelPair{{Name: "trace_id", Value: "x"}}, Value: 0.5}},
+			{Name: "h", Kind: collector.Histogram, Window: collector.Buckets, Hist: &collector.NativeHistogram{Schema: 3, Count: 1, Sum: 1.5, PositiveSpans: []collector.Span{{Offset: 5, Length: 1}}, PositiveCounts: []float64{1},
+				Exemplars: []collector.Exemplar{{Value: math.Inf(1)}, {Labels: []collector.LabelPair{{Name: "span_id", Value: "9"}, {Name: "trace_id", Value: "y"}}, Value: 1.5, Time: 1764000000121}, {Value: 1.25}}}},
+		}},
 		"failed": {Instance: discovery.Instance{Key: key, Shard: discovery.NoShard}, Time: at, Took: 5 * time.Second, Interval: 10 * time.Second, Outcome: collector.Timeout,
 			Reason: "no whole answer within 5s", Samples: []collector.Sample{{Name: "never", Kind: collector.Counter, Value: "1"}}},
 		"odd": {Instance: discovery.Instance{Key: discovery.Key{Service: "a \"quoted\" näme", Env: "", Host: "2001:db8::1", Port: 9}, Shard: 0, Source: "file"}, Time: at, Nonfinite: 2, Duplicates: 1, Invalid: 1,
@@ -171,6 +180,8 @@ func TestReadsOthers(t *testing.T) {
 		{"later kinds", head + `,"series":[{"name":"x","kind":"summary2","value":1},{"name":"y","kind":"counter","value":"1"},{"name":"z","kind":"gauge","value":3},7]}`, "z=3", 3},
 		{"later sections", head + `,"counters":[1],"gauges":"x","series":{},"tags":[],"src":1,"labels":null,"metrics":true}`, "", 0},
 		{"later histogram", head + `,"series":[{"name":"h","kind":"histogram","histogram":{"schema":1,"spans":[[1,2,3],5],"deltas":["x"],"custom":[1]}}]}`, "h=", 0},
+		{"exemplars", head + `,"counters":{"a":1,"b":2},"exemplars":{"b":{"value":1,"new":[]},"a":{"value":2},"c":7}}`, "a=1 b=2", 2},
+		{"odd exemplars", head + `,"gauges":{"a":1},"exemplars":[{"a":1}],"series":[{"name":"x","kind":"counter","value":1,"exemplar":{"ts":5}},{"name":"y","kind":"counter","value":2,"exemplar":"z"}]}`, "a=1 x=1 y=2", 0},
 		{"outcome", head + `,"outcome":"eaten_by_bear"}`, "", 0},
 		{"escaped", `{"v":1,"id":"9f3c2a7be01d44c1/12/7/345","ts":1,"service":"a\u0062","env":"","instance":"h:1","gauges":{"a\"":1}}`, `a"=1`, 0},
 	} {
