@@ -61,6 +61,7 @@ type Board struct {
 	findings   []Finding
 	rows       []*Row // of the last tick, by service and environment
 	asOf       time.Time
+	woke       time.Time        // the tick after the last stall
 	strips     map[string]Strip // by environment; "" is all
 	shortest   time.Duration    // interval of any service
 	ticked     chan struct{}    // closed and made anew at each tick
@@ -227,6 +228,9 @@ func (b *Board) Tick(now time.Time) {
 		bytes = b.evict(services, bytes)
 	}
 	b.mu.Lock()
+	if !b.asOf.IsZero() && now.Sub(b.asOf) > stall {
+		b.woke = now
+	}
 	b.bytes, b.asOf = bytes, now
 	for k, s := range b.services {
 		if s.gone() {
@@ -240,6 +244,9 @@ func (b *Board) Tick(now time.Time) {
 	}
 	b.publish(services, findings, now, known)
 }
+
+// stall is how far apart two ticks are when the process did not run in between: what the fleet said meanwhile is still to be read.
+const stall = 3 * time.Second
 
 // known is until when (Unix ms) anything is known of the fleet: now, or, while the feed is dead, when its newest snapshot was taken. Who answered then is who
 // answers, for all we know: a dead feed is no dead fleet.

@@ -44,10 +44,7 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 	if s == nil {
 		return nil
 	}
-	heard := int64(0) // what was not read while the feed was away may still come: silence counts from when the feed came back
-	if f := b.Feed(); f.State == FeedLive {
-		heard = f.Since
-	}
+	heard := b.hearing()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	g := &s.ring
@@ -77,6 +74,19 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 			Fails: in.fails, Stale: now-max(in.last, heard) > in.patience()})
 	}
 	return out
+}
+
+// hearing is since when (Unix ms) silence counts: what was not read while the feed was away, or this process stood still, may still come.
+func (b *Board) hearing() (since int64) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if !b.woke.IsZero() {
+		since = b.woke.UnixMilli()
+	}
+	if b.feed.State == FeedLive {
+		since = max(since, b.feed.Since)
+	}
+	return since
 }
 
 // Names is the services and environments that the Board knows, in order.

@@ -56,6 +56,25 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A process that stood still has not heard anybody; that is no news of them.
+func TestStall(t *testing.T) {
+	w := newWorld(t, sim.Demo(1, start, time.Second))
+	w.run(22*time.Second, nil)
+	for range 3 {
+		from := w.now
+		w.now = w.now.Add(12 * time.Second)
+		w.b.Tick(w.now.Add(100 * time.Millisecond)) // before anything of the time between is read
+		if fs := w.b.Findings(); len(fs) != 0 {
+			t.Fatalf("at once: %s", w.show())
+		}
+		w.Scrape(w.b, from, w.now)
+		w.run(10*time.Second, nil)
+	}
+	if fs := w.b.Findings(); len(fs) != 0 {
+		t.Errorf("afterwards: %s", w.show())
+	}
+}
+
 // What breaks before a service has gathered is found as soon as it has.
 func TestEarlyFault(t *testing.T) {
 	for _, after := range []time.Duration{11 * time.Second, 13 * time.Second, 15 * time.Second} {
