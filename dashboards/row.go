@@ -351,6 +351,13 @@ func (b *Board) Now(env string) Now {
 	return n
 }
 
+// AsOf is the moment of the last tick; zero before the first.
+func (b *Board) AsOf() time.Time {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.asOf
+}
+
 func b2i(b bool) int {
 	if b {
 		return 1

@@ -70,7 +70,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	for {
 		// The channel first: a tick between the two is seen twice, never missed.
 		updated := s.cfg.Board.Updated()
-		n := s.look(env)
+		n := s.frame(env)
 		if !n.AsOf.Equal(c.asOf) || c.events == 0 {
 			if !write(c.event(s, n)) {
 				return
@@ -99,7 +99,7 @@ type client struct {
 }
 
 // event writes the difference between what the page has and what is, as one event.
-func (c *client) event(s *Server, n dashboards.Now) []byte {
+func (c *client) event(s *Server, n *frame) []byte {
 	full := c.events == 0
 	c.events++
 	c.asOf = n.AsOf
@@ -109,14 +109,11 @@ func (c *client) event(s *Server, n dashboards.Now) []byte {
 	if full {
 		b.WriteString(`"full":true,`)
 	}
-	field(b, "as_of", n.AsOf.UnixMilli())
-	field(b, "demo", s.cfg.Demo)
-	field(b, "envs", n.Envs)
-	field(b, "strip", n.Strip)
-	if f, err := json.Marshal(n.Findings); err == nil && (full || !bytes.Equal(f, c.findings)) {
-		c.findings = f
+	b.Write(n.head)
+	if full || !bytes.Equal(n.findings, c.findings) {
+		c.findings = n.findings
 		b.WriteString(`"findings":`)
-		b.Write(f)
+		b.Write(n.findings)
 		b.WriteByte(',')
 	}
 	b.WriteString(`"services":[`)
@@ -151,19 +148,6 @@ func (c *client) event(s *Server, n dashboards.Now) []byte {
 	}
 	b.WriteString("]}\n\n")
 	return b.Bytes()
-}
-
-// field writes one member of an object and a comma.
-func field(b *bytes.Buffer, name string, v any) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return
-	}
-	b.WriteByte('"')
-	b.WriteString(name)
-	b.WriteString(`":`)
-	b.Write(text)
-	b.WriteByte(',')
 }
 
 // rowCache holds the JSON of rows, so that a hundred pages cost as much as one.

@@ -72,10 +72,11 @@ func (c *Config) validate() error {
 
 // Server serves a Board. Its streams end when the request's context does: give http.Server a BaseContext that ends at shutdown.
 type Server struct {
-	cfg   Config
-	mux   *http.ServeMux
-	rows  rowCache
-	files map[string]*file
+	cfg    Config
+	mux    *http.ServeMux
+	rows   rowCache
+	frames frames
+	files  map[string]*file
 
 	mu      sync.Mutex
 	streams int

@@ -1,0 +1,63 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// frame is what every page of one environment gets of one tick: made once, however many watch.
+type frame struct {
+	dashboards.Now
+	tick     time.Time // the Board's, zero before its first
+	head     []byte    // `"as_of":…,"strip":{…},`: members of the event that go out each time
+	findings []byte    // a JSON array
+}
+
+// frames holds the newest frame of each environment that somebody watches.
+type frames struct {
+	mu sync.Mutex
+	by map[string]*frame
+}
+
+// maxFrames bounds the environments that are remembered: a page may ask for any name.
+const maxFrames = 64
+
+// frame is the Board's last tick as pages of env get it.
+func (s *Server) frame(env string) *frame {
+	s.frames.mu.Lock()
+	defer s.frames.mu.Unlock()
+	tick := s.cfg.Board.AsOf()
+	if f := s.frames.by[env]; f != nil && !tick.IsZero() && f.tick.Equal(tick) {
+		return f
+	}
+	f := &frame{Now: s.look(env), tick: tick}
+	var b bytes.Buffer
+	field(&b, "as_of", f.AsOf.UnixMilli())
+	field(&b, "demo", s.cfg.Demo)
+	field(&b, "envs", f.Envs)
+	field(&b, "strip", f.Strip)
+	f.head = b.Bytes()
+	f.findings, _ = json.Marshal(f.Findings) // texts and figures only
+	if s.frames.by == nil || len(s.frames.by) >= maxFrames {
+		s.frames.by = map[string]*frame{}
+	}
+	s.frames.by[env] = f
+	return f
+}
+
+// field writes one member of an object and a comma.
+func field(b *bytes.Buffer, name string, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return
+	}
+	b.WriteByte('"')
+	b.WriteString(name)
+	b.WriteString(`":`)
+	b.Write(text)
+	b.WriteByte(',')
+}
