@@ -174,10 +174,15 @@ const (
 	ttlOwner       = 0xff
 )
 
+// Ephemeral reports whether a node's ephemeralOwner is a session.
+func Ephemeral(owner int64) bool {
+	return owner != 0 && owner != containerOwner && uint64(owner)>>56 != ttlOwner
+}
+
 // Held notes the session that holds a member's node, the node's ephemeralOwner. One that nobody holds where its format has it ephemeral stays when its
 // application dies: that is said by the tag TagPersistent and the label __meta_serverset_persistent, for a rule to act on.
 func Held(i *discovery.Instance, owner int64) {
-	if owner != containerOwner && uint64(owner)>>56 != ttlOwner {
+	if Ephemeral(owner) {
 		i.Owner = owner
 	}
 	if i.Owner != 0 || i.Host == "" {

@@ -17,9 +17,6 @@ func (s *Session) opened(c *client, l *link, g greeting) {
 	if g.session == 0 {
 		s.m.expiries.Inc()
 		s.mu.Lock()
-		for _, f := range s.feeds {
-			f.forgetWatches()
-		}
 		old := s.status.SessionID
 		s.mu.Unlock()
 		s.cfg.Log.Warn("the ZooKeeper session has expired; beginning a new one", "session", s.cfg.Name, "server", l.name.name, "id", idText(old))
@@ -29,8 +26,8 @@ func (s *Session) opened(c *client, l *link, g greeting) {
 	s.m.connects.Inc()
 	s.back.reset()
 	if s.cfg.Digest != "" {
-		err := l.auth(s.cfg.Digest, func(code int32) {
-			if code != 0 && code != codeLost {
+		err := l.auth(s.cfg.Digest, func(a answer) {
+			if code := a.code; code != 0 && code != codeLost {
 				s.cfg.Log.Error("ZooKeeper refuses the digest; check user and password", "session", s.cfg.Name, "server", l.name.name, "code", code)
 				s.set(func(st *Status) {
 					st.Err = fmt.Sprintf("%s refuses the digest (code %d); check user and password", l.name.name, code)
@@ -120,8 +117,8 @@ func (s *Session) take(c *client, e gozk.Event) {
 
 // armFeeds sets the watches of a new connection: one persistent recursive watch a feed where the server can, else the followers set one-shot ones.
 func (s *Session) armFeeds(ctx context.Context, c *client, l *link, feeds []*feed) {
-	answer, err := ask(ctx, s.dial, l.name, "srvr")
-	v := parseVersion(answer)
+	said, err := ask(ctx, s.dial, l.name, "srvr")
+	v := parseVersion(said)
 	if err != nil || v == (version{}) {
 		s.cfg.Log.Info("the server does not tell its version (srvr); watching set by set", "session", s.cfg.Name, "server", l.name.name, "err", err)
 	}
@@ -137,16 +134,11 @@ func (s *Session) armFeeds(ctx context.Context, c *client, l *link, feeds []*fee
 	}
 	answers := make(chan int32, len(feeds))
 	for _, f := range feeds {
-		if f.watches() > 0 {
-			// One-shot watches from an older server would be set again beside the recursive one, and the first of them to fire takes it away (ZOOKEEPER-4466).
-			c.cancel(errRenew)
-			return
-		}
-		err := l.addWatch(f.root, func(code int32) {
-			if code != codeLost {
-				s.up(l, f, code == 0) // here, so that no event comes before
+		err := l.addWatch(f.root, func(a answer) {
+			if a.code != codeLost {
+				s.up(l, f, a.code == 0) // here, so that no event comes before
 			}
-			answers <- code
+			answers <- a.code
 		})
 		if err != nil {
 			return
@@ -183,7 +175,7 @@ func (s *Session) up(l *link, f *feed, recursive bool) {
 	current, readOnly := s.link == l, s.status.ReadOnly
 	s.mu.Unlock()
 	if current {
-		f.up(recursive, readOnly)
+		f.up(l, recursive, readOnly)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	gozk "github.com/go-zookeeper/zk"
 )
@@ -42,11 +43,6 @@ func DeleteOp(path string, version int32) Op {
 // SetOp changes a node of that version.
 func SetOp(path string, data []byte, version int32) Op {
 	return Op{&gozk.SetDataRequest{Path: path, Data: data, Version: version}}
-}
-
-// CheckOp fails the Multi unless the node has that version.
-func CheckOp(path string, version int32) Op {
-	return Op{&gozk.CheckVersionRequest{Path: path, Version: version}}
 }
 
 // Result is what became of one Op.
@@ -117,6 +113,8 @@ func translate(err error) error {
 	switch {
 	case err.Error() == fmt.Sprintf("unknown error: %d", codeTooBig): // how the library prints a code that it does not know
 		return ErrTooBig
+	case err.Error() == fmt.Sprintf("unknown error: %d", codeThrottled):
+		return ErrThrottled
 	case errors.Is(err, gozk.ErrNoServer):
 		return ErrNotConnected
 	case errors.Is(err, gozk.ErrClosing):
@@ -125,6 +123,25 @@ func translate(err error) error {
 		return fmt.Errorf("the request or its answer does not fit the packet limit: %w", err)
 	}
 	return err
+}
+
+// errorOf gives a code of the protocol the same meaning.
+func errorOf(code int32) error {
+	switch code {
+	case 0:
+		return nil
+	case codeNoNode:
+		return ErrNoNode
+	case codeNoAuth:
+		return ErrNoAuth
+	case codeLost:
+		return ErrConnectionLost
+	case codeTooBig:
+		return ErrTooBig
+	case codeThrottled:
+		return ErrThrottled
+	}
+	return fmt.Errorf("error %d of ZooKeeper's", code)
 }
 
 // Create makes a node and returns its path, which has a sequence number at its end in the sequential modes.
@@ -184,12 +201,6 @@ func (s *Session) Children(ctx context.Context, path string) ([]string, Stat, er
 	return n.v, n.stat, err
 }
 
-// Sync waits until the server that we talk to is as far as the leader was when it was asked.
-func (s *Session) Sync(ctx context.Context, path string) error {
-	_, err := do(ctx, s, "sync", path, func(c *gozk.Conn) (string, error) { return c.Sync(path) })
-	return err
-}
-
 // Multi carries out all of ops or none. With an error of the server's, the results say which step it was.
 func (s *Session) Multi(ctx context.Context, ops ...Op) ([]Result, error) {
 	reqs := make([]any, len(ops))
@@ -220,59 +231,8 @@ func firstPath(ops []Op) string {
 		return r.Path
 	case *gozk.SetDataRequest:
 		return r.Path
-	case *gozk.CheckVersionRequest:
-		return r.Path
 	}
 	return ""
-}
-
-// childrenWatch lists a node for a feed whose server has no recursive watches, and sees that one watch is armed on it. The event comes by the feed.
-func (s *Session) childrenWatch(ctx context.Context, f *feed, path string) ([]string, Stat, error) {
-	w := watch{'c', path}
-	if !f.arm(w) {
-		return s.Children(ctx, path)
-	}
-	n, err := do(ctx, s, "list", path, func(c *gozk.Conn) (node[[]string], error) {
-		names, st, _, err := c.ChildrenW(path)
-		return nodeOf(names, st, err)
-	})
-	if err != nil {
-		f.disarm(w)
-	}
-	return n.v, n.stat, err
-}
-
-// getWatch is childrenWatch for a node's data.
-func (s *Session) getWatch(ctx context.Context, f *feed, path string) ([]byte, Stat, error) {
-	w := watch{'d', path}
-	if !f.arm(w) {
-		return s.Get(ctx, path)
-	}
-	n, err := do(ctx, s, "get", path, func(c *gozk.Conn) (node[[]byte], error) {
-		data, st, _, err := c.GetW(path)
-		return nodeOf(data, st, err)
-	})
-	if err != nil {
-		f.disarm(w)
-	}
-	return n.v, n.stat, err
-}
-
-// existsWatch watches for a node that is not there.
-func (s *Session) existsWatch(ctx context.Context, f *feed, path string) (bool, error) {
-	w := watch{'e', path}
-	if !f.arm(w) {
-		ok, _, err := s.Exists(ctx, path)
-		return ok, err
-	}
-	ok, err := do(ctx, s, "look for", path, func(c *gozk.Conn) (bool, error) {
-		ok, _, _, err := c.ExistsW(path)
-		return ok, err
-	})
-	if err != nil || ok {
-		f.disarm(w)
-	}
-	return ok, err
 }
 
 // MakePath makes a node and all above it, persistent and without data, where they are not there yet.
@@ -289,4 +249,64 @@ func (s *Session) MakePath(ctx context.Context, path string) error {
 		}
 	}
 	return nil
+}
+
+// read makes one read of the link's own, with a one-shot watch whose event comes by the feeds.
+func (s *Session) read(ctx context.Context, verb string, op int32, path string) ([]byte, error) {
+	body, err := s.readOnce(ctx, op, path)
+	s.m.calls.Inc()
+	if err != nil {
+		s.m.failures.Inc()
+		return nil, fmt.Errorf("%s %q: %w", verb, path, err)
+	}
+	return body, nil
+}
+
+func (s *Session) readOnce(ctx context.Context, op int32, path string) ([]byte, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.cfg.CallTimeout)
+		defer cancel()
+	}
+	if _, err := s.await(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	l := s.link
+	s.mu.Unlock()
+	if l == nil {
+		return nil, ErrConnectionLost
+	}
+	got := make(chan answer, 1)
+	b := batch{l: l}
+	b.read(op, path, true, func(a answer) {
+		got <- answer{a.code, slices.Clone(a.body)}
+	})
+	b.send()
+	select {
+	case a := <-got:
+		return a.body, errorOf(a.code)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("no answer in time: %w", context.Cause(ctx))
+	}
+}
+
+// childrenWatch lists a node with a watch.
+func (s *Session) childrenWatch(ctx context.Context, path string) (out []string, st Stat, err error) {
+	body, err := s.read(ctx, "list", opChildren, path)
+	if err != nil {
+		return nil, st, err
+	}
+	all, st, err := parseNames(body)
+	all.each(func(name []byte) { out = append(out, string(name)) })
+	return out, st, err
+}
+
+// getWatch reads a node with a watch.
+func (s *Session) getWatch(ctx context.Context, path string) ([]byte, Stat, error) {
+	body, err := s.read(ctx, "get", opGetData, path)
+	if err != nil {
+		return nil, Stat{}, err
+	}
+	return parseData(body)
 }

@@ -85,7 +85,7 @@ func TestSourceChangeCostsLittle(t *testing.T) {
 	last := w.register(root+"/big/prod", bigSet)
 	src, box, stop := runBox(t, via.addr, root+"/{service}/{env}")
 	defer stop()
-	next(t, box, func(s discovery.Set) bool { return len(s.Members) == bigSet })
+	next(t, box, func(s discovery.Set) bool { return len(s.Members) == bigSet && !s.Partial })
 	lists, before := src.m.lists.Get(), via.read.Load()
 	const changes = 20
 	for i := range changes {
@@ -112,7 +112,7 @@ func BenchmarkSourceChange(b *testing.B) {
 			last := w.register(root+"/big/prod", n)
 			_, box, stop := runBox(b, via.addr, root+"/{service}/{env}")
 			defer stop()
-			next(b, box, func(s discovery.Set) bool { return len(s.Members) == n })
+			next(b, box, func(s discovery.Set) bool { return len(s.Members) == n && !s.Partial })
 			var i int
 			before := via.read.Load()
 			b.ReportAllocs()
@@ -138,7 +138,7 @@ func BenchmarkSourceStart(b *testing.B) {
 	for b.Loop() {
 		n++
 		_, box, stop := runBox(b, via.addr, root+"/{service}/{env}")
-		next(b, box, func(s discovery.Set) bool { return len(s.Members) == bigSet })
+		next(b, box, func(s discovery.Set) bool { return len(s.Members) == bigSet && !s.Partial })
 		stop()
 	}
 	b.SetBytes((via.read.Load() - before) / n)

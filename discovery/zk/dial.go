@@ -33,7 +33,7 @@ func (s *Session) connect(c *client) (net.Conn, error) {
 		return nil, err
 	}
 	l := newLink(conn, at, s.cfg.ReadOnly, s.cfg.MaxPacket, time.Now().Add(timeout))
-	l.read = s.m.received
+	l.read, l.zxid = s.m.received, &s.zxid
 	l.onOpen = func(l *link, g greeting) { s.opened(c, l, g) }
 	l.onClose = s.lost
 	c.last = l

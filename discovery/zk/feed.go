@@ -30,17 +30,11 @@ type feed struct {
 	recursive bool   // the server sends every event below root by itself
 	readOnly  bool
 	events    []event
-	armed     map[watch]struct{} // one-shot watches that have not fired
-}
-
-// watch is a one-shot watch as the library keeps it.
-type watch struct {
-	kind byte // 'c' children, 'd' data, 'e' existence
-	path string
+	link      *link // of the connection
 }
 
 func newFeed(root string, ready chan struct{}) *feed {
-	return &feed{root: root, ready: ready, armed: map[watch]struct{}{}}
+	return &feed{root: root, ready: ready}
 }
 
 func (f *feed) wake() {
@@ -51,10 +45,10 @@ func (f *feed) wake() {
 }
 
 // up begins an epoch. Events from before say nothing any more: the follower lists everything.
-func (f *feed) up(recursive, readOnly bool) {
+func (f *feed) up(l *link, recursive, readOnly bool) {
 	f.mu.Lock()
 	f.epoch++
-	f.live, f.recursive, f.readOnly, f.events = true, recursive, readOnly, nil
+	f.link, f.live, f.recursive, f.readOnly, f.events = l, true, recursive, readOnly, nil
 	f.mu.Unlock()
 	f.wake()
 }
@@ -66,32 +60,12 @@ func (f *feed) down() {
 	f.wake()
 }
 
-// forgetWatches is for a session that is gone: the library drops its one-shot watches.
-func (f *feed) forgetWatches() {
-	f.mu.Lock()
-	clear(f.armed)
-	f.mu.Unlock()
-}
-
 func (f *feed) put(e event) {
 	if f.root != "/" && e.path != f.root && !strings.HasPrefix(e.path, f.root+"/") {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch e.kind {
-	case gozk.EventNodeCreated:
-		delete(f.armed, watch{'e', e.path})
-	case gozk.EventNodeDataChanged:
-		delete(f.armed, watch{'e', e.path})
-		delete(f.armed, watch{'d', e.path})
-	case gozk.EventNodeChildrenChanged:
-		delete(f.armed, watch{'c', e.path})
-	case gozk.EventNodeDeleted:
-		for _, k := range []byte("ced") {
-			delete(f.armed, watch{k, e.path})
-		}
-	}
 	if !f.live {
 		return
 	}
@@ -104,26 +78,11 @@ func (f *feed) put(e event) {
 	f.wake()
 }
 
-// arm notes that a watch is about to be set, and says whether it has to be: two of one kind on one path would leak in the library. It is called before the
-// request is sent, for the watch may fire before the answer is looked at.
-func (f *feed) arm(w watch) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, is := f.armed[w]
-	f.armed[w] = struct{}{}
-	return !is
-}
-
-func (f *feed) disarm(w watch) {
-	f.mu.Lock()
-	delete(f.armed, w)
-	f.mu.Unlock()
-}
-
 // feedState is what take returns of a feed.
 type feedState struct {
 	epoch                     uint64
 	live, recursive, readOnly bool
+	link                      *link
 }
 
 // take empties the feed.
@@ -132,14 +91,7 @@ func (f *feed) take() (feedState, []event) {
 	defer f.mu.Unlock()
 	events := f.events
 	f.events = nil
-	return feedState{f.epoch, f.live, f.recursive, f.readOnly}, events
-}
-
-// watches is how many one-shot watches are armed.
-func (f *feed) watches() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.armed)
+	return feedState{f.epoch, f.live, f.recursive, f.readOnly, f.link}, events
 }
 
 // follow begins to carry events at root and below it; unfollow ends it.

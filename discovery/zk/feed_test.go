@@ -18,7 +18,7 @@ func TestFeed(t *testing.T) {
 	if st, events := f.take(); st.live || len(events) > 0 {
 		t.Errorf("before there is a connection: %+v %v", st, events)
 	}
-	f.up(true, false)
+	f.up(nil, true, false)
 	for _, p := range []string{"/a", "/a/x", "/ab", "/", "/b"} {
 		f.put(event{gozk.EventNodeCreated, p})
 	}
@@ -35,35 +35,6 @@ func TestFeed(t *testing.T) {
 	f.down()
 	if st, _ := f.take(); st.live {
 		t.Errorf("%+v", st)
-	}
-}
-
-func TestFeedWatches(t *testing.T) {
-	for _, tc := range []struct {
-		kind gozk.EventType
-		left string
-	}{
-		{gozk.EventNodeCreated, "cd"},
-		{gozk.EventNodeDataChanged, "c"},
-		{gozk.EventNodeChildrenChanged, "de"},
-		{gozk.EventNodeDeleted, ""},
-	} {
-		f := newFeed("/", make(chan struct{}, 1))
-		for _, k := range []byte("cde") {
-			if w := (watch{k, "/p"}); !f.arm(w) || f.arm(w) {
-				t.Errorf("%c: a watch is set once", k)
-			}
-		}
-		f.put(event{tc.kind, "/p"})
-		left := ""
-		for _, k := range []byte("cde") {
-			if !f.arm(watch{k, "/p"}) {
-				left += string(k)
-			}
-		}
-		if left != tc.left {
-			t.Errorf("after %v %q are armed, want %q", tc.kind, left, tc.left)
-		}
 	}
 }
 

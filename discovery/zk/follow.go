@@ -43,7 +43,7 @@ func (f *Follower) Children(ctx context.Context, path string) ([]string, Stat, e
 	list := f.s.Children
 	if !f.recursive() {
 		list = func(ctx context.Context, path string) ([]string, Stat, error) {
-			return f.s.childrenWatch(ctx, f.f, path)
+			return f.s.childrenWatch(ctx, path)
 		}
 	}
 	names, st, err := list(ctx, path)
@@ -56,7 +56,7 @@ func (f *Follower) Get(ctx context.Context, path string) (data []byte, st Stat, 
 	if f.recursive() {
 		data, st, err = f.s.Get(ctx, path)
 	} else {
-		data, st, err = f.s.getWatch(ctx, f.f, path)
+		data, st, err = f.s.getWatch(ctx, path)
 	}
 	if errors.Is(err, ErrNoNode) {
 		return nil, st, false, nil

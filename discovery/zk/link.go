@@ -15,26 +15,15 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Operations and codes of ZooKeeper's protocol that the library does not have.
+// The xids of frames that are no answers to the library.
 const (
-	opSetAuth  = 100
-	opAddWatch = 106
-
-	watchPersistentRecursive = 1
-
 	xidEvent     = -1
 	xidAuth      = -4    // the xid that every client uses for it
 	xidFirstOurs = -1000 // and below: requests of the link; the server echoes them, the library counts upwards from 1
 )
 
-// codeTooBig is what the library is told instead of an answer over the limit; no server says it.
-const codeTooBig int32 = -1004
-
-// codeLost answers a call whose connection has ended: ZooKeeper's CONNECTIONLOSS.
-const codeLost int32 = -4
-
 // link is the connection that the library talks through. It knows ZooKeeper's frames, and does what the library cannot: it asks for a read-only session and hears
-// whether it got one, sends requests of its own (addWatch, auth) and keeps their answers to itself, keeps the time of the server's last sign of life,
+// whether it got one, sends requests of its own (addWatch, auth, and the reads of a Source, many in one write) and keeps their answers to itself, keeps the time of the server's last sign of life,
 // bounds the handshake, and turns an answer over the limit into an error of that one call instead of the end of the connection.
 type link struct {
 	net.Conn
@@ -52,13 +41,16 @@ type link struct {
 	wmu   sync.Mutex
 	begun bool // the connect request is written
 	next  int32
-	calls map[int32]func(code int32)
+	calls map[int32]func(answer)
+	zxid  *atomic.Int64 // the newest transaction that any server has told of
 
 	// Reading side: the library reads from one goroutine at a time.
 	in    *bufio.Reader
 	head  [20]byte
-	ready []byte // to be handed to the library before more is read
-	left  int    // bytes of the current frame that go to the library as they come
+	body  []byte        // of an answer to the link's own request
+	alive time.Duration // how long the library would wait for the next frame; an answer that is kept from it counts as one
+	ready []byte        // to be handed to the library before more is read
+	left  int           // bytes of the current frame that go to the library as they come
 }
 
 // greeting is the server's answer to the connect request.
@@ -70,7 +62,7 @@ type greeting struct {
 
 func newLink(c net.Conn, at endpoint, readOnly bool, maxPacket int, deadline time.Time) *link {
 	l := &link{Conn: c, name: at, readOnly: readOnly, maxPacket: maxPacket, read: new(metrics.Counter),
-		next: xidFirstOurs, calls: map[int32]func(int32){}}
+		next: xidFirstOurs, calls: map[int32]func(answer){}, zxid: new(atomic.Int64)}
 	l.in = bufio.NewReaderSize(meter{l}, 16<<10)
 	c.SetDeadline(deadline) // of the handshake; the library's own would be ten times as long, and ends after four bytes
 	return l
@@ -123,6 +115,10 @@ func (l *link) Write(b []byte) (int, error) {
 	}
 	out := binary.BigEndian.AppendUint32(nil, binary.BigEndian.Uint32(b)+1)
 	out = append(out, b[4:]...)
+	if len(out) >= 16 { // the library knows only the transactions of its own answers
+		seen := out[8:16]
+		binary.BigEndian.PutUint64(seen, uint64(max(int64(binary.BigEndian.Uint64(seen)), l.zxid.Load())))
+	}
 	if l.readOnly {
 		out = append(out, 1)
 	} else {
@@ -181,6 +177,7 @@ func (l *link) readGreeting() error {
 	}
 	l.ready = frame
 	l.Conn.SetDeadline(time.Time{})
+	l.alive = g.timeout * 2 / 3
 	l.greeted.Store(true)
 	l.onOpen(l, g)
 	return nil
@@ -216,18 +213,15 @@ func (l *link) nextFrame() error {
 	if n < 16 {
 		return fmt.Errorf("read frame: %d bytes, less than a header", n)
 	}
+	if zxid := int64(binary.BigEndian.Uint64(l.head[8:])); zxid > l.zxid.Load() { // an event's is -1 before ZooKeeper 3.9
+		l.zxid.Store(zxid)
+	}
 	switch {
 	case xid == xidAuth || xid <= xidFirstOurs:
-		if _, err := l.in.Discard(n - 16); err != nil {
-			return err
+		if l.alive > 0 {
+			l.Conn.SetReadDeadline(time.Now().Add(l.alive))
 		}
-		l.wmu.Lock()
-		done := l.calls[xid]
-		delete(l.calls, xid)
-		l.wmu.Unlock()
-		if done != nil {
-			done(int32(binary.BigEndian.Uint32(l.head[16:])))
-		}
+		return l.answered(xid, n-16)
 	case n > l.maxPacket:
 		if _, err := l.in.Discard(n - 16); err != nil {
 			return err
@@ -244,8 +238,70 @@ func (l *link) nextFrame() error {
 	return nil
 }
 
+// answered reads the answer to a request of ours and hands it on.
+func (l *link) answered(xid int32, n int) error {
+	a := answer{code: int32(binary.BigEndian.Uint32(l.head[16:]))}
+	if n > l.maxPacket {
+		if _, err := l.in.Discard(n); err != nil {
+			return err
+		}
+		a.code = codeTooBig
+	} else if n > 0 {
+		b := l.body
+		if n > cap(b) {
+			b = make([]byte, n)
+			if n <= 64<<10 {
+				l.body = b
+			}
+		}
+		a.body = b[:n]
+		if _, err := io.ReadFull(l.in, a.body); err != nil {
+			return err
+		}
+	}
+	l.wmu.Lock()
+	done := l.calls[xid]
+	delete(l.calls, xid)
+	l.wmu.Unlock()
+	if done != nil {
+		done(a)
+	}
+	return nil
+}
+
+// batch is requests of ours that go out in one write.
+type batch struct {
+	l   *link
+	buf []byte
+	err error
+}
+
+// read adds a request to read a node.
+func (b *batch) read(op int32, path string, watch bool, done func(answer)) {
+	b.l.wmu.Lock()
+	defer b.l.wmu.Unlock()
+	xid := b.l.next
+	if b.l.next--; b.l.next >= 0 {
+		b.l.next = xidFirstOurs // after two thousand million requests
+	}
+	b.l.calls[xid] = done
+	b.buf = appendRead(b.buf, xid, op, path, watch)
+}
+
+// send writes what was added. Where that fails the connection is at its end, and so each request is answered with codeLost.
+func (b *batch) send() {
+	b.l.wmu.Lock()
+	_, err := b.l.Conn.Write(b.buf)
+	b.l.wmu.Unlock()
+	b.buf = b.buf[:0]
+	if err != nil || b.l.closed.Load() {
+		b.l.Close()
+		b.l.drop() // what was added after the end
+	}
+}
+
 // call sends a request of our own. If it could be sent, done gets the server's code, from the reading goroutine, or codeLost when the connection ends before.
-func (l *link) call(xid, op int32, body []byte, done func(code int32)) error {
+func (l *link) call(xid, op int32, body []byte, done func(answer)) error {
 	l.wmu.Lock()
 	defer l.wmu.Unlock()
 	if xid == 0 {
@@ -264,18 +320,16 @@ func (l *link) call(xid, op int32, body []byte, done func(code int32)) error {
 }
 
 // addWatch asks for every event at root and below it, for as long as this connection lives (ZooKeeper 3.6).
-func (l *link) addWatch(root string, done func(code int32)) error {
-	body := binary.BigEndian.AppendUint32(nil, uint32(len(root)))
-	body = append(body, root...)
+func (l *link) addWatch(root string, done func(answer)) error {
+	body := appendString(nil, root)
 	return l.call(0, opAddWatch, binary.BigEndian.AppendUint32(body, watchPersistentRecursive), done)
 }
 
 // auth sends user:password. The library could, but only through its queue: the first calls would overtake it.
-func (l *link) auth(digest string, done func(code int32)) error {
+func (l *link) auth(digest string, done func(answer)) error {
 	body := binary.BigEndian.AppendUint32(nil, 0)
 	for _, s := range []string{"digest", digest} {
-		body = binary.BigEndian.AppendUint32(body, uint32(len(s)))
-		body = append(body, s...)
+		body = appendString(body, s)
 	}
 	return l.call(xidAuth, opSetAuth, body, done)
 }
@@ -286,15 +340,20 @@ func (l *link) Close() error {
 		return nil
 	}
 	err := l.Conn.Close()
-	l.wmu.Lock()
-	open := l.calls
-	l.calls = map[int32]func(int32){}
-	l.wmu.Unlock()
-	for _, done := range open {
-		done(codeLost)
-	}
+	l.drop()
 	l.onClose(l)
 	return err
+}
+
+// drop answers every open request with codeLost.
+func (l *link) drop() {
+	l.wmu.Lock()
+	open := l.calls
+	l.calls = map[int32]func(answer){}
+	l.wmu.Unlock()
+	for _, done := range open {
+		done(answer{code: codeLost})
+	}
 }
 
 // lastHeard is when the server's last byte came.

@@ -102,7 +102,7 @@ func TestLinkReads(t *testing.T) {
 	} {
 		l, _, greetings := linkOver(bytes.Join(tc.in, nil), true, tc.maxPacket)
 		var codes []int32
-		done := func(c int32) { codes = append(codes, c) }
+		done := func(a answer) { codes = append(codes, a.code) }
 		if err := errors.Join(l.addWatch("/a", done), l.addWatch("/b", done), l.auth("u:p", done)); err != nil {
 			t.Fatal(err)
 		}
@@ -145,13 +145,26 @@ func TestLinkHandshakeDeadline(t *testing.T) {
 
 func FuzzLink(f *testing.F) {
 	f.Add(bytes.Join([][]byte{hello(5, 4000, 1), reply(1, 0, 'x'), reply(xidFirstOurs, 0), reply(2, 0, make([]byte, 200)...)}, nil))
+	stat := make([]byte, statSize)
+	f.Add(bytes.Join([][]byte{hello(5, 4000, 1), reply(xidFirstOurs-1, 0, append(be32(-1), stat...)...), reply(xidFirstOurs-2, 0, append(append(append(be32(1), be32(1)...), 'x'), stat...)...)}, nil))
 	f.Add(hello(0, 0))
 	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		l, _, greetings := linkOver(in, true, 128)
-		if err := l.addWatch("/a", func(int32) {}); err != nil {
+		if err := l.addWatch("/a", func(answer) {}); err != nil {
 			t.Fatal(err)
 		}
+		b := batch{l: l}
+		b.read(opGetData, "/a", false, func(a answer) { parseData(a.body) })
+		b.read(opChildren, "/a", true, func(a answer) {
+			if all, _, err := parseNames(a.body); err == nil {
+				n := 0
+				if all.each(func([]byte) { n++ }); n != all.count {
+					t.Fatalf("%d names of %d", n, all.count)
+				}
+			}
+		})
+		b.send()
 		got, _ := io.ReadAll(l)
 		if len(got) > len(in) {
 			t.Fatalf("%d bytes came, %d went on", len(in), len(got))

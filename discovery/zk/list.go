@@ -1,11 +1,11 @@
 package zk
 
 import (
-	"context"
-	"errors"
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/rollcall-metrics/rollcall/discovery/serverset"
 )
 
 // listing is what is known of the lists of one path.
@@ -13,6 +13,8 @@ type listing struct {
 	busy, again bool // one is under way; one more is wanted after it
 	waiting     bool // one is put off
 	last        time.Time
+	data        []byte // of the serverset's own node, where it was told
+	told        bool
 }
 
 // list asks for the names at a path; never twice at once, and without recursive watches not more often than every ListEvery.
@@ -39,99 +41,95 @@ func (t *tree) list(path string) {
 		return
 	}
 	l.busy, l.last = true, time.Now()
-	s := t.sets[path]
-	if s != nil {
+	if s := t.sets[path]; s != nil {
 		s.listing = true
+		l.data, l.told = nil, false
+		t.urgent.push(wanted{t: t, what: listDefaults, s: s, l: l})
 	}
 	t.m.lists.Inc()
-	recursive := t.state.recursive
-	t.urgent.push(job{t, t.state.epoch, func(ctx context.Context) func() {
-		a := t.ask(ctx, path, s != nil, recursive)
-		return func() { t.answered(path, l, a) }
-	}})
+	t.urgent.push(wanted{t: t, what: list, l: l, path: path})
 }
 
-// listed is what the server said of a path.
-type listed struct {
-	names []string
-	data  []byte // of the node itself, where it is a serverset
-	stat  Stat
-	err   error
-}
-
-// ask runs in a worker.
-func (t *tree) ask(ctx context.Context, path string, isSet, recursive bool) (a listed) {
-	if isSet {
-		a.data, _, a.err = t.s.Get(ctx, path)
-	}
-	if a.err == nil || errors.Is(a.err, ErrNoAuth) || errors.Is(a.err, ErrTooBig) {
-		if recursive {
-			a.names, a.stat, a.err = t.s.Children(ctx, path)
-		} else {
-			a.names, a.stat, a.err = t.s.childrenWatch(ctx, t.feed, path)
-		}
-	}
-	if recursive || !errors.Is(a.err, ErrNoNode) {
-		return a
-	}
-	// Somebody has to watch for its return.
-	if there, err := t.s.existsWatch(ctx, t.feed, path); err != nil {
-		a.err = err
-	} else if there {
-		a.err = errAppeared
-	}
-	return a
-}
-
-var errAppeared = errors.New("it appeared while we looked")
-
-func (t *tree) answered(path string, l *listing, a listed) {
-	l.busy = false
-	if now := t.lists[path]; now != l { // it went and came back meanwhile; this answer is of the old one
-		if now == nil && t.todo != nil {
-			delete(t.todo, path)
-			t.endWalk()
-		}
+func (t *tree) answered(q *request) {
+	path, l := q.path, q.l
+	if t.superseded(path, l) {
 		return
 	}
 	s := t.sets[path]
 	switch {
-	case a.err == nil:
+	case q.code == 0:
 		delete(t.blind, path)
 		if s != nil {
-			if s.no = a.stat.EphemeralOwner != 0; s.no { // a member of another serverset that a pattern takes for one
+			if s.no = serverset.Ephemeral(q.stat.EphemeralOwner); s.no { // a member of another serverset that a pattern takes for one
 				s.listing, s.kept, s = false, nil, nil
 			}
 		}
-		t.children(path, a.names)
+		t.children(path, q.names)
 		if s != nil {
-			s.apply(a, t.todo != nil)
+			s.apply(q.names, l, t.todo != nil)
+			l.data = nil
 		}
-	case errors.Is(a.err, ErrNoNode):
-		delete(t.blind, path)
-		t.gone(path)
-		if !l.again {
-			delete(t.lists, path)
-		}
-	case errors.Is(a.err, ErrNoAuth), errors.Is(a.err, ErrTooBig):
+	case q.code == codeNoNode && !t.state.recursive:
+		// Somebody has to watch for its return.
+		t.urgent.push(wanted{t: t, what: look, l: l, path: path})
+		return
+	case q.code == codeNoNode:
+		t.absent(path, l)
+	case q.forbidden():
 		if t.blind[path] == "" {
-			t.cfg.Log.Warn("cannot list; what was known there stays", "source", t.cfg.Name, "path", path, "err", a.err)
+			t.cfg.Log.Warn("cannot list; what was known there stays", "source", t.cfg.Name, "path", path, "err", q.err())
 		}
-		t.blind[path] = a.err.Error()
+		t.blind[path] = q.err().Error()
 		if s != nil {
 			s.listing, s.kept = false, nil
 		}
-	default: // no answer in time; were the connection lost, we would not be here
-		l.busy = true // keeps others from asking meanwhile
-		epoch := t.state.epoch
-		t.after(time.Second+rand.N(2*time.Second), func() {
-			if t.state.epoch == epoch && t.lists[path] == l {
-				l.busy = false
-				t.list(path)
-			}
-		})
+	default: // no answer in time, or none that says anything; were the connection lost, we would not be here
+		t.urgent.push(q.wanted)
 		return
 	}
+	t.listed(path, l)
+}
+
+// superseded reports an answer about a path that went and came back meanwhile, or is not followed any more.
+func (t *tree) superseded(path string, l *listing) bool {
+	l.busy = false
+	now := t.lists[path]
+	if now == nil && t.todo != nil {
+		delete(t.todo, path)
+		t.endWalk()
+	}
+	l.busy = now == l
+	return now != l
+}
+
+// looked takes the answer to whether a path is there that was not a moment ago.
+func (t *tree) looked(q *request) {
+	if t.superseded(q.path, q.l) {
+		return
+	}
+	switch {
+	case q.code == codeNoNode:
+		t.absent(q.path, q.l)
+	case q.again():
+		t.urgent.push(q.wanted)
+		return
+	default:
+		q.l.again = true // it appeared while we looked
+	}
+	t.listed(q.path, q.l)
+}
+
+func (t *tree) absent(path string, l *listing) {
+	delete(t.blind, path)
+	t.gone(path)
+	if !l.again {
+		delete(t.lists, path)
+	}
+}
+
+// listed ends a list.
+func (t *tree) listed(path string, l *listing) {
+	l.busy = false
 	if l.again {
 		l.again = false
 		t.list(path)
@@ -144,19 +142,20 @@ func (t *tree) answered(path string, l *listing, a listed) {
 }
 
 // children follows the folders and serversets below a path that has been listed.
-func (t *tree) children(path string, names []string) {
+func (t *tree) children(path string, names names) {
 	_, _, folder, _ := t.what(path)
 	if !folder {
 		return
 	}
-	there := make(map[string]bool, len(names))
-	for _, n := range names {
+	there := make(map[string]bool, names.count)
+	names.each(func(name []byte) {
+		n := string(name)
 		there[n] = true
 		p := join(path, n)
 		if rule, _, folder, literals := t.what(p); rule != nil || folder || len(literals) > 0 {
 			t.visit(p, t.todo != nil)
 		}
-	}
+	})
 	if t.state.recursive {
 		return // what vanished is told by its event, or missed by the walk; this list may be older than what events have told of
 	}

@@ -113,7 +113,7 @@ func TestSourceReadOnly(t *testing.T) {
 		_, err := w.Create(deadline(t), fmt.Sprintf("/discovery/checkout/prod/%s", serverset.NewKingPinName("10.0.0.1", uint16(i+1))), nil, Persistent)
 		must(t, err)
 	}
-	must(t, w.Sync(deadline(t), "/discovery"))
+	must(t, caughtUp(w, "/discovery"))
 	all := "checkout/prod/10.0.0.1:1=present checkout/prod/10.0.0.1:2=present checkout/prod/10.0.0.1:3=present"
 	f := follow(t, Config{Servers: e.Addrs(), SessionTimeout: 5 * time.Second, ReadOnly: true}, SourceConfig{})
 	f.waitFor(all)

@@ -189,3 +189,12 @@ func setACL(s *Session, path, user, password string) error {
 	_, err := conn.SetACL(path, gozk.DigestACL(gozk.PermAll, user, password), -1)
 	return err
 }
+
+// caughtUp waits until the server that a session talks to is as far as the leader was.
+func caughtUp(s *Session, path string) error {
+	s.mu.Lock()
+	conn := s.client.conn
+	s.mu.Unlock()
+	_, err := conn.Sync(path)
+	return err
+}

@@ -12,8 +12,9 @@ import (
 const (
 	joinDelay   = 20 * time.Millisecond
 	leaveDelay  = 100 * time.Millisecond
-	memberDelay = 10 * time.Microsecond // and this for each member, for sets are published whole: a tenth of a second for 10,000
-	readDelay   = time.Second           // the longest wait for members that are still being read
+	memberDelay = 10 * time.Microsecond  // and this for each member, for sets are published whole: a tenth of a second for 10,000
+	nameDelay   = 250 * time.Millisecond // the longest wait for the data of members whose names say where they are
+	readDelay   = time.Second            // the longest wait for members that say so in their data only
 )
 
 // touch has the set published soon, and what happens meanwhile with it.
@@ -30,51 +31,69 @@ func (s *set) touch(delay time.Duration) {
 	s.wait()
 }
 
-// wait sets the timer for what is due.
+// ready is when what has changed may be published; zero: not before more was read. The first time everybody must be known, at least by name, for who is not in the
+// set would be taken for gone; later one who is still being read keeps the others waiting for a second at most.
+func (s *set) ready() time.Time {
+	at := s.due
+	switch {
+	case s.unread == 0:
+	case s.nameless == 0 && !s.partial:
+		at = later(at, s.dirty.Add(nameDelay))
+	case s.published || s.nameless == 0:
+		at = later(at, s.dirty.Add(readDelay))
+	default:
+		return time.Time{}
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// wait sets the timer for what is due, unless one runs that comes sooner.
 func (s *set) wait() {
-	if s.waiting {
+	at := s.ready()
+	if at.IsZero() || !s.timer.IsZero() && !at.Before(s.timer) {
 		return
 	}
-	s.waiting = true
-	s.t.after(time.Until(s.due), func() {
-		s.waiting = false
+	s.timer = at
+	s.t.after(time.Until(at), func() {
+		if s.timer.Equal(at) {
+			s.timer = time.Time{}
+		}
 		s.publish()
 	})
 }
 
-// publish puts the whole set out. The first time it waits until every member was read, for who is not in it would be taken for gone; later a member that is
-// still being read keeps the others waiting for a second at most.
+// publish puts the whole set out, if it is time.
 func (s *set) publish() {
-	now := time.Now()
-	switch {
-	case s.dirty.IsZero() || !s.listed || s.t.sets[s.path] != s:
+	if s.dirty.IsZero() || !s.listed || s.t.sets[s.path] != s {
 		return
-	case now.Before(s.due):
-		s.wait()
-		return
-	case s.unread > 0 && !s.published:
-		return // the last one read comes back here
-	case s.unread > 0 && now.Before(s.dirty.Add(readDelay)):
-		s.due = now.Add(joinDelay)
+	}
+	if at := s.ready(); at.IsZero() || time.Now().Before(at) {
 		s.wait()
 		return
 	}
-	members := make([]*discovery.Member, 0, len(s.members))
-	for _, m := range s.members {
-		if m.read && !m.no {
-			members = append(members, m.m)
-		}
+	members := make([]*discovery.Member, len(s.slots))
+	for i, m := range s.slots {
+		members[i] = m.m
 	}
 	s.dirty = time.Time{}
 	s.published = true
+	s.partial = s.unread > s.nameless // those are in it by their names
 	if s.t.told && !s.named {
 		s.t.putView(true) // before the set: a complete view that does not know the path would drop it
 	}
-	s.put(members)
+	s.put(members, s.partial)
 }
 
-func (s *set) put(members []*discovery.Member) {
+func (s *set) put(members []*discovery.Member, partial bool) {
 	st := s.t.s.Status()
 	s.t.m.published.Inc()
-	s.t.out.PutSet(discovery.Set{Source: s.t.cfg.Name, Path: strings.Clone(s.path), Members: members, Verified: st.LastHeard, Stale: st.ReadOnly})
+	s.t.out.PutSet(discovery.Set{Source: s.t.cfg.Name, Path: strings.Clone(s.path), Members: members, Verified: st.LastHeard, Zxid: s.t.s.zxid.Load(), Stale: st.ReadOnly,
+		Partial: partial})
 }

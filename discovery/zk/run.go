@@ -13,50 +13,26 @@ import (
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
-// run is the state of one Source.Run. Everything in it belongs to the goroutine of loop; requests are made in others, which hand back what is to be done with
-// the answer.
+// run is the state of one Source.Run. But for answers everything in it belongs to the goroutine of loop, which sends requests and takes their answers as they come.
 type run struct {
 	*Source
-	ctx     context.Context
-	out     *discovery.Latest
-	trees   []*tree
-	wake    chan struct{}
-	results chan func()
-	workers sync.WaitGroup
+	ctx   context.Context
+	out   *discovery.Latest
+	trees []*tree
+	wake  chan struct{} // there are events or answers
+
+	amu     sync.Mutex
+	answers []*request
+	spare   []*request // to be the next answers
 
 	urgent, refresh queue
-	inFlight        int
+	pending         []*request
+	pace            pace
+	resting         bool // a timer runs for the end of a pause
 	tokens          int  // refreshes that may go now
 	filling         bool // more come soon
 	timers          timers
 	told            bool // a complete view was published: from now on its paths must be kept up to date
-}
-
-// job is a request: it runs in a worker and returns what the loop does with the answer.
-type job struct {
-	t     *tree
-	epoch uint64
-	do    func(context.Context) func()
-}
-
-// queue is first in, first out.
-type queue struct{ jobs []job }
-
-func (q *queue) push(j job) { q.jobs = append(q.jobs, j) }
-
-// pop passes over what belongs to a connection that is gone.
-func (q *queue) pop() (job, bool) {
-	for len(q.jobs) > 0 {
-		j := q.jobs[0]
-		q.jobs[0] = job{}
-		if q.jobs = q.jobs[1:]; len(q.jobs) == 0 {
-			q.jobs = nil
-		}
-		if j.t.state.live && j.epoch == j.t.state.epoch {
-			return j, true
-		}
-	}
-	return job{}, false
 }
 
 // timer is something to be done later.
@@ -102,9 +78,7 @@ func (r *run) loop() error {
 			for _, t := range r.trees {
 				t.take()
 			}
-		case do := <-r.results:
-			r.inFlight--
-			do()
+			r.drain()
 		case <-clock.C:
 			for now := time.Now(); len(r.timers) > 0 && !r.timers[0].at.After(now); {
 				heap.Pop(&r.timers).(timer).do()
@@ -113,46 +87,9 @@ func (r *run) loop() error {
 	}
 }
 
-// start gives jobs to workers, the urgent ones first.
-func (r *run) start() {
-	for r.inFlight < r.cfg.InFlight {
-		j, ok := r.urgent.pop()
-		if !ok {
-			break
-		}
-		r.work(j)
-	}
-	for r.tokens > 0 && r.inFlight < (r.cfg.InFlight+7)/8 {
-		j, ok := r.refresh.pop()
-		if !ok {
-			break
-		}
-		r.tokens--
-		r.work(j)
-	}
-	if len(r.refresh.jobs) > 0 && !r.filling {
-		r.filling = true
-		r.after(100*time.Millisecond, func() { r.filling, r.tokens = false, r.cfg.RefreshRate/10+1 })
-	}
-}
-
-func (r *run) work(j job) {
-	r.inFlight++
-	ctx := j.t.ctx
-	r.workers.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, r.s.cfg.CallTimeout)
-		defer cancel()
-		done := j.do(ctx)
-		r.results <- func() {
-			if j.t.state.live && j.epoch == j.t.state.epoch {
-				done()
-			}
-		}
-	})
-}
-
 // tick tells once a second how far the source can be believed.
 func (r *run) tick() {
+	r.late(time.Now())
 	r.putView(false)
 	r.after(time.Second, r.tick)
 }
@@ -162,7 +99,7 @@ func (r *run) tick() {
 // of what lies below a path that we may not read, nothing is said.
 func (r *run) putView(paths bool) {
 	st := r.s.Status()
-	v := discovery.View{Source: r.cfg.Name, Connected: st.Connected, ReadOnly: st.ReadOnly, Server: st.Server, LastHeard: st.LastHeard, Err: st.Err}
+	v := discovery.View{Source: r.cfg.Name, Connected: st.Connected, Live: st.Connected, ReadOnly: st.ReadOnly, Server: st.Server, LastHeard: st.LastHeard, Err: st.Err}
 	blind := map[string]string{}
 	var known []*set
 	var members, bad int
@@ -170,6 +107,7 @@ func (r *run) putView(paths bool) {
 	for _, t := range r.trees {
 		maps.Copy(blind, t.blind)
 		walked = walked && t.walked
+		v.Live = v.Live && t.state.live && t.state.epoch != 0 && t.current == t.state.epoch
 		for _, s := range t.sets {
 			if s.listed {
 				known, members, bad = append(known, s), members+len(s.members), bad+s.unparsable

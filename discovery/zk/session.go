@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -40,10 +41,10 @@ type Session struct {
 	status  Status
 	changed chan struct{} // closed at each change of status
 	feeds   []*feed
-	hooks   []func(int64)
 	back    backoff
 	refused int // connections that ended over addWatch, in a row
 	detach  bool
+	zxid    atomic.Int64 // the newest transaction that a server has told of since the client was made
 }
 
 // client is one incarnation of the library's client.
@@ -108,14 +109,6 @@ func (s *Session) Changed() (Status, <-chan struct{}) {
 	return s.Status(), ch
 }
 
-// OnNewSession has f called with the id of each new session, in a goroutine of f's own: once connected for the first time, after each expiry, and after a rebuilt
-// ensemble. Sessions that come while f is busy are passed over but for the last. Call it before Run.
-func (s *Session) OnNewSession(f func(id int64)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hooks = append(s.hooks, f)
-}
-
 // Detach makes the end of Run leave the session to its timeout instead of closing it: its ephemerals stay until then, for a successor to replace.
 func (s *Session) Detach() {
 	s.mu.Lock()
@@ -160,11 +153,7 @@ func (s *Session) Run(ctx context.Context) error {
 	}()
 	s.mu.Lock()
 	s.running = ctx
-	hooks := s.hooks
 	s.mu.Unlock()
-	for _, f := range hooks {
-		s.tasks.Go(func() { s.runHook(ctx, f) })
-	}
 	s.tasks.Go(func() { s.leaveReadOnly(ctx) })
 	for ctx.Err() == nil {
 		c, err := s.open(ctx)
@@ -177,30 +166,12 @@ func (s *Session) Run(ctx context.Context) error {
 	return nil
 }
 
-func (s *Session) runHook(ctx context.Context, f func(int64)) {
-	for last := int64(0); ; {
-		st, changed := s.Changed()
-		if st.Connected && st.SessionID != last {
-			last = st.SessionID
-			f(last)
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-		}
-	}
-}
-
 func (s *Session) open(ctx context.Context) (*client, error) {
 	c := &client{hosts: newHosts(s.cfg.Servers), made: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
 	s.client, s.refused = c, 0
-	for _, f := range s.feeds {
-		f.forgetWatches()
-	}
+	s.zxid.Store(0) // it may be the transaction of an ensemble that is no more
 	s.mu.Unlock()
 	s.m.clients.Inc()
 	conn, events, err := gozk.Connect(s.cfg.Servers, s.cfg.SessionTimeout,

@@ -1,10 +1,7 @@
 package zk
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -26,28 +23,23 @@ type set struct {
 	listed     bool // its members are known
 	listing    bool
 	kept       []event // what happened while a list was under way: names, not paths
+	lists      uint32  // how many were applied
 	members    map[string]*member
-	unread     int // members that have not been read yet
+	slots      []*member // those to be published
+	unread     int       // members that have not been read yet
+	nameless   int       // those of them whose names do not say where they are; and weights that have not been read
 	unparsable int
 	defaults   []byte // the data of its own node
 	shared     *serverset.Metadata
+	vectors    map[string]*vector
+	weights    *serverset.Weights
 
 	published bool
+	partial   bool      // some of those published are known by their names only
 	named     bool      // a complete view had its path
 	dirty     time.Time // since when there is something to publish; zero: there is not
-	due       time.Time
-	waiting   bool // a timer runs
-}
-
-// member is one child of a serverset's node.
-type member struct {
-	name    string
-	m       *discovery.Member // nil until it is read
-	read    bool // m is known
-	no      bool // it is no member: a folder
-	over    bool // beyond the limit
-	reading bool
-	again   bool // it changed while it was read
+	due       time.Time // when what belongs together has come together
+	timer     time.Time // of the earliest timer that runs; zero: none does
 }
 
 func newSet(t *tree, p serverset.Place, r *Rule) *set {
@@ -58,7 +50,10 @@ func newSet(t *tree, p serverset.Place, r *Rule) *set {
 func (s *set) forgetRequests() {
 	s.listing, s.kept = false, nil
 	for _, m := range s.members {
-		m.reading, m.again = false, false
+		m.reading, m.again, m.watched = false, false, false
+	}
+	for _, v := range s.vectors {
+		v.reading = false
 	}
 }
 
@@ -74,6 +69,7 @@ func (s *set) event(kind gozk.EventType, name string) {
 		if m := s.members[name]; m == nil {
 			s.add(name)
 		} else {
+			s.unwatch(m)
 			s.get(m, false)
 		}
 	}
@@ -81,31 +77,51 @@ func (s *set) event(kind gozk.EventType, name string) {
 
 // apply compares with a list, then takes the events that came meanwhile, of each name the last: every event that the list does not show came after it, and
 // one that it does show changes nothing.
-func (s *set) apply(a listed, walk bool) {
+func (s *set) apply(all names, l *listing, walk bool) {
 	first := !s.listed
 	s.listing, s.listed = false, true
-	s.setDefaults(a.data)
-	there := make(map[string]bool, len(a.names))
-	for _, n := range a.names {
-		there[n] = true
+	if l.told {
+		s.setDefaults(l.data)
 	}
+	s.lists++
+	var fresh []string
+	all.each(func(name []byte) {
+		m := s.members[string(name)] // without making a string
+		if m == nil {
+			if v := s.vectors[string(name)]; v != nil {
+				v.seen = s.lists
+			} else {
+				fresh = append(fresh, string(name))
+			}
+			return
+		}
+		m.seen = s.lists
+		switch {
+		case m.over:
+		case !m.read:
+			s.get(m, false)
+		case walk && mayChange(m):
+			s.get(m, true)
+		}
+	})
 	for n, m := range s.members {
-		if !there[n] || m.over {
+		if m.seen != s.lists || m.over {
+			s.drop(n)
+			if m.seen == s.lists {
+				fresh = append(fresh, n) // there may be room now
+			}
+		}
+	}
+	for n, v := range s.vectors {
+		if v.seen != s.lists {
 			s.drop(n)
 		}
 	}
-	if len(a.names) > s.t.cfg.MaxMembers {
-		slices.Sort(a.names) // so that it is the same ones who are over the limit
+	if len(s.members)+len(fresh) > s.t.cfg.MaxMembers {
+		slices.Sort(fresh) // so that it is the same ones who are over the limit
 	}
-	for _, n := range a.names {
-		switch m := s.members[n]; {
-		case m == nil:
-			s.add(n)
-		case !m.read:
-			s.get(m, false)
-		case walk && !m.over && mayChange(m):
-			s.get(m, true)
-		}
+	for _, n := range fresh {
+		s.add(n)
 	}
 	kept := map[string]gozk.EventType{}
 	for _, e := range s.kept {
@@ -118,12 +134,6 @@ func (s *set) apply(a listed, walk bool) {
 	if first || walk {
 		s.touch(0) // verified anew, or empty
 	}
-}
-
-// mayChange reports members whose data is worth reading again after nobody looked: registrars of KingPin's format, ours among them, change it; the data of the
-// others is written once.
-func mayChange(m *member) bool {
-	return m.no || m.m.Format == string(serverset.KingPin) || m.m.Err != nil
 }
 
 func (s *set) setDefaults(data []byte) {
@@ -141,59 +151,71 @@ func (s *set) setDefaults(data []byte) {
 	}
 }
 
-// readDefaults reads the serverset's own node again.
-func (s *set) readDefaults() {
-	s.t.m.reads.Inc()
-	s.t.urgent.push(job{s.t, s.t.state.epoch, func(ctx context.Context) func() {
-		data, _, err := s.t.s.Get(ctx, s.path)
-		return func() {
-			if err == nil && s.t.sets[s.path] == s {
-				s.setDefaults(data)
-			}
-		}
-	}})
-}
-
 func (s *set) options() serverset.Options {
 	o := s.rule.Options
 	o.Defaults = s.shared
 	return o
 }
 
-// add begins a new member: what its name does not tell is read.
+// add begins a new member: what its name tells is taken at once, the rest is read.
 func (s *set) add(name string) {
 	o := s.options()
+	if o.IsVector(name) {
+		s.addVector(name)
+		return
+	}
 	if o.Ignored(name) {
 		return
 	}
-	m := &member{name: name}
+	m := &member{name: name, slot: -1, seen: s.lists}
 	s.members[name] = m
 	s.unread++
+	s.nameless++
+	format := o.Format
+	if format == "" {
+		format = serverset.ByName(name)
+	}
 	switch {
 	case len(s.members) > s.t.cfg.MaxMembers:
 		m.over = true
 		bad := o.Decode(s.place, name, nil)
 		bad.Err = fmt.Errorf("the serverset has more than %d members; those beyond are not read", s.t.cfg.MaxMembers)
 		bad.Instance = discovery.Instance{Key: discovery.Key{Service: s.place.Service, Env: s.place.Env}, Path: s.path, Member: bad.Member, Format: bad.Format, Shard: discovery.NoShard}
-		s.got(m, bad)
-	case len(name) > serverset.MaxName, serverset.ByName(name) == serverset.Nerve && (o.Format == "" || o.Format == serverset.Nerve):
-		s.got(m, o.Decode(s.place, name, nil)) // nothing to read: it is too long, or says everything
-	default:
-		s.get(m, false)
+		s.got(m, bad, false)
+		return
+	case len(name) > serverset.MaxName:
+		s.got(m, o.Decode(s.place, name, nil), false) // nothing to read
+		return
+	case format == serverset.KingPin, format == serverset.Nerve && serverset.ByName(name) == serverset.Nerve:
+		s.guess(m, o.Decode(s.place, name, nil))
 	}
+	s.get(m, false)
 }
 
 // drop ends a member.
 func (s *set) drop(name string) {
+	if s.dropVector(name) {
+		return
+	}
 	m := s.members[name]
 	if m == nil {
 		return
 	}
 	delete(s.members, name)
+	s.unwatch(m)
+	shown := m.slot >= 0
+	s.hide(m)
 	switch {
 	case !m.read:
 		s.unread--
-		s.touch(joinDelay) // others may wait for it only
+		if m.m == nil {
+			s.nameless--
+		}
+		if shown {
+			s.touch(leaveDelay)
+		} else {
+			s.touch(joinDelay) // others may wait for it only
+		}
 	case !m.no:
 		if m.m.Err != nil {
 			s.unparsable--
@@ -202,99 +224,22 @@ func (s *set) drop(name string) {
 	}
 }
 
-// maxDataWatches bounds the one-shot watches on members' data where the server has no recursive ones; beyond it their changes are seen by the next walk.
-const maxDataWatches = 100_000
-
-// get reads a member, urgently or when there is time.
-func (s *set) get(m *member, refresh bool) {
-	if m.reading {
-		m.again = true
+// hide takes a member out of what is published.
+func (s *set) hide(m *member) {
+	if m.slot < 0 {
 		return
 	}
-	m.reading = true
-	s.t.m.reads.Inc()
-	path, t := join(s.path, m.name), s.t
-	read := t.s.Get
-	if _, _, _, err := serverset.ParseKingPinName(m.name); err == nil && !t.state.recursive && t.feed.watches() < maxDataWatches {
-		read = func(ctx context.Context, path string) ([]byte, Stat, error) { return t.s.getWatch(ctx, t.feed, path) }
-	}
-	o := s.options()
-	q := &t.urgent
-	if refresh {
-		q = &t.refresh
-	}
-	q.push(job{t, t.state.epoch, func(ctx context.Context) func() {
-		data, st, err := read(ctx, path)
-		var got discovery.Member
-		no := false
-		if err == nil || errors.Is(err, ErrNoAuth) || errors.Is(err, ErrTooBig) {
-			got, no = decode(o, s.place, m.name, data, st, err)
-		}
-		return func() { s.answered(m, got, no, err) }
-	}})
+	last := s.slots[len(s.slots)-1]
+	s.slots[m.slot], last.slot = last, m.slot
+	s.slots[len(s.slots)-1] = nil
+	s.slots = s.slots[:len(s.slots)-1]
+	m.slot = -1
 }
 
-// decode runs in a worker.
-func decode(o serverset.Options, p serverset.Place, name string, data []byte, st Stat, err error) (m discovery.Member, no bool) {
-	m = o.Decode(p, name, data)
-	m.Zxid = st.Czxid
-	switch {
-	case err != nil && m.Err != nil: // the name of a KingPin member is enough; of others it is not
-		m.Err = fmt.Errorf("cannot be read: %w", err)
-	case m.Err != nil && st.NumChildren > 0, errors.Is(m.Err, serverset.ErrUntold) && st.EphemeralOwner == 0 && len(data) == 0:
-		no = true
+// show puts a member into what is published.
+func (s *set) show(m *member) {
+	if m.slot < 0 {
+		m.slot = int32(len(s.slots))
+		s.slots = append(s.slots, m)
 	}
-	return m, no
-}
-
-func (s *set) answered(m *member, got discovery.Member, no bool, err error) {
-	m.reading = false
-	if s.t.sets[s.path] != s || s.members[m.name] != m {
-		return // gone meanwhile
-	}
-	switch {
-	case m.again:
-		m.again = false
-		s.get(m, false)
-	case err == nil, errors.Is(err, ErrNoAuth), errors.Is(err, ErrTooBig):
-		m.no = no
-		s.got(m, got)
-	case errors.Is(err, ErrNoNode):
-		s.drop(m.name)
-	default: // no answer in time
-		m.reading = true
-		epoch := s.t.state.epoch
-		s.t.after(time.Second+rand.N(2*time.Second), func() {
-			if s.t.state.epoch == epoch && s.members[m.name] == m {
-				m.reading = false
-				s.get(m, false)
-			}
-		})
-	}
-}
-
-// got takes what a member says.
-func (s *set) got(m *member, got discovery.Member) {
-	was, first := m.m, !m.read
-	got.Source, got.Path = s.t.cfg.Name, s.path
-	if !first && was.Instance == got.Instance && text(was.Err) == text(got.Err) {
-		return
-	}
-	m.m, m.read = &got, true
-	if first {
-		s.unread--
-	} else if was.Err != nil {
-		s.unparsable--
-	}
-	if got.Err != nil && !m.no {
-		s.unparsable++
-	}
-	s.touch(joinDelay)
-}
-
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
 }

@@ -28,7 +28,7 @@ type SourceConfig struct {
 	Rules []Rule // a path that several match belongs to the first
 	// MaxMembers of one serverset are read; those beyond are unparsable, with that reason. Default 50,000.
 	MaxMembers int
-	// InFlight is how many requests are under way at once. Default 64.
+	// InFlight is how many requests are under way at once, at most: a server that throttles or is slow gets fewer. Default 256.
 	InFlight int
 	// ListEvery is the least time between two lists of one path where the server has no recursive watches. Default 1 s.
 	ListEvery time.Duration
@@ -42,7 +42,7 @@ type SourceConfig struct {
 
 func (c SourceConfig) withDefaults() SourceConfig {
 	c.MaxMembers = cmp.Or(c.MaxMembers, 50_000)
-	c.InFlight = cmp.Or(c.InFlight, 64)
+	c.InFlight = cmp.Or(c.InFlight, 256)
 	c.ListEvery = cmp.Or(c.ListEvery, time.Second)
 	c.Reconcile = cmp.Or(c.Reconcile, 30*time.Minute)
 	c.RefreshRate = cmp.Or(c.RefreshRate, 2000)
@@ -88,8 +88,8 @@ type Source struct {
 }
 
 type sourceMetrics struct {
-	lists, reads, events, walks, published *metrics.Counter
-	sets, members, unparsable              *metrics.Gauge
+	lists, reads, events, walks, published, shed *metrics.Counter
+	sets, members, unparsable                    *metrics.Gauge
 }
 
 // NewSource checks the configuration.
@@ -105,7 +105,7 @@ func NewSource(cfg SourceConfig, s *Session) (*Source, error) {
 	gauge := func(what string) *metrics.Gauge {
 		return cfg.Metrics.GetOrCreateGauge("rollcall_discovery_zk_"+what+label, nil)
 	}
-	return &Source{cfg, s, sourceMetrics{count("lists"), count("reads"), count("events"), count("walks"), count("sets_published"),
+	return &Source{cfg, s, sourceMetrics{count("lists"), count("reads"), count("events"), count("walks"), count("sets_published"), count("shed_requests"),
 		gauge("serversets"), gauge("members"), gauge("unparsable_members")}}, nil
 }
 
@@ -114,7 +114,7 @@ func (s *Source) Name() string { return s.cfg.Name }
 
 // Run follows the serversets until ctx ends, and returns its error. The Session must run beside it.
 func (s *Source) Run(ctx context.Context, out *discovery.Latest) error {
-	r := &run{Source: s, ctx: ctx, out: out, wake: make(chan struct{}, 1), results: make(chan func(), s.cfg.InFlight)}
+	r := &run{Source: s, ctx: ctx, out: out, wake: make(chan struct{}, 1), pace: newPace(s.cfg.InFlight)}
 	for _, root := range roots(s.cfg.Rules) {
 		t := &tree{run: r, root: root, feed: s.s.follow(root, r.wake), sets: map[string]*set{}, lists: map[string]*listing{}, blind: map[string]string{}}
 		for i := range s.cfg.Rules {
@@ -122,15 +122,12 @@ func (s *Source) Run(ctx context.Context, out *discovery.Latest) error {
 				t.rules = append(t.rules, &s.cfg.Rules[i])
 			}
 		}
-		t.stop = func() {}
 		r.trees = append(r.trees, t)
 	}
 	defer func() {
 		for _, t := range r.trees {
-			t.stop()
 			s.s.unfollow(t.feed)
 		}
-		r.workers.Wait()
 	}()
 	return r.loop()
 }

@@ -1,7 +1,6 @@
 package zk
 
 import (
-	"context"
 	"math/rand/v2"
 
 	gozk "github.com/go-zookeeper/zk"
@@ -16,8 +15,6 @@ type tree struct {
 	rules []*Rule
 	feed  *feed
 	state feedState // as last taken
-	ctx   context.Context
-	stop  context.CancelFunc // ends the requests of this connection
 
 	sets   map[string]*set
 	lists  map[string]*listing
@@ -25,6 +22,9 @@ type tree struct {
 	number uint64              // of the walk
 	todo   map[string]struct{} // what is still to be listed in this walk; nil when it is done
 	walked bool                // a walk has been completed, on whatever connection
+	// current is the epoch of which a walk has been completed: everything is under watch.
+	current  uint64
+	watching int // one-shot watches on members' data
 }
 
 // take does what the feed asks for: begin with a new connection, or apply events.
@@ -33,7 +33,7 @@ func (t *tree) take() {
 	was := t.state
 	t.state = state
 	if !state.live || state.epoch != was.epoch {
-		t.stop()
+		t.watching = 0
 		for _, s := range t.sets {
 			s.forgetRequests()
 		}
@@ -47,7 +47,6 @@ func (t *tree) take() {
 		return
 	}
 	if state.epoch != was.epoch || !was.live {
-		t.ctx, t.stop = context.WithCancel(t.run.ctx)
 		t.walk()
 		t.putView(false)
 		return
@@ -79,7 +78,7 @@ func (t *tree) endWalk() {
 		return
 	}
 	t.todo = nil
-	t.walked = true
+	t.walked, t.current = true, t.state.epoch
 	for _, s := range t.sets {
 		if s.seen != t.number && !t.hidden(s.path) {
 			t.remove(s)
@@ -170,8 +169,8 @@ func (t *tree) remove(s *set) {
 	if !s.published {
 		return
 	}
-	s.members = nil
-	s.put(nil) // its members left; the complete view, where there is one, says that the path did as well
+	s.members, s.slots = nil, nil
+	s.put(nil, false) // its members left; the complete view, where there is one, says that the path did as well
 }
 
 // changedPaths publishes the paths that there are now, if that has been done before.
@@ -211,7 +210,8 @@ func (t *tree) apply(e event) {
 		}
 	case gozk.EventNodeDataChanged:
 		if s := t.sets[e.path]; s != nil {
-			s.readDefaults()
+			t.m.reads.Inc()
+			t.urgent.push(wanted{t: t, what: readDefaults, s: s})
 		}
 	case gozk.EventNodeChildrenChanged:
 		t.list(e.path)

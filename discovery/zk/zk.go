@@ -32,6 +32,8 @@ var (
 	ErrNotConnected = errors.New("zk: no server answers")
 	// ErrTooBig: the answer is larger than Config.MaxPacket. The session goes on.
 	ErrTooBig = errors.New("zk: the answer is larger than the packet limit")
+	// ErrThrottled: the server sheds load and has not carried the call out; ask less.
+	ErrThrottled = errors.New("zk: the server throttles requests")
 )
 
 // Config says which ensemble to talk to and how. Only Servers has no default.
