@@ -8,7 +8,8 @@ import (
 )
 
 type checkCmd struct {
-	Config checkConfigCmd `cmd:"" help:"Say what is wrong with a configuration file, by line."`
+	Config    checkConfigCmd    `cmd:"" help:"Say what is wrong with a configuration file, by line."`
+	Discovery checkDiscoveryCmd `cmd:"" name:"service-discovery" help:"Who a job finds, and what its rules make of each. Nobody is scraped."`
 }
 
 type checkConfigCmd struct {

@@ -21,6 +21,22 @@ var examples = map[string]string{
 	"serve":   `  rollcall serve --config.file=rollcall.yml --web.listen-address=127.0.0.1:7150`,
 	"status": `  rollcall status                                of the daemons on their default ports
   rollcall status --url=http://127.0.0.1:7150    of one of them`,
+	"ls": `  rollcall ls                                    everyone, those who are missing first
+  rollcall ls checkout/prod --state=missing      who is missing of one service
+  rollcall ls --json | jq -r .reason             for programs`,
+	"watch": `  rollcall watch                                 who comes, who goes, and why
+  rollcall watch checkout --state=departed       who leaves one service`,
+	"why": `  rollcall why 10.0.0.5:8001                     one instance, by its address
+  rollcall why ip-10-0-0-5                       by any part of its name that fits nobody else
+Exit codes: 0 found, 1 not found or no answer, 2 the name fits several, which are listed.`,
+	"freeze": `  rollcall freeze /discovery/checkout/prod --for=30m --why='ZooKeeper is being moved'
+  rollcall freeze / --why='nobody leaves until we know more'`,
+	"accept": `  rollcall accept /discovery/checkout/prod --why='the rack is gone for good'`,
+	"orders": `  rollcall orders                                what is in force, until when, and who said so
+  rollcall orders --cancel=ID                    end one`,
+	"check service-discovery": `  rollcall check service-discovery --config.file=rollcall.yml apps
+  rollcall check service-discovery --config.file=rollcall.yml apps --json
+Exit codes: 0 somebody is found, 1 nobody is, or the source cannot be read, 2 there is no such job.`,
 	"check config": `  rollcall check config rollcall.yml`,
 	"config init":  `  rollcall config init --zookeeper=zk-1:2181 > rollcall.yml`,
 	"broker":       `  rollcall broker --storage.path=data --listen=127.0.0.1:7192`,

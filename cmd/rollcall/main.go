@@ -27,6 +27,12 @@ type cli struct {
 	Collect collectCmd       `cmd:"" help:"The collector: discover, scrape, enrich, stream to Kafka."`
 	Serve   serveCmd         `cmd:"" help:"The dashboards: read the topics, serve the page and its API."`
 	Status  statusCmd        `cmd:"" help:"Five lines: is all well? Exit 0 if so, else 1."`
+	Ls      lsCmd            `cmd:"" help:"Who should be there, those who are missing first."`
+	Watch   watchCmd         `cmd:"" help:"Each change of the roster, as it happens."`
+	Why     whyCmd           `cmd:"" help:"Everything that made an instance what it is, in plain sentences."`
+	Freeze  freezeCmd        `cmd:"" help:"Let nobody below a path leave the roster, for a while."`
+	Accept  acceptCmd        `cmd:"" help:"Let those depart whom a guard holds below a path."`
+	Orders  ordersCmd        `cmd:"" help:"Which orders are in force; end one."`
 	Check   checkCmd         `cmd:"" help:"Check a configuration file."`
 	Config  configCmd        `cmd:"" help:"Write a configuration from what a ZooKeeper holds."`
 	Broker  brokerCmd        `cmd:"" help:"The embedded Kafka-protocol broker alone."`

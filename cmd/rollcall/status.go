@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,7 +45,7 @@ func (c *statusCmd) Run(e *env) error {
 		}
 	} else {
 		now := time.UnixMilli(s.AsOf)
-		ok, text := sources(s.Sources, now)
+		ok, text := sources(s, now)
 		say(ok, "discovery", "%s", text)
 		ok, text = scrapes(s)
 		say(ok, "scrapes", "%s", text)
@@ -77,30 +78,40 @@ func (c *statusCmd) Run(e *env) error {
 	return nil
 }
 
-func sources(views []discovery.View, now time.Time) (bool, string) {
-	if len(views) == 0 {
+func sources(s collect.Status, now time.Time) (bool, string) {
+	if len(s.Sources) == 0 {
 		return false, "no source has said anything yet"
 	}
-	ok, oldest := true, time.Duration(0)
+	oldest := time.Duration(0)
 	var sick []string
-	for _, v := range views {
+	for _, v := range s.Sources {
 		if age := now.Sub(v.LastHeard); !v.LastHeard.IsZero() {
 			oldest = max(oldest, age)
 		}
 		switch {
 		case v.Err != "":
-			ok, sick = false, append(sick, v.Source+": "+v.Err)
+			sick = append(sick, v.Source+": "+v.Err)
 		case !v.Connected:
-			ok, sick = false, append(sick, v.Source+": not connected")
+			sick = append(sick, v.Source+": not connected")
 		case v.ReadOnly:
-			ok, sick = false, append(sick, v.Source+": its server has lost the quorum; reading on")
+			sick = append(sick, v.Source+": its server has lost the quorum; reading on")
 		}
 	}
-	if !ok {
+	for _, g := range s.Guards {
+		what := "the guard of " + g.Scope
+		if g.Scope == discovery.FleetScope {
+			what = "the guard of the whole fleet"
+		}
+		sick = append(sick, fmt.Sprintf("%s holds %d of %d: %s", what, g.Held, g.Peak, cmp.Or(g.Verdict, "no verdict yet")))
+	}
+	if s.OldPaths.Count > 0 {
+		sick = append(sick, fmt.Sprintf("%d paths not verified for a minute: %s", s.OldPaths.Count, names(s.OldPaths)))
+	}
+	if len(sick) > 0 {
 		return false, strings.Join(sick, "; ")
 	}
 	what := "1 source, connected"
-	if n := len(views); n > 1 {
+	if n := len(s.Sources); n > 1 {
 		what = fmt.Sprintf("%d sources, all connected", n)
 	}
 	return true, fmt.Sprintf("%s, heard %.1f s ago", what, oldest.Seconds())
@@ -111,17 +122,30 @@ func scrapes(s collect.Status) (bool, string) {
 	var rest []string
 	for _, word := range slices.Sorted(maps.Keys(s.Outcomes)) {
 		if word != "ok" {
-			rest = append(rest, fmt.Sprintf("%d %s", s.Outcomes[word], word))
+			rest = append(rest, strings.TrimSuffix(fmt.Sprintf("%d %s: %s", s.Outcomes[word], word, names(s.Failed[word])), ": "))
 		}
 	}
 	if n := s.Roster[discovery.Unparsable]; n > 0 {
-		rest = append(rest, fmt.Sprintf("%d members unparsable", n))
+		rest = append(rest, strings.TrimSuffix(fmt.Sprintf("%d members unparsable: %s", n, names(s.Broken)), ": "))
+	}
+	if s.Missing.Count > 0 {
+		rest = append(rest, fmt.Sprintf("%d missing: %s", s.Missing.Count, names(s.Missing)))
 	}
 	text := fmt.Sprintf("%d ok", good)
 	if len(rest) > 0 {
-		text += ", " + strings.Join(rest, ", ")
+		text += "; " + strings.Join(rest, "; ")
 	}
 	return len(rest) == 0 && good > 0, text
+}
+
+// names are the first few culprits.
+func names(c collect.Culprits) string {
+	const most = 3
+	text := plain(strings.Join(c.Names[:min(len(c.Names), most)], ", "))
+	if n := c.Count - most; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
 }
 
 func reasons(why map[string]uint64, kafka string) string {

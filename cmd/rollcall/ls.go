@@ -1,0 +1,180 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+type lsCmd struct {
+	collectorFlags
+	Service string   `arg:"" optional:"" help:"SERVICE or SERVICE/ENV; default: everyone."`
+	State   []string `help:"Only these: present, unconfirmed, quarantined, failing, departed, unparsable, filtered, or scraped, missing. Default: everyone but those who left with an excuse, or long ago."`
+	Path    string   `help:"Only those at or below this path."`
+	Search  string   `short:"q" help:"Only those with this text in their name, path, reason or tags."`
+	JSON    bool     `help:"One JSON object a line, as /api/v1/roster has them."`
+}
+
+// lsRow is one line of the table.
+type lsRow struct {
+	rank                                        int
+	state, instance, group, version, zone, note string
+	since                                       time.Time
+}
+
+// graveness orders states as somebody who is looking for trouble wants them.
+var graveness = map[discovery.State]int{discovery.Unparsable: 1, discovery.Failing: 2, discovery.Unconfirmed: 3, discovery.Quarantined: 4, discovery.Present: 5, discovery.Departed: 6, discovery.Filtered: 7}
+
+const missing = "missing"
+
+func lsRowOf(e *discovery.Entry, now time.Time) lsRow {
+	r := lsRow{graveness[e.State], string(e.State), e.Addr(), e.Group(), e.Tags.Get("service.version"), e.Tags.Get("cloud.availability_zone"), e.Reason, e.Since}
+	if e.Host == "" {
+		r.instance = e.Member
+	}
+	switch {
+	case e.Missing(now):
+		r.rank, r.state = 0, missing
+	case e.Excuse != "":
+		r.note = e.Excuse
+	}
+	if e.Cause != "" {
+		r.note = strings.TrimPrefix(r.note+" ("+string(e.Cause)+")", " ")
+	}
+	if e.Flaps > 0 {
+		r.note += fmt.Sprintf(" [left and came back %d×]", e.Flaps)
+	}
+	return r
+}
+
+// Run lists who should be there, those who are not first.
+func (c *lsCmd) Run(e *env) error {
+	q := serviceOf(c.Service)
+	for name, v := range map[string]string{"path": c.Path, "q": c.Search, "state": strings.Join(c.State, ",")} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	res, err := c.do(e.ctx, http.MethodGet, "/api/v1/roster", q, nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	now := time.Now()
+	var rows []lsRow
+	counts := map[string]int{}
+	out := json.NewEncoder(e.stdout)
+	err = readRoster(res.Body, func(entry *discovery.Entry) error {
+		if c.JSON {
+			return out.Encode(entry)
+		}
+		r := lsRowOf(entry, now)
+		if counts[r.state]++; len(c.State) > 0 || r.state == missing || entry.State != discovery.Departed {
+			rows = append(rows, r)
+		}
+		return nil
+	})
+	if err != nil || c.JSON {
+		return err
+	}
+	if len(rows) == 0 {
+		fmt.Fprintln(e.stdout, "nobody"+nobodyBecause(c))
+		return nil
+	}
+	c.table(e.stdout, rows, counts, now)
+	return nil
+}
+
+func nobodyBecause(c *lsCmd) string {
+	if c.Service != "" || len(c.State) > 0 || c.Path != "" || c.Search != "" {
+		return " fits; `rollcall ls` alone lists everyone"
+	}
+	return " is on the roster yet; `rollcall status` says how discovery is doing"
+}
+
+func (c *lsCmd) table(w io.Writer, rows []lsRow, counts map[string]int, now time.Time) {
+	slices.SortStableFunc(rows, func(a, b lsRow) int { return cmp.Compare(a.rank, b.rank) }) // they came in order
+	one := !slices.ContainsFunc(rows, func(r lsRow) bool { return r.group != rows[0].group })
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	head := "STATE\tINSTANCE\tVERSION\tZONE\tFOR\tREASON"
+	if !one {
+		head = "STATE\tSERVICE\tINSTANCE\tVERSION\tZONE\tFOR\tREASON"
+	}
+	fmt.Fprintln(t, head)
+	for _, r := range rows {
+		name := plain(r.instance)
+		if !one {
+			name = plain(r.group) + "\t" + name
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.state, name, cmp.Or(plain(r.version), "–"), cmp.Or(plain(r.zone), "–"), collect.Span(now.Sub(r.since)), plain(r.note))
+	}
+	t.Flush()
+	var sum []string
+	for _, s := range []string{missing, string(discovery.Unparsable), string(discovery.Failing), string(discovery.Unconfirmed), string(discovery.Quarantined), string(discovery.Present), string(discovery.Departed), string(discovery.Filtered)} {
+		if n := counts[s]; n > 0 {
+			sum = append(sum, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	fmt.Fprintln(w, strings.Join(sum, ", "))
+}
+
+// plain is a text without what could steer a terminal, or break a table: names and reasons come from whoever registers.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// readRoster calls f with each entry of a roster's answer, as it arrives.
+func readRoster(r io.Reader, f func(*discovery.Entry) error) error {
+	d := json.NewDecoder(r)
+	bad := func(err error) error { return fmt.Errorf("read the collector's answer: %w", err) }
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return bad(err)
+		}
+		if t == json.Token("entries") {
+			break
+		}
+	}
+	if _, err := d.Token(); err != nil { // [
+		return bad(err)
+	}
+	for d.More() {
+		var e discovery.Entry
+		if err := d.Decode(&e); err != nil {
+			return bad(err)
+		}
+		if err := f(&e); err != nil {
+			return err
+		}
+	}
+	// What was cut off looks like a short list: the end has to be there.
+	for depth := 1; ; {
+		t, err := d.Token()
+		if err != nil {
+			return bad(err)
+		}
+		switch t {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			if depth--; depth < 0 {
+				return nil
+			}
+		}
+	}
+}
