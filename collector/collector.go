@@ -153,9 +153,13 @@ type Snapshot struct {
 	Time     time.Time     // when the request was written, by the collector's clock
 	Took     time.Duration // until the body was read
 	Interval time.Duration // the scrape interval in force
-	Outcome  Outcome
-	Reason   string // for people; empty when OK
-	Samples  []Sample
+	// Slot is the start of the slot of Interval that the pull belongs to: the same for an instance on every collector that pulls it as this one does. Zero:
+	// it belongs to none.
+	Slot    time.Time
+	Term    uint64 // of the division of the fleet among collectors in which the pull began; 0: there is none
+	Outcome Outcome
+	Reason  string // for people; empty when OK
+	Samples []Sample
 	// Tags go on the wire. They begin as the instance's own and the global external labels; enrich adds to them.
 	Tags discovery.Tags
 	// Info is what the application says of itself beside its statistics (/server_info): build name, version, revision.

@@ -106,10 +106,10 @@ func TestChange(t *testing.T) {
 		}
 		got.take()
 		pulls(0, 1, 0, 1, 1)
-		if err := p.Change([]Target{{instance(hosts[0]), nil}}, nil); err == nil {
+		if err := p.Change([]Target{{Instance: instance(hosts[0])}}, nil); err == nil {
 			t.Error("a target without a job was taken")
 		}
-		if err := p.Change([]Target{{instance(hosts[0]), &Job{}}}, []TargetKey{ts[1].TargetKey()}); err == nil || len(p.changes) != 0 {
+		if err := p.Change([]Target{{Instance: instance(hosts[0]), Job: &Job{}}}, []TargetKey{ts[1].TargetKey()}); err == nil || len(p.changes) != 0 {
 			t.Error("a job without a name was taken")
 		}
 		set(t, p, nil)
@@ -136,7 +136,7 @@ func TestChangesLikeSet(t *testing.T) {
 		hosts := addrs(300)
 		want := map[TargetKey]Target{}
 		for range 3000 {
-			one := Target{instance(hosts[rng.IntN(len(hosts))]), jobs[rng.IntN(len(jobs))]}
+			one := Target{Instance: instance(hosts[rng.IntN(len(hosts))]), Job: jobs[rng.IntN(len(jobs))]}
 			switch rng.IntN(10) {
 			case 0, 1, 2, 3:
 				delete(want, one.TargetKey())
@@ -217,7 +217,7 @@ const benchMany = 150_000
 func manyTargets(j *Job) []Target {
 	out := make([]Target, benchMany)
 	for i := range out {
-		out[i] = Target{discovery.Instance{Key: discovery.Key{Service: "s" + strconv.Itoa(i%2000), Env: "prod", Host: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), Port: 8001}}, j}
+		out[i] = Target{Instance: discovery.Instance{Key: discovery.Key{Service: "s" + strconv.Itoa(i%2000), Env: "prod", Host: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), Port: 8001}}, Job: j}
 	}
 	return out
 }

@@ -175,7 +175,7 @@ func instance(addr string) discovery.Instance {
 func targets(j *Job, addrs ...string) []Target {
 	var out []Target
 	for _, a := range addrs {
-		out = append(out, Target{instance(a), j})
+		out = append(out, Target{Instance: instance(a), Job: j})
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 type poolMetrics struct {
 	set   *metrics.Set
 	delay *metrics.PrometheusHistogram
+	held  *metrics.Counter // moments at which something was due and nobody knew whose it was
 
 	mu   sync.Mutex
 	jobs map[string]*jobMetrics
@@ -40,6 +41,7 @@ type jobMetrics struct {
 func (m *poolMetrics) register(p *Pool) {
 	m.set, m.jobs = p.c.Metrics, map[string]*jobMetrics{}
 	m.delay = m.set.GetOrCreatePrometheusHistogramExt("rollcall_scrape_delay_seconds", []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10})
+	m.held = m.set.GetOrCreateCounter("rollcall_scrape_not_fresh_total")
 	locked := func(f func() int) func() float64 {
 		return func() float64 {
 			p.mu.Lock()

@@ -81,6 +81,14 @@ func (t *target) behind(now time.Time, interval time.Duration) time.Duration {
 	return time.Duration(d)
 }
 
+// slotOf is the start of the slot that a pull due at that moment belongs to, by the wall clock. One that was due a little before its slot, as clocks that are put
+// right see it, belongs to it.
+func (t *target) slotOf(due time.Time, interval time.Duration) time.Time {
+	wall := due.UnixNano() + int64(interval)/8
+	into := (wall - int64(t.phase%interval)) % int64(interval)
+	return time.Unix(0, wall-into)
+}
+
 // next is the slot after the one that began at due. It is an interval later by the monotonic clock, and then moved to where the wall clock says the slot is, by
 // less than half an interval: a clock that jumps shortens or stretches one gap, and makes none of two intervals and no burst. lost is the number of slots that have
 // passed unseen, as when the machine slept.

@@ -40,6 +40,12 @@ type Config struct {
 	// Lookup resolves a name; nil means the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
+	// Fresh says whether who is to be pulled is known as of now; while it is not, nothing begins. nil: it always is. It is asked at each moment at
+	// which something is due, and must not wait.
+	Fresh func(now time.Time) bool
+	// Term is the term of each snapshot; nil: 0.
+	Term func() uint64
+
 	Seed         uint64            // moves every target's place in its interval; collectors that scrape the same targets on purpose take different ones
 	ExternalTags map[string]string // tags of every snapshot whose instance has no tag of that name
 	UserAgent    string            // "" means rollcall
@@ -99,6 +105,12 @@ func New(c Config) (*Pool, error) {
 	}
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, 4096)
 	c.UserAgent = cmp.Or(c.UserAgent, "rollcall")
+	if c.Fresh == nil {
+		c.Fresh = func(time.Time) bool { return true }
+	}
+	if c.Term == nil {
+		c.Term = func() uint64 { return 0 }
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -184,6 +196,10 @@ func (p *Pool) turn(now time.Time) time.Duration {
 		p.applyChanges(now)
 		p.applied = p.applied || len(p.changes) == 0
 	}
+	if len(p.heap) > 0 && !p.heap[0].due.After(now) && !p.c.Fresh(now) {
+		p.m.held.Inc()
+		return heldFor
+	}
 	for len(p.heap) > 0 && !p.heap[0].due.After(now) {
 		t := p.heap[0]
 		s := t.spec.Load()
@@ -210,6 +226,9 @@ func (p *Pool) turn(now time.Time) time.Duration {
 	}
 	return p.heap[0].due.Sub(now)
 }
+
+// heldFor is how long the pool waits before it asks again whether what it knows is fresh.
+const heldFor = 20 * time.Millisecond
 
 // start gives t to a worker, or has it wait for one.
 func (p *Pool) start(t *target, due time.Time) {

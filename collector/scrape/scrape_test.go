@@ -334,7 +334,7 @@ func TestAddresses(t *testing.T) {
 				f.names[tc.host] = tc.names
 			}
 			p, got, stop := f.running(t, Config{})
-			one := Target{discovery.Instance{Key: discovery.Key{Service: "s", Env: "e", Host: tc.host, Port: 8001}}, &Job{Name: "apps", Interval: time.Second, Allow: tc.allow, NoServerInfo: true}}
+			one := Target{Instance: discovery.Instance{Key: discovery.Key{Service: "s", Env: "e", Host: tc.host, Port: 8001}}, Job: &Job{Name: "apps", Interval: time.Second, Allow: tc.allow, NoServerInfo: true}}
 			if tc.change != nil {
 				tc.change(&one)
 			}

@@ -140,13 +140,13 @@ func (p *Pool) leave(t *target, now time.Time) {
 }
 
 // schedule gives those who joined their first slot. A few are pulled at once, so that a new instance is seen at once; at the start and when many join, each
-// begins in its own place. One that left and came back within its interval was pulled in it already.
+// begins in its own place. One that left and came back within its interval was pulled in it already; so was one that another collector had until now.
 func (p *Pool) schedule(joined []*target, now time.Time) {
 	p.sweep(now)
 	var news []*target
 	for _, t := range joined {
 		end, was := p.left[t.key]
-		if delete(p.left, t.key); was && end.After(now) {
+		if delete(p.left, t.key); was && end.After(now) || t.spec.Load().handed {
 			p.heap.set(t, t.slot(now, t.spec.Load().interval))
 			continue
 		}
@@ -210,7 +210,7 @@ func (p *Pool) tell(t *target, s *spec, m miss) {
 	case skippedSlept:
 		reason = "the collector stood still"
 	}
-	x.snap = collector.Snapshot{Instance: s.Instance, Time: m.due, Interval: s.interval, Tags: s.tags, Info: t.info.tags,
+	x.snap = collector.Snapshot{Instance: s.Instance, Time: m.due, Interval: s.interval, Slot: t.slotOf(m.due, s.interval), Term: p.c.Term(), Tags: s.tags, Info: t.info.tags,
 		Outcome: collector.Skipped, Reason: reason, OnRelease: x.release}
 	s.run.m.outcomes[collector.Skipped].Inc()
 	p.c.Handle(&x.snap)

@@ -22,6 +22,8 @@ import (
 type Target struct {
 	discovery.Instance
 	Job *Job
+	// Handed says that another collector pulled it until now: if it is new to the pool, it begins with its next slot, and never at once.
+	Handed bool
 }
 
 // TargetKey names one target of a pool: an instance, and the job that pulls it.
@@ -47,6 +49,7 @@ type spec struct {
 	interval time.Duration
 	timeout  time.Duration
 	limits   stats.Options
+	handed   bool
 	bad      string // why it cannot be pulled at all, or ""
 	link     linkKey
 }
@@ -60,7 +63,7 @@ type linkKey struct {
 // newSpec puts a target's attributes and its job's defaults together.
 func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
 	j := t.Job
-	s := &spec{Instance: t.Instance, job: j, run: run, interval: j.interval(), timeout: j.timeout(), limits: j.limits(),
+	s := &spec{Instance: t.Instance, job: j, run: run, handed: t.Handed, interval: j.interval(), timeout: j.timeout(), limits: j.limits(),
 		scheme: cmp.Or(t.Scheme, j.Scheme, "http"), host: cmp.Or(t.StatsHost, t.Host), port: cmp.Or(t.StatsPort, t.Port)}
 	s.secure = s.scheme == "https"
 	if len(external) > 0 { // the instance's own tags win over the global ones

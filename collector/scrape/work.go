@@ -20,7 +20,7 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 		s.run.m.late.Inc()
 	}
 	now := time.Now()
-	snap := collector.Snapshot{Instance: s.Instance, Time: now, Interval: s.interval, Tags: s.tags}
+	snap := collector.Snapshot{Instance: s.Instance, Time: now, Interval: s.interval, Slot: t.slotOf(now.Add(-late), s.interval), Term: p.c.Term(), Tags: s.tags}
 	e := exchange{p: p, t: t, s: s, started: now, deadline: now.Add(s.timeout)}
 	err := e.stats(&snap)
 	switch {

@@ -116,7 +116,7 @@ func (s *Sink) Put(snap *collector.Snapshot) {
 	at := len(s.buf)
 	id := wire.ID{Collector: s.cfg.Ledger.Identity().Collector, Start: s.cfg.Ledger.Identity().Start, Sequence: s.next}
 	var err error
-	s.body, err = wire.Split(s.body, snap, wire.Provenance{}, wire.MaxRecord, func(part, _ int, body []byte) {
+	s.body, err = wire.Split(s.body, snap, wire.Provenance{Term: snap.Term}, wire.MaxRecord, func(part, _ int, body []byte) {
 		id.Part = part
 		s.line(s.cfg.Topics.Snapshots, a.Key(), snap.Time.UnixMilli())
 		s.buf = append(append(wire.AppendHead(s.buf, id), body...), "}\n"...)

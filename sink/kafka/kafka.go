@@ -53,8 +53,6 @@ type Config struct {
 	TLS  *tls.Config                                                       // nil: plain TCP
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: net.Dialer
 
-	Term func() uint64 // the largest zxid of the group's membership; nil: this collector is alone
-
 	Logger  *slog.Logger // nil: silent
 	Metrics *metrics.Set // nil: a private set
 }
@@ -84,9 +82,6 @@ func (c *Config) fill() {
 	c.Partitions = cmp.Or(c.Partitions, 12)
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: 3 * time.Second}).DialContext
-	}
-	if c.Term == nil {
-		c.Term = func() uint64 { return 0 }
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	c.Metrics = cmp.Or(c.Metrics, metrics.NewSet())

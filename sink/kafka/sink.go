@@ -71,7 +71,7 @@ func (s *Sink) Put(snap *collector.Snapshot) {
 	sc := s.scratch.Get().(*scratch)
 	sc.bodies = sc.bodies[:0]
 	var err error
-	sc.buf, err = wire.Split(sc.buf, snap, wire.Provenance{Term: s.cfg.Term(), Previous: s.backlog.tell(a.Key())}, wire.MaxRecord, func(_, parts int, body []byte) {
+	sc.buf, err = wire.Split(sc.buf, snap, wire.Provenance{Term: snap.Term, Previous: s.backlog.tell(a.Key())}, wire.MaxRecord, func(_, parts int, body []byte) {
 		s.metrics.encoded.Add(len(body))
 		if parts > 1 {
 			body = append([]byte(nil), body...) // the next part is encoded over it

@@ -117,6 +117,9 @@ func genSnapshot(t *rapid.T) *collector.Snapshot {
 		Duplicates: rapid.IntRange(0, 3).Draw(t, "duplicates"), Invalid: rapid.IntRange(0, 3).Draw(t, "invalid"),
 		LeftOut: rapid.IntRange(0, 3).Draw(t, "left out"), Skew: time.Duration(rapid.IntRange(-1e6, 1e6).Draw(t, "skew")) * time.Millisecond,
 		RulesHash: rapid.SampledFrom([]string{"", "9c1d"}).Draw(t, "rules"), GeoBuild: rapid.SampledFrom([]string{"", "2026-11-04"}).Draw(t, "geo")}
+	if slot := rapid.Int64Range(0, 1<<42).Draw(t, "slot"); slot > 0 {
+		s.Slot = time.UnixMilli(slot)
+	}
 	s.Samples = rapid.SliceOfN(rapid.Custom(genSample), 0, 12).Draw(t, "samples")
 	count := map[string]int{}
 	for i := range s.Samples {

@@ -43,6 +43,7 @@ type Record struct {
 // Source is a record's account of where its numbers come from: "src".
 type Source struct {
 	Term        uint64        // as in Provenance; 0: its collector was alone
+	Slot        int64         // start of the slot that the pull belongs to, Unix ms; 0: none
 	Interval    time.Duration // the scrape interval in force
 	Roster      string        // the discovery source that named the instance
 	Zxid        int64         // the transaction in which it did; 0 outside ZooKeeper
@@ -224,6 +225,8 @@ func (r *Record) source() error {
 		switch string(key.Raw) {
 		case "term":
 			src.Term, _ = hex(r.string())
+		case "slot":
+			src.Slot = r.int()
 		case "interval_ms":
 			src.Interval = time.Duration(r.int()) * time.Millisecond
 		case "roster":

@@ -31,7 +31,7 @@ const maxReason = 1 << 10 // bytes of a reason that go on the wire
 
 // Provenance is what the sink adds to a snapshot's own account of where its numbers come from.
 type Provenance struct {
-	Term     uint64 // the largest zxid of the group's membership that this collector knows; 0: it collects alone
+	Term     uint64 // of the division of the fleet in which the pull began: the largest zxid of the group's membership; 0: the collector is alone
 	Previous ID     // the last id that the start before this one gave in this partition; zero: none, or told already
 }
 
@@ -146,6 +146,9 @@ func appendSource(dst []byte, s *collector.Snapshot, p Provenance, pt part, nonf
 		dst = append(dst, `"0x`...)
 		dst = strconv.AppendUint(dst, p.Term, 16)
 		dst = append(dst, '"')
+	}
+	if !s.Slot.IsZero() {
+		count("slot", int(s.Slot.UnixMilli()))
 	}
 	count("interval_ms", int(s.Interval.Milliseconds()))
 	if i := &s.Instance; i.Source != "" || i.Zxid != 0 {

@@ -41,9 +41,13 @@ func TestEncodeDecodeIsIdentity(t *testing.T) {
 		if err := Decode(b, &r); err != nil {
 			t.Fatalf("%v\n%s", err, b)
 		}
+		slot := int64(0)
+		if !s.Slot.IsZero() {
+			slot = s.Slot.UnixMilli()
+		}
 		want := Record{ID: id, TS: s.Time.UnixMilli(), Service: s.Instance.Service, Env: s.Instance.Env, Instance: s.Instance.Addr(), Shard: s.Instance.Shard,
 			Outcome: s.Outcome, OutcomeText: s.Outcome.String(), Reason: s.Reason, Took: s.Took,
-			Source: Source{Term: p.Term, Interval: s.Interval, Roster: s.Instance.Source, Zxid: s.Instance.Zxid, Rules: s.RulesHash, Geo: s.GeoBuild,
+			Source: Source{Term: p.Term, Slot: slot, Interval: s.Interval, Roster: s.Instance.Source, Zxid: s.Instance.Zxid, Rules: s.RulesHash, Geo: s.GeoBuild,
 				Nonfinite: s.Nonfinite, Duplicates: s.Duplicates, Invalid: s.Invalid, LeftOut: s.LeftOut, Skew: s.Skew, BodyBytes: s.BodyBytes, Previous: p.Previous}}
 		for n, v := range s.Tags.All() {
 			want.Tags = append(want.Tags, collector.LabelPair{Name: n, Value: v})
@@ -99,7 +103,7 @@ func snapshots() map[string]*collector.Snapshot {
 	at := time.UnixMilli(1764000000123)
 	key := discovery.Key{Service: "checkout", Env: "prod", Host: "10.0.0.5", Port: 8001}
 	return map[string]*collector.Snapshot{
-		"design": {Instance: discovery.Instance{Key: key, Source: "main", Zxid: 0x5a1, Shard: 3}, Time: at, Took: 1834 * time.Microsecond, Interval: 10 * time.Second,
+		"design": {Instance: discovery.Instance{Key: key, Source: "main", Zxid: 0x5a1, Shard: 3}, Time: at, Took: 1834 * time.Microsecond, Interval: 10 * time.Second, Slot: at.Add(-3 * time.Millisecond),
 			Tags: discovery.TagsOf(map[string]string{"cloud.availability_zone": "us-east-1c", "service.version": "1.42.0", "rollcall.track": "canary",
 				"host.name": "ip-10-0-0-5", "team": "payments"}),
 			Samples: []collector.Sample{
