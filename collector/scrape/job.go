@@ -2,9 +2,11 @@ package scrape
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -40,6 +42,9 @@ type Job struct {
 
 	NoServerInfo bool // never ask /server_info
 	Allow        Allow
+	// Dial, if not nil, makes the connections to this job's targets, whose host:port it is given unresolved: for targets that speak something else and are
+	// answered for within the process. Allow is then not asked; Dial itself has to know where it may go.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // BasicAuth is a user and a password.
@@ -112,6 +117,9 @@ func (j *Job) Validate() error {
 	}
 	if strings.ContainsFunc(j.Bearer, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		bad("the bearer token has a character that cannot stand in a header")
+	}
+	if j.Dial != nil && j.netHTTP() {
+		bad("its own way to connect goes with neither proxy, redirects nor HTTP/2")
 	}
 	if err := j.Allow.validate(); err != nil {
 		bad("%w", err)

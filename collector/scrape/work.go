@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 // scrape pulls t once and hands the snapshot over, after those of the slots that it missed. Only one goroutine at a time does so for one target.
@@ -179,7 +180,12 @@ func (e *exchange) connect() (conn net.Conn, kept bool, err error) {
 		return nil, false, net.ErrClosed
 	}
 	defer t.begin(nil)
-	if conn, err = e.p.dial.open(ctx, s.host, s.port, s.run.allow); err != nil {
+	if s.job.Dial != nil {
+		conn, err = s.job.Dial(ctx, "tcp", discovery.Key{Host: s.host, Port: s.port}.Addr())
+	} else {
+		conn, err = e.p.dial.open(ctx, s.host, s.port, s.run.allow)
+	}
+	if err != nil {
 		return nil, false, err
 	}
 	s.run.m.connections.Inc()
