@@ -272,7 +272,7 @@ func TestRealLine(t *testing.T) {
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "rollcall.yml")
-	os.WriteFile(conf, []byte(fmt.Sprintf("global: {scrape_interval: 1s, scrape_timeout: 1s}\nzookeeper: {servers: [%q], session_timeout: 6s}\nkafka: {brokers: [%q]}\nscrape_configs:\n- job_name: apps\n  serverset_sd_configs: [{paths: ['/discovery/{service}/{env}']}]\n",
+	os.WriteFile(conf, []byte(fmt.Sprintf("global: {scrape_interval: 1s, scrape_timeout: 1s}\nzookeeper: {servers: [%q], session_timeout: 6s, monitor: false}\nkafka: {brokers: [%q]}\nscrape_configs:\n- job_name: apps\n  serverset_sd_configs: [{paths: ['/discovery/{service}/{env}']}]\n",
 		zk.Addr, k.Brokers[0])), 0o600)
 	api := "127.0.0.1:" + strconv.Itoa(testenv.Port(t))
 	collecting := spawn(t, "rollcall", "collect", "--config.file="+conf, "--storage.path="+filepath.Join(dir, "data"), "--web.listen-address="+api)

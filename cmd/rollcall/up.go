@@ -199,6 +199,9 @@ func (u *upLine) needsZooKeeper() bool {
 func (u *upLine) complete(c *config.Config) {
 	if a := u.servers.ZooKeeper(); a != "" && len(c.ZooKeeper.Servers) == 0 {
 		c.ZooKeeper.Servers = []string{a}
+		if c.ZooKeeper.Monitor == nil { // it is this process, whose own metrics say the same
+			c.ZooKeeper.Monitor = new(false)
+		}
 		if len(c.Scrape) == 0 {
 			c.Scrape = []config.Scrape{{JobName: embeddedJob, Serverset: []config.ServersetSD{{Paths: []string{"/discovery/{service}/{env}"}}}}}
 		}

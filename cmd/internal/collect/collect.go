@@ -23,6 +23,8 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/collector/scrape"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/ensemble"
+	"github.com/rollcall-metrics/rollcall/discovery/zk"
 	"github.com/rollcall-metrics/rollcall/enrich/geo"
 	"github.com/rollcall-metrics/rollcall/enrich/tag"
 	"github.com/rollcall-metrics/rollcall/sink"
@@ -51,6 +53,11 @@ type Daemon struct {
 	roster  *discovery.Roster
 	watcher *discovery.Watcher
 	sources map[string]source
+
+	monitors bool // ZooKeeper's own servers are scraped, too
+	ensemble atomic.Pointer[ensemble.Source]
+	sessions atomic.Pointer[[]*zk.Session] // with the configured ensemble
+
 	targets atomic.Pointer[tag.Targets]
 	jobs    atomic.Pointer[map[string]job]
 	geo     *geo.DB
@@ -91,7 +98,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := os.MkdirAll(o.Storage, 0o750); err != nil {
 		return nil, fmt.Errorf("make storage folder: %w", err)
 	}
-	d := &Daemon{o: o, log: o.Log, conf: c, atStart: atStart(c, o), sources: map[string]source{}, spoken: map[string]bool{}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{})}
+	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, spoken: map[string]bool{}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{})}
 	ident, err := sink.OpenIdentity(o.Storage)
 	if err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ func (w *world) config(t *testing.T, more string) *config.Config {
 	t.Helper()
 	c, err := config.Parse([]byte(`
 global: {scrape_interval: 250ms, scrape_timeout: 250ms}
-zookeeper: {servers: ["`+w.zk.Addr()+`"], session_timeout: 1s}
+zookeeper: {servers: ["`+w.zk.Addr()+`"], session_timeout: 1s, monitor: false}
 kafka: {brokers: ["`+w.broker.Addr()+`"]}
 scrape_configs:
 - job_name: apps

@@ -30,8 +30,9 @@ func (d *Daemon) setJobs(c *config.Config) error {
 	jobs := map[string]job{}
 	var rel []tag.Job
 	var errs []error
-	for i := range c.Scrape {
-		s := &c.Scrape[i]
+	all := d.allJobs(c)
+	for i := range all {
+		s := &all[i]
 		key := config.Fingerprint([]any{c.Global, s}, readOnce...)
 		j := job{nil, key}
 		if old := d.jobs.Load(); old != nil && (*old)[s.JobName].key == key {
@@ -40,7 +41,9 @@ func (d *Daemon) setJobs(c *config.Config) error {
 			errs = append(errs, fmt.Errorf("job %q: %w", s.JobName, err))
 			continue
 		} else {
-			j.Job = made
+			if j.Job = made; i >= len(c.Scrape) {
+				j.Dial = d.askServer
+			}
 		}
 		jobs[s.JobName] = j
 		rel = append(rel, tag.Job{Name: s.JobName, Scheme: j.Scheme, MetricsPath: j.MetricsPath, Params: s.Params, Interval: j.Interval, Timeout: j.Timeout, Relabel: relabels(s.Relabel)})

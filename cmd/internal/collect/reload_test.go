@@ -81,7 +81,7 @@ func TestReloadTakesFiles(t *testing.T) {
 	write(t, digest, []byte("u:p"))
 	text := `
 kafka: {brokers: ['127.0.0.1:1']}
-zookeeper: {servers: ['127.0.0.1:1'], digest_file: '` + digest + `'}
+zookeeper: {servers: ['127.0.0.1:1'], digest_file: '` + digest + `', monitor: false}
 scrape_configs:
 - {job_name: tls, scheme: https, tls_config: {ca_file: '` + file + `'}, static_configs: [{targets: ['127.0.0.1:1']}]}
 - {job_name: plain, static_configs: [{targets: ['127.0.0.1:2']}]}
@@ -136,7 +136,7 @@ func TestReady(t *testing.T) {
 		})
 		return d
 	}
-	const head = "kafka: {brokers: ['127.0.0.1:1']}\nzookeeper: {servers: ['127.0.0.1:1']}\nscrape_configs:\n- {job_name: known, static_configs: [{targets: ['127.0.0.1:1']}]}\n"
+	const head = "kafka: {brokers: ['127.0.0.1:1']}\nzookeeper: {servers: ['127.0.0.1:1'], monitor: false}\nscrape_configs:\n- {job_name: known, static_configs: [{targets: ['127.0.0.1:1']}]}\n"
 	ready := run(head)
 	eventually(t, "ready with what the configuration lists", func() bool { return ready.Ready() == nil })
 	eventually(t, "the versions' ages are saved while it runs", func() bool {

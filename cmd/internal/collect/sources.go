@@ -15,6 +15,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/ensemble"
 	"github.com/rollcall-metrics/rollcall/discovery/file"
 	"github.com/rollcall-metrics/rollcall/discovery/serverset"
 	"github.com/rollcall-metrics/rollcall/discovery/zk"
@@ -52,8 +53,10 @@ func (d *Daemon) buildSources(c *config.Config) ([]discovery.Source, error) {
 	next := map[string]source{}
 	var out []discovery.Source
 	var errs []error
-	for i := range c.Scrape {
-		s := &c.Scrape[i]
+	jobs := d.allJobs(c)
+	var servers *ensemble.Source
+	for i := range jobs {
+		s := &jobs[i]
 		n := 0
 		add := func(part any, make func(name string, set *metrics.Set) (discovery.Source, error)) {
 			n++
@@ -76,6 +79,10 @@ func (d *Daemon) buildSources(c *config.Config) ([]discovery.Source, error) {
 			}
 			next[name] = source{src, key, set}
 			out = append(out, src)
+		}
+		if i >= len(c.Scrape) {
+			add("ensemble", func(name string, _ *metrics.Set) (discovery.Source, error) { return d.ensembleSource(c, name) })
+			servers, _ = next[s.JobName].Source.(*ensemble.Source)
 		}
 		for _, sd := range s.Serverset {
 			add(sd, func(name string, set *metrics.Set) (discovery.Source, error) { return d.zkSource(c, sd, name, set) })
@@ -123,6 +130,8 @@ func (d *Daemon) buildSources(c *config.Config) ([]discovery.Source, error) {
 		}
 	}
 	d.sources = next
+	d.ensemble.Store(servers)
+	d.sessions.Store(sessionsOf(next))
 	return out, nil
 }
 
@@ -152,6 +161,7 @@ func ZooKeeperConfig(z config.ZooKeeper, servers []string, timeout config.Durati
 type zkSource struct {
 	*zk.Source
 	session *zk.Session
+	ours    bool // of the configured ensemble, not of one that a job names
 }
 
 // Run holds the session beside the source.
@@ -186,7 +196,7 @@ func (d *Daemon) zkSource(c *config.Config, sd config.ServersetSD, name string, 
 	if err != nil {
 		return nil, err
 	}
-	return &zkSource{src, session}, nil
+	return &zkSource{src, session, len(sd.Servers) == 0}, nil
 }
 
 // secret is a value, or what its file holds less the white space at its end.

@@ -32,6 +32,8 @@ type ZooKeeper struct {
 	Digest         Secret   `yaml:"digest"`          // user:password
 	DigestFile     string   `yaml:"digest_file"`
 	TLS            *TLS     `yaml:"tls_config"`
+	Monitor        *bool    `yaml:"monitor"`    // scrape the servers themselves, as the service zookeeper; default true
+	AdminPort      int      `yaml:"admin_port"` // of AdminServer, for servers that do not answer mntr; default 8080
 }
 
 // Guard says when a roster does not believe that so many left at once, and when one that comes and goes is kept out of alarms.
@@ -238,6 +240,8 @@ type Dashboards struct {
 	Window   Duration `yaml:"window"`    // how far back charts go; default 1h
 	MaxBytes Size     `yaml:"max_bytes"` // memory for the windows; default 256MB, at least 1MB
 	Golden   Golden   `yaml:"golden"`
+	// Collectors are asked, by the roster page, what only they know: guards, paths, why. Without them, and without a collector in the same process, that is not known.
+	Collectors []URL `yaml:"collectors"`
 }
 
 // Golden names metrics that mean rate, errors and latency, beside those known by name.

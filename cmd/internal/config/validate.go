@@ -37,6 +37,9 @@ func (c *Config) validate() []fault {
 		k.in(".zookeeper.session_timeout").fail("%s is not within 1s..10m", c.ZooKeeper.SessionTimeout)
 	}
 	secretOnce(k.in(".zookeeper"), "digest", c.ZooKeeper.Digest, c.ZooKeeper.DigestFile)
+	if p := c.ZooKeeper.AdminPort; p < 0 || p > 65535 {
+		k.in(".zookeeper.admin_port").fail("%d is not within 1..65535", p)
+	}
 	names := map[string]int{}
 	for i := range c.Scrape {
 		s, ks := &c.Scrape[i], k.in(".scrape_configs[%d]", i)
