@@ -24,12 +24,15 @@ func Ensemble(t testing.TB, voters, observers int, opts ...ZooKeeperOption) (e *
 		return nil, false
 	}
 	extra := map[string]string{"standaloneEnabled": "false"}
-	for i := range voters + observers {
-		peer := fmt.Sprintf("127.0.0.1:%d:%d", Port(t), Port(t))
+	clients := make([]int, voters+observers)
+	for i := range clients {
+		role := "participant"
 		if i >= voters {
-			peer += ":observer"
+			role = "observer"
 		}
-		extra["server."+strconv.Itoa(i+1)] = peer
+		// With the address for clients, which the ensemble then tells in /zookeeper/config.
+		clients[i] = Port(t)
+		extra["server."+strconv.Itoa(i+1)] = fmt.Sprintf("127.0.0.1:%d:%d:%s;127.0.0.1:%d", Port(t), Port(t), role, clients[i])
 	}
 	e = &ZooKeeperEnsemble{}
 	for i := range voters + observers {
@@ -41,7 +44,15 @@ func Ensemble(t testing.TB, voters, observers int, opts ...ZooKeeperOption) (e *
 		if i >= voters {
 			lines["peerType"] = "observer"
 		}
-		s, err := newZooKeeper(cp, dir, func() (int, error) { return Port(t), nil }, lines, opts)
+		client := clients[i]
+		port := func() (int, error) { // for clients first, then for AdminServer
+			defer func() { client = 0 }()
+			if client != 0 {
+				return client, nil
+			}
+			return Port(t), nil
+		}
+		s, err := newZooKeeper(cp, dir, port, lines, opts)
 		if err == nil {
 			err = writeFile(filepath.Join(dir, "myid"), strconv.Itoa(i+1))
 		}
@@ -59,6 +70,13 @@ func Ensemble(t testing.TB, voters, observers int, opts ...ZooKeeperOption) (e *
 			e.Observers = append(e.Observers, s)
 		}
 	}
+	e.await(t)
+	return e, true
+}
+
+// await returns when every server serves.
+func (e *ZooKeeperEnsemble) await(t testing.TB) {
+	t.Helper()
 	var wg sync.WaitGroup
 	for _, s := range e.Servers() {
 		wg.Go(func() {
@@ -71,7 +89,28 @@ func Ensemble(t testing.TB, voters, observers int, opts ...ZooKeeperOption) (e *
 	if t.Failed() {
 		t.FailNow()
 	}
-	return e, true
+}
+
+// Kill ends every server as SIGKILL does.
+func (e *ZooKeeperEnsemble) Kill() {
+	for _, s := range e.Servers() {
+		s.Kill()
+	}
+}
+
+// Start starts those that were killed, and waits until every server serves.
+func (e *ZooKeeperEnsemble) Start() {
+	t := e.Voters[0].t
+	t.Helper()
+	for _, s := range e.Servers() {
+		if s.running() {
+			continue
+		}
+		if err := s.begin(); err != nil {
+			t.Fatalf("testenv: %v", err)
+		}
+	}
+	e.await(t)
 }
 
 // Servers is all voters, then all observers.

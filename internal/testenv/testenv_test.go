@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,13 +56,24 @@ func TestSharedZooKeeper(t *testing.T) {
 }
 
 func TestEnsemble(t *testing.T) {
-	e, ok := Ensemble(t, 3, 1, ReadOnlyMode())
+	e, ok := Ensemble(t, 3, 1, ReadOnlyMode(), ForObservers(Configuration("# more\nmaxClientCnxns=77\nclientPort=1\nserver.9=x:1:2\nSERVER_JVMFLAGS=\"-Djute.maxbuffer=4194304\"\n")))
 	if !ok {
 		return
 	}
 	if e.Leader() == nil {
 		t.Error("no leader")
 	}
+	for _, s := range e.Servers() {
+		conf := s.FourLetter("conf")
+		if want := slices.Contains(e.Observers, s); strings.Contains(conf, "maxClientCnxns=77") != want || !strings.Contains(conf, ";"+s.Addr) {
+			t.Errorf("%s", conf)
+		}
+	}
+	e.Kill()
+	for _, s := range e.Servers() {
+		s.Wipe()
+	}
+	e.Start()
 	if got := e.Observers[0].FourLetter("srvr"); !strings.Contains(got, "Mode: observer") {
 		t.Error(got)
 	}

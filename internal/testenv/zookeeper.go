@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,6 +25,7 @@ type zkOptions struct {
 	settings map[string]string // lines of zoo.cfg
 	props    map[string]string // -D
 	admin    bool
+	observer bool // of an ensemble
 }
 
 // Setting sets a line of zoo.cfg; zkserve knows tickTime, minSessionTimeout, maxSessionTimeout and maxClientCnxns of them.
@@ -55,6 +57,39 @@ func LocalSessions() ZooKeeperOption {
 	return func(o *zkOptions) {
 		o.settings["localSessionsEnabled"] = "true"
 		o.settings["localSessionsUpgradingEnabled"] = "true"
+	}
+}
+
+// ForObservers gives options to the observers of an ensemble alone.
+func ForObservers(opts ...ZooKeeperOption) ZooKeeperOption {
+	return func(o *zkOptions) {
+		for _, opt := range opts {
+			if o.observer {
+				opt(o)
+			}
+		}
+	}
+}
+
+// Configuration takes the settings of a zoo.cfg, as an operator would write it, and the system properties of a line SERVER_JVMFLAGS="-Dname=value …" in it.
+// Comments, and what a test decides (folders, addresses, ports and the servers of the ensemble), are left out.
+func Configuration(text string) ZooKeeperOption {
+	return func(o *zkOptions) {
+		for line := range strings.Lines(text) {
+			name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+			switch {
+			case !ok || strings.HasPrefix(name, "#") || strings.HasPrefix(name, "server."):
+			case name == "SERVER_JVMFLAGS":
+				for flag := range strings.FieldsSeq(strings.Trim(value, `"`)) {
+					if name, value, ok := strings.Cut(strings.TrimPrefix(flag, "-D"), "="); ok {
+						o.props[name] = value
+					}
+				}
+			case name == "dataDir" || name == "dataLogDir" || name == "clientPort" || name == "clientPortAddress" || strings.HasPrefix(name, "admin."):
+			default:
+				o.settings[name] = value
+			}
+		}
 	}
 }
 
@@ -127,6 +162,7 @@ func newZooKeeper(cp, dir string, port func() (int, error), extra map[string]str
 		props: map[string]string{"zookeeper.preAllocSize": "64", "zookeeper.forceSync": "no", "org.slf4j.simpleLogger.defaultLogLevel": "warn"},
 	}
 	maps.Copy(o.settings, extra)
+	o.observer = extra["peerType"] == "observer"
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -214,6 +250,17 @@ func (s *ZooKeeperServer) wait() error {
 func (s *ZooKeeperServer) Kill() {
 	if s.running() {
 		s.p.kill()
+	}
+}
+
+// Wipe removes all that a server which was killed has on its disk but its configuration: it comes back knowing nothing.
+func (s *ZooKeeperServer) Wipe() {
+	s.t.Helper()
+	if s.running() {
+		s.t.Fatalf("testenv: wipe %s: it runs", s.name)
+	}
+	if err := os.RemoveAll(filepath.Join(s.Dir, "version-2")); err != nil {
+		s.t.Fatalf("testenv: wipe %s: %v", s.name, err)
 	}
 }
 
