@@ -45,7 +45,7 @@ type Config struct {
 	// Ask asks another collector for its division; nil: nobody is asked. NewAsker makes one.
 	Ask func(context.Context, Collector) (*Division, error)
 	// OnChange is told of each Division that gives somebody something else, and OnOrders of all orders in force when they have changed. Calls do not
-	// overlap, and must not wait.
+	// overlap. When OnChange returns, the collector must act on the Division: only then is it said to be Fresh.
 	OnChange func(*Division)
 	OnOrders func([]discovery.Order)
 	// Load is how busy the collector is, 0..1; its weight follows in steps. nil: it is never too busy.
@@ -254,10 +254,12 @@ func (m *Membership) Status() Status {
 	return s
 }
 
-// set puts a division in force. The term never falls.
-func (m *Membership) set(d *Division) {
+// set puts a division in force. The term never falls. It is proven only after OnChange has returned: until then nobody acts on the one before.
+func (m *Membership) set(from *Division) {
 	m.tell.Lock()
 	defer m.tell.Unlock()
+	d := new(Division)
+	*d = *from // it may be in force already, and read
 	old := m.div.Load()
 	m.mu.Lock()
 	d.Term = max(d.Term, m.floor)

@@ -1,0 +1,502 @@
+package share
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/zk"
+	"github.com/rollcall-metrics/rollcall/internal/testenv"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testenv.Runner{M: m}) }
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(30 * time.Second); !ok(); {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("waited 30 s for: %s", what)
+		}
+	}
+}
+
+func testLog(t testing.TB, id string) *slog.Logger {
+	if os.Getenv("ROLLCALL_TEST_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("collector", id)
+}
+
+func session(t testing.TB, id string, timeout time.Duration, addr ...string) *zk.Session {
+	t.Helper()
+	s, err := zk.NewSession(zk.Config{Name: id, Servers: addr, SessionTimeout: timeout, Log: testLog(t, id)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// runs is one running collector's place in the group, with the API that its peers ask.
+type runs struct {
+	*Membership
+	api    *httptest.Server
+	stop   func()
+	mu     sync.Mutex
+	orders []discovery.Order
+}
+
+func run(t testing.TB, cfg Config) *runs {
+	t.Helper()
+	r := &runs{}
+	r.api = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(w).Encode(r.Status())
+	}))
+	cfg.Self.Addr = r.api.Listener.Addr().String()
+	if cfg.Self.Jobs == nil {
+		cfg.Self.Jobs = map[string]string{"main": "1"}
+	}
+	cfg.Log = testLog(t, cfg.Self.ID)
+	cfg.OnOrders = func(o []discovery.Order) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.orders = o
+	}
+	client := NewClient()
+	cfg.Ask = NewAsker(client)
+	m, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Membership = m
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	var once sync.Once
+	r.stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			r.api.Close()
+			client.CloseIdleConnections()
+		})
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+// sees reports whether a division has just these members, and comes from there.
+func (r *runs) sees(from, ids string) bool {
+	d := r.Division()
+	if d == nil || d.From != from {
+		return false
+	}
+	var got []string
+	for _, m := range d.Members {
+		got = append(got, m.ID)
+	}
+	return strings.Join(got, " ") == ids
+}
+
+// owned is how many of 300 keys are scraped by exactly one of the collectors.
+func owned(rs ...*runs) (once int) {
+	for i := range 300 {
+		n := 0
+		for _, r := range rs {
+			if r.Mine("main", key(i)) {
+				n++
+			}
+		}
+		if n == 1 {
+			once++
+		}
+	}
+	return once
+}
+
+func TestMembership(t *testing.T) {
+	t.Parallel()
+	testenv.ZooKeepers(t, func(t *testing.T, srv *testenv.ZooKeeperServer) {
+		dir := t.TempDir()
+		start := func(id string) *runs {
+			return run(t, Config{Session: session(t, id, 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: id}, Dir: dir, Root: "/rollcall", Group: t.Name()[strings.LastIndex(t.Name(), "/")+1:]})
+		}
+		a := start("a")
+		eventually(t, "a is alone in the group", func() bool { return a.sees(FromZooKeeper, "a") && owned(a) == 300 })
+		first := a.Term()
+		if first == 0 {
+			t.Error("no term")
+		}
+		eventually(t, "proven", func() bool { return a.Fresh(time.Now()) })
+		b, c := start("b"), start("c")
+		for _, r := range []*runs{a, b, c} {
+			eventually(t, "all see all", func() bool { return r.sees(FromZooKeeper, "a b c") })
+		}
+		eventually(t, "one term", func() bool { return a.Term() == b.Term() && b.Term() == c.Term() && a.Term() > first })
+		eventually(t, "each key has one owner", func() bool { return owned(a, b, c) == 300 })
+		// Another form of the job: it is said, and everybody has an owner among those who see them alike.
+		before := a.Term()
+		b.Announce(map[string]string{"main": "2"})
+		eventually(t, "a sees that b differs", func() bool { return fmt.Sprint(a.Status().Differing) == "map[main:[b]]" && a.Term() > before })
+		eventually(t, "b sees that it is alone in it", func() bool { return fmt.Sprint(b.Status().Alone) == "[main]" && owned(b) == 300 })
+		eventually(t, "a and c share what they see alike", func() bool { return owned(a, c) == 300 })
+		b.Announce(map[string]string{"main": "1"})
+		eventually(t, "as before", func() bool { return owned(a, b, c) == 300 && len(a.Status().Differing) == 0 })
+		// A clean end is seen at once.
+		before = a.Term()
+		c.stop()
+		for _, r := range []*runs{a, b} {
+			eventually(t, "c is gone", func() bool { return r.sees(FromZooKeeper, "a b") && r.Term() > before })
+		}
+		eventually(t, "a and b share", func() bool { return owned(a, b) == 300 })
+		// The znode of the run before still stands when the next one begins.
+		w := session(t, "thief", 2*time.Second, srv.Addr)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- w.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		old, _ := json.Marshal(Collector{ID: "c", Weight: 16, Started: time.Now().Add(-time.Hour)})
+		if _, err := w.Create(t.Context(), a.dir()+"/members/c", old, zk.Ephemeral); err != nil {
+			t.Fatal(err)
+		}
+		c = start("c")
+		eventually(t, "c has its place back", func() bool { return c.sees(FromZooKeeper, "a b c") && owned(a, b, c) == 300 })
+		// What cannot be read is passed over.
+		if _, err := w.Create(t.Context(), a.dir()+"/members/zzz", []byte("{"), zk.Ephemeral); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a passed over zzz", func() bool { return a.m.unreadable.Get() > 0 })
+		if !a.sees(FromZooKeeper, "a b c") {
+			t.Error("a broken member counts")
+		}
+		// The term is kept over restarts.
+		was := b.Term()
+		b.stop()
+		b = start("b")
+		eventually(t, "b is back", func() bool { return b.sees(FromZooKeeper, "a b c") && b.Term() > was })
+		if k, err := readKept(filepath.Join(dir, keptFile)); err != nil || k.Term < Term(was) {
+			t.Errorf("kept: %+v, %v", k, err)
+		}
+	})
+}
+
+// A collector that does not know yet whom to scrape does not join: the others would stop scraping its share.
+func TestJoinsWhenReady(t *testing.T) {
+	t.Parallel()
+	srv := testenv.ZooKeeperInProcess(t)
+	a := run(t, Config{Session: session(t, "a", 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "a"}})
+	eventually(t, "a is there", func() bool { return a.sees(FromZooKeeper, "a") })
+	ready := make(chan struct{})
+	b := run(t, Config{Session: session(t, "b", 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "b"}, Ready: func() bool {
+		select {
+		case <-ready:
+			return true
+		default:
+			return false
+		}
+	}})
+	eventually(t, "b sees a", func() bool { return b.sees(FromZooKeeper, "a") })
+	if owned(b) != 0 || owned(a) != 300 {
+		t.Errorf("b owns %d of 300 before it has joined, a %d", owned(b), owned(a))
+	}
+	close(ready)
+	eventually(t, "both share", func() bool { return a.sees(FromZooKeeper, "a b") && b.sees(FromZooKeeper, "a b") && owned(a, b) == 300 })
+}
+
+// ZooKeeper goes altogether: all go on with the last division, and none waits. It comes back empty: the first to join does not take the fleet.
+func TestZooKeeperGone(t *testing.T) {
+	t.Parallel()
+	srv := testenv.ZooKeeperInProcess(t)
+	dirs := map[string]string{"a": t.TempDir(), "b": t.TempDir()}
+	start := func(id string) *runs {
+		return run(t, Config{Session: session(t, id, 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: id}, Dir: dirs[id]})
+	}
+	a, b := start("a"), start("b")
+	eventually(t, "both share", func() bool { return a.sees(FromZooKeeper, "a b") && b.sees(FromZooKeeper, "a b") })
+	eventually(t, "proven", func() bool { return a.Fresh(time.Now()) && b.Fresh(time.Now()) })
+	srv.Kill()
+	stale, end := 0, time.Now().Add(5*time.Second)
+	eventually(t, "more than two session timeouts without", func() bool {
+		if !a.Fresh(time.Now()) || !b.Fresh(time.Now()) {
+			stale++
+		}
+		return time.Now().After(end)
+	})
+	if stale > 0 || owned(a, b) != 300 {
+		t.Errorf("found not fresh %d times; %d of 300 keys have one owner", stale, owned(a, b))
+	}
+	// One that starts now asks who it knew.
+	b.stop()
+	b = start("b")
+	eventually(t, "b goes on by what it knew", func() bool { return b.sees(FromDisk, "a b") && owned(a, b) == 300 })
+	srv.Start()
+	eventually(t, "both are back", func() bool { return a.sees(FromZooKeeper, "a b") && b.sees(FromZooKeeper, "a b") && owned(a, b) == 300 })
+}
+
+// The owner's session ends while it cannot reach ZooKeeper: a peer says who took its share, and it yields.
+func TestYieldsToPeers(t *testing.T) {
+	t.Parallel()
+	srv := testenv.ZooKeeperInProcess(t)
+	via := testenv.NewProxy(t, srv.Addr)
+	a := run(t, Config{Session: session(t, "a", 2*time.Second, via.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "a"}})
+	b := run(t, Config{Session: session(t, "b", 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "b"}})
+	eventually(t, "both share", func() bool { return a.sees(FromZooKeeper, "a b") && b.sees(FromZooKeeper, "a b") && owned(a, b) == 300 })
+	via.Blackhole()
+	eventually(t, "b has it all", func() bool { return b.sees(FromZooKeeper, "b") && owned(b) == 300 })
+	eventually(t, "a yields", func() bool { return a.sees(FromPeers, "b") && owned(a) == 0 })
+	if a.Term() != b.Term() {
+		t.Errorf("terms %d and %d", a.Term(), b.Term())
+	}
+	via.Heal()
+	eventually(t, "both share again", func() bool { return a.sees(FromZooKeeper, "a b") && b.sees(FromZooKeeper, "a b") && owned(a, b) == 300 })
+}
+
+func TestOrders(t *testing.T) {
+	t.Parallel()
+	srv := testenv.ZooKeeperInProcess(t)
+	dir := t.TempDir()
+	a := run(t, Config{Session: session(t, "a", 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "a"}, Dir: dir})
+	b := run(t, Config{Session: session(t, "b", 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "b"}})
+	eventually(t, "both share", func() bool { return a.sees(FromZooKeeper, "a b") && b.sees(FromZooKeeper, "a b") })
+	has := func(r *runs, ids ...string) func() bool {
+		return func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			var got []string
+			for _, o := range r.orders {
+				got = append(got, o.ID)
+			}
+			return strings.Join(got, " ") == strings.Join(ids, " ")
+		}
+	}
+	o := discovery.Order{ID: "one", Kind: discovery.FreezeOrder, Path: "/discovery/checkout", By: "kim", Why: "deploy", Until: time.Now().Add(time.Hour)}
+	p, err := a.Place(t.Context(), o)
+	if err != nil || p.Scope != ScopeGroup {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	eventually(t, "both obey", func() bool { return has(a, "one")() && has(b, "one")() })
+	if _, err := b.Place(t.Context(), o); !errors.Is(err, ErrOrder) {
+		t.Errorf("a second one of that id: %v", err)
+	}
+	if err := b.Withdraw(t.Context(), "one", "lee"); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "both are free", func() bool { return has(a)() && has(b)() })
+	if err := b.Withdraw(t.Context(), "one", "lee"); !errors.Is(err, ErrNoOrder) {
+		t.Errorf("withdrawn twice: %v", err)
+	}
+	short := o
+	short.ID, short.Until = "short", time.Now().Add(300*time.Millisecond)
+	if _, err := a.Place(t.Context(), short); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "b obeys for a moment", has(b, "short"))
+	eventually(t, "and no longer", has(b))
+	srv.Kill()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	here := o
+	here.ID = "here"
+	if p, err := a.Place(ctx, here); err != nil || p.Scope != ScopeHere {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if !has(a, "here")() || !has(b)() {
+		t.Error("an order given without ZooKeeper does not bind just its collector")
+	}
+	if got := a.Orders(); len(got) != 1 || got[0].Scope != ScopeHere {
+		t.Errorf("orders %+v", got)
+	}
+	if err := a.Withdraw(t.Context(), "here", "kim"); err != nil || !has(a)() {
+		t.Errorf("withdrawn here: %v", err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, auditFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []string
+	for line := range bytes.Lines(text) {
+		var l auditLine
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, l.Event+" "+l.Order.ID+" "+l.Scope)
+	}
+	want := "placed one group, in force one group, over one group, placed short group, in force short group, over short group, placed here collector, in force here collector, withdrawn here collector, over here collector"
+	if got := strings.Join(events, ", "); got != want {
+		t.Errorf("audited\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestBadOrders(t *testing.T) {
+	m := run(t, Config{Self: Collector{ID: "a"}})
+	good := discovery.Order{Kind: "freeze", Path: "/a", By: "kim", Until: time.Now().Add(time.Hour)}
+	for name, change := range map[string]func(*discovery.Order){
+		"an id that is a path": func(o *discovery.Order) { o.ID = "../x" },
+		"no kind":              func(o *discovery.Order) { o.Kind = "" },
+		"no path":              func(o *discovery.Order) { o.Path = "a" },
+		"nobody":               func(o *discovery.Order) { o.By = "" },
+		"over already":         func(o *discovery.Order) { o.Until = time.Now() },
+		"for ever":             func(o *discovery.Order) { o.Until = time.Now().Add(1000 * time.Hour) },
+	} {
+		o := good
+		change(&o)
+		if _, err := m.Place(t.Context(), o); !errors.Is(err, ErrOrder) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p, err := m.Place(t.Context(), good)
+	if err != nil || p.Scope != ScopeHere || p.ID == "" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// Without a group everything is ours, and the term is none.
+func TestAlone(t *testing.T) {
+	m := run(t, Config{Self: Collector{ID: "a", Jobs: map[string]string{"main": "1"}}})
+	eventually(t, "it is alone", func() bool { return m.sees(Alone, "a") })
+	if owned(m) != 300 || m.Term() != 0 || !m.Fresh(time.Now()) || !m.Publishes("main", "s", "e") {
+		t.Errorf("owns %d, term %d", owned(m), m.Term())
+	}
+}
+
+func TestConfigFaults(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"no id":          {},
+		"id is a path":   {Self: Collector{ID: "a/b"}},
+		"group is a dot": {Self: Collector{ID: "a"}, Group: ".."},
+		"root":           {Self: Collector{ID: "a"}, Root: "rollcall/"},
+		"weight":         {Self: Collector{ID: "a", Weight: 17}},
+		"timeout":        {Self: Collector{ID: "a"}, Timeout: time.Millisecond},
+		"address":        {Self: Collector{ID: "a", Addr: "host"}},
+	} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// A peer's word is checked, and nobody is sent where no collector can be.
+func TestAsk(t *testing.T) {
+	answer := ""
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if answer == "redirect" {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+			return
+		}
+		fmt.Fprint(w, answer)
+	}))
+	defer srv.Close()
+	client := NewClient()
+	defer client.CloseIdleConnections()
+	ask := NewAsker(client)
+	at := Collector{ID: "b", Addr: srv.Listener.Addr().String()}
+	for text, bad := range map[string]string{
+		`{"id":"b","term":"0x5","from":"zookeeper","members":[{"id":"b","weight":16,"jobs":{"main":"1"}}]}`: "",
+		`{"id":"c","term":"0x5","members":[]}`:                              "answers there",
+		`{"group":"default"}`:                                               "no division yet",
+		`{"id":"b","members":[{"id":"b","weight":99}]}`:                     "weight",
+		`{"id":"b","members":[{"id":"b","weight":1,"addr":"169.254.1.1"}]}`: "host:port",
+		`redirect`: "status 302",
+		`[`:        "JSON",
+	} {
+		answer = text
+		d, err := ask(t.Context(), at)
+		if (bad == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v, want %q", text, err, bad)
+		}
+		if err == nil && (d.Term != 5 || len(d.Members) != 1) {
+			t.Errorf("%s: %+v", text, d)
+		}
+	}
+	for _, addr := range []string{"169.254.169.254:80", "[fe80::1]:80", "0.0.0.0:80", "224.0.0.1:80"} {
+		if _, err := ask(t.Context(), Collector{ID: "b", Addr: addr}); err == nil || !strings.Contains(err.Error(), "no collector is at such an address") {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+}
+
+func TestSteps(t *testing.T) {
+	at := time.Unix(1764000000, 0)
+	s := &steps{last: at}
+	weight, load := FullWeight, 0.0
+	changes := 0
+	drive := func(d time.Duration) {
+		for range d / time.Second {
+			at = at.Add(time.Second)
+			if w := s.next(weight, func() float64 { return load }, at); w != weight {
+				changes++
+				weight = w
+			}
+		}
+	}
+	for _, tc := range []struct {
+		name      string
+		load      float64
+		long      time.Duration
+		want, chg int
+	}{
+		{"calm", 0.3, 10 * time.Minute, FullWeight, 0},
+		{"a short peak", 1, 30 * time.Second, FullWeight, 0},
+		{"calm again", 0.3, 10 * time.Minute, FullWeight, 0},
+		{"too busy: one step in three minutes", 0.95, 4 * time.Minute, FullWeight - weightStep, 1},
+		{"between the bounds nothing moves", 0.65, 20 * time.Minute, FullWeight - weightStep, 0},
+		{"too busy for long: never below the least", 1, 2 * time.Hour, leastShare, 5},
+		{"calm for long", 0.1, 2 * time.Hour, FullWeight, 6},
+	} {
+		load, changes = tc.load, 0
+		drive(tc.long)
+		if weight != tc.want || changes != tc.chg {
+			t.Errorf("%s: weight %d after %d changes, want %d after %d", tc.name, weight, changes, tc.want, tc.chg)
+		}
+	}
+}
+
+func TestGhosts(t *testing.T) {
+	at := time.Unix(1764000000, 0)
+	ids := func(cs []Collector) (out string) {
+		for _, c := range cs {
+			out += c.ID
+		}
+		return out
+	}
+	a, b, c := member("a", 16), member("b", 16), member("c", 16)
+	before := divide("a", a, b, c)
+	var g ghosts
+	for _, tc := range []struct {
+		name    string
+		session int64
+		after   time.Duration
+		sees    []Collector
+		want    string
+	}{
+		{"at the start", 1, 0, []Collector{a, b, c}, "abc"},
+		{"one goes", 1, 0, []Collector{a, b}, "ab"},
+		{"our session and all others went", 2, 0, []Collector{a}, "abc"},
+		{"one is back", 2, 1, []Collector{a, b}, "abc"},
+		{"time is over", 2, 10, []Collector{a, b}, "ab"},
+		{"our session went, the others' did not", 3, 10, []Collector{a, b}, "ab"},
+	} {
+		if got := ids(g.with(tc.sees, before, tc.session, at.Add(tc.after*time.Second), 10*time.Second)); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
