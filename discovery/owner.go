@@ -7,57 +7,120 @@ import (
 	"time"
 )
 
-// hold and release keep the index of who holds an id.
-func (r *Roster) hold(id string, h *heldSet) {
-	hs := r.holders[id]
-	if i, has := slices.BinarySearchFunc(hs, h, func(a, b *heldSet) int { return a.compare(b.setKey) }); !has {
-		r.holders[id] = slices.Insert(hs, i, h)
-	}
-}
-
-func (r *Roster) release(id string, h *heldSet) {
-	hs := slices.DeleteFunc(r.holders[id], func(o *heldSet) bool { return o == h })
-	if len(hs) == 0 {
-		delete(r.holders, id)
+// hold and release keep the index of who holds a record, the sizes of sets and what each session holds.
+func (r *Roster) hold(s *heldSet, m *Member, now time.Time) {
+	rec := r.record(&m.Instance, now)
+	h := hold{s, m}
+	if slices.Contains(rec.holds, h) {
 		return
 	}
-	r.holders[id] = hs
-}
-
-// verdict is what the roster makes of one set's word about an id.
-type verdict struct {
-	*heldSet
-	Member        // after the filter
-	state  State  // as if the set had just been read
-	reason string // of the state
-}
-
-func (r *Roster) judge(id string, h *heldSet) verdict {
-	v := verdict{heldSet: h, Member: *h.members[id], state: Present}
-	switch {
-	case v.Err != nil:
-		v.state, v.reason = Unparsable, v.Err.Error()
-	case v.Status == string(Failing):
-		v.state, v.reason = Failing, "its own checks fail; its agent keeps it in the serverset"
+	first := !rec.in(s)
+	i, _ := slices.BinarySearchFunc(rec.holds, h, compareHolds) // before its equals: a later word of the same member wins
+	rec.holds = slices.Insert(rec.holds, i, h)
+	if m.Err != nil {
+		s.unparsable++
+	} else if first {
+		r.grow(s, 1)
 	}
-	if r.opts.Filter != nil && v.Err == nil {
-		if why, keep := r.opts.Filter(&v.Instance); !keep {
-			v.state, v.reason = Filtered, why
+	if m.Owner != 0 {
+		r.owners[m.Owner]++
+	}
+	r.look(rec)
+}
+
+func (r *Roster) release(s *heldSet, m *Member) {
+	rec := r.lookup(&m.Instance)
+	if rec == nil {
+		return
+	}
+	i := slices.Index(rec.holds, hold{s, m})
+	if i < 0 {
+		return
+	}
+	rec.holds = slices.Delete(rec.holds, i, i+1)
+	if m.Err != nil {
+		s.unparsable--
+	} else if !rec.in(s) {
+		r.grow(s, -1)
+	}
+	if m.Owner != 0 {
+		if r.owners[m.Owner]--; r.owners[m.Owner] <= 0 {
+			delete(r.owners, m.Owner)
 		}
-		v.RuledScheme = v.Scheme != h.members[id].Scheme
+	}
+	r.look(rec)
+}
+
+// look puts a record on the list of those that a batch has to look at, once.
+func (r *Roster) look(rec *record) {
+	if rec.mark != r.batch {
+		rec.mark = r.batch
+		r.touch = append(r.touch, rec)
+	}
+}
+
+func (rec *record) in(s *heldSet) bool {
+	return slices.ContainsFunc(rec.holds, func(h hold) bool { return h.set == s })
+}
+
+// compareHolds orders by source and path, and within a set the newest registration first: it speaks.
+func compareHolds(a, b hold) int {
+	return cmp.Or(a.set.compare(b.set.setKey), cmp.Compare(b.m.Zxid, a.m.Zxid), strings.Compare(a.m.Member, b.m.Member))
+}
+
+// verdict is what the roster makes of one set's word about a record.
+type verdict struct {
+	hold
+	inst   *Instance // after the filter
+	state  State     // as if the set had just been read
+	reason string    // of the state
+}
+
+// judge puts a member through the filter. What the filter makes of it is inst again if that is the same.
+func (r *Roster) judge(h hold, inst *Instance) verdict {
+	m := h.m
+	v := verdict{hold: h, inst: &m.Instance, state: Present}
+	switch {
+	case m.Err != nil:
+		v.state, v.reason = Unparsable, m.Err.Error()
+		return v
+	case m.Status == string(Failing):
+		v.state, v.reason = Failing, "its own checks fail; its agent keeps it in the serverset"
+	case m.Status == Leaving:
+		v.reason = "it is about to leave"
+	}
+	if r.opts.Filter == nil {
+		return v
+	}
+	made := &r.judged
+	*made = m.Instance
+	if why, keep := r.opts.Filter(made); !keep {
+		v.state, v.reason = Filtered, why
+	}
+	made.Key, made.RuledScheme = m.Key, made.Scheme != m.Scheme
+	switch {
+	case *made == m.Instance:
+	case inst != nil && *inst == *made:
+		v.inst = inst
+	default:
+		c := *made
+		v.inst = &c
 	}
 	return v
 }
 
-// owner is the word of the set that an id belongs to, and those of other jobs that would pull it, too. Some set must hold it.
-func (r *Roster) owner(id string) (own verdict, others []verdict) {
+// owner is the word of the set that a record belongs to, and those of other jobs that would pull it, too. Some set must hold it.
+func (r *Roster) owner(rec *record) (own verdict, others []verdict) {
 	found := false
-	for i, h := range r.holders[id] {
-		v := r.judge(id, h)
+	for i, h := range rec.holds {
+		if i > 0 && h.set == rec.holds[i-1].set {
+			continue // an older name of the same
+		}
+		v := r.judge(h, rec.inst)
 		switch kept := v.state.Scraped(); {
 		case kept && !found:
 			own, found = v, true
-		case kept && JobOf(h.source) != JobOf(own.source):
+		case kept && JobOf(h.set.source) != JobOf(own.set.source):
 			others = append(others, v)
 		case i == 0:
 			own = v
@@ -66,78 +129,107 @@ func (r *Roster) owner(id string) (own verdict, others []verdict) {
 	return own, others
 }
 
-// decide brings the entry of an id to what the sets say. An id that none holds any more departs, for the reason why.
-func (r *Roster) decide(id string, now time.Time, why string) []Change {
-	if len(r.holders[id]) == 0 {
-		e := r.entries[id]
-		if e == nil || e.State == Departed {
-			return nil
-		}
-		was := e.State
-		e.State, e.Reason, e.Since = Departed, why, now
-		return []Change{{Entry: *e, Was: was, At: now}}
-	}
-	own, others := r.owner(id)
+// settle brings a record that some set holds to what the sets say.
+func (r *Roster) settle(rec *record, now time.Time, out []Change) []Change {
+	own, others := r.owner(rec)
+	state, reason := own.state, own.reason
 	for i, o := range others {
-		if job := JobOf(o.source); i == 0 || job != JobOf(others[i-1].source) {
-			own.reason = strings.TrimPrefix(own.reason+"; seen by job "+job+" too, which does not pull it", "; ")
+		if job := JobOf(o.set.source); i == 0 || job != JobOf(others[i-1].set.source) {
+			reason = strings.TrimPrefix(reason+"; seen by job "+job+" too, which does not pull it", "; ")
 		}
 	}
-	e := r.entries[id]
-	if own.loaded && own.state.Scraped() {
-		if e != nil && e.State == Unconfirmed {
-			own.verified, own.reason = e.Verified, e.Reason
+	was, x := rec.state, rec.x
+	if own.set.loaded && state.Scraped() {
+		if was == Unconfirmed {
+			reason = rec.reason
 		} else {
-			own.reason = unconfirmed(own.verified)
+			reason = unconfirmed(own.set.verified)
 		}
-		own.state = Unconfirmed
+		state = Unconfirmed
 	}
-	if c, moved := r.put(id, own, now); moved {
-		return []Change{c}
+	fresh := was == "" || was == Departed
+	if was == Departed {
+		r.flapped(rec, now)
+		x = rec.x
 	}
-	return nil
+	if x != nil {
+		if x.guard != nil {
+			rec.tell(now, "back", "in "+own.set.path+" again", own.m.Zxid)
+			r.free(rec)
+		}
+		x.cause, x.excuse, x.left, x.answers, x.owner = "", "", 0, 0, 0
+		if x.quiet && (state == Present || state == Failing) {
+			state, reason = Quarantined, quarantined(x.flaps)
+		}
+	}
+	if !fresh && was == state && rec.reason == reason && rec.inst.Same(own.inst) {
+		r.number(rec, -1) // what only the registrar's names tell may differ
+		rec.inst = own.inst
+		r.number(rec, 1)
+		return out
+	}
+	var old Tags
+	if !fresh && rec.inst.Tags != own.inst.Tags {
+		old = rec.inst.Tags
+		rec.tell(now, "changed", difference(old, own.inst.Tags), own.m.Zxid)
+	}
+	rec.reason = reason
+	if fresh {
+		rec.joined = nanos(now)
+	}
+	r.set(rec, state, own.inst, now)
+	switch {
+	case was == Departed:
+		rec.tell(now, "joined again", own.set.path, own.m.Zxid)
+	case was != "" && was != state:
+		rec.tell(now, string(state), reason, own.m.Zxid)
+	}
+	c := r.change(rec, was, now)
+	if !fresh && old != own.inst.Tags {
+		c.OldTags = old
+	}
+	out = append(out, c)
+	if fresh && state.Scraped() && !own.set.loaded {
+		out = r.arrived(rec, now, out)
+	}
+	return out
 }
 
-func (r *Roster) put(id string, v verdict, now time.Time) (Change, bool) {
-	e := r.entries[id]
-	if e == nil || e.State == Departed {
-		was := State("")
-		if e != nil {
-			was = Departed
+// difference is what changed between two lists of tags, in words.
+func difference(was, is Tags) string {
+	var out []string
+	for n, v := range is.All() {
+		switch old := was.Get(n); {
+		case old == "":
+			out = append(out, n+" is "+v)
+		case old != v:
+			out = append(out, n+" "+old+" → "+v)
 		}
-		e = &Entry{Instance: v.Instance, State: v.state, Reason: v.reason, Since: now, Joined: now, Verified: v.verified}
-		r.entries[id] = e
-		return Change{Entry: *e, Was: was, At: now}, true
 	}
-	was, same := e.State, e.Same(&v.Instance)
-	e.Instance, e.Verified = v.Instance, v.verified
-	if was == v.state && e.Reason == v.reason && same {
-		return Change{}, false
+	for n := range was.All() {
+		if is.Get(n) == "" {
+			out = append(out, n+" is gone")
+		}
 	}
-	if was != v.state {
-		e.State, e.Since = v.state, now
-	}
-	e.Reason = v.reason
-	return Change{Entry: *e, Was: was, At: now}, true
+	return strings.Join(out, ", ")
 }
 
 // Shadowed is what a second job sees of endpoints that another job pulls, in order: as entries that are Filtered, with the reason. They are in neither Entries nor
 // Targets, where each endpoint of a service stands once.
 func (r *Roster) Shadowed() []Entry {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
+	r.mu.Lock() // for judge
+	defer r.mu.Unlock()
 	var out []Entry
-	for id, hs := range r.holders {
-		if len(hs) < 2 {
-			continue
-		}
-		own, others := r.owner(id)
-		for _, o := range others {
-			e := Entry{Instance: o.Instance, State: Filtered, Reason: "seen by job " + JobOf(own.source) + " too, which pulls it", Verified: o.verified}
-			if was := r.entries[id]; was != nil {
-				e.Since, e.Joined = was.Since, was.Joined
+	for _, g := range r.groups {
+		for _, rec := range g.records {
+			if len(rec.holds) < 2 {
+				continue
 			}
-			out = append(out, e)
+			own, others := r.owner(rec)
+			for _, o := range others {
+				out = append(out, Entry{Instance: *o.inst, State: Filtered, Reason: "seen by job " + JobOf(own.set.source) + " too, which pulls it",
+					Verified: r.verified(o.set), Since: clock(rec.since), Joined: clock(rec.joined)})
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b Entry) int {

@@ -2,11 +2,11 @@ package discovery
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -63,29 +63,64 @@ type Change struct {
 
 // RosterOptions shape a Roster; the zero value keeps departed members for 24 hours, 100,000 at most, and filters nobody.
 type RosterOptions struct {
-	// Filter may rewrite an instance (relabelling) and says whether to keep it; reason names the rule that drops it. It must give the same answer for
-	// the same instance.
+	// Filter may rewrite an instance (relabelling), but for its Key, and says whether to keep it; reason names the rule that drops it. It must give the same
+	// answer for the same instance, must not keep the pointer, and is called under the roster's lock.
 	Filter     func(*Instance) (reason string, keep bool)
 	KeepFor    time.Duration // how long departed members stay listed
 	KeepAtMost int           // how many departed members stay listed
 	Guard      GuardOptions
 	Flap       FlapOptions
-	NoGuard    func(source string) bool // sources whose word is always believed at once: static ones; nil: none
+	NoGuard    func(source string) bool // sources whose word is always believed at once, as that of static targets is; nil: none
 }
 
 // Roster holds every instance that should answer or lately should have. It is safe for concurrent use.
+//
+// A change costs what changed: nothing walks over all that a roster holds but Entries, Walk and Refilter.
 type Roster struct {
 	opts RosterOptions
+	held atomic.Int64 // how many are held by guards: Heard looks at nothing else while it is 0
 
-	mu      sync.RWMutex
-	sets    map[setKey]*heldSet
-	holders map[string][]*heldSet // by entry id: the sets that hold it, by name; see Apply
-	entries map[string]*Entry
-	views   map[string]View
-	version uint64
-
+	mu       sync.RWMutex
+	sources  map[string]*sourceState
+	groups   map[[2]string]*group
+	broken   map[string]*record // those that do not parse, by ID
+	owners   map[int64]int      // how many members each session holds
+	counts   [stateCount]int
+	version  uint64
 	orders   []Order
+	ordered  bool // the orders have changed since the journal wrote them
 	expected map[[2]string]Expected
+
+	fleet  herd
+	guards map[*guard]struct{}
+	quiet  map[*record]bool // who is quarantined
+	flaps  map[*record]bool // whose penalty has not decayed
+	going  map[int64][]*record
+	gone   []departure // by time, and some that are outdated
+	swept  time.Time
+	dirty  map[*record]struct{} // what a journal has to write; nil: there is none
+	grew   map[*group]struct{}  // as are these
+
+	batch   uint64
+	in, out []*Member // scratch of diff
+	touch   []*record // scratch of Apply
+	same    map[*Member]struct{}
+	judged  Instance // scratch of judge
+}
+
+// sourceState is a source's view, and what it sees.
+type sourceState struct {
+	View
+	sets       map[string]*heldSet
+	entries    int // on the roster
+	present    int // of these
+	zxid       int64
+	unguarded  bool
+	since      time.Time // when it began not to see; zero: it does
+	away       string    // why its present entries read as unconfirmed; empty: they do not
+	awaySince  time.Time
+	configured bool // it is not forgotten
+	spoke      bool // of itself
 }
 
 type setKey struct{ source, path string }
@@ -93,60 +128,130 @@ type setKey struct{ source, path string }
 // heldSet is what a source said last of a path.
 type heldSet struct {
 	setKey
-	members  map[string]*Member // by entry id, before the filter
-	verified time.Time
-	loaded   bool // it is from the disk, and no source has confirmed it
+	herd
+	members    []*Member // before the filter
+	verified   time.Time
+	stale      bool // read from a server without a quorum
+	loaded     bool // it is from the disk, and no source has confirmed it
+	removed    bool // the path is gone; kept while a guard holds those who were in it
+	static     bool // its members stand in the configuration: who leaves was taken out on purpose
+	unparsable int
 }
 
 // NewRoster makes an empty roster.
 func NewRoster(o RosterOptions) *Roster {
 	o.KeepFor = cmp.Or(o.KeepFor, 24*time.Hour)
 	o.KeepAtMost = cmp.Or(o.KeepAtMost, 100_000)
-	return &Roster{opts: o, sets: map[setKey]*heldSet{}, holders: map[string][]*heldSet{}, entries: map[string]*Entry{}, views: map[string]View{}}
+	o.Guard, o.Flap = o.Guard.defaults(), o.Flap.defaults()
+	return &Roster{opts: o, sources: map[string]*sourceState{}, groups: map[[2]string]*group{}, broken: map[string]*record{}, owners: map[int64]int{},
+		guards: map[*guard]struct{}{}, quiet: map[*record]bool{}, flaps: map[*record]bool{}, going: map[int64][]*record{}, same: map[*Member]struct{}{}, grew: map[*group]struct{}{}}
 }
 
-// Apply takes a full set: who is new joins, who changed is updated, who is in no set any more departs. It returns what moved.
+// Apply takes a full set: who is new joins, who changed is updated, who is in no set any more departs, or is held by a guard. It returns what moved. Members that are
+// the same pointers as in the set before cost next to nothing, less still in the same order.
 //
 // An endpoint that several sets hold is one entry. It belongs to the first of them, by the names of sources and then by path, whose rules keep it: whoever spoke
 // first, and so the same one after every restart. Where the others are of another job, the entry's Reason names that job, and Shadowed lists them.
 func (r *Roster) Apply(s Set, now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := setKey{s.Source, s.Path}
-	next := make(map[string]*Member, len(s.Members))
-	for _, m := range s.Members {
-		id := entryID(&m.Instance)
-		// One endpoint may stand twice in a set (KingPin joins again under a new name): the newest registration speaks.
-		if old, ok := next[id]; ok && old.Zxid > m.Zxid {
-			continue
-		}
-		next[id] = m
+	src := r.source(s.Source)
+	src.configured = true
+	if s.Zxid > src.zxid {
+		src.zxid = s.Zxid
 	}
-	held := r.set(k)
-	before := held.members
-	held.members, held.verified, held.loaded = next, s.Verified, false
-	var out []Change
-	for id := range next {
-		if _, was := before[id]; !was {
-			r.hold(id, held)
-		}
-		out = append(out, r.decide(id, now, "")...)
-	}
-	for id := range before {
-		if _, still := next[id]; !still {
-			r.release(id, held)
-			out = append(out, r.decide(id, now, "left "+s.Path)...)
-		}
-	}
-	return r.done(out)
+	held := r.setOf(setKey{s.Source, s.Path})
+	return r.done(r.replace(held, s, "left "+s.Path, "", now))
 }
 
-// set is the held set of k, a new one if there is none.
-func (r *Roster) set(k setKey) *heldSet {
-	held := r.sets[k]
+// replace makes s the members of held. why and cause are those of whoever is in it no more; an empty cause is to be found.
+func (r *Roster) replace(held *heldSet, s Set, why string, cause Cause, now time.Time) []Change {
+	if len(s.Members) > 0 {
+		held.static = s.Members[0].Format == "static"
+	}
+	seen := r.verified(held) // before: it is when those who left were last known to be in it
+	r.diff(held.members, s.Members)
+	r.batch++
+	for _, m := range r.in {
+		r.hold(held, m, now)
+	}
+	for _, m := range r.out {
+		r.release(held, m)
+	}
+	lapsed, broken := held.loaded, map[string]error{}
+	for _, m := range r.in {
+		if m.Err != nil {
+			broken[m.Member] = m.Err
+		}
+	}
+	held.members, held.verified, held.stale, held.loaded, held.removed = s.Members, s.Verified, s.Stale, false, false
+	var out []Change
+	var leavers []*record
+	for _, rec := range r.touch {
+		switch {
+		case len(rec.holds) > 0:
+			out = r.settle(rec, now, out)
+		case rec.state != "" && rec.state != Departed:
+			leavers = append(leavers, rec)
+		}
+	}
+	clear(r.touch)
+	r.touch = r.touch[:0]
+	r.sized(held, now)
+	if len(leavers) > 0 {
+		out = r.leave(leavers, leaving{held: held, why: why, cause: cause, seen: seen, lapsed: lapsed, broken: broken}, now, out)
+	}
+	return out
+}
+
+// diff leaves in r.in and r.out which members are new and which are gone. Lists in the same order are compared without a map.
+func (r *Roster) diff(was, is []*Member) {
+	r.in, r.out = r.in[:0], r.out[:0]
+	for len(was) > 0 && len(is) > 0 && was[0] == is[0] {
+		was, is = was[1:], is[1:]
+	}
+	for len(was) > 0 && len(is) > 0 && was[len(was)-1] == is[len(is)-1] {
+		was, is = was[:len(was)-1], is[:len(is)-1]
+	}
+	if len(was) == 0 || len(is) == 0 {
+		r.in, r.out = append(r.in, is...), append(r.out, was...)
+		return
+	}
+	for _, m := range was {
+		r.same[m] = struct{}{}
+	}
+	for _, m := range is {
+		if _, there := r.same[m]; there {
+			delete(r.same, m)
+		} else {
+			r.in = append(r.in, m)
+		}
+	}
+	for _, m := range was {
+		if _, left := r.same[m]; left {
+			r.out = append(r.out, m)
+			delete(r.same, m)
+		}
+	}
+}
+
+// source is the state of one, a new one if there is none.
+func (r *Roster) source(name string) *sourceState {
+	src := r.sources[name]
+	if src == nil {
+		src = &sourceState{View: View{Source: name}, sets: map[string]*heldSet{}, unguarded: r.opts.NoGuard != nil && r.opts.NoGuard(name)}
+		r.sources[name] = src
+	}
+	return src
+}
+
+// setOf is the held set of k, a new one if there is none.
+func (r *Roster) setOf(k setKey) *heldSet {
+	src := r.source(k.source)
+	held := src.sets[k.path]
 	if held == nil {
-		held = &heldSet{setKey: k, members: map[string]*Member{}}
-		r.sets[k] = held
+		held = &heldSet{setKey: k}
+		src.sets[k.path] = held
 	}
 	return held
 }
@@ -155,36 +260,69 @@ func (k setKey) compare(o setKey) int {
 	return cmp.Or(strings.Compare(k.source, o.source), strings.Compare(k.path, o.path))
 }
 
+// guarded reports whether a set that shrinks is doubted.
+func (r *Roster) guarded(h *heldSet) bool { return !h.static && !r.source(h.source).unguarded }
+
+// verified is when the members of a set were last known to be in it.
+func (r *Roster) verified(h *heldSet) time.Time {
+	if v := &r.source(h.source).View; v.Live && !h.loaded && !h.removed && v.LastHeard.After(h.verified) {
+		return v.LastHeard
+	}
+	return h.verified
+}
+
 // See takes a source's word about itself. A complete view drops the paths that it no longer names, with all their members.
 func (r *Roster) See(v View, now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.done(r.see(v, "", now))
+}
+
+func (r *Roster) see(v View, cause Cause, now time.Time) []Change {
 	var out []Change
+	src := r.source(v.Source)
 	if v.Complete {
 		there := make(map[string]bool, len(v.Paths))
 		for _, p := range v.Paths {
 			there[p] = true
 		}
-		for k, held := range r.sets {
-			if k.source != v.Source || there[k.path] || v.hides(k.path) {
+		for _, path := range slices.Sorted(maps.Keys(src.sets)) {
+			held := src.sets[path]
+			if there[path] || held.removed || v.hides(path) {
 				continue
 			}
-			delete(r.sets, k)
-			for id := range held.members {
-				r.release(id, held)
-				out = append(out, r.decide(id, now, k.path+" was removed")...)
+			why := path + " was removed"
+			if cause == Unconfigured {
+				why = "no job looks at " + path + " any more"
 			}
+			out = append(out, r.replace(held, Set{Verified: held.verified}, why, cmp.Or(cause, PathRemoved), now)...)
+			held.removed = true
+			r.drop(held)
 		}
 	}
 	v.Paths, v.Hidden = nil, nil
-	v.Complete = v.Complete || r.views[v.Source].Complete // it has said all, since it began
-	r.views[v.Source] = v
-	return r.done(out)
+	v.Complete = v.Complete || src.Complete // it has said all, since it began
+	src.View, src.configured, src.spoke = v, true, true
+	switch {
+	case v.Connected && !v.ReadOnly:
+		src.since = time.Time{}
+		r.back(src)
+	case src.since.IsZero():
+		src.since = now
+	}
+	return out
+}
+
+// drop forgets a path that is gone, once no guard needs it.
+func (r *Roster) drop(h *heldSet) {
+	if h.removed && h.guard == nil {
+		delete(r.source(h.source).sets, h.path)
+	}
 }
 
 // hides reports that path may exist unseen.
 func (v *View) hides(path string) bool {
-	return slices.ContainsFunc(v.Hidden, func(h string) bool { return path == h || strings.HasPrefix(path, strings.TrimSuffix(h, "/")+"/") })
+	return slices.ContainsFunc(v.Hidden, func(h string) bool { return below(path, h) })
 }
 
 // Refilter puts every member through a new filter: after a reload of the configuration. Who was unconfirmed stays so.
@@ -193,54 +331,41 @@ func (r *Roster) Refilter(f func(*Instance) (string, bool), now time.Time) []Cha
 	defer r.mu.Unlock()
 	r.opts.Filter = f
 	var out []Change
-	for id := range r.holders {
-		out = append(out, r.decide(id, now, "")...)
+	for _, g := range r.groups {
+		for _, rec := range g.records {
+			if len(rec.holds) > 0 {
+				out = r.settle(rec, now, out)
+			}
+		}
 	}
 	return r.done(out)
 }
 
-// Forget drops every set of a source that is no longer configured.
+// Forget drops every set of a source that is no longer configured: nobody guards it, and nobody misses who was in it.
 func (r *Roster) Forget(source string, now time.Time) []Change {
-	out := r.See(View{Source: source, Complete: true}, now)
-	r.mu.Lock()
-	delete(r.views, source)
-	r.mu.Unlock()
-	return out
-}
-
-// Tick does what time does: it forgets those who departed too long ago, and the oldest of too many. Call it about once a second.
-func (r *Roster) Tick(now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	type leaver struct {
-		id    string
-		since time.Time
-	}
-	var gone []leaver
-	for id, e := range r.entries {
-		if e.State != Departed {
-			continue
+	out := r.see(View{Source: source, Complete: true}, Unconfigured, now)
+	if src := r.sources[source]; src != nil {
+		for _, h := range src.sets {
+			if h.guard != nil {
+				out = r.end(h.guard, Unconfigured, "no job looks at "+h.path+" any more", "no job looks there any more", now, out)
+			}
+			h.removed = true
+			r.drop(h)
 		}
-		if now.Sub(e.Since) > r.opts.KeepFor {
-			delete(r.entries, id)
-			continue
-		}
-		gone = append(gone, leaver{id, e.Since})
+		src.View, src.configured, src.spoke = View{Source: source}, false, false
+		src.since = time.Time{}
+		r.back(src)
 	}
-	if over := len(gone) - r.opts.KeepAtMost; over > 0 {
-		slices.SortFunc(gone, func(a, b leaver) int { return a.since.Compare(b.since) })
-		for _, l := range gone[:over] {
-			delete(r.entries, l.id)
-		}
-	}
-	return nil
+	return r.done(out)
 }
 
 func (r *Roster) done(out []Change) []Change {
 	if len(out) > 0 {
 		r.version++
 	}
-	slices.SortFunc(out, func(a, b Change) int { return strings.Compare(a.ID(), b.ID()) })
+	slices.SortFunc(out, func(a, b Change) int { return cmp.Or(a.Key.Compare(b.Key), strings.Compare(a.Member, b.Member)) })
 	return out
 }
 
@@ -249,50 +374,4 @@ func (r *Roster) Version() uint64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.version
-}
-
-// Entries is a copy of the roster, ordered by service, environment, host, port.
-func (r *Roster) Entries() []Entry {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	out := make([]Entry, 0, len(r.entries))
-	for _, e := range r.entries {
-		c := *e
-		if held := r.sets[setKey{c.Source, c.Path}]; held != nil && c.State != Departed && c.State != Unconfirmed {
-			c.Verified = held.verified
-		}
-		out = append(out, c)
-	}
-	slices.SortFunc(out, func(a, b Entry) int {
-		return cmp.Or(a.Key.Compare(b.Key), strings.Compare(a.ID(), b.ID()))
-	})
-	return out
-}
-
-// Targets is every instance to pull from, in order.
-func (r *Roster) Targets() []Instance {
-	var out []Instance
-	for _, e := range r.Entries() {
-		if e.State.Scraped() {
-			out = append(out, e.Instance)
-		}
-	}
-	return out
-}
-
-// Find looks an entry up by its ID.
-func (r *Roster) Find(id string) (Entry, error) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if e, ok := r.entries[id]; ok {
-		return *e, nil
-	}
-	return Entry{}, fmt.Errorf("find %q on the roster: no such instance; give service/env/host:port", id)
-}
-
-// Views is the last word of every source, by name.
-func (r *Roster) Views() []View {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(r.views), func(a, b View) int { return strings.Compare(a.Source, b.Source) })
 }

@@ -3,11 +3,6 @@ package discovery
 import (
 	"context"
 	"errors"
-	"maps"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -85,7 +80,7 @@ func TestRosterApply(t *testing.T) {
 		{"the second holder leaves", []Set{set("z", "/p", a), set("z", "/q", a), set("z", "/q")}, "10.0.0.1:80=present", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := NewRoster(RosterOptions{})
+			r := NewRoster(RosterOptions{Guard: GuardOptions{Off: true}})
 			var last []Change
 			for _, s := range tc.sets {
 				last = r.Apply(s, t0)
@@ -101,7 +96,7 @@ func TestRosterApply(t *testing.T) {
 }
 
 func TestRosterViewDropsPaths(t *testing.T) {
-	r := NewRoster(RosterOptions{})
+	r := NewRoster(RosterOptions{Guard: GuardOptions{Off: true}})
 	r.Apply(set("z", "/p", member("10.0.0.1:80")), t0)
 	r.Apply(set("z", "/q", member("10.0.0.2:80")), t0)
 	r.Apply(set("other", "/q", member("10.0.0.3:80")), t0)
@@ -117,7 +112,7 @@ func TestRosterViewDropsPaths(t *testing.T) {
 
 // TestRosterHiddenPaths: what a source may not read keeps what is known of it, and no more than that.
 func TestRosterHiddenPaths(t *testing.T) {
-	r := NewRoster(RosterOptions{})
+	r := NewRoster(RosterOptions{Guard: GuardOptions{Off: true}})
 	for i, p := range []string{"/a", "/a/b", "/ab", "/c"} {
 		r.Apply(set("z", p, member("10.0.0."+strconv.Itoa(i+1)+":80")), t0)
 	}
@@ -147,7 +142,7 @@ func TestRosterFilter(t *testing.T) {
 }
 
 func TestRosterTick(t *testing.T) {
-	r := NewRoster(RosterOptions{KeepFor: time.Hour, KeepAtMost: 1})
+	r := NewRoster(RosterOptions{KeepFor: time.Hour, KeepAtMost: 1, Guard: GuardOptions{Off: true}})
 	r.Apply(set("z", "/p", member("10.0.0.1:80"), member("10.0.0.2:80")), t0)
 	r.Apply(set("z", "/p", member("10.0.0.2:80")), t0.Add(time.Second))
 	r.Apply(set("z", "/p"), t0.Add(2*time.Second))
@@ -158,40 +153,6 @@ func TestRosterTick(t *testing.T) {
 	r.Tick(t0.Add(2 * time.Hour))
 	if got := states(r); got != "" {
 		t.Fatalf("still there after KeepFor: %s", got)
-	}
-}
-
-func TestRosterDisk(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "roster.json")
-	a := NewRoster(RosterOptions{})
-	if err := a.Load(file, []string{"z"}, t0); err != nil {
-		t.Fatalf("no file is an empty roster: %v", err)
-	}
-	a.Apply(set("z", "/p", member("10.0.0.1:80", "team", "pay"), member("[::1]:81")), t0)
-	a.Apply(set("gone", "/p2", member("10.0.0.9:80")), t0)
-	if err := a.Save(file, t0); err != nil {
-		t.Fatal(err)
-	}
-	b := NewRoster(RosterOptions{})
-	if err := b.Load(file, []string{"z"}, t0.Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := states(b), "10.0.0.1:80=unconfirmed [::1]:81=unconfirmed"; got != want {
-		t.Fatalf("got %s want %s", got, want)
-	}
-	if v := b.Targets()[0].Tags.Get("team"); v != "pay" {
-		t.Fatalf("tag team = %q, want pay", v)
-	}
-	b.Apply(set("z", "/p", member("10.0.0.1:80", "team", "pay")), t0.Add(2*time.Minute))
-	if got, want := states(b), "10.0.0.1:80=present [::1]:81=departed"; got != want {
-		t.Fatalf("after the source spoke: got %s want %s", got, want)
-	}
-	if err := os.WriteFile(file, []byte(`{"v":1,"entries":[{"serv`), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	c := NewRoster(RosterOptions{})
-	if err := c.Load(file, []string{"z"}, t0); err == nil || !strings.Contains(err.Error(), file) {
-		t.Fatalf("a damaged file must be named: %v", err)
 	}
 }
 
@@ -206,7 +167,7 @@ func (s *sourceFunc) Run(ctx context.Context, out *Latest) error { return s.run(
 func TestWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		r := NewRoster(RosterOptions{})
+		r := NewRoster(RosterOptions{Guard: GuardOptions{Off: true}})
 		starts := map[string]*atomic.Int32{"a": {}, "b": {}}
 		source := func(name, last string) Source {
 			return &sourceFunc{name, func(ctx context.Context, out *Latest) error {
@@ -320,7 +281,7 @@ func TestRosterTwoJobs(t *testing.T) {
 		{"both lose it", nil, []Set{a, b, set("b#2", "/p"), set("a", "/p")}, "a departed left /p"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := NewRoster(RosterOptions{Filter: tc.filter})
+			r := NewRoster(RosterOptions{Filter: tc.filter, Guard: GuardOptions{Off: true}})
 			for _, s := range tc.sets {
 				r.Apply(s, t0)
 			}
@@ -331,70 +292,6 @@ func TestRosterTwoJobs(t *testing.T) {
 				t.Errorf("%d targets", n)
 			}
 		})
-	}
-}
-
-// TestRosterReloadAfterRestart: a reload while no source answers confirms nobody, and no rule sees what a rule has made.
-func TestRosterReloadAfterRestart(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "roster.json")
-	move := func(i *Instance) (string, bool) {
-		i.Port++
-		i.Tags = i.Tags.With(map[string]string{"rule": i.Tags.Get("rule") + "x"})
-		return "port 82 is not ours", i.Port != 82
-	}
-	a := NewRoster(RosterOptions{Filter: move})
-	a.Apply(set("z", "/p", member("10.0.0.1:80"), member("10.0.0.2:90"), member("10.0.0.3:81")), t0)
-	a.Apply(set("z", "/p", member("10.0.0.1:80"), member("10.0.0.3:81")), t0)
-	const now = "10.0.0.1:81=present 10.0.0.2:91=departed 10.0.0.3:82=filtered"
-	if got := states(a); got != now {
-		t.Fatalf("got %s want %s", got, now)
-	}
-	const held = "10.0.0.1:81=unconfirmed 10.0.0.2:91=departed 10.0.0.3:82=filtered"
-	for range 2 { // a second restart changes nothing
-		if err := a.Save(file, t0); err != nil {
-			t.Fatal(err)
-		}
-		b := NewRoster(RosterOptions{Filter: move})
-		if err := b.Load(file, []string{"z"}, t0); err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			if got := states(b); got != held {
-				t.Fatalf("got %s want %s", got, held)
-			}
-			if cs := b.Refilter(move, t0); len(cs) != 0 {
-				t.Fatalf("a reload with the same rules moved %s", moves(cs))
-			}
-			if got := b.Entries()[0].Tags.Get("rule"); got != "x" {
-				t.Fatalf("the rule ran %d times", len(got))
-			}
-		}
-		a = b
-	}
-	all := func(*Instance) (string, bool) { return "", true }
-	if got, want := moves(a.Refilter(all, t0)), "10.0.0.1:80:unconfirmed>unconfirmed 10.0.0.3:81:filtered>unconfirmed"; got != want {
-		t.Fatalf("without the rule: got %s want %s", got, want)
-	}
-	a.Apply(set("z", "/p", member("10.0.0.1:80"), member("10.0.0.2:90"), member("10.0.0.3:81")), t0)
-	if got, want := states(a), "10.0.0.1:80=present 10.0.0.2:90=present 10.0.0.3:81=present"; got != want {
-		t.Fatalf("the source spoke: got %s want %s", got, want)
-	}
-}
-
-func TestRosterLoadLeavesTheUnparsable(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "roster.json")
-	a := NewRoster(RosterOptions{})
-	a.Apply(set("z", "/p", member("10.0.0.1:80"), Member{Instance: Instance{Key: Key{Service: "checkout", Env: "prod"}, Member: "junk"}, Err: errors.New("no port")}), t0)
-	if err := a.Save(file, t0); err != nil {
-		t.Fatal(err)
-	}
-	b := NewRoster(RosterOptions{})
-	if err := b.Load(file, []string{"z"}, t0); err != nil {
-		t.Fatal(err)
-	}
-	b.Apply(set("z", "/p", member("10.0.0.1:80")), t0) // it was removed meanwhile
-	if got, want := states(b), "10.0.0.1:80=present"; got != want {
-		t.Fatalf("got %s want %s", got, want)
 	}
 }
 
@@ -433,39 +330,5 @@ func BenchmarkLeave(b *testing.B) {
 	for b.Loop() {
 		r.Apply(set("z", "/p", ms...), t0)
 		r.Apply(set("z", "/p"), t0)
-	}
-}
-
-// TestRosterIndex: who holds an id is known without looking into every set, whatever came and went.
-func TestRosterIndex(t *testing.T) {
-	r := NewRoster(RosterOptions{})
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
-		k := setKey{string(rune('a' + rnd.IntN(3))), "/" + strconv.Itoa(rnd.IntN(4))}
-		if rnd.IntN(10) == 0 {
-			r.See(View{Source: k.source, Complete: true, Paths: []string{"/0", "/1"}}, t0)
-		} else {
-			var ms []Member
-			for i := range 8 {
-				if rnd.IntN(2) == 0 {
-					ms = append(ms, member("10.0.0.1:"+strconv.Itoa(80+i)))
-				}
-			}
-			r.Apply(set(k.source, k.path, ms...), t0)
-		}
-		want := map[string][]*heldSet{}
-		for _, h := range slices.SortedFunc(maps.Values(r.sets), func(a, b *heldSet) int { return a.compare(b.setKey) }) {
-			for id := range h.members {
-				want[id] = append(want[id], h)
-			}
-		}
-		if !maps.EqualFunc(r.holders, want, slices.Equal) {
-			t.Fatalf("index %v, sets say %v", r.holders, want)
-		}
-		for id, e := range r.entries {
-			if (len(want[id]) > 0) != (e.State == Present) {
-				t.Fatalf("%s is %s, held by %d sets", id, e.State, len(want[id]))
-			}
-		}
 	}
 }

@@ -3,6 +3,7 @@ package discovery
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -58,37 +59,68 @@ func (r *Roster) Expect(want map[[2]string]Expected) {
 // Groups is every service on the roster, in order.
 func (r *Roster) Groups() []Group {
 	now := time.Now()
-	var out []Group
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	at := map[[2]string]int{}
-	for _, e := range r.entries {
-		k := [2]string{e.Service, e.Env}
-		i, ok := at[k]
-		if !ok {
-			i = len(out)
-			at[k] = i
-			out = append(out, Group{Service: e.Service, Env: e.Env, ExpectedFrom: ExpectedFromRoster})
-		}
-		g := &out[i]
-		*g.of(e.State)++
-		if e.State.Scraped() {
-			g.Expected++
-		} else if e.Missing(now) {
-			g.Missing++
-			g.Expected++
-		}
-	}
-	for i := range out {
-		g := &out[i]
-		if x, ok := r.expected[[2]string{g.Service, g.Env}]; ok {
-			g.Expected, g.ExpectedFrom = x.Count, x.From
-		}
+	out := make([]Group, 0, len(r.groups))
+	for _, g := range r.groups {
+		out = append(out, r.groupState(g, now))
 	}
 	slices.SortFunc(out, func(a, b Group) int {
 		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Env, b.Env))
 	})
 	return out
+}
+
+// groupState looks at the service's instances only if a source of some is in doubt, or if they say how many they should be.
+func (r *Roster) groupState(g *group, now time.Time) Group {
+	out := Group{Service: g.service, Env: g.env, ExpectedFrom: ExpectedFromRoster}
+	for i, s := range states7 {
+		*out.of(s) = g.counts[i]
+	}
+	if out.Present > 0 && r.doubted() {
+		for _, rec := range g.records {
+			if rec.state == Present && r.sources[rec.inst.Source].away != "" {
+				out.Present--
+				out.Unconfirmed++
+			}
+		}
+	}
+	for _, rec := range g.missing {
+		if rec.missing(now) {
+			out.Missing++
+		}
+	}
+	out.Expected = g.size() + out.Missing
+	if x, ok := r.expected[[2]string{g.service, g.env}]; ok {
+		out.Expected, out.ExpectedFrom = x.Count, x.From
+	} else if g.saying > 0 {
+		var newest *Instance
+		for _, rec := range g.records {
+			if n, ok := says(rec.inst); ok && rec.state.Scraped() && (newest == nil || rec.inst.Zxid > newest.Zxid || rec.inst.Zxid == newest.Zxid && rec.inst.Member > newest.Member) {
+				newest, out.Expected, out.ExpectedFrom = rec.inst, n, "registration"
+			}
+		}
+	}
+	return out
+}
+
+// says is how many instances a member says there should be of its service.
+func says(i *Instance) (int, bool) {
+	if i.Meta.IsZero() {
+		return 0, false
+	}
+	n, err := strconv.Atoi(i.Meta.Get(MetaExpected))
+	return n, err == nil && n > 0
+}
+
+// doubted reports whether some source is away.
+func (r *Roster) doubted() bool {
+	for _, src := range r.sources {
+		if src.away != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *Group) of(s State) *int {
@@ -119,19 +151,18 @@ func (r *Roster) Paths() []PathState {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var out []PathState
-	for k, h := range r.sets {
-		v := r.views[k.source]
-		p := PathState{Source: k.source, Path: k.path, Members: len(h.members), Verified: h.verified, Loaded: h.loaded, Live: v.Live && !h.loaded, Err: v.Err, Stale: v.ReadOnly}
-		if p.Live && v.LastHeard.After(p.Verified) {
-			p.Verified = v.LastHeard
-		}
-		for _, m := range h.members {
-			p.Service, p.Env = m.Service, m.Env
-			if m.Err != nil {
-				p.Unparsable++
+	for _, src := range r.sources {
+		for _, h := range src.sets {
+			p := PathState{Source: h.source, Path: h.path, Members: h.n + h.unparsable, Unparsable: h.unparsable, Verified: r.verified(h), Loaded: h.loaded,
+				Live: src.Live && !h.loaded && !h.removed, Err: src.Err, Stale: h.stale || src.ReadOnly}
+			if len(h.members) > 0 {
+				p.Service, p.Env = h.members[0].Service, h.members[0].Env
 			}
+			if h.guard != nil {
+				p.Guard = h.guard.state().Verdict
+			}
+			out = append(out, p)
 		}
-		out = append(out, p)
 	}
 	slices.SortFunc(out, func(a, b PathState) int {
 		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Path, b.Path))
@@ -139,31 +170,95 @@ func (r *Roster) Paths() []PathState {
 	return out
 }
 
-// Counts is how many entries are in each state.
+// Counts is how many entries are in each state; it costs a look at each source.
 func (r *Roster) Counts() map[State]int {
-	out := map[State]int{}
-	for _, e := range r.Entries() {
-		out[e.State]++
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := make(map[State]int, stateCount)
+	for i, s := range states7 {
+		out[s] = r.counts[i]
+	}
+	for _, src := range r.sources {
+		if src.away != "" {
+			out[Present] -= src.present
+			out[Unconfirmed] += src.present
+		}
 	}
 	return out
 }
 
 // Of is the entries of one service in one environment, in order.
 func (r *Roster) Of(service, env string) []Entry {
-	var out []Entry
-	for _, e := range r.Entries() {
-		if e.Service == service && e.Env == env {
-			out = append(out, e)
-		}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	g := r.groups[[2]string{service, env}]
+	if g == nil {
+		return nil
 	}
+	out := make([]Entry, 0, len(g.records))
+	for _, rec := range g.records {
+		out = append(out, r.entry(rec))
+	}
+	sortEntries(out)
 	return out
 }
 
 // Walk calls f with every entry, in no order, until f returns false. f must not call the roster, nor keep the entry.
 func (r *Roster) Walk(f func(*Entry) bool) {
-	for _, e := range r.Entries() {
-		if !f(&e) {
-			return
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, g := range r.groups {
+		for _, rec := range g.records {
+			if e := r.entry(rec); !f(&e) {
+				return
+			}
 		}
 	}
+}
+
+func sortEntries(out []Entry) {
+	slices.SortFunc(out, func(a, b Entry) int {
+		return cmp.Or(a.Key.Compare(b.Key), strings.Compare(a.Path, b.Path), strings.Compare(a.Member, b.Member))
+	})
+}
+
+// Entries is a copy of the roster, ordered by service, environment, host, port: for few, and for tests.
+func (r *Roster) Entries() []Entry {
+	r.mu.RLock()
+	n := 0
+	for _, c := range r.counts {
+		n += c
+	}
+	r.mu.RUnlock()
+	out := make([]Entry, 0, n)
+	r.Walk(func(e *Entry) bool { out = append(out, *e); return true })
+	sortEntries(out)
+	return out
+}
+
+// Targets is every instance to pull from, in order.
+func (r *Roster) Targets() []Instance {
+	var out []Instance
+	r.Walk(func(e *Entry) bool {
+		if e.State.Scraped() {
+			out = append(out, e.Instance)
+		}
+		return true
+	})
+	slices.SortFunc(out, func(a, b Instance) int { return a.Key.Compare(b.Key) })
+	return out
+}
+
+// Views is the last word of every source, by name.
+func (r *Roster) Views() []View {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var out []View
+	for _, src := range r.sources {
+		if src.configured && src.spoke {
+			out = append(out, src.View)
+		}
+	}
+	slices.SortFunc(out, func(a, b View) int { return strings.Compare(a.Source, b.Source) })
+	return out
 }

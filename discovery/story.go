@@ -1,6 +1,11 @@
 package discovery
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Event is something that happened to one entry.
 type Event struct {
@@ -34,23 +39,63 @@ type Story struct {
 	Events  []Event   `json:"events,omitempty"` // oldest first, bounded; of one that only joined: that
 }
 
-// Why tells the story of an entry, by its ID.
-func (r *Roster) Why(id string) (Story, error) {
-	e, err := r.Find(id)
-	if err != nil {
-		return Story{}, err
-	}
-	s := Story{Entry: e, Events: []Event{{At: e.Joined, What: "joined", Detail: e.Path, Zxid: e.Zxid}}}
+// Find looks an entry up by its ID.
+func (r *Roster) Find(id string) (Entry, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, h := range r.holders[id] {
-		v := r.judge(id, h)
-		s.Sources = append(s.Sources, Holding{Source: h.source, Job: JobOf(h.source), Path: h.path, Member: v.Member.Member, Zxid: v.Zxid, Owner: v.Owner,
-			Verified: h.verified, Live: r.views[h.source].Live, State: v.state, Reason: v.reason, Pulls: h.source == e.Source && h.path == e.Path && e.State.Scraped()})
+	rec := r.find(id)
+	if rec == nil {
+		return Entry{}, fmt.Errorf("find %q on the roster: no such instance; give service/env/host:port", id)
+	}
+	return r.entry(rec), nil
+}
+
+// find takes an ID apart. Names of services may have slashes in them.
+func (r *Roster) find(id string) *record {
+	at := strings.LastIndexByte(id, '/')
+	if at > 0 {
+		if host, port, err := SplitAddr(id[at+1:]); err == nil {
+			for cut := at - 1; cut > 0; cut-- {
+				if id[cut] != '/' {
+					continue
+				}
+				if g := r.groups[[2]string{id[:cut], id[cut+1 : at]}]; g != nil && g.records[endpoint{host, port}] != nil {
+					return g.records[endpoint{host, port}]
+				}
+			}
+		}
+	}
+	return r.broken[id]
+}
+
+// Why tells the story of an entry, by its ID.
+func (r *Roster) Why(id string) (Story, error) {
+	r.mu.Lock() // for judge
+	defer r.mu.Unlock()
+	rec := r.find(id)
+	if rec == nil {
+		return Story{}, fmt.Errorf("find %q on the roster: no such instance; give service/env/host:port", id)
+	}
+	s := Story{Entry: r.entry(rec)}
+	for i, h := range rec.holds {
+		v := r.judge(h, rec.inst)
+		pulls := s.Entry.State.Scraped() && h.set == rec.own() && (i == 0 || rec.holds[i-1].set != h.set)
+		s.Sources = append(s.Sources, Holding{Source: h.set.source, Job: JobOf(h.set.source), Path: h.set.path, Member: h.m.Member, Zxid: h.m.Zxid, Owner: h.m.Owner,
+			Verified: r.verified(h.set), Live: r.source(h.set.source).Live && !h.set.loaded, State: v.state, Reason: v.reason, Pulls: pulls})
 	}
 	for _, o := range r.orders {
-		if o.Covers(e.Path) {
+		if o.Covers(rec.inst.Path) {
 			s.Orders = append(s.Orders, o)
+		}
+	}
+	s.Events = []Event{rec.joining()}
+	if x := rec.x; x != nil {
+		if len(x.events) > 0 {
+			s.Events = slices.Clone(x.events)
+		}
+		if x.guard != nil {
+			g := x.guard.state()
+			s.Guard = &g
 		}
 	}
 	return s, nil

@@ -43,7 +43,7 @@ func follow(t testing.TB, cfg Config, sc SourceConfig) *fleet {
 	s, _ := runSession(t, cfg)
 	src, err := NewSource(sc, s)
 	must(t, err)
-	f := &fleet{t: t, roster: discovery.NewRoster(discovery.RosterOptions{}), session: s, source: src}
+	f := &fleet{t: t, roster: discovery.NewRoster(discovery.RosterOptions{Guard: discovery.GuardOptions{Off: true}}), session: s, source: src}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	watcher := discovery.NewWatcher(f.roster, func(cs []discovery.Change) {

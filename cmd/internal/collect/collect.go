@@ -170,8 +170,8 @@ func (d *Daemon) onChange(changes []discovery.Change) {
 // until cut ends.
 func (d *Daemon) Run(ctx, cut context.Context) error {
 	now := time.Now()
-	rosterFile := filepath.Join(d.o.Storage, "roster.json")
-	if err := d.roster.Load(rosterFile, d.sourceNames(), now); err != nil {
+	journal := discovery.NewJournal(d.o.Storage, d.roster, d.log.With("part", "roster"))
+	if err := journal.Load(d.sourceNames(), now); err != nil {
 		d.log.Warn("the roster of the last run cannot be read", "err", err)
 	}
 	if err := d.enrich.LoadTracks(d.tracksFile()); err != nil {
@@ -195,9 +195,12 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	sinkCtx, endSink := context.WithCancel(context.WithoutCancel(ctx))
 	defer endPool()
 	defer endSink()
-	var first, pool, last sync.WaitGroup
+	journalCtx, endJournal := context.WithCancel(context.WithoutCancel(ctx))
+	defer endJournal()
+	var first, pool, last, kept sync.WaitGroup
+	kept.Go(func() { journal.Run(journalCtx) })
 	first.Go(func() { fail("discovery", d.watcher.Run(end)) })
-	first.Go(func() { d.follow(end, rosterFile) })
+	first.Go(func() { d.follow(end) })
 	first.Go(func() { d.saveTracks(end) })
 	first.Go(func() { fail("expected counts", d.followExpected(end)) })
 	first.Go(func() { fail("geo", d.geo.Run(end)) })
@@ -209,11 +212,13 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	first.Wait()
 	endPool()
 	pool.Wait()
+	endJournal()
+	kept.Wait()
 	stop := context.AfterFunc(cut, func() { close(d.cut) })
 	defer stop()
 	endSink()
 	last.Wait()
-	if err := errors.Join(d.roster.Save(rosterFile, time.Now()), d.enrich.SaveTracks(d.tracksFile())); err != nil {
+	if err := d.enrich.SaveTracks(d.tracksFile()); err != nil {
 		d.log.Warn("what the next run would know is not saved", "err", err)
 	}
 	if err := context.Cause(end); !errors.Is(err, context.Canceled) {
@@ -222,34 +227,19 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	return nil
 }
 
-// saveEvery bounds how often the roster is written, and how much of it a kill loses.
-const saveEvery = time.Second
-
-// follow hands the roster's changes to the pool at once, and to the disk at most once a second.
-func (d *Daemon) follow(ctx context.Context, file string) {
-	save := time.NewTimer(saveEvery)
-	save.Stop()
+// follow hands the roster's changes to the pool at once, and its full states to the sink.
+func (d *Daemon) follow(ctx context.Context) {
 	full := time.NewTicker(time.Second)
 	defer full.Stop()
-	armed := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-d.moved.ready:
 			d.applyTargets()
-			if !armed {
-				save.Reset(saveEvery)
-				armed = true
-			}
 		case now := <-full.C:
 			d.published.full(now)
 			d.Ready() // it remembers who has spoken, though nobody asks at that time
-		case now := <-save.C:
-			armed = false
-			if err := d.roster.Save(file, now); err != nil {
-				d.log.Warn("the roster is not saved", "err", err)
-			}
 		}
 	}
 }

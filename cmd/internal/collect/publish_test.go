@@ -50,7 +50,7 @@ func set(ports ...uint16) discovery.Set {
 }
 
 func TestPublishLastFullState(t *testing.T) {
-	r, out := discovery.NewRoster(discovery.RosterOptions{KeepFor: time.Minute}), &tape{t: t}
+	r, out := discovery.NewRoster(discovery.RosterOptions{KeepFor: time.Minute, Guard: discovery.GuardOptions{Off: true}}), &tape{t: t}
 	p := newPublisher(sink.Identity{Collector: 1, Start: 1}, r, out, "roster")
 	now := time.Now()
 	p.changes(r.Apply(set(1), now))
@@ -72,7 +72,7 @@ func TestPublishLastFullState(t *testing.T) {
 
 // A batch that was overtaken says how its entries stand now, not how they stood.
 func TestPublishOvertakenChanges(t *testing.T) {
-	r, out := discovery.NewRoster(discovery.RosterOptions{}), &tape{t: t}
+	r, out := discovery.NewRoster(discovery.RosterOptions{Guard: discovery.GuardOptions{Off: true}}), &tape{t: t}
 	p := newPublisher(sink.Identity{Collector: 1, Start: 1}, r, out, "roster")
 	joined := r.Apply(set(1), time.Now())
 	p.changes(r.Apply(set(), time.Now()))
@@ -84,7 +84,7 @@ func TestPublishOvertakenChanges(t *testing.T) {
 
 // No full state may follow a change that it does not hold: what the last record says of an instance is how it stands.
 func TestPublishFullAndChangesMeet(t *testing.T) {
-	r, out := discovery.NewRoster(discovery.RosterOptions{}), &tape{t: t}
+	r, out := discovery.NewRoster(discovery.RosterOptions{Guard: discovery.GuardOptions{Off: true}}), &tape{t: t}
 	p := newPublisher(sink.Identity{Collector: 1, Start: 1}, r, out, "roster")
 	p.changes(r.Apply(set(1, 2), time.Now()))
 	// While the full state is on its way an instance leaves, on another goroutine.

@@ -1,0 +1,124 @@
+package discovery
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Load fills the empty roster with what was saved, for the sources named. Those who were to be scraped come back Unconfirmed until a source speaks for their path;
+// whom a guard held it holds again; what could not be read is left to the source to say. Nothing saved is an empty roster; of a damaged journal the good lines
+// count, and a damaged file of the first version is an error and changes nothing.
+func (j *Journal) Load(sources []string, now time.Time) error {
+	f, err := os.Open(filepath.Join(j.dir, journalFile))
+	if errors.Is(err, os.ErrNotExist) {
+		old, err := readV1(filepath.Join(j.dir, journalV1))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		entries := map[string]*savedEntry{}
+		for i := range old {
+			entries[old[i].ID()] = &old[i]
+		}
+		j.fill(&replayed{entries: entries}, sources, now)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("load roster: %w", err)
+	}
+	defer f.Close()
+	read := replay(f)
+	j.note(func(s *JournalStatus) { s.Damaged = uint64(read.damaged) })
+	if read.damaged > 0 {
+		j.log.Warn("some lines of the saved roster are damaged; they are left out", "lines", read.damaged)
+	}
+	j.fill(read, sources, now)
+	return read.err
+}
+
+// replayed is the last word of a journal on everything.
+type replayed struct {
+	entries map[string]*savedEntry
+	groups  map[[2]string]*savedGroup
+	heard   map[string]time.Time
+	orders  []Order
+	damaged int
+	err     error // from reading
+}
+
+func replay(from io.Reader) *replayed {
+	out := &replayed{entries: map[string]*savedEntry{}, groups: map[[2]string]*savedGroup{}, heard: map[string]time.Time{}}
+	in := bufio.NewReaderSize(from, 1<<16)
+	for {
+		b, err := in.ReadBytes('\n')
+		if len(b) > 0 {
+			if l, ok := parseLine(bytes.TrimSuffix(b, []byte("\n"))); ok {
+				out.take(&l)
+			} else {
+				out.damaged++
+			}
+		}
+		if err != nil {
+			if err != io.EOF {
+				out.err = fmt.Errorf("load roster: %w", err)
+			}
+			return out
+		}
+	}
+}
+
+func parseLine(b []byte) (l line, ok bool) {
+	if len(b) < 10 || b[8] != ' ' {
+		return l, false
+	}
+	sum, err := strconv.ParseUint(string(b[:8]), 16, 32)
+	if err != nil || uint32(sum) != crc32.Checksum(b[9:], castagnoli) || json.Unmarshal(b[9:], &l) != nil {
+		return l, false
+	}
+	return l, true
+}
+
+func (p *replayed) take(l *line) {
+	switch {
+	case l.Entry != nil:
+		p.entries[l.Entry.ID()] = l.Entry
+	case l.Gone != "":
+		delete(p.entries, l.Gone)
+	case l.Group != nil:
+		p.groups[[2]string{l.Group.Service, l.Group.Env}] = l.Group
+	case l.Orders != nil:
+		p.orders = *l.Orders
+	case l.Heard != nil:
+		p.heard = l.Heard
+	}
+}
+
+func (j *Journal) fill(p *replayed, sources []string, now time.Time) {
+	r := j.roster
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.batch++
+	l := loader{r: r, now: now, heard: p.heard, strings: map[string]string{}}
+	for id, s := range p.entries {
+		if slices.Contains(sources, s.Source) && s.Host != "" && (s.State.Scraped() || s.State == Filtered || s.State == Departed) {
+			l.load(s)
+		}
+		delete(p.entries, id)
+	}
+	for k, g := range p.groups {
+		if rg := r.groups[k]; rg != nil {
+			rg.grown = g.Grown
+		}
+	}
+	r.orders = slices.DeleteFunc(p.orders, func(o Order) bool { return !o.Until.IsZero() && !now.Before(o.Until) })
+	l.done()
+}
