@@ -43,6 +43,23 @@ func prometheusBody(n int) []byte {
 	return b
 }
 
+// csvBody is a stats.csv of n numbers.
+func csvBody(n int) []byte {
+	b := []byte("type,name,value\n")
+	for i := range n {
+		b = fmt.Appendf(b, "counter,http/route_%03d/status_200,%d\n", i, 1000003*i)
+	}
+	return b
+}
+
+// varsBody is a /vars of n numbers.
+func varsBody(n int) (b []byte) {
+	for i := range n {
+		b = fmt.Appendf(b, "http/route_%03d/status_200 %d\n", i, 1000003*i)
+	}
+	return b
+}
+
 func BenchmarkParse(b *testing.B) {
 	zk, err := os.ReadFile("testdata/zookeeper-monitor.json")
 	if err != nil {
@@ -52,11 +69,20 @@ func BenchmarkParse(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	read := func(file string) []byte {
+		body, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return body
+	}
 	om := append(prometheusBody(200), "# EOF\n"...)
 	for _, bc := range []struct {
 		name string
 		body []byte
-	}{{"ostrich", ostrichBody(200)}, {"zookeeper", zk}, {"prometheus", prometheusBody(200)}, {"node-exporter", node}, {"openmetrics", om}} {
+	}{{"ostrich", ostrichBody(200)}, {"zookeeper", zk}, {"prometheus", prometheusBody(200)}, {"node-exporter", node}, {"openmetrics", om},
+		{"ostrich-text", read("ostrich-program.txt")}, {"dropwizard", read("dropwizard-program.json")}, {"twitter-server", read("twitter-server.json")}, {"csv", csvBody(200)},
+		{"vars", varsBody(200)}, {"protobuf", read("node-exporter.pb")}, {"native", read("client-golang.pb")}} {
 		b.Run(bc.name, func(b *testing.B) {
 			var p Parser
 			var s collector.Snapshot

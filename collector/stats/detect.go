@@ -16,9 +16,12 @@ const (
 	OstrichText           // counters:, gauges:, labels:, metrics: and indented lines
 	PrometheusText        // text exposition 0.0.4
 	OpenMetrics           // OpenMetrics text 1.0
+	Protobuf              // io.prometheus.client.MetricFamily messages, each behind its length
+	CSV                   // name,value · type,name,value · timestamp,name,value
+	VarsText              // twitter commons' /vars: name value
 )
 
-var formatNames = [...]string{"body", "json", "ostrich text", "prometheus text", "openmetrics text"}
+var formatNames = [...]string{"body", "json", "ostrich text", "prometheus text", "openmetrics text", "prometheus protobuf", "csv", "vars text"}
 
 func (f Format) String() string { return formatNames[f] }
 
@@ -36,6 +39,13 @@ func Detect(body []byte, contentType string) Format {
 		return JSON
 	case strings.EqualFold(media, "text/plain") && hasVersion(params, "0.0.4"):
 		return PrometheusText
+	case strings.EqualFold(media, "application/vnd.google.protobuf"):
+		return Protobuf
+	case strings.EqualFold(media, "text/csv"):
+		return CSV
+	}
+	if looksProtobuf(body) {
+		return Protobuf
 	}
 	body = bytes.TrimLeft(bytes.TrimPrefix(body, bom), " \t\r\n")
 	if len(body) == 0 {
@@ -54,6 +64,8 @@ func Detect(body []byte, contentType string) Format {
 		return PrometheusText
 	case textSection(line) != 0:
 		return OstrichText
+	case looksCSV(body):
+		return CSV
 	case isNameStart(c):
 		// A Prometheus line is a name, then a brace or a blank: prose and HTML are not taken for one.
 		i := 1
@@ -61,10 +73,27 @@ func Detect(body []byte, contentType string) Format {
 			i++
 		}
 		if i < len(line) && (line[i] == '{' || line[i] == ' ' || line[i] == '\t') {
-			return PrometheusText
+			return PrometheusText // or lines of names and values, which Parse finds out
 		}
 	}
+	if varsName(line) > 0 {
+		return VarsText
+	}
 	return Unknown
+}
+
+// saysPrometheus reports a Content-Type that leaves no doubt: a body that cannot be read is broken, and nothing else.
+func saysPrometheus(contentType string) bool {
+	_, params, _ := strings.Cut(contentType, ";")
+	return hasVersion(params, "0.0.4")
+}
+
+// plain reports that nothing up to and with the line at an offset is a mark of Prometheus' text: a comment, or labels.
+func plain(body []byte, offset int) bool {
+	if n := bytes.IndexByte(body[offset:], '\n'); n >= 0 {
+		body = body[:offset+n]
+	}
+	return !bytes.ContainsAny(body, "{#")
 }
 
 // hasVersion looks for version=v among the parameters of a media type.

@@ -1,6 +1,10 @@
 package stats
 
-import "github.com/rollcall-metrics/rollcall/collector"
+import (
+	"strings"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
 
 // dotted is a number whose name ends as twitter-server writes one number of a distribution: .count, .p99, .avg.
 type dotted struct{ sample, group int32 }
@@ -15,6 +19,7 @@ type group struct {
 	counted bool
 	mean    bool // a sum or an average
 	zero    bool // the count is 0
+	said    bool // the body says that they are one
 	whole   bool // they are a distribution
 }
 
@@ -57,7 +62,24 @@ func (p *Parser) dot(name string) {
 	if s == "" || p.err != nil {
 		return
 	}
-	prefix := name[:len(name)-len(s)-1]
+	p.belongs(name[:len(name)-len(s)-1], false)
+}
+
+// ofDistribution notes the newest sample, of that name, of which the body says that it belongs to the distribution in front of its last dot. False means that
+// there is no such dot.
+func (p *Parser) ofDistribution(name string) bool {
+	at := strings.LastIndexByte(name, '.')
+	if at <= 0 || at == len(name)-1 {
+		return false
+	}
+	if p.err == nil {
+		p.belongs(name[:at], true)
+	}
+	return true
+}
+
+// belongs gives the newest sample to the group of prefix.
+func (p *Parser) belongs(prefix string, said bool) {
 	g := len(p.groups) - 1
 	if g < 0 || p.groups[g].prefix != prefix { // they mostly stand together
 		at, again := p.seen.add(prefixes, prefix, len(p.groups))
@@ -66,6 +88,7 @@ func (p *Parser) dot(name string) {
 			p.groups = append(p.groups, group{prefix: prefix})
 		}
 	}
+	p.groups[g].said = p.groups[g].said || said
 	p.dotted = append(p.dotted, dotted{int32(len(p.samples) - 1), int32(g)})
 }
 
@@ -97,7 +120,7 @@ func (p *Parser) gather() {
 	some := false
 	for i := range p.groups {
 		g := &p.groups[i]
-		g.whole = g.n > 1 && (g.percent || g.counted && g.mean)
+		g.whole = g.said || g.n > 1 && (g.percent || g.counted && g.mean)
 		some = some || g.whole
 	}
 	if !some {
@@ -124,6 +147,10 @@ func (p *Parser) gather() {
 		if g.taken++; g.taken > 1 {
 			p.kill(d.sample, d.sample+1)
 			continue
+		}
+		window := window
+		if g.said {
+			window = p.o.Window
 		}
 		*s = collector.Sample{Name: g.prefix, Kind: collector.Distribution, Window: window, Fields: p.fields[g.from : g.from+g.n : g.from+g.n]}
 	}

@@ -69,7 +69,7 @@ func parse(t *testing.T, body []byte, contentType string) (*Parser, *collector.S
 		if x.Kind == deadKind || x.Name == "" || !utf8.ValidString(x.Name) || x.Kind == collector.Distribution && len(x.Fields) == 0 {
 			t.Fatalf("sample %+v", x)
 		}
-		if x.Kind == collector.Distribution || x.Kind == collector.Label {
+		if x.Kind == collector.Distribution || x.Kind == collector.Label || x.Kind == collector.Histogram && x.Hist != nil {
 			continue
 		}
 		if f, err := strconv.ParseFloat(x.Value, 64); err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(f) {

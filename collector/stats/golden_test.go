@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // dump writes what a body was taken for, one sample a line.
 func dump(p *Parser, s *collector.Snapshot) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s: %d samples, %d nonfinite, %d duplicates, %d invalid\n", p.Format(), len(s.Samples), s.Nonfinite, s.Duplicates, s.Invalid)
+	fmt.Fprintf(&b, "%s: %d samples, %d nonfinite, %d duplicates, %d invalid, %d left out\n", p.Format(), len(s.Samples), s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut)
 	for _, x := range s.Samples {
 		fmt.Fprintf(&b, "%s %q", x.Kind, x.Name)
 		for _, l := range x.Labels {
@@ -31,8 +31,17 @@ func dump(p *Parser, s *collector.Snapshot) []byte {
 			}
 		case collector.Label:
 			fmt.Fprintf(&b, " %q", x.Value)
+		case collector.Histogram:
+			h := x.Hist
+			fmt.Fprintf(&b, " (%s) schema=%d zero=%v within %v sum=%v count=%v %v %v %v %v", x.Window, h.Schema, h.ZeroCount, h.ZeroThreshold, h.Sum, h.Count, h.PositiveSpans, h.PositiveCounts, h.NegativeSpans, h.NegativeCounts)
+			for _, e := range h.Exemplars {
+				fmt.Fprintf(&b, " # %v %v @%d", e.Labels, e.Value, e.Time)
+			}
 		default:
 			fmt.Fprintf(&b, " %s", x.Value)
+		}
+		if e := x.Exemplar; e != nil {
+			fmt.Fprintf(&b, " # %v %v @%d", e.Labels, e.Value, e.Time)
 		}
 		b.WriteByte('\n')
 	}

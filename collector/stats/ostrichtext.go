@@ -117,12 +117,7 @@ func (p *Parser) textEntry(sec space, text []byte) bool {
 	defer p.close(entry)
 	switch sec {
 	case secLabels:
-		v := p.mended(value)
-		if len(v) > p.o.LabelValue {
-			p.limit("label value", p.o.LabelValue, name)
-			return true
-		}
-		p.emit(name, collector.Label, v)
+		p.state(name, p.mended(value))
 		return true
 	case secMetrics:
 		from := len(p.fields)

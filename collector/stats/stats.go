@@ -1,7 +1,7 @@
 // Package stats turns the bodies that applications serve into samples.
 //
-// It owns the formats: Ostrich JSON and text, twitter-server, Dropwizard, expvar and any other JSON, Prometheus text and OpenMetrics. It tells them apart
-// by Content-Type, then by their first bytes, never by a path; it knows nothing of HTTP. A body is taken whole or not at all: a fault anywhere is
+// It owns the formats: Ostrich JSON, text and CSV, twitter-server, twitter commons, Dropwizard, expvar and any other JSON, Prometheus text and protobuf, and
+// OpenMetrics. It tells them apart by Content-Type, then by their first bytes, never by a path; it knows nothing of HTTP. A body is taken whole or not at all: a fault anywhere is
 // an error with its byte offset, and no sample comes out.
 //
 // What becomes of a body:
@@ -10,7 +10,9 @@
 //	Dropwizard         counters, gauges as above; histograms, timers → Distribution (decaying); a meter → a Counter, and a Gauge a rate below its name
 //	dotted JSON        x.count, x.p99, x.avg … → one Distribution x (latched where the percentiles are spelled as Finagle spells them); other numbers → Untyped
 //	other JSON         numbers → Untyped under their path joined by '/', booleans → Gauge 0 or 1, texts up to MaxText bytes → Label, an array → a Gauge of its length
-//	Prometheus         counter → Counter, gauge → Gauge, _bucket, _sum and _count → Counter, a quantile → Gauge, labels sorted; no TYPE → Untyped
+//	CSV, /vars         as their type says, else as dotted JSON
+//	Prometheus         counter → Counter, gauge → Gauge, _bucket, _sum and _count → Counter, a quantile → Gauge, labels sorted; no TYPE → Untyped;
+//	                   native histogram → Histogram (buckets); exemplars are kept
 //
 // Numbers keep the digits that were sent. NaN and the infinities are counted and left out. Of a name that stands twice the last value wins, and it is counted.
 // Invalid UTF-8 is mended with U+FFFD and counted. The numbers of a Distribution have one spelling each: average, count, maximum, minimum, stddev, sum, p50 … p9999.
@@ -18,6 +20,7 @@ package stats
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -64,7 +67,7 @@ func (e *ParseError) Unwrap() error { return e.Err }
 
 // LimitError says which limit a body breaks, and who breaks it. Nothing of the body is emitted.
 type LimitError struct {
-	What  string // samples, name, labels, label name, label value
+	What  string // samples, name, labels, label name, label value, metric
 	Limit int
 	Name  string // of the offender, cut to 80 bytes
 }
@@ -94,27 +97,59 @@ type Parser struct {
 	seen    seen
 	dotted  []dotted
 	groups  []group
+	scratch scratch
 	numbers int // taken so far, against Options.Samples
 	dead    int // samples that a later duplicate has replaced
 
-	nonfinite, duplicates, invalid int
+	nonfinite, duplicates, invalid, leftOut int
 
 	err error // the first one that is not the scanner's
 }
 
-// Parse reads body and fills s.Samples, BodyBytes, Nonfinite, Duplicates and Invalid. The samples' strings are views into body and into the Parser: both
+// Parse reads body and fills s.Samples, BodyBytes, Nonfinite, Duplicates, Invalid and LeftOut. The samples' strings are views into body and into the Parser: both
 // must stay as they are until the Snapshot is released. On an error, a *ParseError or a *LimitError, there are no samples.
 func (p *Parser) Parse(s *collector.Snapshot, body []byte, contentType string, o Options) error {
 	o.defaults()
 	p.o = o
+	p.reset()
+	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut, s.BodyBytes = nil, 0, 0, 0, 0, len(body)
+
+	p.format = Detect(body, contentType)
+	if err := p.read(body); err != nil && !p.readVars(body, contentType, err) {
+		return err
+	}
+	if p.dead > 0 {
+		p.bury()
+	}
+	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut = p.samples, p.nonfinite, p.duplicates, p.invalid, p.leftOut
+	return nil
+}
+
+// readVars reads a body that failed as Prometheus' text for a reason that twitter commons' /vars would give: as long as they are plain lines of names and
+// numbers, the two are the same. False means that it is no such body either; the first error says more then.
+func (p *Parser) readVars(body []byte, contentType string, err error) bool {
+	var pe *ParseError
+	if p.format != PrometheusText || saysPrometheus(contentType) || !errors.As(err, &pe) || !plain(body, pe.Offset) {
+		return false
+	}
+	p.reset()
+	if p.varsText(body) != nil {
+		return false
+	}
+	p.format = VarsText
+	return true
+}
+
+// reset forgets the body before.
+func (p *Parser) reset() {
 	p.samples, p.fields, p.pairs, p.text = p.samples[:0], p.fields[:0], p.pairs[:0], p.text[:0]
 	p.dotted, p.groups = p.dotted[:0], p.groups[:0]
 	p.seen.reset()
-	p.numbers, p.dead, p.nonfinite, p.duplicates, p.invalid, p.err = 0, 0, 0, 0, 0, nil
-	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid, s.BodyBytes = nil, 0, 0, 0, len(body)
+	p.numbers, p.dead, p.nonfinite, p.duplicates, p.invalid, p.leftOut, p.err = 0, 0, 0, 0, 0, 0, nil
+}
 
-	p.format = Detect(body, contentType)
-	var err error
+// read reads a body of the format that it was told to be.
+func (p *Parser) read(body []byte) (err error) {
 	switch p.format {
 	case JSON:
 		err = p.json(body)
@@ -124,17 +159,16 @@ func (p *Parser) Parse(s *collector.Snapshot, body []byte, contentType string, o
 		err = p.prometheus(body)
 	case OpenMetrics:
 		err = p.openMetrics(body)
+	case Protobuf:
+		err = p.protobuf(body)
+	case CSV:
+		err = p.csv(body)
+	case VarsText:
+		err = p.varsText(body)
 	default:
 		err = unknown(body)
 	}
-	if err != nil {
-		return err
-	}
-	if p.dead > 0 {
-		p.bury()
-	}
-	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid = p.samples, p.nonfinite, p.duplicates, p.invalid
-	return nil
+	return err
 }
 
 // Format is that of the last body.

@@ -1,0 +1,266 @@
+package stats
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/textparse"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// maxMetric is the most bytes that one metric of a protobuf body may have, with all its buckets and labels. Prometheus' decoder makes 30 times as much of the
+// smallest buckets.
+const maxMetric = 256 << 10
+
+// protobuf reads io.prometheus.client.MetricFamily messages, each behind its length, with Prometheus' own parser. Before it sees anything, every message is
+// known to be whole, of a bounded size, and to hold a metric: the parser calls itself for each family that holds none.
+func (p *Parser) protobuf(body []byte) error {
+	for at := 0; at < len(body) && p.err == nil; {
+		f, err := p.nextFamily(body, at)
+		if err != nil || p.err != nil {
+			return errors.Join(err, p.err)
+		}
+		run := at
+		for at = f.end; f.metrics > 0 && at < len(body); at = f.end {
+			if f, err = p.nextFamily(body, at); err != nil || p.err != nil {
+				return errors.Join(err, p.err)
+			}
+		}
+		if f.metrics == 0 { // it, and only it, is not in the run
+			if err = p.families(body, run, f.start); err == nil {
+				at = f.end
+			}
+		} else {
+			err = p.families(body, run, at)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return p.err
+}
+
+// familyWire has the wire types of a family's fields by number: name, help, type, metric, unit.
+var familyWire = [...]uint64{1: 2, 2: 2, 3: 0, 4: 2, 5: 2}
+
+// frame is one message of the body, and how many metrics it holds.
+type frame struct{ start, end, metrics int }
+
+// nextFamily walks the outermost fields of the message there.
+func (p *Parser) nextFamily(body []byte, at int) (frame, error) {
+	size, n := binary.Uvarint(body[at:])
+	if n <= 0 || n > binary.MaxVarintLen32 {
+		return frame{}, fault(Protobuf, at, "want the length of a metric family")
+	}
+	f := frame{start: at}
+	i, name := at+n, []byte(nil)
+	if size > uint64(len(body)-i) {
+		return frame{}, fault(Protobuf, at, fmt.Sprintf("a metric family of %d bytes, of which %d are there", size, len(body)-i))
+	}
+	f.end = i + int(size)
+	for i < f.end {
+		field := i
+		tag, n := binary.Uvarint(body[i:f.end])
+		if n <= 0 {
+			return frame{}, fault(Protobuf, field, "want a field of a metric family")
+		}
+		number := int32(tag >> 3) // as Prometheus' decoder has it
+		if known := number >= 1 && number <= 5; number <= 0 || known && tag&7 != familyWire[number] {
+			return frame{}, fault(Protobuf, field, "want a field of a metric family")
+		}
+		i += n
+		var skip uint64
+		switch tag & 7 {
+		case 0:
+			if _, n = binary.Uvarint(body[i:f.end]); n <= 0 {
+				return frame{}, fault(Protobuf, i, "want a number")
+			}
+			skip = uint64(n)
+		case 1:
+			skip = 8
+		case 5:
+			skip = 4
+		case 2:
+			size, n := binary.Uvarint(body[i:f.end])
+			if n <= 0 {
+				return frame{}, fault(Protobuf, i, "want the length of a field")
+			}
+			i += n
+			skip = size
+			if number == 1 {
+				name = body[i:min(uint64(i)+min(size, 80), uint64(f.end))]
+			}
+			if number == 4 {
+				if f.metrics++; f.metrics > p.o.Samples {
+					p.limit("samples", p.o.Samples, view(name))
+					return f, nil
+				}
+				if size > maxMetric {
+					p.limit("metric", maxMetric, view(name))
+					return f, nil
+				}
+			}
+		default:
+			return frame{}, fault(Protobuf, field, "want a field of a metric family")
+		}
+		if skip > uint64(f.end-i) {
+			return frame{}, fault(Protobuf, field, "a field is longer than the metric family it stands in")
+		}
+		i += int(skip)
+	}
+	return f, nil
+}
+
+// families reads whole families from one place of the body to another. An error has the offset of the family that is to blame.
+func (p *Parser) families(body []byte, from, to int) error {
+	if from == to {
+		return nil
+	}
+	err := p.decode(body[from:to:to], true)
+	if err == nil || p.err != nil {
+		return p.err
+	}
+	// Prometheus' parser does not say where it was. One family at a time does, once; nothing of it is kept.
+	for at := from; at < to; {
+		f, _ := p.nextFamily(body, at)
+		if one := p.decode(body[at:f.end:f.end], false); one != nil {
+			from, err = at, one
+			break
+		}
+		at = f.end
+	}
+	return &ParseError{Format: Protobuf, Offset: from, Err: fmt.Errorf("metric family at byte %d: %w", from, err)}
+}
+
+// decode reads families, each with a metric in it. take is false where only the verdict counts.
+func (p *Parser) decode(b []byte, take bool) (err error) {
+	defer func() {
+		// The parser checks the spans of a family's first histogram only, and indexes by those of the others.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("not consistent: %v", r)
+		}
+	}()
+	var fam family
+	tp := textparse.NewProtobufParser(b, false, false, false, false, labels.NewSymbolTable())
+	for p.err == nil {
+		entry, err := tp.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch entry {
+		case textparse.EntryType:
+			name, kind := tp.Type()
+			from := len(p.text)
+			p.text = append(p.text, name...) // the parser uses its own again
+			fam = family{p.kept(from), familyKinds[kind]}
+		case textparse.EntrySeries:
+			_, _, f := tp.Series()
+			if take {
+				p.point(tp, &fam, p.float(f), f, true)
+			}
+		case textparse.EntryHistogram:
+			_, _, h, fh := tp.Histogram()
+			if h != nil {
+				fh = h.ToFloat(nil)
+			}
+			if take {
+				p.native(tp, fh)
+			}
+		}
+	}
+	return nil
+}
+
+// float is a number as it would be written.
+func (p *Parser) float(f float64) []byte {
+	from := len(p.text)
+	if f == math.Trunc(f) && math.Abs(f) < 1e15 {
+		p.text = strconv.AppendInt(p.text, int64(f), 10)
+	} else {
+		p.text = strconv.AppendFloat(p.text, f, 'g', -1, 64)
+	}
+	return p.text[from:]
+}
+
+// native adds a native histogram. Only those with exponential buckets that count up have words in a record: others are left out and counted.
+func (p *Parser) native(tp textparse.Parser, h *histogram.FloatHistogram) {
+	from := len(p.pairs)
+	name, ok := p.identity(tp, true)
+	if !ok {
+		return
+	}
+	entry := p.register(flat, p.canonical(name, from))
+	defer p.close(entry)
+	switch {
+	case h.Schema < -4 || h.Schema > 8 || h.CounterResetHint == histogram.GaugeType:
+		p.leftOut++
+		p.pairs = p.pairs[:from]
+		return
+	case !finites(h.Count, h.ZeroCount, h.ZeroThreshold) || !finites(h.PositiveBuckets...) || !finites(h.NegativeBuckets...):
+		p.nonfinite++
+		p.pairs = p.pairs[:from]
+		return
+	}
+	p.numbers += len(h.PositiveBuckets) + len(h.NegativeBuckets)
+	if !p.take(name) {
+		return
+	}
+	spans := func(in []histogram.Span) (out []collector.Span) {
+		for _, s := range in {
+			out = append(out, collector.Span{Offset: s.Offset, Length: s.Length})
+		}
+		return out
+	}
+	s := collector.Sample{Name: name, Kind: collector.Histogram, Window: collector.Buckets, Hist: &collector.NativeHistogram{
+		Schema: h.Schema, ZeroThreshold: h.ZeroThreshold, ZeroCount: h.ZeroCount, Sum: h.Sum, Count: h.Count,
+		PositiveSpans: spans(h.PositiveSpans), PositiveCounts: h.PositiveBuckets, NegativeSpans: spans(h.NegativeSpans), NegativeCounts: h.NegativeBuckets}}
+	if len(p.pairs) > from {
+		s.Labels = p.pairs[from:len(p.pairs):len(p.pairs)]
+	}
+	for e, more := p.exemplar(tp); more; e, more = p.exemplar(tp) {
+		if e != nil && len(s.Hist.Exemplars) < maxExemplars {
+			s.Hist.Exemplars = append(s.Hist.Exemplars, *e)
+		}
+	}
+	p.samples = append(p.samples, s)
+}
+
+// maxExemplars is how many exemplars of one native histogram are taken.
+const maxExemplars = 10
+
+func finites(fs ...float64) bool {
+	for _, f := range fs {
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// looksProtobuf tells a body of delimited families by its first bytes: a length, then the family's name, a metric name, then another field of a family.
+func looksProtobuf(body []byte) bool {
+	size, n := binary.Uvarint(body)
+	if n <= 0 || n > binary.MaxVarintLen32 || size > uint64(len(body)-n) || size < 4 || body[n] != 0x0a {
+		return false
+	}
+	b := body[n+1 : n+int(size)]
+	size, n = binary.Uvarint(b)
+	if n <= 0 || size == 0 || size >= uint64(len(b)-n) {
+		return false
+	}
+	name := b[n : n+int(size)]
+	next := b[n+int(size)]
+	return isNameStart(name[0]) && strings.IndexFunc(view(name), func(r rune) bool { return r > 0x7f || !isNameByte(byte(r)) }) < 0 &&
+		(next == 0x12 || next == 0x18 || next == 0x22)
+}
