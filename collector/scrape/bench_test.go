@@ -245,3 +245,21 @@ func BenchmarkScrape(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkDecode(b *testing.B) {
+	body := string(benchBody(1))
+	all := &pulls{budget: 1 << 20, decoders: newDecoders()}
+	for _, bc := range []struct{ encoding, raw string }{{"gzip", zipped(body)}, {"zstd", zstandard(body)}} {
+		b.Run(bc.encoding, func(b *testing.B) {
+			x := all.get(len(body))
+			x.raw = []byte(bc.raw)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if out, err := x.decode([]byte(bc.encoding), 1<<20); err != nil || len(out) != len(body) {
+					b.Fatal(len(out), err)
+				}
+			}
+		})
+	}
+}

@@ -6,8 +6,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/rollcall-metrics/rollcall/collector"
 )
 
@@ -160,41 +158,4 @@ func chunkSize(line []byte) (n int, ok bool) {
 		n = n<<4 | int(c)
 	}
 	return n, true
-}
-
-// unzipped collects what is unzipped in x.decoded, up to a limit.
-type unzipped struct {
-	x     *pull
-	limit int
-}
-
-var errCapped = errors.New("longer than allowed")
-
-func (u unzipped) Write(p []byte) (int, error) {
-	if len(p) > u.limit-len(u.x.decoded) {
-		return 0, errCapped
-	}
-	u.x.decoded = append(u.x.decoded, p...)
-	return len(p), u.x.charge()
-}
-
-// decode undoes the content encoding of x.raw. What it returns is in x.raw or in x.decoded.
-func (x *pull) decode(encoding []byte, limit int) ([]byte, error) {
-	switch string(encoding) {
-	case "", "identity":
-		return x.raw, nil
-	case "gzip", "x-gzip":
-		x.decoded = x.decoded[:0]
-		_, err := fasthttp.WriteGunzip(unzipped{x, limit}, x.raw)
-		switch {
-		case errors.Is(err, errCapped):
-			return nil, fail(collector.BodyLimit, "the body, %d bytes as sent, is longer than %d bytes when unzipped", len(x.raw), limit)
-		case errors.As(err, new(*failure)):
-			return nil, err
-		case err != nil:
-			return nil, fail(collector.Parse, "unzip the body of %d bytes: %v, after %d bytes", len(x.raw), err, len(x.decoded))
-		}
-		return x.decoded, nil
-	}
-	return nil, fail(collector.Parse, "the body is encoded as %.20q, which was not asked for", encoding)
 }

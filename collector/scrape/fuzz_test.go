@@ -82,17 +82,32 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// FuzzDecode unzips anything within its limit.
+// FuzzDecode unzips anything within its limit, whatever it is said to be.
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte(zipped(someStats)))
-	f.Add([]byte(zipped(strings.Repeat("0", 100_000))))
-	f.Add([]byte(zipped("a") + zipped("b")))
+	for _, zip := range []func(string) string{zipped, zstandard} {
+		f.Add([]byte(zip(someStats)))
+		f.Add([]byte(zip(strings.Repeat("0", 100_000))))
+		f.Add([]byte(zip("a") + zip("b")))
+	}
+	all := &pulls{budget: 1 << 20, decoders: newDecoders()}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		x := (&pulls{budget: 1 << 20}).get(0)
-		x.raw = raw
-		b, err := x.decode([]byte("gzip"), 10_000)
-		if len(b) > 10_000 || err == nil && b == nil && len(x.decoded) > 0 {
-			t.Fatal(fmt.Sprint(len(b), err))
+		for _, encoding := range []string{"gzip", "zstd"} {
+			x := all.get(0)
+			was := x.raw
+			x.raw = raw
+			b, err := x.decode([]byte(encoding), 10_000)
+			if len(b) > 10_000 || err == nil && b == nil && len(x.decoded) > 0 || cap(x.decoded) > 8*10_000 {
+				t.Fatal(fmt.Sprint(encoding, len(b), cap(x.decoded), err))
+			}
+			if err != nil {
+				if o, reason := classify(err, inBody); o != collector.Parse && o != collector.BodyLimit || reason == "" {
+					t.Fatal(o, reason)
+				}
+			}
+			if x.raw = was; len(all.decoders) != cap(all.decoders) {
+				t.Fatal("a decoder was not given back")
+			}
+			x.release()
 		}
 	})
 }

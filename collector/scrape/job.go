@@ -30,7 +30,7 @@ type Job struct {
 	Limits    stats.Options // of samples, names, labels and depth
 	BodyLimit int64         // bytes of a body, decoded; 0 means 16 MiB
 
-	DisableCompression bool // do not ask for gzip
+	DisableCompression bool // do not ask for zstd and gzip
 	FollowRedirects    bool // at most 10, each to an allowed address; unlike Prometheus' the default is not to: a member must not send the collector anywhere
 	EnableHTTP2        bool
 	ProxyURL           *url.URL

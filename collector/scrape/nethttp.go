@@ -100,7 +100,7 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 	req.Header.Set("User-Agent", e.p.c.UserAgent)
 	req.Header.Set("Accept", accept)
 	if !e.s.job.DisableCompression {
-		req.Header.Set("Accept-Encoding", "gzip")
+		req.Header.Set("Accept-Encoding", acceptEncoding)
 	}
 	req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", fmt.Sprint(e.s.timeout.Seconds()))
 	if auth != "" {

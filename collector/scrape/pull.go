@@ -32,6 +32,8 @@ type pulls struct {
 	classes [20]sync.Pool // of up to 4 KiB, 8 KiB, … 2 GiB
 	budget  int64
 	used    atomic.Int64
+
+	decoders chan *decoder
 }
 
 func classOf(n int) int { return min(max(0, bits.Len(uint(max(0, n-1)))-12), 19) }

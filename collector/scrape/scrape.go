@@ -122,7 +122,7 @@ func New(c Config) (*Pool, error) {
 		targets: map[TargetKey]*target{}, leaving: map[TargetKey]*target{}, left: map[TargetKey]time.Time{}, jobs: map[*Job]*jobRun{},
 	}
 	p.readers.New = newReader
-	p.pulls.budget = cmp.Or(c.MaxBodyBytes, 512<<20)
+	p.pulls.budget, p.pulls.decoders = cmp.Or(c.MaxBodyBytes, 512<<20), newDecoders()
 	p.m.register(p)
 	return p, nil
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
@@ -57,7 +59,7 @@ func TestGoodPull(t *testing.T) {
 		if f.dialled("10.0.0.1:8001") != 1 {
 			t.Errorf("%d connections", f.dialled("10.0.0.1:8001"))
 		}
-		if h := seen[0]; h.Get("User-Agent") != "rollcall" || h.Get("Accept-Encoding") != "gzip" || !strings.HasPrefix(h.Get("Accept"), "application/json,") || h.Get("X-Prometheus-Scrape-Timeout-Seconds") != "5" {
+		if h := seen[0]; h.Get("User-Agent") != "rollcall" || h.Get("Accept-Encoding") != "zstd, gzip" || !strings.HasPrefix(h.Get("Accept"), "application/json,") || h.Get("X-Prometheus-Scrape-Timeout-Seconds") != "5" {
 			t.Errorf("header %v", h)
 		}
 		st := p.Status()
@@ -82,6 +84,17 @@ func zipped(s string) string {
 	_ = w.Close()
 	return b.String()
 }
+
+func zstandard(s string) string {
+	var b bytes.Buffer
+	w, _ := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1))
+	_, _ = io.WriteString(w, s)
+	_ = w.Close()
+	return b.String()
+}
+
+// wideFrame is a frame of one byte whose header asks for a window of 128 MiB.
+const wideFrame = "\x28\xb5\x2f\xfd\x00\x88\x09\x00\x00x"
 
 // Each of these targets is wrong in its own way; each has its outcome and a reason, costs no more than its timeout, and is asked again in its next slot.
 func TestHostileTargets(t *testing.T) {
@@ -145,6 +158,18 @@ func TestHostileTargets(t *testing.T) {
 			z := zipped(someStats)
 			z = z[:len(z)-6]
 			text(ok + fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(z), z))(c)
+		}, collector.Parse, "unzip the body", 0},
+		{"zstd bomb", func(c net.Conn) {
+			z := zstandard(strings.Repeat("0", 10<<20))
+			text(ok + fmt.Sprintf("Content-Encoding: zstd\r\nContent-Length: %d\r\n\r\n%s", len(z), z))(c)
+		}, collector.BodyLimit, "longer than 100000 bytes when unzipped", 0},
+		{"zstd window", text(ok + fmt.Sprintf("Content-Encoding: zstd\r\nContent-Length: %d\r\n\r\n%s", len(wideFrame), wideFrame)), collector.BodyLimit, "needs a window of more than 8388608 bytes", 0},
+		{"broken zstd", text(ok + "Content-Encoding: zstd\r\nContent-Length: 6\r\n\r\nabcdef"), collector.Parse, "unzip the body of 6 bytes", 0},
+		{"empty zstd", text(ok + "Content-Encoding: zstd\r\nContent-Length: 0\r\n\r\n"), collector.Parse, "unzip the body of 0 bytes", 0},
+		{"cut zstd", func(c net.Conn) {
+			z := zstandard(someStats)
+			z = z[:len(z)-6]
+			text(ok + fmt.Sprintf("Content-Encoding: zstd\r\nContent-Length: %d\r\n\r\n%s", len(z), z))(c)
 		}, collector.Parse, "unzip the body", 0},
 		{"brotli", text(ok + "Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"), collector.Parse, `encoded as "br"`, 0},
 		{"redirects to a metadata address", text("HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n"), collector.Status, "169.254.169.254", 0},
@@ -235,11 +260,12 @@ func TestHostileTargets(t *testing.T) {
 
 // Answers that are unusual, and right.
 func TestUnusualAnswers(t *testing.T) {
-	z := zipped(someStats)
+	z, zs := zipped(someStats), zstandard(someStats)
 	for _, tc := range []struct{ name, answer string }{
 		{"to the end of the connection", "HTTP/1.1 200 OK\r\n\r\n" + someStats},
 		{"HTTP/1.0", "HTTP/1.0 200 OK\r\nServer: old\r\n\r\n" + someStats},
 		{"gzip", fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(z), z)},
+		{"zstd", fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\nContent-Length: %d\r\n\r\n%s", len(zs), zs)},
 		{"chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%X;ext=\"1\"\r\n%s\r\n%x \r\n%s\r\n0\r\nTrailer: x\r\n\r\n", 10, someStats[:10], len(someStats)-10, someStats[10:])},
 		{"informs first", fmt.Sprintf("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(someStats), someStats)},
 		{"says more than asked", fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%sHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", len(someStats), someStats)},

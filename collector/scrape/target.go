@@ -157,7 +157,7 @@ func (s *spec) head(path, auth, agent string) []byte {
 	b = append(b, "\r\nAccept: "...)
 	b = append(b, accept...)
 	if !s.job.DisableCompression {
-		b = append(b, "\r\nAccept-Encoding: gzip"...)
+		b = append(b, "\r\nAccept-Encoding: "+acceptEncoding...)
 	}
 	b = append(b, "\r\nX-Prometheus-Scrape-Timeout-Seconds: "...)
 	b = strconv.AppendFloat(b, s.timeout.Seconds(), 'f', -1, 64)
