@@ -2,10 +2,14 @@ package dashboards
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 // Detail is one service in full.
@@ -181,7 +185,20 @@ type RosterLine struct {
 	Format   string            `json:"format"`
 	Path     string            `json:"path"`
 	Member   string            `json:"member"`
+	Source   string            `json:"source"`
+	Cause    string            `json:"cause,omitempty"`  // of one that departed
+	Excuse   string            `json:"excuse,omitempty"` // why nobody misses it
+	Missing  bool              `json:"missing,omitempty"`
+	Flaps    int               `json:"flaps,omitempty"`
+	Outcome  string            `json:"outcome,omitempty"` // of its newest scrape
+	By       string            `json:"by,omitempty"`      // the collector that pulled it last, as 16 hex digits
 	Tags     map[string]string `json:"tags"`
+}
+
+// place fills in what the roster says of an entry.
+func (l *RosterLine) place(e *discovery.Entry, now int64) {
+	l.Joined, l.Verified, l.Format, l.Path, l.Member, l.Source = ms(e.Joined), ms(e.Verified), e.Format, e.Path, e.Member, e.Source
+	l.Cause, l.Excuse, l.Flaps, l.Missing = string(e.Cause), e.Excuse, e.Flaps, e.Missing(time.UnixMilli(now))
 }
 
 // Roster is everyone on the roster, by service, environment and instance; keep decides, nil keeps all.
@@ -217,12 +234,17 @@ func (s *service) lines(out []RosterLine, now int64, keep func(*RosterLine) bool
 		state, reason, since := s.state(in, now)
 		l.State, l.Reason, l.Since = string(state), reason, since
 		if e := in.roster; e != nil {
-			l.Joined, l.Verified, l.Format, l.Path, l.Member = ms(e.Joined), ms(e.Verified), e.Format, e.Path, e.Member
+			l.place(e, now)
+		}
+		if in.last > 0 {
+			l.Outcome, l.By = in.outcome.String(), fmt.Sprintf("%016x", in.by)
 		}
 		add(l)
 	}
 	for _, e := range s.broken {
-		add(RosterLine{s.name, s.env, "", string(e.State), e.Reason, ms(e.Since), ms(e.Joined), ms(e.Verified), e.Format, e.Path, e.Member, e.Tags.Map()})
+		l := RosterLine{Service: s.name, Env: s.env, State: string(e.State), Reason: e.Reason, Since: ms(e.Since), Tags: e.Tags.Map()}
+		l.place(&e, now)
+		add(l)
 	}
 	return out
 }

@@ -75,6 +75,7 @@ type instance struct {
 	interval time.Duration
 	outcome  collector.Outcome // of the newest scrape
 	reason   string
+	by       uint64 // the collector that pulled it last
 	last     int64 // time of the newest scrape, Unix ms; 0: never
 	lastOK   int64
 	took     float32

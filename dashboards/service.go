@@ -90,6 +90,7 @@ func (s *service) add(o *Options, r *Record, source uint16) *instance {
 			in.fails++
 		}
 		in.last, in.outcome, in.took = t, r.Outcome, float32(r.Took.Seconds()*1000)
+		in.by = r.ID.Collector
 		in.reason = strings.Clone(r.Reason[:min(len(r.Reason), maxFact)])
 		if r.Outcome == collector.OK {
 			in.lastOK, in.fails = t, 0

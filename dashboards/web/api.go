@@ -82,47 +82,8 @@ func (s *Server) search(r *http.Request) (any, error) {
 	return s.cfg.Board.Search(q), nil
 }
 
-// rosterLimit is how many entries one answer holds.
-const rosterLimit = 5000
-
-func (s *Server) roster(r *http.Request) (any, error) {
-	var env, state, q, service, offset string
-	if err := params(r, map[string]*string{"env": &env, "state": &state, "q": &q, "service": &service, "offset": &offset}); err != nil {
-		return nil, err
-	}
-	from := 0
-	if offset != "" {
-		var err error
-		if from, err = strconv.Atoi(offset); err != nil || from < 0 {
-			return nil, badRequest("offset=%q is no number of entries to skip", clip(offset))
-		}
-	}
-	q = strings.ToLower(q)
-	counts := map[string]int{}
-	entries := s.cfg.Board.Roster(func(l *dashboards.RosterLine) bool {
-		if env != "" && l.Env != env || service != "" && l.Service != service || q != "" && !holds(l, q) {
-			return false
-		}
-		counts[l.State]++
-		return state == "" || l.State == state
-	})
-	views := []discovery.View{}
-	if s.cfg.Views != nil {
-		views = append(views, s.cfg.Views()...)
-	}
-	total := len(entries)
-	entries = entries[min(from, total):min(from+rosterLimit, total)]
-	return struct {
-		AsOf    int64                   `json:"as_of"`
-		Entries []dashboards.RosterLine `json:"entries"`
-		Total   int                     `json:"total"`
-		Counts  map[string]int          `json:"counts"`
-		Views   []view                  `json:"views"`
-	}{s.cfg.Board.Now("").AsOf.UnixMilli(), entries, total, counts, shown(views)}, nil
-}
-
 func holds(l *dashboards.RosterLine, q string) bool {
-	for _, f := range []string{l.Service, l.Instance, l.Reason, l.Path, l.Member} {
+	for _, f := range []string{l.Service, l.Instance, l.Reason, l.Path, l.Member, l.Cause, l.Excuse, l.By} {
 		if strings.Contains(strings.ToLower(f), q) {
 			return true
 		}
@@ -139,6 +100,7 @@ func holds(l *dashboards.RosterLine, q string) bool {
 type view struct {
 	Source    string `json:"source"`
 	Connected bool   `json:"connected"`
+	Live      bool   `json:"live"` // every path is under watch: all is verified as of last_heard
 	ReadOnly  bool   `json:"read_only"`
 	Server    string `json:"server"`
 	LastHeard *int64 `json:"last_heard"`
@@ -148,7 +110,7 @@ type view struct {
 func shown(views []discovery.View) []view {
 	out := make([]view, 0, len(views))
 	for _, v := range views {
-		w := view{v.Source, v.Connected, v.ReadOnly, v.Server, nil, v.Err}
+		w := view{v.Source, v.Connected, v.Live, v.ReadOnly, v.Server, nil, v.Err}
 		if !v.LastHeard.IsZero() {
 			t := v.LastHeard.UnixMilli()
 			w.LastHeard = &t

@@ -6,6 +6,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,9 @@ type Config struct {
 	Views func() []discovery.View
 	// Collector is the collector's own account, put into /api/v1/status as it is; nil: null.
 	Collector func() any
+	// Ask asks every collector that this server knows a question of its API, at most as long as ctx lives; nil, or nothing: there is none, and the page says that
+	// what only collectors know is not known here.
+	Ask func(ctx context.Context, path string, q url.Values) []Told
 	// Exceptions are those that only others know: undelivered records, a collector behind. They join the Board's and discovery's.
 	Exceptions func() []dashboards.Exception
 	// Fault answers POST /demo/fault. nil: there is no such page.
@@ -112,17 +116,20 @@ func New(c Config) (*Server, error) {
 
 func (s *Server) routes() {
 	pages := map[string]http.Handler{
-		"GET /api/v1/stream":   http.HandlerFunc(s.stream),
-		"GET /api/v1/now":      s.answer(s.now),
-		"GET /api/v1/service":  s.answer(s.service),
-		"GET /api/v1/series":   s.answer(s.series),
-		"GET /api/v1/search":   s.answer(s.search),
-		"GET /api/v1/roster":   s.answer(s.roster),
-		"GET /api/v1/status":   s.answer(s.status),
-		"GET /api/v1/findings": s.answer(s.findings),
-		"/api/":                http.HandlerFunc(noSuchAPI),
-		"/demo/":               http.HandlerFunc(noSuchAPI),
-		"/":                    http.HandlerFunc(s.static),
+		"GET /api/v1/stream":        http.HandlerFunc(s.stream),
+		"GET /api/v1/now":           s.answer(s.now),
+		"GET /api/v1/service":       s.answer(s.service),
+		"GET /api/v1/series":        s.answer(s.series),
+		"GET /api/v1/search":        s.answer(s.search),
+		"GET /api/v1/roster":        s.answer(s.roster),
+		"GET /api/v1/roster/guards": s.answer(s.guards),
+		"GET /api/v1/roster/paths":  s.answer(s.paths),
+		"GET /api/v1/roster/why":    s.answer(s.why),
+		"GET /api/v1/status":        s.answer(s.status),
+		"GET /api/v1/findings":      s.answer(s.findings),
+		"/api/":                     http.HandlerFunc(noSuchAPI),
+		"/demo/":                    http.HandlerFunc(noSuchAPI),
+		"/":                         http.HandlerFunc(s.static),
 	}
 	if s.cfg.Fault != nil {
 		// A page of another site must not break anything here, not even in a demo.

@@ -63,6 +63,11 @@ func (c *Config) validate() []fault {
 	if m := c.Dashboards.MaxBytes; m != 0 && m < 1<<20 {
 		k.in(".dashboards.max_bytes").fail("%d bytes hold no fleet; give 1MB or more", int64(m))
 	}
+	for i, u := range c.Dashboards.Collectors {
+		if at, err := url.Parse(u.Reveal()); err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+			k.in(".dashboards.collectors[%d]", i).fail("%q is not an http or https URL, such as http://127.0.0.1:7140", u)
+		}
+	}
 	for _, g := range []struct {
 		name string
 		list []string

@@ -71,6 +71,19 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		wc.Collector = func() any { return d.Status() }
 		wc.Exceptions = func() []dashboards.Exception { return exceptions(d.Status()) }
 	}
+	var ask collectors
+	if o.Collector != nil {
+		mux := http.NewServeMux()
+		o.Collector.Routes(mux)
+		ask.here = mux
+	} else {
+		for _, u := range c.Dashboards.Collectors {
+			ask.urls = append(ask.urls, u.Reveal())
+		}
+	}
+	if !ask.none() {
+		wc.Ask = ask.ask
+	}
 	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f}
 	own := http.NewServeMux()
 	o.Metrics.Routes(own, d.Ready)
