@@ -20,11 +20,12 @@ func (s *Session) opened(c *client, l *link, g greeting) {
 		old := s.status.SessionID
 		s.mu.Unlock()
 		s.cfg.Log.Warn("the ZooKeeper session has expired; beginning a new one", "session", s.cfg.Name, "server", l.name.name, "id", idText(old))
+		c.hosts.setPrefer(l.name.addr) // it is well; where sessions are local, every server but one says so
 		s.back.hurry()
 		return
 	}
 	s.m.connects.Inc()
-	s.back.reset()
+	s.back.opened(time.Now())
 	if s.cfg.Digest != "" {
 		err := l.auth(s.cfg.Digest, func(a answer) {
 			if code := a.code; code != 0 && code != codeLost {
@@ -45,7 +46,10 @@ func (s *Session) opened(c *client, l *link, g greeting) {
 		*st = Status{Connected: true, ReadOnly: g.readOnly, SessionID: g.session, Timeout: g.timeout, Server: l.name.name, LastHeard: l.lastHeard(), Since: time.Now(), Epoch: st.Epoch + 1}
 	})
 	if feeds := slices.Clone(s.feeds); len(feeds) > 0 {
-		s.taskLocked(func(ctx context.Context) { s.armFeeds(ctx, c, l, feeds) })
+		s.taskLocked(func(ctx context.Context) { s.armFeeds(ctx, l, feeds) })
+	}
+	if s.cfg.Dynamic {
+		s.taskLocked(s.learn)
 	}
 	s.mu.Unlock()
 	level := slog.LevelInfo
@@ -82,6 +86,7 @@ func (s *Session) lost(l *link) {
 		return
 	}
 	s.link = nil
+	s.back.lost(time.Now())
 	s.setLocked(func(st *Status) {
 		st.Connected, st.ReadOnly, st.Since, st.LastHeard = false, false, time.Now(), l.lastHeard()
 		if st.Err == "" {
@@ -113,10 +118,13 @@ func (s *Session) take(c *client, e gozk.Event) {
 	for _, f := range s.feeds {
 		f.put(event{e.Type, e.Path})
 	}
+	if s.cfg.Dynamic && e.Path == s.ensemble {
+		s.taskLocked(s.learn)
+	}
 }
 
 // armFeeds sets the watches of a new connection: one persistent recursive watch a feed where the server can, else the followers set one-shot ones.
-func (s *Session) armFeeds(ctx context.Context, c *client, l *link, feeds []*feed) {
+func (s *Session) armFeeds(ctx context.Context, l *link, feeds []*feed) {
 	said, err := ask(ctx, s.dial, l.name, "srvr")
 	v := parseVersion(said)
 	if err != nil || v == (version{}) {
@@ -124,7 +132,7 @@ func (s *Session) armFeeds(ctx context.Context, c *client, l *link, feeds []*fee
 	}
 	s.set(func(st *Status) { st.Version = v.String() })
 	s.mu.Lock()
-	able := v.hasAddWatch() && s.refused < 2
+	able := v.hasAddWatch() && s.refused < 2 && !s.rootOnly
 	s.mu.Unlock()
 	if !able {
 		for _, f := range feeds {
@@ -167,6 +175,19 @@ func (s *Session) armed(l *link, code int32) {
 		s.refused++
 	default:
 		s.cfg.Log.Info("the server refuses a recursive watch; watching set by set", "session", s.cfg.Name, "server", l.name.name, "code", code)
+	}
+}
+
+// distrust is for a server whose recursive watches name only their root: the connection is made anew, and sets are watched one by one.
+func (s *Session) distrust(l *link) {
+	s.mu.Lock()
+	known := s.rootOnly
+	s.rootOnly = true
+	s.mu.Unlock()
+	if !known {
+		s.cfg.Log.Warn("the server's recursive watches do not tell what happened below them; watching set by set", "session", s.cfg.Name, "server", l.name.name)
+		s.back.hurry()
+		l.Close()
 	}
 }
 

@@ -100,8 +100,8 @@ func (s *Session) follow(root string, ready chan struct{}) *feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.feeds = append(s.feeds, f)
-	if c, l := s.client, s.link; l != nil {
-		s.taskLocked(func(ctx context.Context) { s.armFeeds(ctx, c, l, []*feed{f}) })
+	if l := s.link; l != nil {
+		s.taskLocked(func(ctx context.Context) { s.armFeeds(ctx, l, []*feed{f}) })
 	}
 	return f
 }

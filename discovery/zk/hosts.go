@@ -13,15 +13,51 @@ import (
 type endpoint struct {
 	name string // host:port as configured
 	addr string // ip:port
+	tier int
+}
+
+// server is a host:port to be resolved. Servers of a lower tier are tried first.
+type server struct {
+	name string
+	tier int
+}
+
+// The tiers.
+const (
+	tierPreferred  = iota // named in Config.Prefer, or found to be observers
+	tierConfigured        // Config.Servers
+	tierLearned           // of the ensemble's own configuration
+)
+
+// serversOf is what a configuration names, each host:port once, in its best tier.
+func serversOf(prefer, servers []string, learned []server) []server {
+	var all []server
+	for _, p := range prefer {
+		all = append(all, server{p, tierPreferred})
+	}
+	for _, c := range servers {
+		all = append(all, server{c, tierConfigured})
+	}
+	all = append(all, learned...)
+	slices.SortStableFunc(all, func(a, b server) int { return a.tier - b.tier })
+	out := all[:0]
+	for _, a := range all {
+		if !slices.ContainsFunc(out, func(b server) bool { return a.name == b.name }) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // hosts is the library's HostProvider. Its own resolves names once, at the start, and fails whole if one does not resolve; a collector outlives many moves of
 // an ensemble, so this one resolves again at each round of attempts and skips what fails.
 type hosts struct {
-	servers []string
-	lookup  func(ctx context.Context, host string) ([]string, error)
+	wanted []string // as configured
+	named  []string
+	lookup func(ctx context.Context, host string) ([]string, error)
 
 	mu      sync.Mutex
+	servers []server
 	round   []endpoint // what is still to be tried in this round
 	current endpoint
 	first   bool       // current is the first of its round
@@ -31,15 +67,39 @@ type hosts struct {
 	stopped bool
 }
 
-func newHosts(servers []string) *hosts {
-	return &hosts{servers: servers, lookup: net.DefaultResolver.LookupHost}
+func newHosts(prefer, servers []string, learned []server) *hosts {
+	return &hosts{wanted: prefer, named: servers, servers: serversOf(prefer, servers, learned), lookup: net.DefaultResolver.LookupHost}
+}
+
+// setLearned takes the servers of the ensemble's configuration, from the next round on.
+func (h *hosts) setLearned(learned []server) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.servers = serversOf(h.wanted, h.named, learned)
+}
+
+// prefers reports whether some servers are preferred to others.
+func (h *hosts) prefers() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.servers[0].tier == tierPreferred && h.servers[len(h.servers)-1].tier > tierPreferred
+}
+
+// preferred are the addresses of the preferred servers, resolved anew.
+func (h *hosts) preferred() []endpoint {
+	all := h.resolve(context.Background())
+	return slices.DeleteFunc(all, func(e endpoint) bool { return e.tier != tierPreferred })
 }
 
 // Init is part of the library's interface; the names are resolved when they are needed.
 func (h *hosts) Init([]string) error { return nil }
 
 // Len is the number of servers as configured.
-func (h *hosts) Len() int { return len(h.servers) }
+func (h *hosts) Len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.servers)
+}
 
 // Next is the next address to try. retryStart makes the library pause, fail what is unsent, and look whether it was closed.
 func (h *hosts) Next() (server string, retryStart bool) {
@@ -56,7 +116,8 @@ func (h *hosts) Next() (server string, retryStart bool) {
 		round := h.resolve(context.Background())
 		h.mu.Lock()
 		if i := slices.IndexFunc(round, func(e endpoint) bool { return e.addr == h.prefer }); i > 0 {
-			round[0], round[i] = round[i], round[0]
+			at := round[i]
+			round = slices.Insert(slices.Delete(round, i, i+1), 0, at)
 		}
 		h.all, h.round, h.prefer = slices.Clone(round), round, ""
 	}
@@ -74,15 +135,18 @@ func (h *hosts) Connected() {
 	h.round, h.tried = nil, false
 }
 
-// resolve looks every name up, at once, and shuffles what was found: no server gets all clients.
+// resolve looks every name up, at once, and shuffles what was found, tier by tier: no server gets all clients.
 func (h *hosts) resolve(ctx context.Context) []endpoint {
+	h.mu.Lock()
+	servers := h.servers
+	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	found := make([][]endpoint, len(h.servers))
+	found := make([][]endpoint, len(servers))
 	var wg sync.WaitGroup
-	for i, s := range h.servers {
+	for i, s := range servers {
 		wg.Go(func() {
-			host, port, err := net.SplitHostPort(s)
+			host, port, err := net.SplitHostPort(s.name)
 			if err != nil {
 				return
 			}
@@ -91,13 +155,14 @@ func (h *hosts) resolve(ctx context.Context) []endpoint {
 				addrs, _ = h.lookup(ctx, host) // what fails is skipped: the others may answer, and the next round asks again
 			}
 			for _, a := range addrs {
-				found[i] = append(found[i], endpoint{s, net.JoinHostPort(a, port)})
+				found[i] = append(found[i], endpoint{s.name, net.JoinHostPort(a, port), s.tier})
 			}
 		})
 	}
 	wg.Wait()
 	out := slices.Concat(found...)
 	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	slices.SortStableFunc(out, func(a, b endpoint) int { return a.tier - b.tier })
 	return out
 }
 

@@ -21,7 +21,7 @@ import (
 
 func TestHosts(t *testing.T) {
 	names := map[string][]string{"a": {"10.0.0.1", "10.0.0.2"}, "b": {"10.0.0.3"}}
-	h := newHosts([]string{"a:2181", "b:2182", "gone:2181", "192.0.2.9:2183"})
+	h := newHosts(nil, []string{"a:2181", "b:2182", "gone:2181", "192.0.2.9:2183"}, nil)
 	lookups := 0
 	h.lookup = func(_ context.Context, host string) ([]string, error) {
 		h.mu.Lock()
@@ -80,6 +80,7 @@ func TestNothingResolves(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
+	now := time.Now()
 	b := &backoff{limit: 4 * time.Second}
 	if d := b.next(true); d != 0 {
 		t.Errorf("the first attempt waits %v", d)
@@ -98,7 +99,8 @@ func TestBackoff(t *testing.T) {
 	if longest < 2*time.Second {
 		t.Errorf("it never grew beyond %v", longest)
 	}
-	b.reset()
+	b.opened(now)
+	b.lost(now.Add(settled))
 	if d := b.next(true); d > time.Second {
 		t.Errorf("after a connection: %v", d)
 	}
@@ -156,4 +158,76 @@ func TestTLS(t *testing.T) {
 	}
 	bad, _ := runSession(t, Config{Servers: []string{"127.0.0.1:" + port}, TLS: &tls.Config{RootCAs: pool}, SessionTimeout: 2 * time.Second})
 	eventually(t, "the wrong name to be refused", func() bool { return strings.Contains(bad.Status().Err, "certificate") })
+}
+
+// Servers that drop everybody right after the handshake see fewer and fewer attempts, as do servers that are away when there is no session to keep any more.
+func TestBackoffFromShedding(t *testing.T) {
+	now := time.Now()
+	most := func(d time.Duration) time.Duration { return d - 1 }
+	for _, tc := range []struct {
+		name string
+		each func(*backoff)
+		want time.Duration
+	}{
+		{"dropped after the handshake", func(b *backoff) { b.opened(now); b.lost(now.Add(time.Second)) }, 4 * time.Second},
+		{"refused", func(*backoff) {}, 4 * time.Second},
+		{"refused, and the session is gone", func(b *backoff) { b.sessionGone() }, maxBackoff},
+		{"lost in its prime", func(b *backoff) { b.opened(now); b.lost(now.Add(time.Minute)) }, time.Second},
+	} {
+		b := &backoff{limit: 4 * time.Second, rand: most}
+		b.next(true)
+		var d time.Duration
+		for range 10 {
+			tc.each(b)
+			d = b.next(true)
+		}
+		if d > tc.want || d < tc.want-time.Microsecond {
+			t.Errorf("%s: at the tenth attempt it waits up to %v, want %v", tc.name, d, tc.want)
+		}
+	}
+}
+
+// Clients that lose their connections together come back spread over a second: no tenth of it has much more than its share.
+func TestBackoffSpread(t *testing.T) {
+	var tenths [10]int
+	for range 1000 {
+		b := &backoff{limit: 4 * time.Second}
+		b.next(true)
+		b.opened(time.Now().Add(-time.Minute))
+		b.lost(time.Now())
+		tenths[b.next(true)/(100*time.Millisecond)]++
+	}
+	for i, n := range tenths {
+		if n < 50 || n > 160 {
+			t.Errorf("%d of 1000 come in tenth %d: %v", n, i, tenths)
+		}
+	}
+}
+
+func TestHostTiers(t *testing.T) {
+	h := newHosts([]string{"192.0.2.1:1"}, []string{"192.0.2.2:1", "192.0.2.1:1"}, []server{{"192.0.2.3:1", tierLearned}, {"192.0.2.2:1", tierPreferred}})
+	next := func(n int) (out []string) {
+		for range n {
+			addr, _ := h.Next()
+			out = append(out, addr[8:9])
+		}
+		return out
+	}
+	for range 20 {
+		got := next(3)
+		if slices.Sort(got[:2]); strings.Join(got, "") != "123" {
+			t.Fatalf("%q", got)
+		}
+	}
+	h.setLearned([]server{{"192.0.2.3:1", tierLearned}})
+	if got := strings.Join(next(3), ""); got != "123" || !h.prefers() || len(h.preferred()) != 1 {
+		t.Errorf("%q", got)
+	}
+	h.setPrefer("192.0.2.3:1")
+	if got := strings.Join(next(3), ""); got != "312" {
+		t.Errorf("%q", got)
+	}
+	if newHosts(nil, []string{"192.0.2.2:1"}, nil).prefers() {
+		t.Error("one server is preferred to none")
+	}
 }

@@ -45,7 +45,7 @@ func reply(xid, code int32, body ...byte) []byte { return framed(be32(xid), be64
 
 func linkOver(in []byte, readOnly bool, maxPacket int) (*link, *wire, *[]greeting) {
 	w := &wire{in: bytes.NewReader(in)}
-	l := newLink(w, endpoint{"zk:2181", "10.0.0.1:2181"}, readOnly, maxPacket, time.Time{})
+	l := newLink(w, endpoint{name: "zk:2181", addr: "10.0.0.1:2181"}, readOnly, maxPacket, time.Time{})
 	var got []greeting
 	l.onOpen = func(_ *link, g greeting) { got = append(got, g) }
 	l.onClose = func(*link) {}

@@ -19,6 +19,9 @@ type proxy struct {
 	readOnly     atomic.Bool // speak as a server without a quorum
 	strict       atomic.Bool // end the connection at addWatch, as a server does that does not know the operation
 	read         atomic.Int64
+	// edit may change an answer or event in place: its frame after the length, so xid, zxid, code, body. op is the operation that it answers, 0 for an event. It
+	// returns what goes on.
+	edit func(op int32, frame []byte) []byte
 
 	mu    sync.Mutex
 	held  bool
@@ -98,8 +101,14 @@ func (p *proxy) serve(c net.Conn) {
 	}
 	defer s.Close()
 	var wg sync.WaitGroup
+	ops := &opsOf{by: map[int32]int32{}}
 	wg.Go(func() {
 		defer s.(*net.TCPConn).CloseWrite()
+		if first[0] == 0 && p.edit != nil {
+			s.Write(first[:])
+			io.Copy(s, io.TeeReader(c, ops.of(first)))
+			return
+		}
 		if first[0] != 0 || !p.strict.Load() {
 			s.Write(first[:])
 			io.Copy(s, c)
@@ -133,9 +142,67 @@ func (p *proxy) serve(c net.Conn) {
 			}
 		}
 	}
-	io.Copy(c, counter{s, &p.read})
+	if p.edit == nil || first[0] != 0 {
+		io.Copy(c, counter{s, &p.read})
+	} else {
+		p.editAnswers(c, s, ops)
+	}
 	c.Close()
 	wg.Wait()
+}
+
+// opsOf remembers the operations of requests by their xids, from the bytes that a client writes.
+type opsOf struct {
+	mu  sync.Mutex
+	buf []byte
+	by  map[int32]int32
+}
+
+func (o *opsOf) of(first [4]byte) io.Writer {
+	o.buf = append(o.buf, first[:]...)
+	return o
+}
+
+func (o *opsOf) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.buf = append(o.buf, b...)
+	for len(o.buf) >= 4 {
+		n := int(binary.BigEndian.Uint32(o.buf))
+		if len(o.buf) < 4+n {
+			break
+		}
+		if n >= 8 {
+			o.by[int32(binary.BigEndian.Uint32(o.buf[4:]))] = int32(binary.BigEndian.Uint32(o.buf[8:]))
+		}
+		o.buf = o.buf[4+n:]
+	}
+	return len(b), nil
+}
+
+func (p *proxy) editAnswers(c, s net.Conn, ops *opsOf) {
+	for {
+		var head [4]byte
+		if _, err := io.ReadFull(s, head[:]); err != nil {
+			return
+		}
+		frame := make([]byte, binary.BigEndian.Uint32(head[:])&0xffffff)
+		if _, err := io.ReadFull(s, frame); err != nil || len(frame) < 16 {
+			return
+		}
+		p.read.Add(int64(4 + len(frame)))
+		xid := int32(binary.BigEndian.Uint32(frame))
+		ops.mu.Lock()
+		op := ops.by[xid]
+		ops.mu.Unlock()
+		if xid == xidEvent {
+			op = 0
+		}
+		frame = p.edit(op, frame)
+		if _, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...)); err != nil {
+			return
+		}
+	}
 }
 
 type counter struct {

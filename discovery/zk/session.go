@@ -33,18 +33,24 @@ type Session struct {
 	cfg Config
 	m   sessionMetrics
 
-	tasks   sync.WaitGroup
-	mu      sync.Mutex
-	running context.Context // of Run; nil outside
-	client  *client
-	link    *link
-	status  Status
-	changed chan struct{} // closed at each change of status
-	feeds   []*feed
-	back    backoff
-	refused int // connections that ended over addWatch, in a row
-	detach  bool
-	zxid    atomic.Int64 // the newest transaction that a server has told of since the client was made
+	tasks     sync.WaitGroup
+	mu        sync.Mutex
+	running   context.Context // of Run; nil outside
+	client    *client
+	link      *link
+	status    Status
+	changed   chan struct{} // closed at each change of status
+	feeds     []*feed
+	back      backoff
+	refused   int  // connections that ended over addWatch, in a row
+	rootOnly  bool // the recursive watches of the server do not tell what happened below them
+	detach    bool
+	learned   []server      // of the ensemble's own configuration
+	adopted   chan struct{} // has a value when learned has changed
+	ensemble  string        // path of the ensemble's configuration
+	homeAfter time.Duration // the least wait of returnHome
+	hold      func(int)     // of Sessions, where it is shared
+	zxid      atomic.Int64  // the newest transaction that a server has told of since the client was made
 }
 
 // client is one incarnation of the library's client.
@@ -74,8 +80,8 @@ func NewSession(cfg Config) (*Session, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("make zookeeper session %q: %w", cfg.Name, err)
 	}
-	s := &Session{cfg: cfg, changed: make(chan struct{}), status: Status{Err: "not connected yet"}}
-	s.back.limit = min(30*time.Second, cfg.SessionTimeout/4)
+	s := &Session{cfg: cfg, changed: make(chan struct{}), status: Status{Err: "not connected yet"}, homeAfter: returnAfter, ensemble: configPath, adopted: make(chan struct{}, 1)}
+	s.back.limit = min(maxBackoff, cfg.SessionTimeout/4)
 	count := func(what string) *metrics.Counter {
 		return cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_zk_%s_total{session=%q}", what, cfg.Name))
 	}
@@ -155,6 +161,7 @@ func (s *Session) Run(ctx context.Context) error {
 	s.running = ctx
 	s.mu.Unlock()
 	s.tasks.Go(func() { s.leaveReadOnly(ctx) })
+	s.tasks.Go(func() { s.returnHome(ctx) })
 	for ctx.Err() == nil {
 		c, err := s.open(ctx)
 		if err != nil {
@@ -167,10 +174,12 @@ func (s *Session) Run(ctx context.Context) error {
 }
 
 func (s *Session) open(ctx context.Context) (*client, error) {
-	c := &client{hosts: newHosts(s.cfg.Servers), made: make(chan struct{})}
+	s.mu.Lock()
+	c := &client{hosts: newHosts(s.cfg.Prefer, s.cfg.Servers, s.learned), made: make(chan struct{})}
+	s.mu.Unlock()
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
-	s.client, s.refused = c, 0
+	s.client, s.refused, s.rootOnly = c, 0, false
 	s.zxid.Store(0) // it may be the transaction of an ensemble that is no more
 	s.mu.Unlock()
 	s.m.clients.Inc()
@@ -209,6 +218,7 @@ func (s *Session) tend(ctx context.Context, c *client) error {
 				last = time.Now()
 			} else if time.Since(last) > timeout*4/3 {
 				s.cfg.Log.Warn("no ZooKeeper server took the session back in 4/3 of its timeout; beginning a new one", "session", s.cfg.Name, "timeout", timeout, "err", st.Err)
+				s.back.sessionGone()
 				return errRenew
 			}
 		}

@@ -112,8 +112,9 @@ func NewSource(cfg SourceConfig, s *Session) (*Source, error) {
 // Name is the name of the scrape job.
 func (s *Source) Name() string { return s.cfg.Name }
 
-// Run follows the serversets until ctx ends, and returns its error. The Session must run beside it.
+// Run follows the serversets until ctx ends, and returns its error. The Session must run beside it; one of Sessions does so by itself.
 func (s *Source) Run(ctx context.Context, out *discovery.Latest) error {
+	defer s.s.Hold()()
 	r := &run{Source: s, ctx: ctx, out: out, wake: make(chan struct{}, 1), pace: newPace(s.cfg.InFlight)}
 	for _, root := range roots(s.cfg.Rules) {
 		t := &tree{run: r, root: root, feed: s.s.follow(root, r.wake), sets: map[string]*set{}, lists: map[string]*listing{}, blind: map[string]string{}}

@@ -24,7 +24,9 @@ type tree struct {
 	walked bool                // a walk has been completed, on whatever connection
 	// current is the epoch of which a walk has been completed: everything is under watch.
 	current  uint64
-	watching int // one-shot watches on members' data
+	watching int  // one-shot watches on members' data
+	rootOnly int  // how much speaks for a server whose events name only the root
+	below    bool // an event has named something below it
 }
 
 // take does what the feed asks for: begin with a new connection, or apply events.
@@ -33,7 +35,7 @@ func (t *tree) take() {
 	was := t.state
 	t.state = state
 	if !state.live || state.epoch != was.epoch {
-		t.watching = 0
+		t.watching, t.rootOnly, t.below = 0, 0, false
 		for _, s := range t.sets {
 			s.forgetRequests()
 		}
@@ -182,10 +184,18 @@ func (t *tree) changedPaths() {
 
 // apply takes one event.
 func (t *tree) apply(e event) {
-	if e.path == t.root && e.kind != gozk.EventNodeCreated && e.kind != gozk.EventNodeDeleted && t.state.recursive {
-		t.walkSoon() // some servers name only the root of a recursive watch in its events
+	if t.state.recursive && e.path == t.root {
+		// Some servers name only the root of a recursive watch in its events, whatever happened below it: no such event is believed, one looks.
+		if t.rootOnly += 4; e.kind == gozk.EventNodeDataChanged {
+			t.rootOnly -= 3 // which may well be the root's own
+		}
+		if t.rootOnly >= 10 && !t.below {
+			t.s.distrust(t.state.link)
+		}
+		t.walkSoon()
 		return
 	}
+	t.below = true
 	up, name := parent(e.path)
 	if s := t.sets[up]; s != nil && e.path != "/" {
 		if e.kind == gozk.EventNodeDeleted && !t.state.recursive {

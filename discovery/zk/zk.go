@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,13 @@ type Config struct {
 	Name string
 	// Servers are host:port; the port defaults to 2181. Names are resolved again at each round of attempts; all their addresses are tried.
 	Servers []string
+	// Prefer are servers to be tried before the others, such as the observers of the own zone; they need not stand in Servers, too. While none of them answers, the
+	// others serve; once one does again, steadily, the session goes back.
+	Prefer []string
+	// Dynamic follows the ensemble's own configuration (/zookeeper/config, ZooKeeper 3.5): the servers in it are tried after those that are named here.
+	Dynamic bool
+	// PreferObservers takes the observers in that configuration for preferred servers.
+	PreferObservers bool
 	// SessionTimeout is what we ask for; the server may give less or more. Default 16 s, as KingPin's. At least 1 s.
 	SessionTimeout time.Duration
 	// ReadOnly accepts a server that has lost its quorum (readonlymode.enabled): what it says may be old. Only for sessions that only read.
@@ -76,12 +84,16 @@ func (c Config) withDefaults() Config {
 	if c.Metrics == nil {
 		c.Metrics = metrics.NewSet()
 	}
-	servers := make([]string, len(c.Servers))
-	for i, s := range c.Servers {
-		servers[i] = withPort(strings.TrimSpace(s))
-	}
-	c.Servers = servers
+	c.Servers, c.Prefer = withPorts(c.Servers), withPorts(c.Prefer)
 	return c
+}
+
+func withPorts(in []string) []string {
+	out := make([]string, len(in))
+	for i, s := range in {
+		out[i] = withPort(strings.TrimSpace(s))
+	}
+	return out
 }
 
 // withPort adds ZooKeeper's port to a host that has none.
@@ -100,7 +112,10 @@ func (c Config) validate() error {
 	if len(c.Servers) == 0 {
 		errs = append(errs, errors.New("servers: none given; name at least one host:port"))
 	}
-	for _, s := range c.Servers {
+	if c.PreferObservers && !c.Dynamic {
+		errs = append(errs, errors.New("prefer observers: only the ensemble's own configuration tells which they are; set dynamic as well"))
+	}
+	for _, s := range slices.Concat(c.Servers, c.Prefer) {
 		switch host, _, err := net.SplitHostPort(s); {
 		case strings.Contains(s, "/"):
 			errs = append(errs, fmt.Errorf("servers: %q holds a path; put it in front of the paths to watch instead", s))
