@@ -45,6 +45,13 @@ type savedGroup struct {
 	Low     int    `json:"low"`
 }
 
+// savedSet is when a set was verified.
+type savedSet struct {
+	Source   string    `json:"source"`
+	Path     string    `json:"path"`
+	Verified time.Time `json:"verified"`
+}
+
 // saved is a record as it goes to disk; ok is false for one that its source says again.
 func (r *Roster) saved(rec *record) (s savedEntry, ok bool) {
 	if rec.gone || rec.state == "" || rec.state == Unparsable {
@@ -83,6 +90,7 @@ func (r *Roster) saved(rec *record) (s savedEntry, ok bool) {
 type loader struct {
 	r       *Roster
 	now     time.Time
+	sets    map[setKey]time.Time // when they were verified
 	heard   map[string]time.Time // until when sources said that all they had published was so
 	strings map[string]string
 }
@@ -146,7 +154,7 @@ func (l *loader) load(s *savedEntry) {
 func (l *loader) member(i *Instance, verified time.Time) {
 	h := l.r.setOf(setKey{i.Source, i.Path})
 	h.loaded = true
-	for _, t := range []time.Time{verified, l.heard[i.Source]} {
+	for _, t := range []time.Time{verified, l.sets[h.setKey], l.heard[i.Source]} {
 		if t.After(h.verified) {
 			h.verified = t
 		}

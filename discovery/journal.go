@@ -58,6 +58,7 @@ type line struct {
 	Entry   *savedEntry          `json:"e,omitempty"`
 	Gone    string               `json:"x,omitempty"` // an ID
 	Group   *savedGroup          `json:"g,omitempty"`
+	Set     *savedSet            `json:"s,omitempty"`
 	Orders  *[]Order             `json:"o,omitempty"`
 	Heard   map[string]time.Time `json:"h,omitempty"` // by source
 }
@@ -127,6 +128,11 @@ func (j *Journal) Run(ctx context.Context) error {
 	return j.f.Close()
 }
 
+// clean forgets what was to be written.
+func (r *Roster) clean() {
+	r.dirty, r.grew, r.spoken, r.ordered = map[*record]struct{}{}, map[*group]struct{}{}, map[*heldSet]struct{}{}, false
+}
+
 func (j *Journal) write(now time.Time, last bool) error {
 	if j.anew || j.size > 2*j.base+compactAbove {
 		if err := j.compact(now); err != nil {
@@ -135,8 +141,8 @@ func (j *Journal) write(now time.Time, last bool) error {
 	}
 	r := j.roster
 	r.mu.Lock()
-	dirty, grew, ordered := r.dirty, r.grew, r.ordered
-	r.dirty, r.grew, r.ordered = map[*record]struct{}{}, map[*group]struct{}{}, false
+	dirty, grew, spoken, ordered := r.dirty, r.grew, r.spoken, r.ordered
+	r.clean()
 	r.mu.Unlock()
 	recs := make([]*record, 0, len(dirty))
 	for rec := range dirty {
@@ -146,7 +152,7 @@ func (j *Journal) write(now time.Time, last bool) error {
 	if err != nil {
 		return err
 	}
-	if err := j.rest(grew, ordered); err != nil {
+	if err := j.rest(grew, spoken, ordered); err != nil {
 		return err
 	}
 	if j.buf.Len() > 0 || now.Sub(j.heard) >= heardEvery || last {
@@ -189,12 +195,15 @@ func (j *Journal) records(recs []*record, gone bool) (n int, err error) {
 }
 
 // rest adds what is no record.
-func (j *Journal) rest(grew map[*group]struct{}, ordered bool) error {
+func (j *Journal) rest(grew map[*group]struct{}, spoken map[*heldSet]struct{}, ordered bool) error {
 	r := j.roster
 	var lines []line
 	r.mu.RLock()
 	for g := range grew {
 		lines = append(lines, line{Group: &savedGroup{g.service, g.env, g.grown, g.low}})
+	}
+	for h := range spoken {
+		lines = append(lines, line{Set: &savedSet{h.source, h.path, h.verified}})
 	}
 	if ordered {
 		orders := slices.Clone(r.orders)
@@ -262,9 +271,9 @@ func (j *Journal) compact(now time.Time) (err error) {
 			grown[g] = struct{}{}
 		}
 	}
-	r.dirty, r.grew, r.ordered = map[*record]struct{}{}, map[*group]struct{}{}, false
+	r.clean()
 	r.mu.Unlock()
-	if err := errors.Join(j.add(line{Version: 2}), j.rest(grown, true), j.hear(now)); err != nil {
+	if err := errors.Join(j.add(line{Version: 2}), j.rest(grown, nil, true), j.hear(now)); err != nil {
 		return err
 	}
 	for _, g := range groups {

@@ -56,8 +56,12 @@ func (r *Roster) leave(recs []*record, l leaving, now time.Time, out []Change) [
 	}
 	for rec, before := range was {
 		if rec.state == Departed {
-			if l.lapsed && rec.x.excuse == "" && now.Sub(l.seen) > MissedFor {
-				rec.x.excuse = "it left after " + l.seen.UTC().Format(time.RFC3339) + ", while nobody looked"
+			switch x := rec.x; {
+			case x.excuse != "":
+			case x.quiet:
+				x.excuse = fmt.Sprintf("it was quarantined: it left and came back %d times", x.flaps)
+			case l.lapsed && now.Sub(l.seen) > MissedFor:
+				x.excuse = "it left after " + l.seen.UTC().Format(time.RFC3339) + ", while nobody looked"
 			}
 			rec.reason = reasonOf(rec)
 			r.departed(rec, now)
@@ -86,8 +90,6 @@ func (r *Roster) parted(rec *record, l leaving, now time.Time) {
 		x.cause, x.excuse = Deregistered, "deregistered"
 	case slices.Contains([]string{"STOPPING", "STOPPED", "DEAD", "OUT_OF_SERVICE"}, rec.inst.Status):
 		x.cause, x.excuse = Deregistered, "drained: it said "+rec.inst.Status
-	case x.quiet:
-		x.excuse = fmt.Sprintf("it was quarantined: it left and came back %d times", x.flaps)
 	}
 	if x.cause == "" {
 		x.cause = Removed

@@ -49,6 +49,7 @@ func (j *Journal) Load(sources []string, now time.Time) error {
 type replayed struct {
 	entries map[string]*savedEntry
 	groups  map[[2]string]*savedGroup
+	sets    map[setKey]time.Time // when they were verified
 	heard   map[string]time.Time
 	orders  []Order
 	damaged int
@@ -56,7 +57,7 @@ type replayed struct {
 }
 
 func replay(from io.Reader) *replayed {
-	out := &replayed{entries: map[string]*savedEntry{}, groups: map[[2]string]*savedGroup{}, heard: map[string]time.Time{}}
+	out := &replayed{entries: map[string]*savedEntry{}, groups: map[[2]string]*savedGroup{}, sets: map[setKey]time.Time{}, heard: map[string]time.Time{}}
 	in := bufio.NewReaderSize(from, 1<<16)
 	for {
 		b, err := in.ReadBytes('\n')
@@ -95,6 +96,8 @@ func (p *replayed) take(l *line) {
 		delete(p.entries, l.Gone)
 	case l.Group != nil:
 		p.groups[[2]string{l.Group.Service, l.Group.Env}] = l.Group
+	case l.Set != nil:
+		p.sets[setKey{l.Set.Source, l.Set.Path}] = l.Set.Verified
 	case l.Orders != nil:
 		p.orders = *l.Orders
 	case l.Heard != nil:
@@ -107,7 +110,7 @@ func (j *Journal) fill(p *replayed, sources []string, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.batch++
-	l := loader{r: r, now: now, heard: p.heard, strings: map[string]string{}}
+	l := loader{r: r, now: now, heard: p.heard, sets: p.sets, strings: map[string]string{}}
 	for id, s := range p.entries {
 		if slices.Contains(sources, s.Source) && s.Host != "" && (s.State.Scraped() || s.State == Filtered || s.State == Departed) {
 			l.load(s)

@@ -100,6 +100,7 @@ type Roster struct {
 	swept  time.Time
 	dirty  map[*record]struct{} // what a journal has to write; nil: there is none
 	grew   map[*group]struct{}  // as are these
+	spoken map[*heldSet]struct{}
 
 	batch   uint64
 	in, out []*Member // scratch of diff
@@ -144,7 +145,7 @@ func NewRoster(o RosterOptions) *Roster {
 	o.KeepAtMost = cmp.Or(o.KeepAtMost, 100_000)
 	o.Guard, o.Flap = o.Guard.defaults(), o.Flap.defaults()
 	return &Roster{opts: o, sources: map[string]*sourceState{}, groups: map[[2]string]*group{}, broken: map[string]*record{}, owners: map[int64]int{},
-		guards: map[*guard]struct{}{}, quiet: map[*record]bool{}, flaps: map[*record]bool{}, going: map[int64][]*record{}, same: map[*Member]struct{}{}, grew: map[*group]struct{}{}}
+		guards: map[*guard]struct{}{}, quiet: map[*record]bool{}, flaps: map[*record]bool{}, going: map[int64][]*record{}, same: map[*Member]struct{}{}, grew: map[*group]struct{}{}, spoken: map[*heldSet]struct{}{}}
 }
 
 // Apply takes a full set: who is new joins, who changed is updated, who is in no set any more departs, or is held by a guard. It returns what moved. Members that are
@@ -185,6 +186,9 @@ func (r *Roster) replace(held *heldSet, s Set, why string, cause Cause, now time
 		}
 	}
 	held.members, held.verified, held.stale, held.loaded, held.removed = s.Members, s.Verified, s.Stale, false, false
+	if r.dirty != nil {
+		r.spoken[held] = struct{}{}
+	}
 	var out []Change
 	var leavers []*record
 	for _, rec := range r.touch {
