@@ -5,18 +5,21 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"unique"
+	"sync/atomic"
 )
 
-// Tags is an immutable list of name → value, sorted by name, with unique names. Equal lists share memory and compare equal
-// with ==, so a fleet of 150,000 members holds each combination of tags once. The zero Tags is empty.
+// Tags is an immutable list of name → value, sorted by name, with unique names. Equal lists compare equal with ==. The zero Tags is empty.
+//
+// Lists that recur share their memory: a fleet of 150,000 members holds each combination of tags about once. One that holds what only one member has (the name
+// of its host) costs its text and nothing beside it, which is why unique.Handle is not used: 200 bytes and a weak pointer for each would be more than the text.
 type Tags struct {
-	h unique.Handle[string] // name NUL value NUL …, sorted by name
+	s string // name NUL value NUL …, sorted by name
 }
 
-// TagsOf interns the pairs of m. A NUL in a name or value is left out; pairs with an empty name or value are too, as an empty tag says nothing.
+// TagsOf takes the pairs of m. A NUL in a name or value is left out; pairs with an empty name or value are too, as an empty tag says nothing.
 func TagsOf(m map[string]string) Tags {
-	names := make([]string, 0, len(m))
+	var few [24]string
+	names, size := few[:0], 0
 	for n, v := range m {
 		if strings.IndexByte(n, 0) >= 0 || strings.IndexByte(v, 0) >= 0 { // rare, so it may be slow
 			mended := make(map[string]string, len(m))
@@ -27,37 +30,50 @@ func TagsOf(m map[string]string) Tags {
 		}
 		if n != "" && v != "" {
 			names = append(names, n)
+			size += len(n) + len(v) + 2
 		}
 	}
 	slices.Sort(names)
-	var b strings.Builder
-	for _, n := range names {
-		b.WriteString(n)
-		b.WriteByte(0)
-		b.WriteString(m[n])
-		b.WriteByte(0)
+	var short [512]byte
+	b := short[:0]
+	if size > len(short) {
+		b = make([]byte, 0, size)
 	}
-	return intern(b.String())
+	for _, n := range names {
+		b = append(append(b, n...), 0)
+		b = append(append(b, m[n]...), 0)
+	}
+	return recentTags.share(b)
 }
 
-func intern(s string) Tags {
-	if s == "" {
+// recentTags has the lists that were made last, so that those which recur share their memory. It is the process' own, as unique's table would be: it holds nothing
+// that anybody could see but by what is saved.
+var recentTags tagCache
+
+// tagCache holds one list a slot, the last that fell there.
+type tagCache [8192]atomic.Pointer[string]
+
+func (c *tagCache) share(b []byte) Tags {
+	if len(b) == 0 {
 		return Tags{}
 	}
-	return Tags{unique.Make(s)}
-}
-
-func (t Tags) raw() string {
-	if t == (Tags{}) {
-		return ""
+	h := uint32(2166136261) // FNV-1a
+	for _, x := range b {
+		h = (h ^ uint32(x)) * 16777619
 	}
-	return t.h.Value()
+	slot := &c[(h^h>>16)%uint32(len(c))]
+	if was := slot.Load(); was != nil && *was == string(b) {
+		return Tags{*was}
+	}
+	s := string(b)
+	slot.Store(&s)
+	return Tags{s}
 }
 
 // All walks the tags in the order of their names, without allocating.
 func (t Tags) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		for s := t.raw(); s != ""; {
+		for s := t.s; s != ""; {
 			n, rest, _ := strings.Cut(s, "\x00")
 			v, rest, _ := strings.Cut(rest, "\x00")
 			if !yield(n, v) {
@@ -79,7 +95,7 @@ func (t Tags) Get(name string) string {
 }
 
 // Len is the number of tags.
-func (t Tags) Len() int { return strings.Count(t.raw(), "\x00") / 2 }
+func (t Tags) Len() int { return strings.Count(t.s, "\x00") / 2 }
 
 // Map is a copy of the tags as a map; never nil.
 func (t Tags) Map() map[string]string {
