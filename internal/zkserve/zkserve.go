@@ -191,7 +191,7 @@ func (s *Server) open() error {
 			n.pzxid = s.zxid
 		}
 	}
-	s.nextSession = s.start.UnixMilli() << 24 >> 8
+	s.nextSession = int64(uint64(s.start.UnixMilli()) << 24 >> 8) // as the original makes it: its first byte is no 0xff, which is that of TTL nodes
 	if err := st.begin(s.zxid, s.tree); err != nil {
 		return errors.Join(err, st.close())
 	}
