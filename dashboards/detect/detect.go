@@ -162,7 +162,7 @@ type open struct {
 	worstWhere Place
 	shared     *shared // it is told as part of a finding about a place
 	minor      bool    // alone it is not worth a word
-	n          int     // instances, at most; of a finding about instances
+	n          int     // instances, of a finding about instances
 	over       bool
 }
 

@@ -121,7 +121,7 @@ func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards
 	}
 	f.Only = what
 	o.worstWhy, o.minor = f.Why, len(silent) == 0 && len(gone) == 1 && float64(len(gone)) < worthAWord*float64(s.Expected)
-	o.n = max(o.n, len(gone)+len(silent))
+	o.n = len(gone) + len(silent)
 	if o.where = (Place{}); len(shared) > 0 {
 		o.where.Conds = shared[:1]
 	}

@@ -31,7 +31,7 @@ type shared struct {
 	members []*open
 	all     []string // every service that was ever in it
 	since   time.Time
-	lost    int // instances gone or silent, at most
+	lost    int // instances gone or silent, as last known
 	most    int // members at once
 }
 
@@ -140,7 +140,9 @@ func (sh *shared) instances() (n int, all bool) {
 		}
 		n += o.n
 	}
-	sh.lost = max(sh.lost, n)
+	if n > 0 {
+		sh.lost = n
+	}
 	return sh.lost, sh.lost > 0
 }
 
