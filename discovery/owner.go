@@ -38,6 +38,12 @@ func (r *Roster) release(s *heldSet, m *Member) {
 		return
 	}
 	rec.holds = slices.Delete(rec.holds, i, i+1)
+	if len(rec.holds) <= 1 { // back to the room that it has for one: nothing is to be kept of the member that went, nor of a list that was longer for a moment
+		last := [1]hold{}
+		n := copy(last[:], rec.holds)
+		rec.one = last
+		rec.holds = rec.one[:n]
+	}
 	if m.Err != nil {
 		s.unparsable--
 	} else if !rec.in(s) {
@@ -171,7 +177,9 @@ func (r *Roster) settle(rec *record, now time.Time, out []Change) []Change {
 	var old Tags
 	if !fresh && rec.inst.Tags != own.inst.Tags {
 		old = rec.inst.Tags
-		rec.tell(now, "changed", difference(old, own.inst.Tags), own.m.Zxid)
+		if rec.inst.Zxid != 0 || own.inst.Zxid == 0 { // else it was known by its name only, and this is its first word
+			rec.tell(now, "changed", difference(old, own.inst.Tags), own.m.Zxid)
+		}
 	}
 	rec.reason = reason
 	if fresh {
