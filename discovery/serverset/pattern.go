@@ -61,13 +61,15 @@ func (t template) expand(vars map[string]string) string {
 	return strings.ReplaceAll(b.String(), "/", "%2F")
 }
 
-// ParsePattern reads a path with {names} in it, and the templates of service and environment over the same names. An empty service is {service}; an
-// empty env is {env} where the path has it, else DefaultEnv. The error joins every fault, each with its remedy.
+// ParsePattern reads a path with {names} in it, and the templates of service and environment over the same names. An empty service is {service}, or where the
+// path has no such name, its others but {env} with dots between them: {role}.{job} of /aurora/{role}/{env}/{job}. An empty env is {env} where the path has it,
+// else DefaultEnv. The error joins every fault, each with its remedy.
 func ParsePattern(path, service, env string) (Pattern, error) {
 	p := Pattern{path: path}
 	var errs []error
 	fault := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	names := map[string]bool{}
+	var others []string // but env, in order
 	switch {
 	case !strings.HasPrefix(path, "/"):
 		fault("it does not begin with /")
@@ -93,12 +95,17 @@ func ParsePattern(path, service, env string) (Pattern, error) {
 				fault("{%s} stands in it twice", name)
 			}
 			names[name] = true
+			if name != "env" {
+				others = append(others, name)
+			}
 			p.parts = append(p.parts, part{s[:m[0]], name, s[m[1]:]})
 		}
 	}
 	if service == "" {
 		service = "{service}"
-		if !names["service"] {
+		if !names["service"] && len(others) > 0 {
+			service = "{" + strings.Join(others, "}.{") + "}"
+		} else if !names["service"] {
 			names["service"] = true // said once is enough
 			fault("no part of it is {service}; name one so, or give service, such as service: '{role}.{job}'")
 		}

@@ -23,6 +23,8 @@ func TestPatternMatch(t *testing.T) {
 		{"/s/svc-{service}.d/{env}", "", "", "/s/svc-a.d/b", "a|b"},
 		{"/s/svc-{service}.d/{env}", "", "", "/s/svc-.d/b", ""},
 		{"/a/{dc}/{service}", "{dc}/{service}", "x/y", "/a/us/pay", "us%2Fpay|x%2Fy"},
+		{"/aurora/{role}/{env}/{job}", "", "", "/aurora/www/prod/web", "www.web|prod"},
+		{"/nerve/services/{service}/services", "", "", "/nerve/services/pay/services", "pay|default"},
 		{"/{service}", "", "", "/pay", "pay|default"},
 		{"/fixed/path", "pay", "", "/fixed/path", "pay|default"},
 	} {
@@ -60,7 +62,8 @@ func TestPatternFaults(t *testing.T) {
 		{"/a/*", "x", "", "no {name}"},
 		{"/a/..", "x", "", "no name of a node"},
 		{"/a/{x}/{x}", "{x}", "", "stands in it twice"},
-		{"/a/{role}/{job}", "", "", "'{role}.{job}'"},
+		{"/a/{env}", "", "", "name one so"},
+		{"/a/b", "", "", "'{role}.{job}'"},
 		{"/a/{service}", "{role}", "", "no {role}"},
 		{"/a/{service}", "", "{dc}", "no {dc}"},
 		{"/a/{service}", "x{", "", "no {name}"},

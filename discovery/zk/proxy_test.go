@@ -18,6 +18,8 @@ type proxy struct {
 	old          bool        // answer srvr as a server without recursive watches
 	readOnly     atomic.Bool // speak as a server without a quorum
 	strict       atomic.Bool // end the connection at addWatch, as a server does that does not know the operation
+	slam         atomic.Bool // end the connection right after the handshake, as a server that sheds load
+	hellos       atomic.Int64
 	read         atomic.Int64
 	// edit may change an answer or event in place: its frame after the length, so xid, zxid, code, body. op is the operation that it answers, 0 for an event. It
 	// returns what goes on.
@@ -139,6 +141,9 @@ func (p *proxy) serve(c net.Conn) {
 					out[len(out)-1] = 1
 				}
 				c.Write(out)
+				if p.hellos.Add(1); p.slam.Load() {
+					c.Close()
+				}
 			}
 		}
 	}

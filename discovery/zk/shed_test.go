@@ -47,6 +47,34 @@ func TestSourceThrottled(t *testing.T) {
 	}
 }
 
+// A server that takes everybody in and drops them right after the handshake is not hammered; nobody leaves over it, and it is gone back to when it holds.
+func TestSourceSlammed(t *testing.T) {
+	t.Parallel()
+	srv, root := testenv.SharedZooKeeper(t)
+	via := newProxy(t, srv.Addr, false)
+	w := newWriter(t, srv.Addr)
+	w.join(root+"/checkout/prod", "10.0.0.1", 80, "")
+	f := follow(t, Config{Servers: []string{via.addr}}, SourceConfig{Rules: []Rule{rule(t, root+"/{service}/{env}", "", serverset.Options{})}})
+	f.waitFor("checkout/prod/10.0.0.1:80=present")
+	before, start := via.hellos.Load(), time.Now()
+	via.slam.Store(true)
+	f.session.Reconnect()
+	eventually(t, "ten seconds of it", func() bool { return time.Since(start) > 10*time.Second })
+	if n := via.hellos.Load() - before; n < 2 || n > 16 {
+		t.Errorf("%d attempts in 10 s", n)
+	}
+	via.slam.Store(false)
+	eventually(t, "the connection", func() bool {
+		st := f.session.Status()
+		return st.Connected && time.Since(st.Since) > 200*time.Millisecond
+	})
+	w.join(root+"/checkout/prod", "10.0.0.2", 80, "")
+	f.waitFor("checkout/prod/10.0.0.1:80=present checkout/prod/10.0.0.2:80=present")
+	if n := f.departures(); n != 0 {
+		t.Errorf("%d departures", n)
+	}
+}
+
 // Who can be told by the name is published before the data is read, marked as such; nobody waits for one newcomer's data.
 func TestSourceNamesFirst(t *testing.T) {
 	t.Parallel()
