@@ -170,7 +170,7 @@ func BenchmarkScrape(b *testing.B) {
 		return func(i int) { p.scrape(ts[i%len(ts)], nil, 0) }
 	})
 	measure("floor", func(b *testing.B) func(int) {
-		request := []byte("GET /stats.json HTTP/1.1\r\nHost: " + addr + "\r\nUser-Agent: rollcall\r\nAccept: " + accept + "\r\nAccept-Encoding: gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 60\r\n\r\n")
+		request := []byte("GET /stats.json HTTP/1.1\r\nHost: " + addr + "\r\nUser-Agent: rollcall\r\nAccept: " + acceptText + "\r\nAccept-Encoding: gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 60\r\n\r\n")
 		var conns []net.Conn
 		for range benchTargets {
 			c, err := net.Dial("tcp", addr)

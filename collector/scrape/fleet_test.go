@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -146,7 +147,10 @@ func (c *catch) Handle(s *collector.Snapshot) {
 	cp.OnRelease = nil
 	cp.Samples = make([]collector.Sample, len(s.Samples))
 	for i, x := range s.Samples {
-		cp.Samples[i] = collector.Sample{Name: string([]byte(x.Name)), Kind: x.Kind, Value: string([]byte(x.Value))}
+		cp.Samples[i] = collector.Sample{Name: strings.Clone(x.Name), Kind: x.Kind, Value: strings.Clone(x.Value), Window: x.Window}
+		for _, f := range x.Fields {
+			cp.Samples[i].Fields = append(cp.Samples[i].Fields, collector.Field{Name: strings.Clone(f.Name), Value: strings.Clone(f.Value)})
+		}
 	}
 	c.all = append(c.all, cp)
 	c.mu.Unlock()

@@ -52,8 +52,8 @@ func isUptime(name string) (is, since bool) {
 	return false, false
 }
 
-// watch looks for an uptime that fell, or a start that moved: then the process is a new one. It remembers where in the body the number stands.
-func (i *infoState) watch(samples []collector.Sample) {
+// watch looks for an uptime that fell, or a start that moved: then the process is a new one, and it reports true. It remembers where in the body the number stands.
+func (i *infoState) watch(samples []collector.Sample) (restarted bool) {
 	at := -1
 	if i.at < len(samples) {
 		if is, _ := isUptime(samples[i.at].Name); is {
@@ -66,17 +66,18 @@ func (i *infoState) watch(samples []collector.Sample) {
 		}
 	}
 	if at < 0 {
-		return
+		return false
 	}
 	_, since := isUptime(samples[at].Name)
 	v, err := strconv.ParseFloat(samples[at].Value, 64)
 	if err != nil {
-		return
+		return false
 	}
-	if i.timed && (!since && v < i.uptime || since && v > i.uptime+1) {
+	if restarted = i.timed && (!since && v < i.uptime || since && v > i.uptime+1); restarted {
 		i.again()
 	}
 	i.at, i.uptime, i.timed = at, v, true
+	return restarted
 }
 
 // info asks the target for its server_info, until its next slot begins at most. What fails on the way is asked again with the next pulls, a few times; what says that there is none is believed until

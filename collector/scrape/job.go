@@ -30,6 +30,12 @@ type Job struct {
 	Limits    stats.Options // of samples, names, labels and depth
 	BodyLimit int64         // bytes of a body, decoded; 0 means 16 MiB
 
+	// OstrichPeriod has an Ostrich application asked a second time within the same scrape, for the distributions of the last closed period of that length; they
+	// take the place of those since its start. Whole seconds; 0 means that it is asked once.
+	OstrichPeriod time.Duration
+	// NativeHistograms asks for protobuf first, the only form in which applications serve native histograms. It costs several times what text costs.
+	NativeHistograms bool
+
 	DisableCompression bool // do not ask for zstd and gzip
 	FollowRedirects    bool // at most 10, each to an allowed address; unlike Prometheus' the default is not to: a member must not send the collector anywhere
 	EnableHTTP2        bool
@@ -99,6 +105,12 @@ func (j *Job) Validate() error {
 	if _, has := j.Params["namespace"]; has {
 		bad("params has namespace: %w", errNamespace)
 	}
+	if j.OstrichPeriod < 0 || j.OstrichPeriod%time.Second != 0 || j.OstrichPeriod > time.Hour {
+		bad("ostrich period %s is not a number of whole seconds, up to an hour", j.OstrichPeriod)
+	}
+	if j.OstrichPeriod > 0 && j.Params.Has("period") {
+		bad("params has period, and so has every answer; an ostrich period besides would ask for the same twice")
+	}
 	if j.BodyLimit < 0 || j.BodyLimit > maxBodyLimit {
 		bad("body limit of %d bytes is not within 0 and %d", j.BodyLimit, maxBodyLimit)
 	}
@@ -153,6 +165,20 @@ func namesReader(query string) bool {
 		}
 	}
 	return false
+}
+
+// What is asked for: JSON first, as an application that serves both says more there. Text before OpenMetrics and protobuf, as it is read at four times their
+// speed; exemplars are only in those two.
+const (
+	acceptText     = "application/json,text/plain;version=0.0.4;q=0.8,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"
+	acceptProtobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/json;q=0.9,text/plain;version=0.0.4;q=0.8,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"
+)
+
+func (j *Job) accept() string {
+	if j.NativeHistograms {
+		return acceptProtobuf
+	}
+	return acceptText
 }
 
 // limits are what the parser is asked to hold to.

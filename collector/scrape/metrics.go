@@ -36,6 +36,8 @@ type jobMetrics struct {
 	infoFound   *metrics.Counter
 	infoNone    *metrics.Counter
 	infoFailed  *metrics.Counter
+
+	periods, periodFailed *metrics.Counter
 }
 
 func (m *poolMetrics) register(p *Pool) {
@@ -75,6 +77,10 @@ func (m *poolMetrics) job(name string) *jobMetrics {
 	info := func(result string) *metrics.Counter {
 		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_server_info_total{job=%q,result=%q}", name, result))
 	}
+	period := func(result string) *metrics.Counter {
+		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_period_total{job=%q,result=%q}", name, result))
+	}
+	j.periods, j.periodFailed = period("ok"), period("failed")
 	j.infoFound, j.infoNone, j.infoFailed = info("found"), info("none"), info("failed")
 	m.set.GetOrCreateGauge(fmt.Sprintf("rollcall_scrape_targets{job=%q}", name), func() float64 { return float64(j.targets.Load()) })
 	m.jobs[name] = j

@@ -98,7 +98,7 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 	}
 	req := (&http.Request{Method: http.MethodGet, URL: u, Host: e.s.hostHeader(), Header: http.Header{}}).WithContext(ctx)
 	req.Header.Set("User-Agent", e.p.c.UserAgent)
-	req.Header.Set("Accept", accept)
+	req.Header.Set("Accept", e.s.job.accept())
 	if !e.s.job.DisableCompression {
 		req.Header.Set("Accept-Encoding", acceptEncoding)
 	}
@@ -117,6 +117,7 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 		return nil, "", clientError(err)
 	}
 	defer resp.Body.Close()
+	e.clock([]byte(resp.Header.Get("Date")))
 	if resp.StatusCode != http.StatusOK {
 		return nil, "", statusError(resp.StatusCode, resp.Header.Get("Location"))
 	}

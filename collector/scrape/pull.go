@@ -24,6 +24,7 @@ type pull struct {
 
 	all     *pulls
 	charged int64 // to the budget
+	also    *pull // the snapshot has views into it, too
 }
 
 // pulls keeps pulls by the size of their bodies, so that one of 10 MB does not hold its memory for the sake of thousands of 10 KB; and it keeps the budget of
@@ -46,6 +47,10 @@ func (p *pulls) get(n int) *pull {
 	x := &pull{all: p, raw: make([]byte, 0, max(4096, n))}
 	x.release = func() {
 		x.snap = collector.Snapshot{}
+		if x.also != nil {
+			x.also.release()
+			x.also = nil
+		}
 		p.used.Add(-x.charged)
 		x.charged = 0
 		p.classes[classOf(max(cap(x.raw), cap(x.decoded)))].Put(x)
@@ -118,6 +123,7 @@ type answer struct {
 	contentType []byte
 	encoding    []byte
 	location    []byte
+	date        []byte
 	close       bool // the connection cannot be used again
 }
 
@@ -144,7 +150,7 @@ func (r *reader) ask(conn net.Conn, request []byte, kept bool, at *stage) (answe
 			break
 		}
 	}
-	a := answer{status: h.StatusCode(), length: h.ContentLength(), contentType: h.ContentType(), encoding: h.ContentEncoding(), close: h.ConnectionClose()}
+	a := answer{status: h.StatusCode(), length: h.ContentLength(), contentType: h.ContentType(), encoding: h.ContentEncoding(), date: h.Peek(fasthttp.HeaderDate), close: h.ConnectionClose()}
 	*at = inBody
 	if a.status == fasthttp.StatusOK {
 		return a, nil

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/rollcall-metrics/rollcall/collector"

@@ -45,6 +45,7 @@ type spec struct {
 	host     string // to dial: the instance's own, unless a rule of ours names another
 	port     uint16
 	path     string // with its query
+	period   string // where the distributions of the last period are; "" where they are not asked for
 	secure   bool
 	interval time.Duration
 	timeout  time.Duration
@@ -96,6 +97,7 @@ func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
 			params = nil
 		}
 		s.path = requestPath(path, params)
+		s.period = periodPath(s.path, j.OstrichPeriod)
 	}
 	s.link = linkKey{addr: s.ScrapeAddr(), scheme: s.scheme, allow: run.allowed}
 	if s.secure || j.netHTTP() {
@@ -155,7 +157,7 @@ func (s *spec) head(path, auth, agent string) []byte {
 	b = append(b, "\r\nUser-Agent: "...)
 	b = append(b, agent...)
 	b = append(b, "\r\nAccept: "...)
-	b = append(b, accept...)
+	b = append(b, s.job.accept()...)
 	if !s.job.DisableCompression {
 		b = append(b, "\r\nAccept-Encoding: "+acceptEncoding...)
 	}
@@ -166,9 +168,6 @@ func (s *spec) head(path, auth, agent string) []byte {
 	}
 	return append(b, "\r\n\r\n"...)
 }
-
-// accept asks for JSON first: an application that serves both says more there.
-const accept = "application/json,text/plain;version=0.0.4;q=0.8,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"
 
 func (s *spec) hostHeader() string {
 	if s.port == 80 && !s.secure || s.port == 443 && s.secure {
@@ -206,13 +205,16 @@ type target struct {
 	aborted bool
 	leaves  bool // aborted because it is not in the set any more
 
-	link     linkKey // of conn
-	opened   time.Time
-	request  []byte
-	reqSpec  *spec
-	reqAuth  string
-	lastBody int
-	info     infoState
+	link    linkKey // of conn
+	opened  time.Time
+	request []byte
+	// periodRequest is the second one, where there is one.
+	periodRequest []byte
+	reqSpec       *spec
+	reqAuth       string
+	lastBody      int
+	info          infoState
+	windows       stats.Watch
 
 	status atomic.Pointer[result]
 }
@@ -225,6 +227,8 @@ type result struct {
 	reason  string
 	samples int
 	bytes   int
+	skew    time.Duration
+	period  string // why there are no distributions of the last period
 }
 
 // phaseOf spreads targets over their intervals: the same target has the same phase in every process and after every restart.

@@ -27,7 +27,7 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 	switch {
 	case err == nil:
 		t.lastBody = snap.BodyBytes
-		t.info.watch(snap.Samples)
+		t.windows.See(snap.Samples, s.limits.Window, t.info.watch(snap.Samples))
 	case t.isAborted():
 		if !p.stopped.Load() || t.left() {
 			if e.x != nil {
@@ -45,7 +45,8 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 	if err != nil || !t.info.stale {
 		snap.Info = t.info.tags
 	}
-	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes})
+	snap.Skew = e.skew
+	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes, e.skew, e.periodFailed})
 	s.run.m.note(&snap)
 	x := e.room(0)
 	snap.OnRelease = x.release
@@ -68,6 +69,9 @@ type exchange struct {
 	deadline time.Time
 	sent     time.Time
 	at       stage
+
+	skew         time.Duration // of the target's clock, by its last answer
+	periodFailed string
 }
 
 // room is the memory for a body of about n bytes. What an answer announces is believed as far as it resembles the last one.
@@ -97,7 +101,12 @@ func (e *exchange) stats(snap *collector.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	return e.x.parser.Parse(snap, body, contentType, e.s.limits)
+	if err := e.x.parser.Parse(snap, body, contentType, e.s.limits); err != nil || e.s.period == "" {
+		return err
+	}
+	err = e.period(snap, r)
+	snap.Took = time.Since(snap.Time)
+	return err
 }
 
 // get asks for a path and returns the body, decoded, which is in e.x. contentType is valid as long as r is.
@@ -116,6 +125,7 @@ func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentT
 		}
 		e.sent = time.Now()
 		a, err := r.ask(conn, request, kept, &e.at)
+		e.clock(a.date)
 		if err == nil && a.status == 200 {
 			err = r.body(&a, e.room(a.length), limit)
 		}
@@ -143,17 +153,23 @@ func statusError(status int, location string) error {
 	return fail(collector.Status, "status %d", status)
 }
 
-// request is the head to send for path. That of the statistics is kept from pull to pull.
+// request is the head to send for path. Those of the statistics are kept from pull to pull.
 func (e *exchange) request(path string) ([]byte, error) {
 	auth, err := e.s.job.authorization(&e.p.secrets)
 	if err != nil {
 		return nil, fail(collector.Forbidden, "%v", err)
 	}
-	if path != e.s.path {
+	if path != e.s.path && path != e.s.period {
 		return e.s.head(path, auth, e.p.c.UserAgent), nil
 	}
 	if e.t.reqSpec != e.s || e.t.reqAuth != auth {
-		e.t.request, e.t.reqSpec, e.t.reqAuth = e.s.head(path, auth, e.p.c.UserAgent), e.s, auth
+		e.t.request, e.t.reqSpec, e.t.reqAuth = e.s.head(e.s.path, auth, e.p.c.UserAgent), e.s, auth
+		if e.t.periodRequest = nil; e.s.period != "" {
+			e.t.periodRequest = e.s.head(e.s.period, auth, e.p.c.UserAgent)
+		}
+	}
+	if path == e.s.period {
+		return e.t.periodRequest, nil
 	}
 	return e.t.request, nil
 }
