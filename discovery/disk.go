@@ -143,11 +143,12 @@ func (l *loader) load(s *savedEntry) {
 		l.instance(&s.Also[i])
 		l.member(&s.Also[i], s.Verified)
 	}
-	state := s.State
+	state, since := s.State, s.Since
 	if state.Scraped() {
+		since = l.now
 		state, rec.reason = Unconfirmed, unconfirmed(r.setOf(setKey{seen.Source, seen.Path}).verified)
 	}
-	r.set(rec, state, &inst, l.now)
+	r.set(rec, state, &inst, since)
 }
 
 // member puts one into its set as it was.

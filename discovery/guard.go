@@ -144,7 +144,7 @@ func (h *herd) shrunk(o GuardOptions, now time.Time) (peak int, trips bool) {
 	if peak = h.peaks[0].n; !small(peak) {
 		return peak, false
 	}
-	h.lost = slices.DeleteFunc(h.lost, func(l loss) bool { return !l.rec.lost() })
+	h.lost = slices.DeleteFunc(h.lost, func(l loss) bool { return !l.rec.lost() || nanos(l.at) < l.rec.x.left })
 	peak = min(peak, h.n+len(h.lost))
 	return peak, small(peak)
 }
@@ -167,22 +167,21 @@ func (r *Roster) watch(h *herd, s *heldSet, now time.Time) (held []*record) {
 	if len(h.lost) > 0 {
 		since = minTime(since, h.lost[0].at)
 	}
+	g := h.guard
 	for _, l := range h.lost {
-		if l.rec.x.guard == nil {
+		if l.rec.x.guard == nil { // else the set's own guard has it
+			g = r.guardOf(h, s, now)
+			r.keep(l.rec, g)
 			held = append(held, l.rec)
 		}
 	}
-	if len(held) == 0 && h.guard == nil {
-		return nil // the sets' own guards hold them all
+	if g == nil {
+		return nil
 	}
-	g := r.guardOf(h, s, now)
 	if !g.tripped {
 		g.tripped, g.since, g.within = true, now, now.Sub(since)
 	}
 	g.peak, g.now = max(g.peak, peak), h.n
-	for _, rec := range held {
-		r.keep(rec, g)
-	}
 	return held
 }
 

@@ -270,6 +270,7 @@ func (r *Roster) tend(g *guard, now time.Time, out []Change) []Change {
 func (r *Roster) thaw(g *guard, now time.Time, out []Change) []Change {
 	for rec := range g.members {
 		if rec.x.excuse == "" {
+			rec.x.left = nanos(now)
 			g.herd.lost = append(g.herd.lost, loss{rec, now})
 		}
 	}

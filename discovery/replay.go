@@ -112,7 +112,7 @@ func (j *Journal) fill(p *replayed, sources []string, now time.Time) {
 	r.batch++
 	l := loader{r: r, now: now, heard: p.heard, sets: p.sets, strings: map[string]string{}}
 	for id, s := range p.entries {
-		if slices.Contains(sources, s.Source) && s.Host != "" && (s.State.Scraped() || s.State == Filtered || s.State == Departed) {
+		if slices.Contains(sources, s.Source) && (s.Host != "" && (s.State.Scraped() || s.State == Filtered) || s.State == Departed) {
 			l.load(s)
 		}
 		delete(p.entries, id)
