@@ -50,7 +50,7 @@ func (l *line) build() (err error) {
 	}
 	if l.collectOn != nil {
 		own := ops.NewMetrics(l.e.build)
-		l.collector, err = collect.New(l.conf, collect.Options{Storage: l.storage, Log: l.e.log, Metrics: own})
+		l.collector, err = collect.New(l.conf, l.collectOptions(own))
 		if err != nil {
 			return err
 		}
@@ -69,6 +69,18 @@ func (l *line) build() (err error) {
 		l.lifecycle(l.pageMux)
 	}
 	return nil
+}
+
+// collectOptions tells the collector where it is and who may pass.
+func (l *line) collectOptions(own *ops.Metrics) collect.Options {
+	o := collect.Options{Storage: l.storage, Log: l.e.log, Metrics: own, Listen: l.collectOn.Addr().String()}
+	if l.webConf != nil {
+		o.Users = l.webConf.HasUsers
+		if l.webConf.TLS() != nil {
+			o.Scheme = "https"
+		}
+	}
+	return o
 }
 
 func (l *line) lifecycle(mux *http.ServeMux) {

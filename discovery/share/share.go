@@ -152,6 +152,9 @@ func New(cfg Config) (*Membership, error) {
 	m := &Membership{cfg: cfg, log: cfg.Log.With("group", cfg.Group), self: cfg.Self, orders: map[string]placed{}, local: map[string]placed{}, dirty: make(chan struct{}, 1)}
 	m.audit = audit{dir: cfg.Dir, collector: cfg.Self.ID, log: m.log}
 	m.m.register(m)
+	if cfg.Session == nil {
+		m.div.Store(NewDivision(cfg.Self.ID, cfg.Self.Jobs, []Collector{cfg.Self}, 0, Alone, time.Now()))
+	}
 	return m, nil
 }
 

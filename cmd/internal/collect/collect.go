@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector/scrape"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/ensemble"
+	"github.com/rollcall-metrics/rollcall/discovery/share"
 	"github.com/rollcall-metrics/rollcall/discovery/zk"
 	"github.com/rollcall-metrics/rollcall/enrich/geo"
 	"github.com/rollcall-metrics/rollcall/enrich/tag"
@@ -38,6 +40,9 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics *ops.Metrics
 	Geo     *config.Geo // takes the place of the configuration's, for the demo
+	Listen  string      // HOST:PORT of its API, for the other collectors of its group; "": they are not told
+	Scheme  string      // of its API: https, or http where it is empty
+	Users   func() bool // whether who reaches the API has signed in; nil: nobody has
 }
 
 // Daemon is one collector.
@@ -72,6 +77,8 @@ type Daemon struct {
 	paused    atomic.Bool
 	counts    counts
 	published *publisher
+	sharing   sharing
+	peers     *http.Client
 	own       ownMetrics
 	status    kept[Status]
 
@@ -131,7 +138,12 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.published = newPublisher(ident, d.roster, d.sink, kc.Topics.Roster)
-	d.pool, err = scrape.New(scrape.Config{Handle: d.handle, Log: d.log.With("part", "scrape"), Metrics: o.Metrics.NewSet()})
+	d.published.mine, d.published.term = d.publishes, d.term
+	d.peers = share.NewClient()
+	if err := d.newSharing(c, ident.Hex()); err != nil {
+		return nil, err
+	}
+	d.pool, err = scrape.New(scrape.Config{Handle: d.handle, Fresh: d.fresh, Term: d.term, Log: d.log.With("part", "scrape"), Metrics: o.Metrics.NewSet()})
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +213,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	kept.Go(func() { journal.Run(journalCtx) })
 	first.Go(func() { fail("discovery", d.watcher.Run(end)) })
 	first.Go(func() { d.follow(end) })
+	first.Go(func() { fail("share", d.runShare(end)) })
 	first.Go(func() { d.saveTracks(end) })
 	first.Go(func() { fail("expected counts", d.followExpected(end)) })
 	first.Go(func() { fail("geo", d.geo.Run(end)) })
@@ -361,7 +374,7 @@ func (d *Daemon) Reload(c *config.Config) (err error) {
 		return errors.Join(err, d.enrich.Update(d.tagConfig(old)), d.setJobs(old))
 	}
 	d.conf = c
-	if err := d.watcher.Set(list); err != nil {
+	if err := errors.Join(d.watcher.Set(list), d.renewShare(c)); err != nil {
 		return err
 	}
 	d.onChange(d.roster.Refilter(d.filter, time.Now()))

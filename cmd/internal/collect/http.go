@@ -9,6 +9,7 @@ import (
 
 // Routes adds the collector's API.
 func (d *Daemon) Routes(mux *http.ServeMux) {
+	d.shareRoutes(mux)
 	mux.HandleFunc("GET /{$}", d.serveIndex)
 	mux.HandleFunc("GET /sd/http", d.serveSD)
 	mux.HandleFunc("GET /api/v1/targets", d.serveTargets)

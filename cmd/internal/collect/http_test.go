@@ -234,7 +234,9 @@ func TestTargetsLikePrometheus(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- d.pool.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	eventually(t, "the pool has its targets", func() bool { return strings.Contains(ask(t, mux, "/api/v1/targets?state=active").Body.String(), "10.0.0.2") })
+	eventually(t, "the pool has its targets", func() bool {
+		return strings.Contains(ask(t, mux, "/api/v1/targets?state=active").Body.String(), "10.0.0.2")
+	})
 	w := ask(t, mux, "/api/v1/targets")
 	a := read[struct {
 		Status string

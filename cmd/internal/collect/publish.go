@@ -22,7 +22,17 @@ type publisher struct {
 
 	// mu is held from the look at the roster until what it showed is published: else a full state could go out after the changes that it does not hold.
 	mu   sync.Mutex
-	next map[group]time.Time // when its full state is due
+	next map[group]due
+	term func() uint64
+	// mine says whether it is this collector that publishes a service, whose instances come from a job; nil: it publishes all.
+	mine func(job, service, env string) bool
+}
+
+// due is when the full state of a service is to be published, and by whom.
+type due struct {
+	at   time.Time
+	job  string // the first by name of those that its instances come from, so that collectors with one view agree on one
+	mine bool
 }
 
 type group struct{ service, env string }
@@ -30,12 +40,12 @@ type group struct{ service, env string }
 func groupOf(e *discovery.Entry) group { return group{e.Service, e.Env} }
 
 func newPublisher(ident sink.Identity, r *discovery.Roster, s sink.Sink, topic string) *publisher {
-	return &publisher{ident: ident, roster: r, sink: s, topic: topic, next: map[group]time.Time{}}
+	return &publisher{ident: ident, roster: r, sink: s, topic: topic, next: map[group]due{}, term: func() uint64 { return 0 }}
 }
 
 // record is the head of a record; take it before the look at the roster, so that no record claims a version that it does not hold.
 func (p *publisher) record(full bool, now time.Time) wire.RosterRecord {
-	return wire.RosterRecord{Collector: p.ident.Collector, Start: p.ident.Start, TS: now.UnixMilli(), Version: p.roster.Version(), Full: full}
+	return wire.RosterRecord{Term: p.term(), Collector: p.ident.Collector, Start: p.ident.Start, TS: now.UnixMilli(), Version: p.roster.Version(), Full: full}
 }
 
 func (p *publisher) send(r wire.RosterRecord, now time.Time) {
@@ -54,10 +64,17 @@ func (p *publisher) changes(changes []discovery.Change) {
 		if e, err := p.roster.Find(c.ID()); err == nil {
 			c.Entry = e
 		}
-		if g := groupOf(&c.Entry); p.next[g].IsZero() {
-			p.next[g] = now // a service that is new to us: its full state follows within a second
+		g := groupOf(&c.Entry)
+		u, known := p.next[g]
+		if job := discovery.JobOf(c.Source); !known {
+			u = due{at: now, job: job} // a service that is new to us: its full state follows within a second
+		} else {
+			u.job = min(u.job, job)
 		}
+		u.mine = p.owns(g, u.job)
+		p.next[g] = u
 	}
+	changes = slices.DeleteFunc(changes, func(c discovery.Change) bool { return !p.next[groupOf(&c.Entry)].mine })
 	wire.GroupRoster(head, changes, func(r wire.RosterRecord) { p.send(r, now) })
 }
 
@@ -65,19 +82,44 @@ func (p *publisher) changes(changes []discovery.Change) {
 func (p *publisher) full(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for g, t := range p.next {
-		if t.After(now) {
+	for g, u := range p.next {
+		if u.at.After(now) {
 			continue
 		}
-		p.next[g] = now.Add(fullEvery)
 		r := p.record(true, now)
 		r.Service, r.Env = g.service, g.env
 		for _, e := range p.roster.Of(g.service, g.env) {
+			if job := discovery.JobOf(e.Source); len(r.Changes) == 0 || job < u.job {
+				u.job = job
+			}
 			r.Changes = append(r.Changes, discovery.Change{Entry: e, At: now})
 		}
-		if len(r.Changes) == 0 {
+		u.at, u.mine = now.Add(fullEvery), p.owns(g, u.job)
+		if p.next[g] = u; len(r.Changes) == 0 {
 			delete(p.next, g)
 		}
-		p.send(r, now)
+		if u.mine {
+			p.send(r, now)
+		}
+	}
+}
+
+func (p *publisher) owns(g group, job string) bool {
+	return p.mine == nil || p.mine(job, g.service, g.env)
+}
+
+// handover has the services published at once, whole, that are ours since the division changed: readers may have missed what their publisher before did not get out.
+func (p *publisher) handover() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for g, u := range p.next {
+		if was := u.mine; p.owns(g, u.job) && !was {
+			u.at = now
+			p.next[g] = u
+		} else if was && !p.owns(g, u.job) {
+			u.mine = false
+			p.next[g] = u
+		}
 	}
 }

@@ -13,7 +13,9 @@ type moved struct {
 
 	mu  sync.Mutex
 	all bool // look at everybody: what decides over all of them has changed
-	by  map[string]discovery.Change
+	// handed: others may have pulled who is new to us.
+	handed bool
+	by     map[string]discovery.Change
 
 	applying sync.Mutex // held from the look at who moved until the pool knows
 }
@@ -38,6 +40,14 @@ func (m *moved) everybody() {
 	m.wake()
 }
 
+// divided has everybody looked at, as who scrapes whom has changed.
+func (m *moved) divided(handed bool) {
+	m.mu.Lock()
+	m.all, m.handed = true, m.handed || handed
+	m.mu.Unlock()
+	m.wake()
+}
+
 func (m *moved) wake() {
 	select {
 	case m.ready <- struct{}{}:
@@ -45,23 +55,23 @@ func (m *moved) wake() {
 	}
 }
 
-func (m *moved) take() (all bool, by map[string]discovery.Change) {
+func (m *moved) take() (all, handed bool, by map[string]discovery.Change) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all, by = m.all, m.by
-	m.all, m.by = false, map[string]discovery.Change{}
-	return all, by
+	all, handed, by = m.all, m.handed, m.by
+	m.all, m.handed, m.by = false, false, map[string]discovery.Change{}
+	return all, handed, by
 }
 
 // applyTargets gives the pool who is to be scraped now: those who moved, or everybody anew.
 func (d *Daemon) applyTargets() {
 	d.moved.applying.Lock()
 	defer d.moved.applying.Unlock()
-	all, by := d.moved.take()
+	all, handed, by := d.moved.take()
 	jobs := *d.jobs.Load()
 	var err error
 	if all {
-		err = d.pool.Set(d.allTargets(jobs))
+		err = d.pool.Set(d.allTargets(jobs, handed))
 	} else {
 		var put []scrape.Target
 		var drop []scrape.TargetKey
@@ -89,7 +99,7 @@ func (d *Daemon) applyTargets() {
 }
 
 // allTargets is everybody to be scraped.
-func (d *Daemon) allTargets(jobs map[string]job) (out []scrape.Target) {
+func (d *Daemon) allTargets(jobs map[string]job, handed bool) (out []scrape.Target) {
 	orphans := map[string]int{}
 	d.roster.Walk(func(e *discovery.Entry) bool {
 		switch j := jobs[jobOf(e.Source)].Job; {
@@ -97,7 +107,7 @@ func (d *Daemon) allTargets(jobs map[string]job) (out []scrape.Target) {
 		case j == nil:
 			orphans[e.Source]++
 		default:
-			out = append(out, scrape.Target{Instance: e.Instance, Job: j})
+			out = append(out, scrape.Target{Instance: e.Instance, Job: j, Handed: handed})
 		}
 		return true
 	})
@@ -111,6 +121,3 @@ func (d *Daemon) allTargets(jobs map[string]job) (out []scrape.Target) {
 func (d *Daemon) pulls(e *discovery.Entry) bool {
 	return e.State.Scraped() && !d.paused.Load() && d.mine(jobOf(e.Source), e.Key)
 }
-
-// mine reports whether an instance is this collector's to scrape.
-func (d *Daemon) mine(job string, k discovery.Key) bool { return true }

@@ -32,8 +32,10 @@ type ZooKeeper struct {
 	Digest         Secret   `yaml:"digest"`          // user:password
 	DigestFile     string   `yaml:"digest_file"`
 	TLS            *TLS     `yaml:"tls_config"`
-	Monitor        *bool    `yaml:"monitor"`    // scrape the servers themselves, as the service zookeeper; default true
-	AdminPort      int      `yaml:"admin_port"` // of AdminServer, for servers that do not answer mntr; default 8080
+	Group          string   `yaml:"group"`             // the collectors of a group share the scraping; default "default"; -: this one scrapes all it sees
+	Advertise      string   `yaml:"advertise_address"` // where the others reach its API; default: its listen address
+	Monitor        *bool    `yaml:"monitor"`           // scrape the servers themselves, as the service zookeeper; default true
+	AdminPort      int      `yaml:"admin_port"`        // of AdminServer, for servers that do not answer mntr; default 8080
 }
 
 // Guard says when a roster does not believe that so many left at once, and when one that comes and goes is kept out of alarms.
@@ -256,6 +258,7 @@ const (
 	DefaultInterval       = 10 * time.Second
 	DefaultTimeout        = 5 * time.Second
 	DefaultSessionTimeout = 16 * time.Second
+	DefaultGroup          = "default"
 	DefaultMetricsPath    = "/stats.json"
 	DefaultBodyLimit      = 8 << 20
 	DefaultSampleLimit    = 20_000

@@ -27,6 +27,8 @@ func (k checker) fail(format string, args ...any) {
 	*k.faults = append(*k.faults, fault{k.path, fmt.Sprintf(format, args...)})
 }
 
+var groupName = regexp.MustCompile(`^[0-9A-Za-z_-][0-9A-Za-z_.-]{0,99}$`)
+
 func (c *Config) validate() []fault {
 	var faults []fault
 	k := checker{"$", &faults}
@@ -35,6 +37,12 @@ func (c *Config) validate() []fault {
 	checkServers(k.in(".zookeeper.servers"), c.ZooKeeper.Servers)
 	if d := c.ZooKeeper.SessionTimeout.Std(DefaultSessionTimeout); d < time.Second || d > 10*time.Minute {
 		k.in(".zookeeper.session_timeout").fail("%s is not within 1s..10m", c.ZooKeeper.SessionTimeout)
+	}
+	if g := c.ZooKeeper.Group; g != "" && !groupName.MatchString(g) {
+		k.in(".zookeeper.group").fail("%q: use letters, digits, _ . or -, or - alone for none", g)
+	}
+	if a := c.ZooKeeper.Advertise; a != "" {
+		checkServers(k.in(".zookeeper.advertise_address"), []string{strings.TrimPrefix(strings.TrimPrefix(a, "https://"), "http://")})
 	}
 	secretOnce(k.in(".zookeeper"), "digest", c.ZooKeeper.Digest, c.ZooKeeper.DigestFile)
 	if p := c.ZooKeeper.AdminPort; p < 0 || p > 65535 {

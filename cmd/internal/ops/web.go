@@ -142,6 +142,13 @@ func (w *WebConfig) TLS() *tls.Config {
 // unknownUser is a hash of a random password, so that an unknown user costs the time of a known one.
 const unknownUser = "$2a$10$7EqJtq98hPqEX7fNZaFWoOhi5BWX4Z5Q5b2sXx0aKXW2mT6jC3n6a"
 
+// HasUsers reports whether the file has any: then Protect lets nobody pass who is none of them.
+func (w *WebConfig) HasUsers() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.conf.Users) > 0
+}
+
 // Protect asks for a user where the file has any.
 func (w *WebConfig) Protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

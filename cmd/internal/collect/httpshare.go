@@ -1,0 +1,117 @@
+package collect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/share"
+)
+
+// shareRoutes adds what collectors ask each other, and the orders.
+func (d *Daemon) shareRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+share.SharePath, func(w http.ResponseWriter, _ *http.Request) { answer(w, d.sharing.now.Load().Status()) })
+	mux.HandleFunc("GET /api/v1/orders", func(w http.ResponseWriter, _ *http.Request) {
+		orders := d.sharing.now.Load().Orders()
+		if orders == nil {
+			orders = []share.Placed{}
+		}
+		answer(w, map[string]any{"as_of": time.Now().UnixMilli(), "orders": orders})
+	})
+	mux.HandleFunc("POST /api/v1/orders", d.trusted(d.placeOrder))
+	mux.HandleFunc("DELETE /api/v1/orders/{id}", d.trusted(d.withdrawOrder))
+}
+
+// trusted lets those pass who may give orders: whoever has signed in as a user of the web configuration, or is on this machine and no page of another site in a
+// browser on it.
+func (d *Daemon) trusted(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if why := d.distrust(r); why != "" {
+			refuse(w, http.StatusForbidden, why)
+			return
+		}
+		next(w, r)
+	}
+}
+
+func (d *Daemon) distrust(r *http.Request) string {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
+			return "a page of another site cannot give orders"
+		}
+	}
+	if _, _, signed := r.BasicAuth(); signed && d.o.Users != nil && d.o.Users() {
+		return "" // the listener has checked it
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !from.Addr().Unmap().IsLoopback() {
+		return "orders are taken from this machine only; give users in --web.config.file, and sign in as one, to give them from elsewhere"
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	// Else a page could reach us under a name of its own that it has pointed to 127.0.0.1.
+	if ip := net.ParseIP(strings.Trim(host, "[]")); ip == nil && host != "localhost" {
+		return "orders are taken for an address or localhost, not for the name " + host
+	}
+	return ""
+}
+
+// orderFor bounds how long ZooKeeper may take an order; then it binds this collector only.
+const orderFor = 3 * time.Second
+
+func (d *Daemon) placeOrder(w http.ResponseWriter, r *http.Request) {
+	if t := r.Header.Get("Content-Type"); !strings.HasPrefix(t, "application/json") {
+		refuse(w, http.StatusUnsupportedMediaType, "an order is application/json")
+		return
+	}
+	var o discovery.Order
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err := dec.Decode(&o); err != nil {
+		refuse(w, http.StatusBadRequest, "the order is no JSON: "+err.Error())
+		return
+	}
+	if o.Kind != discovery.FreezeOrder && o.Kind != discovery.AcceptOrder {
+		refuse(w, http.StatusBadRequest, "kind: use freeze or accept")
+		return
+	}
+	if user, _, signed := r.BasicAuth(); signed && d.o.Users != nil && d.o.Users() {
+		o.By = user // whatever it says
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), orderFor)
+	defer cancel()
+	placed, err := d.sharing.now.Load().Place(ctx, o)
+	switch {
+	case errors.Is(err, share.ErrOrder):
+		refuse(w, http.StatusBadRequest, err.Error())
+	case err != nil:
+		refuse(w, http.StatusInternalServerError, err.Error())
+	default:
+		answer(w, placed)
+	}
+}
+
+func (d *Daemon) withdrawOrder(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), orderFor)
+	defer cancel()
+	by := r.RemoteAddr
+	if user, _, signed := r.BasicAuth(); signed && d.o.Users != nil && d.o.Users() {
+		by = user
+	}
+	switch err := d.sharing.now.Load().Withdraw(ctx, r.PathValue("id"), by); {
+	case errors.Is(err, share.ErrNoOrder):
+		refuse(w, http.StatusNotFound, err.Error())
+	case err != nil:
+		refuse(w, http.StatusServiceUnavailable, err.Error()+"; the group keeps obeying it")
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
