@@ -8,6 +8,7 @@ import "./css/now.css";
 import "./css/chart.css";
 import "./css/table.css";
 import "./css/pages.css";
+import "./css/roster.css";
 import { AppContext, type App } from "./state/app";
 import { Clock } from "./state/clock";
 import { openPrefs } from "./state/prefs";

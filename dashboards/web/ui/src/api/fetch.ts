@@ -1,5 +1,5 @@
 // Questions to the API. An error says what the server said, or what a person can do.
-import type { FaultAnswer, RosterAnswer, SearchAnswer, SeriesAnswer, ServiceAnswer } from "./contract";
+import type { FaultAnswer, GuardsAnswer, PathsAnswer, RosterAnswer, SearchAnswer, SeriesAnswer, ServiceAnswer, WhyAnswer } from "./contract";
 
 /** Refusal is an answer other than 2xx; its message is the server's own. */
 export class Refusal extends Error {
@@ -47,8 +47,14 @@ export interface SeriesQuery {
 export const getSeries = (q: SeriesQuery, signal: AbortSignal): Promise<SeriesAnswer> =>
   ask("/api/v1/series", { ...q, from: String(Math.round(q.from)), to: String(Math.round(q.to)), step: String(q.step) }, { signal });
 
-export const getRoster = (q: { env: string; state: string; q: string }, signal: AbortSignal): Promise<RosterAnswer> =>
-  ask("/api/v1/roster", q, { signal });
+export const getRoster = (q: { env: string; service?: string; state: string; q: string; sort: string; limit: string }, signal: AbortSignal): Promise<RosterAnswer> =>
+  ask("/api/v1/roster", { service: "", ...q }, { signal });
+
+export const getGuards = (signal: AbortSignal): Promise<GuardsAnswer> => ask("/api/v1/roster/guards", {}, { signal });
+
+export const getPaths = (q: string, signal: AbortSignal): Promise<PathsAnswer> => ask("/api/v1/roster/paths", { q }, { signal });
+
+export const getWhy = (instance: string, signal: AbortSignal): Promise<WhyAnswer> => ask("/api/v1/roster/why", { instance }, { signal });
 
 export const getSearch = (q: string, signal: AbortSignal): Promise<SearchAnswer> => ask("/api/v1/search", { q }, { signal });
 

@@ -1,29 +1,31 @@
 // The roster: everyone who should answer or lately should have, why those who are not there are missing, and how far each source can be believed.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { RosterEntry, SourceView } from "../api/contract";
-import { getRoster } from "../api/fetch";
+import { getGuards, getRoster } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Table, type Column } from "../parts/table";
+import { Ensemble } from "../roster/ensemble";
+import { gravity, levelOf, order, signs, stateOf } from "../roster/grave";
+import { Guards, Unasked } from "../roster/guards";
+import { Paths } from "../roster/paths";
+import { Sources } from "../roster/sources";
+import { Why } from "../roster/why";
 import { count, plural } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useEnv, useHref, useNow, useRoute, useZone } from "../state/app";
 import { servicePath } from "../state/route";
 
-/** states in the order of the roster's life, and how grave each is. What is present or kept out on purpose is no trouble. */
-const states = new Map<string, "" | "warn" | "bad">([
-  ["present", ""],
-  ["unconfirmed", "warn"],
-  ["quarantined", "warn"],
-  ["failing", "bad"],
-  ["departed", "warn"],
-  ["unparsable", "bad"],
-  ["filtered", ""],
-]);
-const order = [...states.keys()];
-const levelOf = (state: string): "" | "warn" | "bad" => states.get(state) ?? "warn";
-const signs = { bad: "▲ ", warn: "△ ", "": "" } as const;
-
 const keyOf = (e: RosterEntry): string => `${e.service}/${e.env}/${e.instance}/${e.path}/${e.member}`;
+
+/** idOf is what the collector calls an entry. */
+const idOf = (e: RosterEntry): string => (e.instance ? `${e.service}/${e.env}/${e.instance}` : `${e.path}/${e.member}`);
+
+/** pageSize is how many rows come at first, and more at each asking. */
+const pageSize = 1000;
+
+/** note is the reason, and what excuses the one who left. */
+const note = (e: RosterEntry): string =>
+  [e.reason, e.excuse && (e.reason ? `(${e.excuse})` : e.excuse), e.flaps ? `came and went ${count(e.flaps)}×` : ""].filter(Boolean).join(" ");
 
 export function Roster() {
   const { router, clock } = useApp();
@@ -34,33 +36,45 @@ export function Roster() {
   const now = useNow();
   const state = query.state ?? "";
   const q = query.q ?? "";
+  const sort = query.sort ?? "-state";
+  const byPath = query.view === "paths";
+  const limit = Math.max(pageSize, Number(query.n) || 0);
   const asked = useLater(q, 200);
-  const size = useRef(0);
   const polled = usePoll(
-    JSON.stringify([env, state, asked]),
-    size.current > 3000 ? 30_000 : 5000,
-    (signal) => getRoster({ env, state, q: asked }, signal),
+    JSON.stringify([env, state, asked, sort, limit]),
+    limit > pageSize ? 20_000 : 5000,
+    (signal) => getRoster({ env, state, q: byPath ? "" : asked, sort, limit: String(limit) }, signal),
     true,
   );
+  const guards = usePoll("guards", 5000, getGuards, true).data;
   const a = polled.data;
   const entries = a?.entries ?? [];
-  size.current = entries.length;
-  const total = Object.values(a?.counts ?? {}).reduce((n, c) => n + c, 0);
-  const ago = (t: number | null): string => (t ? `${span(now - t)} ago` : "–");
-  const columns = useMemo<Column<RosterEntry>[]>(
-    () => [
+  const all = Object.values(a?.counts ?? {}).reduce((n, c) => n + c, 0);
+  const views = useMemo(() => new Map((a?.views ?? []).map((v): [string, SourceView] => [v.source, v])), [a]);
+  const collectors = new Set(entries.map((e) => e.by).filter(Boolean)).size;
+  const columns = useMemo<Column<RosterEntry>[]>(() => {
+    const ago = (t: number | null): string => (t ? `${span(now - t)} ago` : "–");
+    const verified = (e: RosterEntry): number | null => {
+      const v = views.get(e.source ?? "");
+      return v?.live && v.last_heard && e.state !== "departed" && e.state !== "unconfirmed" ? Math.max(v.last_heard, e.verified ?? 0) : e.verified;
+    };
+    const list: Column<RosterEntry>[] = [
       {
         key: "instance",
         head: "Instance",
         sort: (e) => e.instance,
-        cell: (e) =>
-          e.instance ? (
-            <a href={href(servicePath(e.service), { env: e.env, i: e.instance })} data-in data-item>
-              {e.instance}
-            </a>
-          ) : (
-            <span class="dim">{e.member || "–"}</span>
-          ),
+        cell: (e) => (
+          <button
+            type="button"
+            class="link"
+            aria-expanded={query.who === idOf(e)}
+            title="Why is it as it is?"
+            data-item
+            onClick={() => router.change({ who: query.who === idOf(e) ? undefined : idOf(e) })}
+          >
+            {e.instance || e.member || "–"}
+          </button>
+        ),
       },
       {
         key: "service",
@@ -68,7 +82,7 @@ export function Roster() {
         sort: (e) => e.service,
         cell: (e) =>
           e.service ? (
-            <a href={href(servicePath(e.service), { env: e.env })} data-in>
+            <a href={href(servicePath(e.service), { env: e.env, i: e.instance || undefined })} data-in>
               {e.service}
             </a>
           ) : (
@@ -78,15 +92,15 @@ export function Roster() {
       {
         key: "state",
         head: "State and reason",
-        sort: (e) => order.indexOf(e.state) + e.state,
+        sort: gravity,
         cell: (e) => (
-          <>
-            <span class={levelOf(e.state) || "dim"}>
-              {signs[levelOf(e.state)]}
-              {e.state}
+          <span title={note(e)}>
+            <span class={levelOf(stateOf(e)) || "dim"}>
+              {signs[levelOf(stateOf(e))]}
+              {stateOf(e)}
             </span>
-            {e.reason && <span class="dim"> {e.reason}</span>}
-          </>
+            <span class="dim"> {note(e)}</span>
+          </span>
         ),
       },
       {
@@ -103,25 +117,51 @@ export function Roster() {
         sort: (e) => e.joined,
         cell: (e) => <span title={e.joined ? at(e.joined, zone, now) : ""}>{ago(e.joined)}</span>,
       },
-      { key: "verified", head: "Verified", num: true, sort: (e) => e.verified, cell: (e) => ago(e.verified) },
-      { key: "format", head: "Format", sort: (e) => e.format, cell: (e) => e.format || "–" },
-      { key: "path", head: "Path and member", sort: (e) => e.path, cell: (e) => `${e.path}${e.member ? "/" + e.member : ""}` || "–" },
-    ],
-    [href, zone, Math.floor(now / 1000)],
-  );
+      {
+        key: "verified",
+        head: "Verified",
+        num: true,
+        sort: verified,
+        cell: (e) => (e.format === "static" ? <span class="dim">fixed</span> : ago(verified(e))),
+      },
+      { key: "by", head: "Pulled by", sort: (e) => e.by, cell: (e) => <span title={e.by ?? ""}>{e.by ? e.by.slice(0, 8) : "–"}</span> },
+      {
+        key: "path",
+        head: "Path and member",
+        sort: (e) => e.path,
+        cell: (e) => (
+          <span class="wrap" title={e.member}>
+            {e.path || "–"}
+            {e.member && !(e.instance && e.member.includes(e.instance)) && <span class="dim">/{e.member}</span>} <span class="dim">{e.format}</span>
+          </span>
+        ),
+      },
+    ];
+    return collectors > 1 ? list : list.filter((c) => c.key !== "by");
+  }, [href, zone, Math.floor(now / 1000), query.who, views, collectors > 1]);
+  const shown = [...order, ...Object.keys(a?.counts ?? {}).filter((s) => !order.includes(s))];
+  const countOf = (s: string): number => (s === "missing" ? (a?.missing ?? 0) : (a?.counts?.[s] ?? 0));
   return (
     <>
       <div class="bar">
         <h1>Roster</h1>
+        <div class="seg" role="group" aria-label="View">
+          <button type="button" aria-pressed={!byPath} onClick={() => router.change({ view: undefined }, false)}>
+            Instances
+          </button>
+          <button type="button" aria-pressed={byPath} onClick={() => router.change({ view: "paths" }, false)} data-testid="view-paths">
+            Paths
+          </button>
+        </div>
         <input
           type="search"
           class="filter"
-          placeholder="Service, host, path, reason"
+          placeholder={byPath ? "Path, service, job" : "Service, host, path, reason"}
           aria-label="Search the roster"
           value={q}
           onInput={(e) => router.change({ q: e.currentTarget.value })}
         />
-        {a && (
+        {a && !byPath && (
           <span class="dim">
             {plural(a.total ?? entries.length, "entry", "entries")}
             {a.total != null && a.total > entries.length && `, the first ${count(entries.length)} shown`}
@@ -134,13 +174,14 @@ export function Roster() {
           </span>
         )}
       </div>
-      {a && (
+      <Guards answer={guards} />
+      {a && !byPath && (
         <div class="counts" role="group" aria-label="States" data-testid="roster-counts">
           <button type="button" aria-pressed={state === ""} onClick={() => router.change({ state: undefined }, false)}>
-            <b>{count(total)}</b> in all
+            <b>{count(all)}</b> in all
           </button>
-          {[...new Set([...order, ...Object.keys(a.counts ?? {})])]
-            .filter((s) => (a.counts?.[s] ?? 0) > 0 || s === state)
+          {shown
+            .filter((s) => countOf(s) > 0 || s === state)
             .map((s) => (
               <button
                 key={s}
@@ -152,7 +193,7 @@ export function Roster() {
               >
                 <b>
                   {signs[levelOf(s)]}
-                  {count(a.counts?.[s] ?? 0)}
+                  {count(countOf(s))}
                 </b>{" "}
                 {s}
               </button>
@@ -160,50 +201,44 @@ export function Roster() {
         </div>
       )}
       {a && <Sources views={a.views ?? []} now={now} />}
-      {a ? (
+      <Unasked answer={guards} />
+      {byPath ? (
+        <Paths q={asked} />
+      ) : a ? (
         <Table
-          name="t-roster"
+          name={collectors > 1 ? "t-roster shared" : "t-roster"}
           label="Roster"
           columns={columns}
           rows={entries}
           keyOf={keyOf}
-          sort={query.sort ?? "-state"}
-          onSort={(sort) => router.change({ sort: sort === "-state" ? undefined : sort })}
+          sort={sort}
+          onSort={(by) => router.change({ sort: by === "-state" ? undefined : by === "state" && sort !== "-state" ? undefined : by })}
           rowTestId="roster-row"
-          attrs={(e) => ({ "data-state": e.state })}
-          empty={q || state ? "Nobody fits." : "Nobody is on the roster of this environment."}
+          rowClass={(e) => (query.who === idOf(e) ? "open" : "")}
+          attrs={(e) => ({ "data-state": stateOf(e) })}
+          below={(e) => (query.who === idOf(e) ? <Why id={idOf(e)} /> : null)}
+          empty={q || state ? "Nobody fits." : <Nobody />}
+          after={
+            (a.total ?? 0) > entries.length ? (
+              <button type="button" class="link more" onClick={() => router.change({ n: String(limit + 4 * pageSize) })}>
+                Show more of the {count(a.total)}
+              </button>
+            ) : undefined
+          }
         />
       ) : (
         !polled.error && <p class="empty">Calling the roll …</p>
       )}
+      <Ensemble />
     </>
   );
 }
 
-function Sources({ views, now }: { views: SourceView[]; now: number }) {
-  if (views.length === 0) return null; // a server that only reads the topic has no sources of its own
-  return (
-    <ul class="sources" aria-label="Sources" data-testid="sources">
-      {views.map((v) => {
-        const level = !v.connected ? "bad" : v.read_only || v.error ? "warn" : "";
-        const word = !v.connected ? "not connected" : v.read_only ? "read-only: its server has lost the quorum" : "connected";
-        return (
-          <li key={v.source}>
-            <b>{v.source}</b>{" "}
-            <span class={level}>
-              {signs[level]}
-              {word}
-            </span>
-            {v.server && <span class="dim"> {v.server}</span>}
-            <span class="dim"> heard {v.last_heard ? `${span(now - v.last_heard)} ago` : "never"}</span>
-            {v.error && <span class={level || "warn"}> {v.error}</span>}
-            {!v.connected && <span class="dim">: its members stay on the roster as last seen, and scraping goes on</span>}
-          </li>
-        );
-      })}
-    </ul>
-  );
-}
+const Nobody = () => (
+  <>
+    Nobody is on the roster of this environment. An application registers with <code>rollcall-agent register -s NAME -e ENV -p PORT --zookeeper=HOST:PORT</code>, and appears within a second.
+  </>
+);
 
 /** useLater is the value once it has stood still for a while: a question a keystroke would be too many. */
 function useLater<T>(value: T, ms: number): T {
