@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -77,17 +78,14 @@ func Ensemble(t testing.TB, voters, observers int, opts ...ZooKeeperOption) (e *
 // await returns when every server serves.
 func (e *ZooKeeperEnsemble) await(t testing.TB) {
 	t.Helper()
+	errs := make([]error, len(e.Servers()))
 	var wg sync.WaitGroup
-	for _, s := range e.Servers() {
-		wg.Go(func() {
-			if err := s.wait(); err != nil {
-				t.Errorf("testenv: %v", err)
-			}
-		})
+	for i, s := range e.Servers() {
+		wg.Go(func() { errs[i] = s.wait() })
 	}
 	wg.Wait()
-	if t.Failed() {
-		t.FailNow()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatalf("testenv: %v", err)
 	}
 }
 

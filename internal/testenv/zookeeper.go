@@ -72,7 +72,7 @@ func ForObservers(opts ...ZooKeeperOption) ZooKeeperOption {
 }
 
 // Configuration takes the settings of a zoo.cfg, as an operator would write it, and the system properties of a line SERVER_JVMFLAGS="-Dname=value …" in it.
-// Comments, and what a test decides (folders, addresses, ports and the servers of the ensemble), are left out.
+// Comments, and what a test decides (the tick, folders, addresses, ports and the servers of the ensemble), are left out.
 func Configuration(text string) ZooKeeperOption {
 	return func(o *zkOptions) {
 		for line := range strings.Lines(text) {
@@ -85,7 +85,7 @@ func Configuration(text string) ZooKeeperOption {
 						o.props[name] = value
 					}
 				}
-			case name == "dataDir" || name == "dataLogDir" || name == "clientPort" || name == "clientPortAddress" || strings.HasPrefix(name, "admin."):
+			case name == "tickTime" || name == "dataDir" || name == "dataLogDir" || name == "clientPort" || name == "clientPortAddress" || strings.HasPrefix(name, "admin."):
 			default:
 				o.settings[name] = value
 			}
