@@ -164,6 +164,12 @@ func (s *settings) session(c zk.Config) (*zk.Session, error) {
 		}
 		c.Digest = strings.TrimSpace(string(b))
 	}
+	if z.Protect {
+		if c.Digest == "" {
+			return nil, usage("zookeeper.protect needs a user to protect for; give digest_file, or remove it")
+		}
+		c.ACL = register.OwnACL()
+	}
 	if z.TLS != nil {
 		var err error
 		if c.TLS, err = tlsConfig(z.TLS); err != nil {

@@ -77,9 +77,16 @@ type running struct {
 // start runs an agent for services; storage may be empty.
 func (r *rig) start(storage string, services ...Service) *running {
 	r.Helper()
+	return r.startOver(zk.Config{}, storage, services...)
+}
+
+// startOver is start with a session of that configuration.
+func (r *rig) startOver(conf zk.Config, storage string, services ...Service) *running {
+	r.Helper()
 	set := metrics.NewSet()
 	log := slog.New(slog.NewTextHandler(r.Output(), nil))
-	session, err := zk.NewSession(zk.Config{Servers: []string{r.server.Addr}, SessionTimeout: 6 * time.Second, Log: log, Metrics: set})
+	conf.Servers, conf.SessionTimeout, conf.Log, conf.Metrics = []string{r.server.Addr}, 6*time.Second, log, set
+	session, err := zk.NewSession(conf)
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func withLine(err error) error {
 }
 
 // words is every key there is.
-var words = strings.Fields(`zookeeper servers session_timeout digest_file tls_config ca_file cert_file key_file server_name insecure_skip_verify
+var words = strings.Fields(`zookeeper servers session_timeout digest_file protect tls_config ca_file cert_file key_file server_name insecure_skip_verify
 	root verify_interval flap half_life defaults services service_files service env host port checks version zone region track host_name owner tags
 	stats_port stats_path scheme shard expected http https tcp interval timeout rise fall status`)
 

@@ -2,6 +2,7 @@ package register
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"slices"
@@ -195,3 +196,33 @@ func TestASilentZooKeeperIsSaidAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// With OwnACL others can read what an agent made, and neither change nor delete it; an agent of the same user takes it over.
+func TestProtected(t *testing.T) {
+	testenv.SharedZooKeepers(t, func(t *testing.T, s *testenv.ZooKeeperServer, path string) {
+		r := newRig(t, s, path)
+		own := zk.Config{Digest: "roll:call", ACL: OwnACL()}
+		p := r.startOver(own, "", checkout(8001))
+		r.until("registered, and read by others", func() bool { m := r.members("checkout"); return len(m) == 1 && m[0].meta.Version == "1.42.0" })
+		dir := path + "/checkout/prod/"
+		name := r.members("checkout")[0].name
+		for what, err := range map[string]error{
+			"delete a member":     r.eyes.Delete(dir+name, -1),
+			"change a member":     second(r.eyes.Set(dir+name, []byte("x"), -1)),
+			"register in its set": second(r.eyes.Create(dir+serverset.NewKingPinName("10.0.0.1", 80), nil, gozk.FlagEphemeral, gozk.WorldACL(gozk.PermAll))),
+		} {
+			if !errors.Is(err, gozk.ErrNoAuth) {
+				t.Errorf("others can %s: %v", what, err)
+			}
+		}
+		p.stop(ErrHandOver)
+		p = r.startOver(own, "", checkout(8001))
+		r.until("taken over", func() bool { m := r.members("checkout"); return len(m) == 1 && m[0].name != name })
+		p.stop(nil)
+		if n := r.size("checkout"); n != 0 {
+			t.Errorf("%d are left", n)
+		}
+	})
+}
+
+func second[T any](_ T, err error) error { return err }

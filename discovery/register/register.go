@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	gozk "github.com/go-zookeeper/zk"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/zk"
@@ -41,6 +42,12 @@ import (
 // ErrHandOver is the cause (context.WithCancelCause) that makes Run leave all members where they are, for a successor to replace. The caller must let the
 // session go without closing it too: zk.Session.Detach.
 var ErrHandOver = errors.New("register: hand over to a successor")
+
+// OwnACL is zk.Config.ACL for a session with a Digest whose members and serversets everybody may read, and that user alone may change. Every agent of an ensemble needs
+// the same user then: whoever makes a serverset decides who else may register in it.
+func OwnACL() []gozk.ACL {
+	return append(gozk.WorldACL(gozk.PermRead), gozk.AuthACL(gozk.PermAll)...)
+}
 
 // Config shapes an Agent; the zero value has the defaults.
 type Config struct {

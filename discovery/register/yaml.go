@@ -31,6 +31,7 @@ type ZooKeeper struct {
 	Servers        []string
 	SessionTimeout time.Duration
 	DigestFile     string // holds user:password
+	Protect        bool   // nobody but that user changes what the agent makes: see OwnACL
 	TLS            *TLS
 }
 
@@ -61,6 +62,7 @@ type (
 			Servers        []string `yaml:"servers"`
 			SessionTimeout string   `yaml:"session_timeout"`
 			DigestFile     string   `yaml:"digest_file"`
+			Protect        bool     `yaml:"protect"`
 			TLS            *TLS     `yaml:"tls_config"`
 		} `yaml:"zookeeper"`
 		Root           string `yaml:"root"`
@@ -147,7 +149,7 @@ func ParseFile(text []byte, base Defaults, env func(string) (string, bool)) (*Fi
 }
 
 func (f *File) fill(y *fileYAML, c *converter) {
-	f.ZooKeeper = ZooKeeper{Servers: y.ZooKeeper.Servers, DigestFile: y.ZooKeeper.DigestFile, TLS: y.ZooKeeper.TLS}
+	f.ZooKeeper = ZooKeeper{Servers: y.ZooKeeper.Servers, DigestFile: y.ZooKeeper.DigestFile, Protect: y.ZooKeeper.Protect, TLS: y.ZooKeeper.TLS}
 	f.ZooKeeper.SessionTimeout = c.duration("zookeeper.session_timeout", y.ZooKeeper.SessionTimeout)
 	if d := f.ZooKeeper.SessionTimeout; d != 0 && (d < time.Second || d > 10*time.Minute) {
 		c.fail("zookeeper.session_timeout", "%v is not within 1s..10m", d)
