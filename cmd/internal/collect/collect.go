@@ -58,6 +58,7 @@ type Daemon struct {
 	roster  *discovery.Roster
 	watcher *discovery.Watcher
 	sources map[string]source
+	zk      *zk.Sessions
 
 	monitors bool // ZooKeeper's own servers are scraped, too
 	ensemble atomic.Pointer[ensemble.Source]
@@ -88,7 +89,8 @@ type Daemon struct {
 type ownMetrics struct {
 	reloadOK   atomic.Int64
 	reloadTime atomic.Int64
-	set        *metrics.Set
+	set        *metrics.Set // of tags
+	zk         *metrics.Set // of ZooKeeper sessions
 }
 
 // New checks the configuration and everything it names. It opens files below Storage, and nothing else.
@@ -105,7 +107,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := os.MkdirAll(o.Storage, 0o750); err != nil {
 		return nil, fmt.Errorf("make storage folder: %w", err)
 	}
-	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, spoken: map[string]bool{}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{})}
+	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, zk: zk.NewSessions(), spoken: map[string]bool{}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{})}
 	ident, err := sink.OpenIdentity(o.Storage)
 	if err != nil {
 		return nil, err
@@ -212,6 +214,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	var first, pool, last, kept sync.WaitGroup
 	kept.Go(func() { journal.Run(journalCtx) })
 	first.Go(func() { fail("discovery", d.watcher.Run(end)) })
+	first.Go(func() { fail("zookeeper", d.zk.Run(end)) })
 	first.Go(func() { d.follow(end) })
 	first.Go(func() { fail("share", d.runShare(end)) })
 	first.Go(func() { d.saveTracks(end) })

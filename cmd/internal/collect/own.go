@@ -11,6 +11,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/zk"
 	"github.com/rollcall-metrics/rollcall/enrich/tag"
 )
 
@@ -36,9 +37,17 @@ func (d *Daemon) tagMetrics() *metrics.Set {
 	return d.own.set
 }
 
+// zkMetrics is one set for the sessions, which outlive the sources that share them.
+func (d *Daemon) zkMetrics() *metrics.Set {
+	if d.own.zk == nil {
+		d.own.zk = d.o.Metrics.NewSet()
+	}
+	return d.own.zk
+}
+
 // Check makes of a configuration all that a daemon would, without opening or dialling anything: its errors are those that a start would give.
 func Check(c *config.Config) error {
-	d := &Daemon{log: slog.New(slog.DiscardHandler), sources: map[string]source{}, o: Options{Log: slog.New(slog.DiscardHandler), Metrics: ops.NewMetrics(ops.Build{})}}
+	d := &Daemon{log: slog.New(slog.DiscardHandler), sources: map[string]source{}, zk: zk.NewSessions(), o: Options{Log: slog.New(slog.DiscardHandler), Metrics: ops.NewMetrics(ops.Build{})}}
 	if len(c.ZooKeeper.Servers) == 0 {
 		with := *c
 		with.ZooKeeper.Servers = []string{"embedded:2181"} // `up` brings its own; `collect` says at its start that it has none

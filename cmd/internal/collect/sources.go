@@ -2,7 +2,6 @@ package collect
 
 import (
 	"cmp"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -144,6 +143,8 @@ func ZooKeeperConfig(z config.ZooKeeper, servers []string, timeout config.Durati
 	}
 	if len(servers) > 0 {
 		out.Servers = servers
+	} else {
+		out.Prefer, out.Dynamic, out.PreferObservers = z.Prefer, z.FollowConfig || z.PreferObservers, z.PreferObservers
 	}
 	if len(out.Servers) == 0 {
 		return out, errors.New("no ZooKeeper servers; name them under zookeeper.servers, or run `rollcall up`, which brings its own")
@@ -157,21 +158,11 @@ func ZooKeeperConfig(z config.ZooKeeper, servers []string, timeout config.Durati
 	return out, err
 }
 
-// zkSource is one source with a session of its own.
+// zkSource is one source and its session, which it may share with others.
 type zkSource struct {
 	*zk.Source
 	session *zk.Session
 	ours    bool // of the configured ensemble, not of one that a job names
-}
-
-// Run holds the session beside the source.
-func (s *zkSource) Run(ctx context.Context, out *discovery.Latest) error {
-	held, end := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- s.session.Run(held) }()
-	err := s.Source.Run(ctx, out)
-	end()
-	return cmp.Or(err, <-done)
 }
 
 func (d *Daemon) zkSource(c *config.Config, sd config.ServersetSD, name string, set *metrics.Set) (discovery.Source, error) {
@@ -179,8 +170,9 @@ func (d *Daemon) zkSource(c *config.Config, sd config.ServersetSD, name string, 
 	if err != nil {
 		return nil, err
 	}
-	conn.Name, conn.Log, conn.Metrics = name, d.log.With("source", name), set
-	session, err := zk.NewSession(conn)
+	conn.Name = cmp.Or(strings.Join(sd.Servers, ","), "zookeeper")
+	conn.Log, conn.Metrics = d.log.With("part", "discovery"), d.zkMetrics()
+	session, err := d.zk.Session(conn, config.Fingerprint(c.ZooKeeper.TLS, readOnce...))
 	if err != nil {
 		return nil, err
 	}

@@ -26,16 +26,19 @@ type Global struct {
 
 // ZooKeeper is the ensemble for discovery. Without servers `up` and `demo` run the embedded one.
 type ZooKeeper struct {
-	Servers        []string `yaml:"servers"`
-	SessionTimeout Duration `yaml:"session_timeout"` // default 16s
-	ReadOnly       *bool    `yaml:"read_only"`       // read on from a server that lost its quorum; default true
-	Digest         Secret   `yaml:"digest"`          // user:password
-	DigestFile     string   `yaml:"digest_file"`
-	TLS            *TLS     `yaml:"tls_config"`
-	Group          string   `yaml:"group"`             // the collectors of a group share the scraping; default "default"; -: this one scrapes all it sees
-	Advertise      string   `yaml:"advertise_address"` // where the others reach its API; default: its listen address
-	Monitor        *bool    `yaml:"monitor"`           // scrape the servers themselves, as the service zookeeper; default true
-	AdminPort      int      `yaml:"admin_port"`        // of AdminServer, for servers that do not answer mntr; default 8080
+	Servers         []string `yaml:"servers"`
+	Prefer          []string `yaml:"prefer"`           // tried before the others, such as the observers of the own zone
+	FollowConfig    bool     `yaml:"follow_config"`    // learn servers from the ensemble's own configuration, too
+	PreferObservers bool     `yaml:"prefer_observers"` // of those, observers are tried first
+	SessionTimeout  Duration `yaml:"session_timeout"`  // default 16s
+	ReadOnly        *bool    `yaml:"read_only"`        // read on from a server that lost its quorum; default true
+	Digest          Secret   `yaml:"digest"`           // user:password
+	DigestFile      string   `yaml:"digest_file"`
+	TLS             *TLS     `yaml:"tls_config"`
+	Group           string   `yaml:"group"`             // the collectors of a group share the scraping; default "default"; -: this one scrapes all it sees
+	Advertise       string   `yaml:"advertise_address"` // where the others reach its API; default: its listen address
+	Monitor         *bool    `yaml:"monitor"`           // scrape the servers themselves, as the service zookeeper; default true
+	AdminPort       int      `yaml:"admin_port"`        // of AdminServer, for servers that do not answer mntr; default 8080
 }
 
 // Guard says when a roster does not believe that so many left at once, and when one that comes and goes is kept out of alarms.
@@ -95,7 +98,10 @@ type Scrape struct {
 	TLS             *TLS           `yaml:"tls_config"`
 	Allow           Allow          `yaml:"allow"`
 	ServerInfo      *bool          `yaml:"server_info"`   // ask /server_info for version and build once a process start; default true
-	Distributions   string         `yaml:"distributions"` // what percentiles speak of: lifetime, latched, decaying, interval; default: found out by format
+	Distributions   string         `yaml:"distributions"` // what percentiles speak of: lifetime, latched, decaying, interval; default: found out by format and behaviour
+	// OstrichPeriod asks Ostrich a second time in the same scrape, for the distributions of the last period of that length.
+	OstrichPeriod    Duration `yaml:"ostrich_period"`
+	NativeHistograms bool     `yaml:"scrape_native_histograms"` // ask for protobuf first
 
 	Serverset      []ServersetSD  `yaml:"serverset_sd_configs"`
 	Nerve          []ServersetSD  `yaml:"nerve_sd_configs"`

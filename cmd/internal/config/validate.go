@@ -35,6 +35,7 @@ func (c *Config) validate() []fault {
 	interval := c.Global.ScrapeInterval.Std(DefaultInterval)
 	checkTiming(k.in(".global"), interval, c.Global.ScrapeTimeout)
 	checkServers(k.in(".zookeeper.servers"), c.ZooKeeper.Servers)
+	checkServers(k.in(".zookeeper.prefer"), c.ZooKeeper.Prefer)
 	if d := c.ZooKeeper.SessionTimeout.Std(DefaultSessionTimeout); d < time.Second || d > 10*time.Minute {
 		k.in(".zookeeper.session_timeout").fail("%s is not within 1s..10m", c.ZooKeeper.SessionTimeout)
 	}
@@ -175,6 +176,12 @@ func (s *Scrape) validate(k checker, interval time.Duration) {
 	}
 	if !slices.Contains([]string{"", "lifetime", "latched", "decaying", "interval"}, s.Distributions) {
 		k.in(".distributions").fail("%q: use lifetime, latched, decaying or interval", s.Distributions)
+	}
+	if p := s.OstrichPeriod.Std(0); p%time.Second != 0 || p < 0 || p > time.Hour {
+		k.in(".ostrich_period").fail("%s is not a number of whole seconds up to 1h", Duration(p))
+	}
+	if _, ok := s.Params["period"]; ok && s.OstrichPeriod.Std(0) > 0 {
+		k.in(".params.period").fail("every answer has a period already, which ostrich_period would ask for a second time; keep one of the two")
 	}
 	if s.ProxyURL != "" {
 		if u, err := url.Parse(s.ProxyURL.Reveal()); err != nil || u.Host == "" {
