@@ -26,6 +26,7 @@ func (s *Session) opened(c *client, l *link, g greeting) {
 	}
 	s.m.connects.Inc()
 	s.back.opened(time.Now())
+	c.refusals.Store(0)
 	if s.cfg.Digest != "" {
 		err := l.auth(s.cfg.Digest, func(a answer) {
 			if code := a.code; code != 0 && code != codeLost {
@@ -71,8 +72,9 @@ func (s *Session) taskLocked(f func(context.Context)) {
 func idText(id int64) string { return fmt.Sprintf("0x%x", uint64(id)) }
 
 // lost is told by a link that it has closed.
-func (s *Session) lost(l *link) {
+func (s *Session) lost(c *client, l *link) {
 	if !l.greeted.Load() {
+		c.refusals.Add(1)
 		s.set(func(st *Status) {
 			if !st.Connected {
 				st.Err = "zookeeper " + l.name.name + " closed the connection before it answered: it has no quorum, or refuses this client"

@@ -35,7 +35,7 @@ func (s *Session) connect(c *client) (net.Conn, error) {
 	l := newLink(conn, at, s.cfg.ReadOnly, s.cfg.MaxPacket, time.Now().Add(timeout))
 	l.read, l.zxid = s.m.received, &s.zxid
 	l.onOpen = func(l *link, g greeting) { s.opened(c, l, g) }
-	l.onClose = s.lost
+	l.onClose = func(l *link) { s.lost(c, l) }
 	c.last = l
 	return l, nil
 }

@@ -209,3 +209,21 @@ func FuzzVersion(f *testing.F) {
 		}
 	})
 }
+
+func TestParseZxid(t *testing.T) {
+	for _, tc := range []struct {
+		in   string
+		want int64
+		ok   bool
+	}{
+		{"Zookeeper version: 3.9.4-x, built on 2025\nLatency min/avg/max: 0/0.0/0\nZxid: 0x10000002f\nMode: leader\n", 0x10000002f, true},
+		{"Zxid: 0x0\n", 0, true},
+		{"This ZooKeeper instance is not currently serving requests\n", 0, false},
+		{"Zxid: 0xffffffffffffffff\n", 0, false},
+		{"", 0, false},
+	} {
+		if got, ok := parseZxid(tc.in); ok != tc.ok || ok && got != tc.want {
+			t.Errorf("%q: %x %v", tc.in, got, ok)
+		}
+	}
+}

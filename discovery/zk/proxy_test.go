@@ -227,30 +227,17 @@ func (p *proxy) expire(t testing.TB) {
 	p.mu.Lock()
 	hello := p.hello
 	p.mu.Unlock()
-	thief := func(network, addr string, timeout time.Duration) (net.Conn, error) {
-		c, err := net.DialTimeout(network, addr, timeout)
-		return &thief{Conn: c, hello: hello}, err
-	}
-	c, _, err := gozk.Connect([]string{p.target}, 4*time.Second, gozk.WithDialer(thief), gozk.WithLogInfo(false), gozk.WithLogger(libraryLog{testLog(t)}))
+	c, err := net.Dial("tcp", p.target)
 	must(t, err)
-	eventually(t, "the session to be taken over", func() bool { return c.State() == gozk.StateHasSession })
-	c.Close()
-}
-
-type thief struct {
-	net.Conn
-	hello []byte
-	begun bool
-}
-
-// Write puts the session (8 bytes) and the password (16) of the answer that was overheard into the connect request.
-func (c *thief) Write(b []byte) (int, error) {
-	if !c.begun {
-		c.begun = true
-		copy(b[20:28], c.hello[8:16])
-		copy(b[32:48], c.hello[20:36])
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	_, err = c.Write(framed(be32(0), be64(0), be32(4000), hello[8:16], be32(16), hello[20:36], []byte{0})) // session and password of the answer that was overheard
+	must(t, err)
+	_, err = c.Write(framed(be32(1), be32(-11)))
+	must(t, err)
+	if _, err := io.ReadAll(c); err != nil { // two answers, and the end
+		t.Fatalf("the session was not taken over: %v", err)
 	}
-	return c.Conn.Write(b)
 }
 
 // setACL closes a node to everybody but one user.

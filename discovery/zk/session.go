@@ -55,13 +55,14 @@ type Session struct {
 
 // client is one incarnation of the library's client.
 type client struct {
-	conn   *gozk.Conn
-	made   chan struct{} // closed when conn is set: the library dials before it returns
-	hosts  *hosts
-	events <-chan gozk.Event
-	ctx    context.Context // ends when the client is to end
-	cancel context.CancelCauseFunc
-	last   *link // only the library's loop, by way of connect, uses it
+	conn     *gozk.Conn
+	made     chan struct{} // closed when conn is set: the library dials before it returns
+	hosts    *hosts
+	events   <-chan gozk.Event
+	ctx      context.Context // ends when the client is to end
+	cancel   context.CancelCauseFunc
+	refusals atomic.Int64 // connections that ended before the server answered, since the last that did not
+	last     *link        // only the library's loop, by way of connect, uses it
 }
 
 var (
@@ -216,6 +217,9 @@ func (s *Session) tend(ctx context.Context, c *client) error {
 			}
 			if st.Connected {
 				last = time.Now()
+			} else if s.rebuilt(c.ctx, c) {
+				s.cfg.Log.Warn("the ZooKeeper ensemble was made anew: its servers have not seen what this session has; beginning a new one", "session", s.cfg.Name)
+				return errRenew
 			} else if time.Since(last) > timeout*4/3 {
 				s.cfg.Log.Warn("no ZooKeeper server took the session back in 4/3 of its timeout; beginning a new one", "session", s.cfg.Name, "timeout", timeout, "err", st.Err)
 				s.back.sessionGone()

@@ -273,7 +273,7 @@ func TestRebuiltEnsemble(t *testing.T) {
 	t.Parallel()
 	srv := testenv.ZooKeeper(t)
 	ctx := deadline(t)
-	s := connected(t, Config{Servers: []string{srv.Addr}, SessionTimeout: 2 * time.Second})
+	s := connected(t, Config{Servers: []string{srv.Addr}, SessionTimeout: 10 * time.Second})
 	for range 5 {
 		must(t, s.MakePath(ctx, "/x"))
 		must(t, s.Delete(ctx, "/x", AnyVersion))
@@ -282,10 +282,14 @@ func TestRebuiltEnsemble(t *testing.T) {
 	srv.Kill()
 	must(t, os.RemoveAll(srv.Dir+"/version-2"))
 	srv.Start()
+	lost := time.Now()
 	_, _, err := s.Get(ctx, "/zookeeper")
 	must(t, err)
 	if s.Status().SessionID == id {
 		t.Error("the old session was taken by a server that cannot know it")
+	}
+	if took := time.Since(lost); took > 10*time.Second {
+		t.Errorf("it took %v, as long as if nobody had answered", took)
 	}
 }
 
