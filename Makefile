@@ -8,9 +8,9 @@ UI         = dashboards/web/ui
 # Built by their pinned version, never @latest.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check race fuzz bench ui servers browser pictures clean
+.PHONY: help build demo test check race fuzz bench bench-roster bench-reconnect ui servers browser pictures clean
 help:            ## what there is
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 build:           ## bin/rollcall and bin/rollcall-agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/rollcall ./cmd/rollcall-agent
@@ -26,13 +26,16 @@ servers:         ## fetch the real ZooKeeper, Kafka and the tools that the tests
 test:            ## all tests, against the real servers where they can be had (with CI=true they must)
 	$(GO) run ./internal/testenv/cmd/servers -try
 	$(GO) test -timeout 15m ./...
+	cd bench && $(GO) test ./...
 	@$(GO) run ./internal/testenv/cmd/servers -missing
 
 check:           ## format, vet, staticcheck, tidy, the law of imports, the page as built
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt: run gofmt -w on the files above'; exit 1; }
 	$(GO) vet ./...
+	cd bench && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
+	cd bench && $(GO) mod tidy -diff
 	$(GO) test ./internal/law
 	$(MAKE) ui
 	@test -z "$$(git status --porcelain dashboards/web/dist)" || { git status --porcelain dashboards/web/dist; echo 'dist/ is not what ui/ builds to: commit the result of make ui'; exit 1; }
@@ -47,6 +50,12 @@ fuzz:            ## every decoder's fuzz target, FUZZTIME each
 
 bench:           ## the hot paths beside their floor and the naive way
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./internal/jsonscan ./collector/... ./enrich/... ./sink/... ./discovery/... ./dashboards/... ./internal/zkserve
+
+bench-roster:    ## 150,000 members in a real ZooKeeper, followed by rollcall and by Prometheus: 8 minutes; ROSTER='-members=15000' for a quick one
+	cd bench && $(GO) run . roster $(ROSTER)
+
+bench-reconnect: ## 500 sessions cut at once, ours and plain ones: when is each back? Draws docs/reconnects.svg
+	cd bench && $(GO) run . reconnect -svg ../docs/reconnects.svg
 
 ui:              ## build the page from dashboards/web/ui into dashboards/web/dist
 	cd $(UI) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build

@@ -1,0 +1,45 @@
+// Command bench measures rollcall's discovery against a real ZooKeeper, beside what others do, in one run on one machine.
+//
+// It is a Go module of its own, so that what it compares with (Prometheus' discovery as a library) stays out of rollcall. It runs on Linux: it reads /proc and
+// asks the kernel how many bytes came over a socket. Each side is measured in a process of its own, which is this program again.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const usage = `usage: bench roster [flags]     rollcall and Prometheus follow the same serversets; -h lists the flags
+       bench reconnect [flags]  many sessions are cut at once: when is each back?
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	what := ""
+	if len(args) > 0 {
+		what, args = args[0], args[1:]
+	}
+	switch what {
+	case "roster":
+		return benchRoster(ctx, args, stdout, stderr)
+	case "reconnect":
+		return benchReconnect(ctx, args, stdout, stderr)
+	case "side": // one of those measured, started by roster
+		return runSide(ctx, args, stdin, stdout)
+	}
+	return errors.New(usage)
+}
