@@ -70,7 +70,8 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 			LabelName: s.LabelNameLimit, LabelValue: s.LabelValueLimit, Window: windows[s.Distributions]},
 		FollowRedirects: s.FollowRedirects, EnableHTTP2: s.EnableHTTP2,
 		DisableCompression: s.Compression != nil && !*s.Compression,
-		NoServerInfo:       s.ServerInfo != nil && !*s.ServerInfo,
+		OstrichPeriod:      s.OstrichPeriod.Std(0), NativeHistograms: s.NativeHistograms,
+		NoServerInfo: s.ServerInfo != nil && !*s.ServerInfo,
 	}
 	var err error
 	if j.TLS, err = TLS(s.TLS); err != nil {
