@@ -1,0 +1,107 @@
+package collect
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/share"
+)
+
+const (
+	// wordsPath is where a collector tells what its scrapes say of those whom guards hold.
+	wordsPath = "/api/v1/share/words"
+	// wordsEvery is how often the others are asked, while somebody is held.
+	wordsEvery = 2 * time.Second
+	// maxWords bounds an answer, in bytes: room for 100,000 instances.
+	maxWords = 16 << 20
+	// askedAtOnce is how many peers are asked at a time.
+	askedAtOnce = 8
+)
+
+func (d *Daemon) serveWords(w http.ResponseWriter, _ *http.Request) {
+	words := d.roster.Words(d.asks)
+	if words == nil {
+		words = []discovery.Word{}
+	}
+	answer(w, words)
+}
+
+// asks reports whether it is this collector that scrapes an instance of a source.
+func (d *Daemon) asks(source string, k discovery.Key) bool { return d.mine(jobOf(source), k) }
+
+// followWords hears what the others' scrapes say of those whom guards hold: every collector holds the same ones, and each scrapes its share of them only.
+func (d *Daemon) followWords(ctx context.Context) {
+	tick := time.NewTicker(wordsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		div := d.sharing.now.Load().Division()
+		if div == nil || len(d.roster.Guards()) == 0 {
+			continue
+		}
+		d.askWords(ctx, slices.DeleteFunc(div.Peers(), func(c share.Collector) bool { return c.Addr == "" }))
+	}
+}
+
+func (d *Daemon) askWords(ctx context.Context, peers []share.Collector) {
+	ctx, cancel := context.WithTimeout(ctx, 2*wordsEvery)
+	defer cancel()
+	room := make(chan struct{}, askedAtOnce)
+	var wg sync.WaitGroup
+	for _, p := range peers {
+		wg.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
+			words, err := readWords(ctx, d.peers, &p)
+			if err != nil {
+				d.log.Debug("a collector does not tell who answers it", "peer", p.ID, "address", p.Addr, "err", err)
+				return
+			}
+			// Of our own share our own scrapes speak.
+			d.roster.Take(slices.DeleteFunc(words, func(w discovery.Word) bool { return d.ours(w.Key) }))
+		})
+	}
+	wg.Wait()
+}
+
+// ours reports whether this collector scrapes an instance, of whatever job.
+func (d *Daemon) ours(k discovery.Key) bool {
+	e, err := d.roster.Find(k.String())
+	return err == nil && d.asks(e.Source, k)
+}
+
+func readWords(ctx context.Context, client *http.Client, c *share.Collector) ([]discovery.Word, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL(wordsPath), nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d", res.StatusCode)
+	}
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxWords+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxWords {
+		return nil, fmt.Errorf("the answer is longer than %d bytes", maxWords)
+	}
+	var words []discovery.Word
+	err = json.Unmarshal(b, &words)
+	return words, err
+}

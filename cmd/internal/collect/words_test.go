@@ -1,0 +1,65 @@
+package collect
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	gozk "github.com/go-zookeeper/zk"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/fleet"
+	"github.com/rollcall-metrics/rollcall/discovery"
+)
+
+// Two collectors share a service whose members are all wiped. Each asks one half of them, and both say that it is ZooKeeper.
+func TestWordsOfPeers(t *testing.T) {
+	w := newWorld(t, fleet.Config{Instances: 20, Numbers: 10, Services: 1})
+	var ds []*Daemon
+	for range 2 {
+		mux := http.NewServeMux()
+		srv := httptest.NewServer(mux)
+		t.Cleanup(srv.Close)
+		c := w.config(t, "")
+		c.ZooKeeper.Advertise = strings.TrimPrefix(srv.URL, "http://")
+		d, stop := start(t, c, t.TempDir())
+		t.Cleanup(stop)
+		d.Routes(mux)
+		ds = append(ds, d)
+	}
+	for _, d := range ds {
+		eventually(t, "both know of each other, and each pulls its share", func() bool {
+			div := d.sharing.now.Load().Division()
+			n := len(d.pool.Status())
+			return div != nil && len(div.Members) == 2 && d.roster.Counts()[discovery.Present] == 20 && n > 0 && n < 20
+		})
+	}
+	c, events, err := gozk.Connect([]string{w.zk.Addr()}, 10*time.Second, gozk.WithLogInfo(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Close()
+		for range events { // closed when the library's loops have ended
+		}
+	})
+	path := "/discovery/" + w.list[0].Service + "/" + ds[0].roster.Groups()[0].Env
+	names, _, err := c.Children(path)
+	if err != nil || len(names) != 20 {
+		t.Fatal(names, err)
+	}
+	var wipe []any
+	for _, n := range names {
+		wipe = append(wipe, &gozk.DeleteRequest{Path: path + "/" + n, Version: -1})
+	}
+	if _, err := c.Multi(wipe...); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range ds {
+		eventually(t, "all of them answer one collector or the other", func() bool {
+			g := d.roster.Guards()
+			return len(g) == 1 && g[0].Held == 20 && g[0].Answering == 20 && strings.HasPrefix(g[0].Verdict, "ZooKeeper, not you")
+		})
+	}
+}
