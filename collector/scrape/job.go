@@ -31,7 +31,8 @@ type Job struct {
 	BodyLimit int64         // bytes of a body, decoded; 0 means 16 MiB
 
 	// OstrichPeriod has an Ostrich application asked a second time within the same scrape, for the distributions of the last closed period of that length; they
-	// take the place of those since its start. Whole seconds; 0 means that it is asked once.
+	// take the place of those since its start. Whole seconds; 0 means that it is asked once. Ostrich refuses what is below its statsListenerMinPeriod, a minute
+	// unless the application says otherwise: then it is asked for a minute.
 	OstrichPeriod time.Duration
 	// NativeHistograms asks for protobuf first, the only form in which applications serve native histograms. It costs several times what text costs.
 	NativeHistograms bool

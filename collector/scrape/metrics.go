@@ -37,7 +37,7 @@ type jobMetrics struct {
 	infoNone    *metrics.Counter
 	infoFailed  *metrics.Counter
 
-	periods, periodFailed *metrics.Counter
+	periods, periodRefused, periodFailed *metrics.Counter
 }
 
 func (m *poolMetrics) register(p *Pool) {
@@ -80,7 +80,7 @@ func (m *poolMetrics) job(name string) *jobMetrics {
 	period := func(result string) *metrics.Counter {
 		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_period_total{job=%q,result=%q}", name, result))
 	}
-	j.periods, j.periodFailed = period("ok"), period("failed")
+	j.periods, j.periodRefused, j.periodFailed = period("ok"), period("refused"), period("failed")
 	j.infoFound, j.infoNone, j.infoFailed = info("found"), info("none"), info("failed")
 	m.set.GetOrCreateGauge(fmt.Sprintf("rollcall_scrape_targets{job=%q}", name), func() float64 { return float64(j.targets.Load()) })
 	m.jobs[name] = j

@@ -40,9 +40,18 @@ func TestOstrichPeriod(t *testing.T) {
 		{"with a query", Job{OstrichPeriod: 60 * time.Second, Params: map[string][]string{"x": {"y"}}}, nil, "counter requests 7 ; distribution m count=3,p99=31, latched; distribution new count=1, latched", "", "/stats.json?x=y&period=60"},
 		{"asked for anyway", Job{OstrichPeriod: 60 * time.Second, MetricsPath: "/stats.json?period=5"}, nil, "counter requests 7 ; distribution a count=900, lifetime; distribution m count=1000,p99=9, lifetime", "", ""},
 		{"net/http", Job{OstrichPeriod: 10 * time.Second, FollowRedirects: true}, nil, "counter requests 7 ; distribution m count=3,p99=31, latched; distribution new count=1, latched", "", "/stats.json?period=10"},
-		{"not there", Job{OstrichPeriod: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "counter requests 7 ", "the last 10s: status 404", "/stats.json?period=10"},
-		{"broken", Job{OstrichPeriod: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, latched[:50]) }, "counter requests 7 ", "the last 10s: parse json", "/stats.json?period=10"},
-		{"hangs", Job{OstrichPeriod: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "counter requests 7 ", "the last 10s: timed out", "/stats.json?period=10"},
+		{"below the least", Job{OstrichPeriod: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("period") != "60" {
+				http.Error(w, "Invalid option for stats command: statsListenerMinPeriod:1.minutes", http.StatusBadRequest)
+				return
+			}
+			fmt.Fprint(w, latched)
+		}, "counter requests 7 ; distribution m count=3,p99=31, latched; distribution new count=1, latched", "asked for the last 10s: status 400", "/stats.json?period=60"},
+		{"not there", Job{OstrichPeriod: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "counter requests 7 ; distribution a count=900, lifetime; distribution m count=1000,p99=9, lifetime", "asked for the last 10s: status 404", "/stats.json?period=60"},
+		{"not there at all", Job{OstrichPeriod: 60 * time.Second}, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "counter requests 7 ; distribution a count=900, lifetime; distribution m count=1000,p99=9, lifetime", "asked for the last 1m0s: status 404", "/stats.json?period=60"},
+		{"down for a while", Job{OstrichPeriod: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "busy", http.StatusServiceUnavailable) }, "counter requests 7 ", "the second answer: status 503", "/stats.json?period=10"},
+		{"broken", Job{OstrichPeriod: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, latched[:50]) }, "counter requests 7 ", "the second answer: parse json", "/stats.json?period=10"},
+		{"hangs", Job{OstrichPeriod: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "counter requests 7 ", "the second answer: timed out", "/stats.json?period=10"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -78,8 +87,8 @@ func TestOstrichPeriod(t *testing.T) {
 					}
 				}
 				st := p.Status()[0]
-				if asked != tc.asks || !strings.HasPrefix(st.PeriodError, tc.failed) || (tc.failed == "") != (st.PeriodError == "") || st.Health != "up" {
-					t.Errorf("asked for %q; status %q", asked, st.PeriodError)
+				if asked != tc.asks || !strings.HasPrefix(st.PeriodNote, tc.failed) || (tc.failed == "") != (st.PeriodNote == "") || st.Health != "up" {
+					t.Errorf("asked for %q; status %q", asked, st.PeriodNote)
 				}
 				stop()
 				if n := p.pulls.used.Load(); n != 0 {

@@ -23,7 +23,7 @@ type TargetStatus struct {
 	Interval     time.Duration
 	Timeout      time.Duration
 	Skew         time.Duration // the target's clock minus ours, by the Date of its last answer; 0 within a second
-	PeriodError  string        // why the last pull has no distributions of the job's OstrichPeriod; empty if it has
+	PeriodNote   string        // why the distributions are not those of the job's OstrichPeriod; empty if they are
 }
 
 // Status is every target of the pool with the end of its last pull, in the order of keys and jobs.
@@ -66,7 +66,7 @@ func (t *target) told() TargetStatus {
 	st := TargetStatus{Instance: s.Instance, Job: s.job, URL: s.url(), Health: "unknown", Interval: s.interval, Timeout: s.timeout}
 	if r := t.status.Load(); r != nil {
 		st.Outcome, st.LastError, st.LastScrape, st.LastDuration, st.Samples, st.BodyBytes = r.outcome, r.reason, r.time, r.took, r.samples, r.bytes
-		st.Skew, st.PeriodError = r.skew, r.period
+		st.Skew, st.PeriodNote = r.skew, r.period
 		if st.Health = "down"; r.outcome == collector.OK {
 			st.Health = "up"
 		}

@@ -46,6 +46,7 @@ type spec struct {
 	port     uint16
 	path     string // with its query
 	period   string // where the distributions of the last period are; "" where they are not asked for
+	minute   string // the same for the least period of Ostrich's
 	secure   bool
 	interval time.Duration
 	timeout  time.Duration
@@ -97,7 +98,9 @@ func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
 			params = nil
 		}
 		s.path = requestPath(path, params)
-		s.period = periodPath(s.path, j.OstrichPeriod)
+		if s.period = periodPath(s.path, j.OstrichPeriod); s.period != "" {
+			s.minute = periodPath(s.path, leastPeriod)
+		}
 	}
 	s.link = linkKey{addr: s.ScrapeAddr(), scheme: s.scheme, allow: run.allowed}
 	if s.secure || j.netHTTP() {
@@ -205,16 +208,15 @@ type target struct {
 	aborted bool
 	leaves  bool // aborted because it is not in the set any more
 
-	link    linkKey // of conn
-	opened  time.Time
-	request []byte
-	// periodRequest is the second one, where there is one.
-	periodRequest []byte
-	reqSpec       *spec
-	reqAuth       string
-	lastBody      int
-	info          infoState
-	windows       stats.Watch
+	link     linkKey // of conn
+	opened   time.Time
+	request  []byte
+	reqSpec  *spec
+	reqAuth  string
+	lastBody int
+	info     infoState
+	windows  stats.Watch
+	period   periodState
 
 	status atomic.Pointer[result]
 }
@@ -228,7 +230,7 @@ type result struct {
 	samples int
 	bytes   int
 	skew    time.Duration
-	period  string // why there are no distributions of the last period
+	period  string // why the distributions are not those of the job's period
 }
 
 // phaseOf spreads targets over their intervals: the same target has the same phase in every process and after every restart.

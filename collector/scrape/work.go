@@ -27,7 +27,11 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 	switch {
 	case err == nil:
 		t.lastBody = snap.BodyBytes
-		t.windows.See(snap.Samples, s.limits.Window, t.info.watch(snap.Samples))
+		restarted := t.info.watch(snap.Samples)
+		if restarted {
+			t.period.of = nil // it may be another program
+		}
+		t.windows.See(snap.Samples, s.limits.Window, restarted)
 	case t.isAborted():
 		if !p.stopped.Load() || t.left() {
 			if e.x != nil {
@@ -46,7 +50,7 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 		snap.Info = t.info.tags
 	}
 	snap.Skew = e.skew
-	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes, e.skew, e.periodFailed})
+	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes, e.skew, e.periodNote})
 	s.run.m.note(&snap)
 	x := e.room(0)
 	snap.OnRelease = x.release
@@ -70,8 +74,8 @@ type exchange struct {
 	sent     time.Time
 	at       stage
 
-	skew         time.Duration // of the target's clock, by its last answer
-	periodFailed string
+	skew       time.Duration // of the target's clock, by its last answer
+	periodNote string        // why the distributions are not those of the job's period
 }
 
 // room is the memory for a body of about n bytes. What an answer announces is believed as far as it resembles the last one.
@@ -159,19 +163,23 @@ func (e *exchange) request(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fail(collector.Forbidden, "%v", err)
 	}
-	if path != e.s.path && path != e.s.period {
+	t := e.t
+	if t.reqSpec != e.s || t.reqAuth != auth {
+		t.request, t.period.request, t.reqSpec, t.reqAuth = nil, nil, e.s, auth
+	}
+	var kept *[]byte
+	switch path {
+	case e.s.path:
+		kept = &t.request
+	case t.period.path:
+		kept = &t.period.request
+	default:
 		return e.s.head(path, auth, e.p.c.UserAgent), nil
 	}
-	if e.t.reqSpec != e.s || e.t.reqAuth != auth {
-		e.t.request, e.t.reqSpec, e.t.reqAuth = e.s.head(e.s.path, auth, e.p.c.UserAgent), e.s, auth
-		if e.t.periodRequest = nil; e.s.period != "" {
-			e.t.periodRequest = e.s.head(e.s.period, auth, e.p.c.UserAgent)
-		}
+	if *kept == nil {
+		*kept = e.s.head(path, auth, e.p.c.UserAgent)
 	}
-	if path == e.s.period {
-		return e.t.periodRequest, nil
-	}
-	return e.t.request, nil
+	return *kept, nil
 }
 
 // maxAge is how long a connection to a host with a name is kept: the name may have moved.
