@@ -13,7 +13,7 @@ import (
 // Lists that recur share their memory: a fleet of 150,000 members holds each combination of tags about once. One that holds what only one member has (the name
 // of its host) costs its text and nothing beside it, which is why unique.Handle is not used: 200 bytes and a weak pointer for each would be more than the text.
 type Tags struct {
-	s string // name NUL value NUL …, sorted by name
+	s string // name NUL value NUL …, sorted by name; names as appendName writes them
 }
 
 // TagsOf takes the pairs of m. A NUL in a name or value is left out; pairs with an empty name or value are too, as an empty tag says nothing.
@@ -40,7 +40,7 @@ func TagsOf(m map[string]string) Tags {
 		b = make([]byte, 0, size)
 	}
 	for _, n := range names {
-		b = append(append(b, n...), 0)
+		b = append(appendName(b, n), 0)
 		b = append(append(b, m[n]...), 0)
 	}
 	return recentTags.share(b)
@@ -76,7 +76,7 @@ func (t Tags) All() iter.Seq2[string, string] {
 		for s := t.s; s != ""; {
 			n, rest, _ := strings.Cut(s, "\x00")
 			v, rest, _ := strings.Cut(rest, "\x00")
-			if !yield(n, v) {
+			if !yield(nameOf(n), v) {
 				return
 			}
 			s = rest
@@ -86,10 +86,18 @@ func (t Tags) All() iter.Seq2[string, string] {
 
 // Get is the value of the tag called name, or "".
 func (t Tags) Get(name string) string {
-	for n, v := range t.All() {
-		if n == name {
+	var few [64]byte
+	if name == "" {
+		return ""
+	}
+	want := append(appendName(few[:0], name), 0)
+	for s := t.s; s != ""; {
+		if len(s) >= len(want) && s[:len(want)] == string(want) {
+			v, _, _ := strings.Cut(s[len(want):], "\x00")
 			return v
 		}
+		s = s[strings.IndexByte(s, 0)+1:]
+		s = s[strings.IndexByte(s, 0)+1:]
 	}
 	return ""
 }

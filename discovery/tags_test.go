@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"unsafe"
 )
@@ -27,6 +28,38 @@ func TestTagsShare(t *testing.T) {
 	}
 	if shared < 9900 {
 		t.Errorf("%d of 10000 equal lists share their memory", shared)
+	}
+}
+
+// Whatever a name is, also one that looks as short names are kept: it comes back, in order, and only under itself.
+func TestTagNames(t *testing.T) {
+	m := map[string]string{"\x1f": "a", "\x1f\x01": "b", "\x01": "c", "\x01x": "d", "z": "e", "service.version": "1", "service.versions": "2", "team": "t", "__meta_serverset_path": "/p", "tea": "x"}
+	tags := TagsOf(m)
+	last, n := "", 0
+	for name, v := range tags.All() {
+		if m[name] != v || name <= last && n > 0 {
+			t.Errorf("%q is %q, after %q", name, v, last)
+		}
+		last = name
+		n++
+	}
+	for name, v := range m {
+		if tags.Get(name) != v {
+			t.Errorf("%q is %q, want %q", name, tags.Get(name), v)
+		}
+	}
+	if n != len(m) || tags.Len() != n || !maps.Equal(tags.Map(), m) {
+		t.Errorf("%d tags of %d", n, len(m))
+	}
+	for _, name := range []string{"", "x", "\x02", "\x1f\x1f", "host.name", "service.versio", "e"} {
+		if v := tags.Get(name); v != "" {
+			t.Errorf("%q is %q", name, v)
+		}
+	}
+	for i, name := range shortNames[1:] {
+		if name == "" || int(shortOf[name]) != i+1 || i+1 >= longName {
+			t.Errorf("short name %d is %q", i+1, name)
+		}
 	}
 }
 
