@@ -55,20 +55,20 @@ func (o *Options) validate() error {
 type Board struct {
 	opts Options
 
-	mu         sync.RWMutex
-	services   map[string]*service // by service/env
-	collectors map[uint64]uint16
-	findings   []Finding
-	rows       []*Row // of the last tick, by service and environment
-	asOf       time.Time
-	woke       time.Time        // the tick after the last stall
-	strips     map[string]Strip // by environment; "" is all
-	shortest   time.Duration    // interval of any service
-	ticked     chan struct{}    // closed and made anew at each tick
-	feed       Feed
-	bytes      int
-	evictions  Evictions
-	refused    uint64 // records of services over the limit
+	mu        sync.RWMutex
+	services  map[string]*service // by service/env
+	origins   *origins
+	findings  []Finding
+	rows      []*Row // of the last tick, by service and environment
+	asOf      time.Time
+	woke      time.Time        // the tick after the last stall
+	strips    map[string]Strip // by environment; "" is all
+	shortest  time.Duration    // interval of any service
+	ticked    chan struct{}    // closed and made anew at each tick
+	feed      Feed
+	bytes     int
+	evictions Evictions
+	refused   uint64 // records of services over the limit
 
 	ledger ledger
 	packer packer
@@ -82,7 +82,7 @@ func NewBoard(o Options) (*Board, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("make board: %w", err)
 	}
-	return &Board{opts: o, services: map[string]*service{}, collectors: map[uint64]uint16{}, strips: map[string]Strip{}, ticked: make(chan struct{}),
+	return &Board{opts: o, services: map[string]*service{}, origins: newOrigins(), strips: map[string]Strip{}, ticked: make(chan struct{}),
 		feed: Feed{State: FeedConnecting}}, nil
 }
 
@@ -130,7 +130,7 @@ func (b *Board) service(name, env string) *service {
 			b.refused++
 			return nil
 		}
-		s = newService(strings.Clone(name), strings.Clone(env))
+		s = newService(strings.Clone(name), strings.Clone(env), b.origins)
 		b.services[string(k)] = s
 	}
 	return s
@@ -143,24 +143,8 @@ func (b *Board) find(name, env string) *service {
 	return b.services[name+"/"+env]
 }
 
-// source is the short number of a collector.
-func (b *Board) source(collector uint64) uint16 {
-	b.mu.RLock()
-	n, ok := b.collectors[collector]
-	b.mu.RUnlock()
-	if ok {
-		return n
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if n, ok = b.collectors[collector]; !ok {
-		n = uint16(len(b.collectors) & 0xffff) // after 65,536 collectors two share a number: a rate across their change, no more
-		b.collectors[collector] = n
-	}
-	return n
-}
-
-// Add takes one snapshot in. One that was seen before, by its ID, is counted and left out. Late ones find their place.
+// Add takes one snapshot in. One that was seen before, by its ID, is counted and left out, and so is one of a slot in which another
+// collector's counts: of two the one of the higher term, then of the smaller collector. Late ones find their place.
 func (b *Board) Add(r *Record) {
 	if !b.ledger.take(r) {
 		return
@@ -169,9 +153,12 @@ func (b *Board) Add(r *Record) {
 	if s == nil {
 		return
 	}
-	source := b.source(r.ID.Collector)
 	s.mu.Lock()
-	in := s.add(&b.opts, r, source)
+	in, counts := s.add(&b.opts, r)
+	if !counts {
+		s.mu.Unlock()
+		return
+	}
 	joined, first := in.firstSeen(r)
 	s.mu.Unlock()
 	if first {

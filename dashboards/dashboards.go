@@ -96,7 +96,8 @@ type Record struct {
 	Took, Interval         time.Duration
 	Outcome                collector.Outcome
 	Reason                 string
-	Term                   uint64
+	Term                   uint64                // of the division of the fleet in which it was pulled
+	Slot                   int64                 // start of the slot that the pull belongs to, Unix ms; 0: none
 	Tags                   []collector.LabelPair // sorted by name
 	Samples                []collector.Sample
 }

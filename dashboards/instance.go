@@ -28,7 +28,9 @@ type row struct {
 	took    float32
 	outcome collector.Outcome
 	flags   rowFlags
-	source  uint16 // which collector, by its place in Board.collectors
+	source  uint16 // which collector, by its place in origins
+	term    uint32 // which term, by its place there
+	slot    int64  // start of its slot, Unix ms; 0: none
 	every   int32  // the interval in force, ms
 	v       []float64
 }
@@ -47,6 +49,8 @@ const (
 	metaState // outcome and flags
 	metaSource
 	metaEvery
+	metaSlot // how long before the scrape its slot began, ms
+	metaTerm
 	metaColumns
 )
 
@@ -76,7 +80,7 @@ type instance struct {
 	outcome  collector.Outcome // of the newest scrape
 	reason   string
 	by       uint64 // the collector that pulled it last
-	last     int64 // time of the newest scrape, Unix ms; 0: never
+	last     int64  // time of the newest scrape, Unix ms; 0: never
 	lastOK   int64
 	took     float32
 	fails    int   // newest scrapes that failed, in a row
@@ -95,17 +99,31 @@ type instance struct {
 	planAt   []int32
 }
 
-// put stores a row in its place. A row of the same time is the same scrape in parts: its values are merged.
+// put stores a row in its place. A row of the same time and collector is the same scrape in parts: its values are merged.
 func (in *instance) put(r row) {
-	i, same := slices.BinarySearchFunc(in.head, r.t, func(h row, t int64) int { return cmp.Compare(h.t, t) })
+	i, same := placeOf(in.head, &r)
 	switch {
 	case same:
 		in.head[i] = mergeRows(in.head[i], r)
+	case i == 0 && len(in.head) > 0 && len(in.blocks) > 0 && r.slot != 0 && r.slot-int64(r.every) <= in.blocks[len(in.blocks)-1].last:
+		in.late = append(in.late, r) // the end of a block may have its slot
 	case i > 0 || len(in.blocks) == 0 || r.t > in.blocks[len(in.blocks)-1].last:
 		in.head = slices.Insert(in.head, i, r)
 	default:
 		in.late = append(in.late, r)
 	}
+}
+
+// placeOf is where a row belongs among rows; same: there is one of its time and collector. Of two collectors that pulled in one millisecond one is put a millisecond
+// later.
+func placeOf(rows []row, r *row) (i int, same bool) {
+	i, same = slices.BinarySearchFunc(rows, r.t, func(h row, t int64) int { return cmp.Compare(h.t, t) })
+	for same && rows[i].source != r.source {
+		r.t++
+		i++
+		same = i < len(rows) && rows[i].t == r.t
+	}
+	return i, same
 }
 
 func mergeRows(a, b row) row {
@@ -165,6 +183,12 @@ func (in *instance) pack(s *service, p *packer, rows []row) block {
 				dst[i] = float64(r.source)
 			case metaEvery:
 				dst[i] = float64(r.every)
+			case metaSlot:
+				if dst[i] = math.NaN(); r.slot != 0 {
+					dst[i] = float64(r.t - r.slot)
+				}
+			case metaTerm:
+				dst[i] = float64(r.term)
 			default:
 				dst[i] = r.at(int32(c - metaColumns))
 			}
@@ -194,6 +218,10 @@ func (b *block) open() []row {
 				rows[i].source = uint16(v[i])
 			case metaEvery:
 				rows[i].every = int32(v[i])
+			case metaSlot:
+				rows[i].slot = slotOf(float64(rows[i].t), v[i])
+			case metaTerm:
+				rows[i].term = uint32(v[i])
 			default:
 				rows[i].v[c-metaColumns] = v[i]
 			}
@@ -210,6 +238,7 @@ func (in *instance) flush(s *service, p *packer) {
 	late := in.late
 	in.late = nil
 	slices.SortStableFunc(late, func(a, b row) int { return cmp.Compare(a.t, b.t) })
+	late = in.fenceLate(s, p, late)
 	var out []block
 	old := in.blocks
 	for len(late) > 0 {
@@ -228,7 +257,7 @@ func (in *instance) flush(s *service, p *packer) {
 			rows, old = old[k].open(), old[k+1:]
 		}
 		for _, r := range late[:n] {
-			i, same := slices.BinarySearchFunc(rows, r.t, func(h row, t int64) int { return cmp.Compare(h.t, t) })
+			i, same := placeOf(rows, &r)
 			if same {
 				rows[i] = mergeRows(rows[i], r)
 			} else {

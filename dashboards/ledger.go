@@ -28,6 +28,7 @@ type Stats struct {
 	Seen       uint64 `json:"records_seen"`       // different records
 	Lost       uint64 `json:"records_lost"`       // holes in the sequences between the first and the last seen
 	Duplicated uint64 `json:"records_duplicated"` // records whose ID was seen before
+	Fenced     uint64 `json:"records_fenced"`     // of those seen, such as did not count: another collector's scrape of the same slot did
 	Unnamed    uint64 `json:"records_unnamed"`    // records without an ID: they cannot be told apart
 	Backfilled uint64 `json:"records_backfilled"` // of those seen, from the backfill lane
 	// Freshness: from the scrape to the moment the Board had it, of records from the live lane that are not history read at the start.
@@ -154,7 +155,7 @@ func (b *Board) Stats() Stats {
 	l := &b.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Stats{Seen: l.seen, Duplicated: l.duplicated, Unnamed: l.unnamed, Backfilled: l.backfilled, Freshness: l.freshness.spread(), Join: l.joins.spread()}
+	s := Stats{Fenced: b.origins.fenced.Load(), Seen: l.seen, Duplicated: l.duplicated, Unnamed: l.unnamed, Backfilled: l.backfilled, Freshness: l.freshness.spread(), Join: l.joins.spread()}
 	for _, st := range l.streams {
 		s.Lost += st.holes()
 	}

@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"cmp"
 	"hash/maphash"
 	"maps"
 	"math"
@@ -23,6 +24,7 @@ const (
 // service is one service in one environment: its instances, the columns that they share the names of, and the figures derived.
 type service struct {
 	name, env string
+	origins   *origins
 
 	mu        sync.RWMutex
 	cols      []column
@@ -52,8 +54,8 @@ type service struct {
 	sparkSeq    uint64   // grows when points of the past change
 }
 
-func newService(name, env string) *service {
-	return &service{name: name, env: env, byKey: map[string]uint32{}, seed: maphash.MakeSeed(), instances: map[string]*instance{},
+func newService(name, env string, o *origins) *service {
+	return &service{name: name, env: env, origins: o, byKey: map[string]uint32{}, seed: maphash.MakeSeed(), instances: map[string]*instance{},
 		broken: map[string]discovery.Entry{}, versions: map[string]int64{}, goldenStale: true}
 }
 
@@ -68,10 +70,15 @@ func (s *service) instance(addr string) *instance {
 	return in
 }
 
-// add takes one snapshot in. The caller holds the lock.
-func (s *service) add(o *Options, r *Record, source uint16) *instance {
-	in := s.instance(r.Instance)
+// add takes one snapshot in, and reports whether it counts: see fence. The caller holds the lock.
+func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
+	in = s.instance(r.Instance)
 	t := r.Time.UnixMilli()
+	w := row{t: t, took: float32(r.Took.Seconds() * 1000), outcome: r.Outcome, slot: r.Slot, every: int32(cmp.Or(r.Interval, in.interval).Milliseconds())}
+	w.source, w.term = s.origins.of(r.ID.Collector, r.Term)
+	if !in.fence(s.origins, &w) {
+		return in, false
+	}
 	if r.Interval > 0 {
 		in.interval = r.Interval
 	}
@@ -97,7 +104,6 @@ func (s *service) add(o *Options, r *Record, source uint16) *instance {
 		}
 		s.retag(in, r.Tags, t)
 	}
-	w := row{t: t, took: float32(r.Took.Seconds() * 1000), outcome: r.Outcome, source: source, every: int32(in.interval.Milliseconds())}
 	in.longest = max(in.longest, w.every)
 	if r.Outcome == collector.OK {
 		s.fill(o, in, r, &w, newest)
@@ -108,7 +114,7 @@ func (s *service) add(o *Options, r *Record, source uint16) *instance {
 		s.dirtyFrom = t
 	}
 	s.dirtyTo = max(s.dirtyTo, t+tooLong(w.every))
-	return in
+	return in, true
 }
 
 // retag takes the tags of a snapshot over, and says so if a version is new.

@@ -131,6 +131,7 @@ func New(c Config) (*Feed, error) {
 	board("rollcall_board_records_seen", func(h dashboards.Health) float64 { return float64(h.Seen) })
 	board("rollcall_board_records_lost", func(h dashboards.Health) float64 { return float64(h.Lost) })
 	board("rollcall_board_records_duplicated", func(h dashboards.Health) float64 { return float64(h.Duplicated) })
+	board("rollcall_board_records_fenced", func(h dashboards.Health) float64 { return float64(h.Fenced) })
 	board("rollcall_board_freshness_p99_seconds", func(h dashboards.Health) float64 { return float64(h.Freshness.P99) / 1000 })
 	return f, nil
 }

@@ -80,7 +80,7 @@ func (r *reader) snapshot(backfill bool) func([]byte, time.Time) error {
 		out = dashboards.Record{
 			ID: dashboards.RecordID(in.ID), Previous: dashboards.RecordID(in.Source.Previous), Parts: in.Parts, Backfill: backfill, Seen: now,
 			Service: in.Service, Env: in.Env, Instance: in.Instance, Time: time.UnixMilli(in.TS), Took: in.Took, Interval: in.Source.Interval,
-			Outcome: in.Outcome, Reason: in.Reason, Term: in.Source.Term, Tags: in.Tags, Samples: in.Samples,
+			Outcome: in.Outcome, Reason: in.Reason, Term: in.Source.Term, Slot: in.Source.Slot, Tags: in.Tags, Samples: in.Samples,
 		}
 		r.f.cfg.Board.Add(&out)
 		if !backfill {
