@@ -12,10 +12,10 @@ import (
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
-// look reads the ensemble's own configuration and takes the servers that it names. What cannot be read changes nothing.
-func (s *Source) look(ctx context.Context) {
+// look reads the ensemble's own configuration and takes the servers that it names. What cannot be read changes nothing, and is to be tried again: false.
+func (s *Source) look(ctx context.Context) bool {
 	if s.cfg.Configuration == nil {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -24,7 +24,7 @@ func (s *Source) look(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Log.Debug("the ensemble's own configuration cannot be read", "err", err)
 		}
-		return
+		return false
 	}
 	peers := parseConfiguration(text)
 	s.mu.Lock()
@@ -92,6 +92,7 @@ func (s *Source) look(ctx context.Context) {
 		}
 	}
 	s.servers, s.by = next, by
+	return true
 }
 
 // addresses are those that a host has now, none if it does not resolve.

@@ -117,7 +117,7 @@ type server struct {
 	id    string
 
 	role, version string
-	asked         time.Time
+	asked, tried  time.Time // when it last said something; when we last asked without a scrape
 	way           way       // that gave the last answer
 	wayAt         time.Time // when all ways were last tried
 	admin         bool      // AdminServer on its host was seen to be its own
@@ -150,19 +150,19 @@ func New(cfg Config) (*Source, error) {
 // Name implements discovery.Source.
 func (s *Source) Name() string { return s.cfg.Name }
 
+// lookAgain is how soon the ensemble's own configuration is asked for again that could not be read: whoever reads it may not be connected yet.
+const lookAgain = 2 * time.Second
+
 // renew is how often the set is verified: the configuration is true as long as it is in force.
 const renew = 10 * time.Second
 
 // Run implements discovery.Source.
 func (s *Source) Run(ctx context.Context, out *discovery.Latest) error {
-	verify, look := time.NewTicker(renew), time.NewTicker(s.cfg.Every)
+	verify, look := time.NewTicker(renew), time.NewTimer(0)
 	defer verify.Stop()
 	defer look.Stop()
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	s.publish(out)
-	s.look(ctx)
-	asking.Go(func() { s.askAround(ctx) })
 	for {
 		s.publish(out)
 		select {
@@ -171,7 +171,11 @@ func (s *Source) Run(ctx context.Context, out *discovery.Latest) error {
 		case <-verify.C:
 		case <-s.learned:
 		case <-look.C:
-			s.look(ctx)
+			next := s.cfg.Every
+			if !s.look(ctx) {
+				next = min(next, lookAgain)
+			}
+			look.Reset(next)
 			asking.Wait() // it is bounded by Timeout
 			asking.Go(func() { s.askAround(ctx) })
 		}
@@ -225,7 +229,10 @@ const forgetRole = 5 * time.Minute
 func (s *Source) askAround(ctx context.Context) {
 	s.mu.Lock()
 	silent := slices.Clone(s.servers)
-	silent = slices.DeleteFunc(silent, func(n *server) bool { return time.Since(n.asked) < forgetRole })
+	silent = slices.DeleteFunc(silent, func(n *server) bool { return time.Since(n.asked) < forgetRole || time.Since(n.tried) < s.cfg.Every })
+	for _, n := range silent {
+		n.tried = time.Now()
+	}
 	s.mu.Unlock()
 	slots := make(chan struct{}, 8)
 	var wg sync.WaitGroup
