@@ -19,14 +19,16 @@ type backoff struct {
 	mu    sync.Mutex
 	begun bool
 	prev  time.Duration
+	tries int // rounds since a connection that held
 	skip  bool
 	since time.Time // when the present connection was made
 	gone  bool      // the session has run out
 }
 
 const (
-	maxBackoff = 30 * time.Second // between two rounds, where there is no session to keep
-	settled    = 5 * time.Second  // how long a connection holds before it counts
+	maxBackoff   = 30 * time.Second // between two rounds, where there is no session to keep
+	leastBackoff = time.Second / 3  // after a round that failed
+	settled      = 5 * time.Second  // how long a connection holds before it counts
 )
 
 func (b *backoff) next(firstOfRound bool) time.Duration {
@@ -47,7 +49,11 @@ func (b *backoff) next(firstOfRound bool) time.Duration {
 	case !firstOfRound:
 		return by(100 * time.Millisecond)
 	}
-	b.prev = min(limit, by(max(time.Second/3, b.prev)*3))
+	if b.tries++; b.tries == 1 {
+		b.prev = by(time.Second)
+	} else {
+		b.prev = min(limit, leastBackoff+by(3*max(leastBackoff, b.prev)-leastBackoff))
+	}
 	return b.prev
 }
 
@@ -62,9 +68,7 @@ func (b *backoff) lost(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now.Sub(b.since) >= settled {
-		b.prev = 0
-	} else {
-		b.prev = max(b.prev, time.Second/3)
+		b.tries = 0
 	}
 }
 

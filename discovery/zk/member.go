@@ -1,6 +1,7 @@
 package zk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -84,26 +85,33 @@ func (s *set) answered(q *request) {
 		s.get(m, false)
 	case q.code == codeNoNode:
 		s.drop(m.name)
-	default:
-		got, no := s.decode(q)
-		s.got(m, got, no)
+	case q.code == 0, q.forbidden():
+		s.weights.Apply(&q.got.Instance)
+		s.got(m, q.got, q.no)
+	default: // an error that nobody expects of a read
+		s.t.cfg.Log.Warn("cannot read a member; what was known of it stays", "source", s.t.cfg.Name, "path", join(s.path, m.name), "err", q.err())
+		if !m.read {
+			bad := q.how.Decode(s.place, m.name, nil)
+			bad.Err = cmp.Or(bad.Err, fmt.Errorf("cannot be read: %w", q.err()))
+			s.got(m, bad, false)
+		}
 	}
 }
 
-func (s *set) decode(q *request) (m discovery.Member, no bool) {
-	m = s.options().Decode(s.place, q.name, q.data)
+// decode reads a member. It is called while its data is at hand.
+func (q *request) decode(data []byte) {
+	m := q.how.Decode(q.s.place, q.name, data)
 	m.Zxid = q.stat.Czxid
 	err := q.err()
 	switch {
 	case err != nil && m.Err != nil: // the name of a KingPin member is enough; of others it is not
 		m.Err = fmt.Errorf("cannot be read: %w", err)
-	case m.Err != nil && q.stat.NumChildren > 0, errors.Is(m.Err, serverset.ErrUntold) && q.stat.EphemeralOwner == 0 && len(q.data) == 0:
-		no = true
+	case m.Err != nil && q.stat.NumChildren > 0, errors.Is(m.Err, serverset.ErrUntold) && q.stat.EphemeralOwner == 0 && len(data) == 0:
+		q.no = true
 	case err == nil:
 		serverset.Held(&m.Instance, q.stat.EphemeralOwner)
 	}
-	s.weights.Apply(&m.Instance)
-	return m, no
+	q.got = m
 }
 
 // guess takes what a member's name says, until it is read. A name that is broken says nothing yet.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/serverset"
 )
 
@@ -33,13 +34,16 @@ const (
 type request struct {
 	wanted
 	at    time.Time
-	index int  // in run.pending
-	over  bool // given up
+	index int               // in run.pending
+	over  bool              // given up
+	how   serverset.Options // of readMember, as they were when it was sent
 
 	code  int32
 	data  []byte
 	names names
 	stat  Stat
+	got   discovery.Member // of readMember
+	no    bool
 }
 
 // queue is first in, first out.
@@ -113,7 +117,9 @@ func (r *run) ask(b *batch, j wanted, now time.Time) {
 	switch j.what {
 	case readMember, readVector:
 		path = join(j.s.path, j.name)
-		watch = j.what == readMember && j.s.watch(j.m)
+		if j.what == readMember {
+			watch, q.how = j.s.watch(j.m), j.s.options()
+		}
 	case readDefaults, listDefaults:
 		path = j.s.path
 	case list:
@@ -124,12 +130,17 @@ func (r *run) ask(b *batch, j wanted, now time.Time) {
 	b.read(op, path, watch, func(a answer) { r.take(q, a) })
 }
 
-// take is called by the link's reading goroutine. It copies what is to be kept and leaves the rest to the loop.
+// take is called by the link's reading goroutine. It reads members and copies what else is to be kept; the rest is the loop's, which so has a core of its own.
 func (r *run) take(q *request, a answer) {
 	if q.code = a.code; a.code == 0 {
 		body := a.body
 		var err error
 		switch q.what {
+		case readMember:
+			var data []byte
+			if data, q.stat, err = parseData(body); err == nil {
+				q.decode(data)
+			}
 		case list:
 			body = bytes.Clone(body) // names point into it
 			q.names, q.stat, err = parseNames(body)
@@ -145,6 +156,9 @@ func (r *run) take(q *request, a answer) {
 		if err != nil {
 			q.code = codeGarbled
 		}
+	}
+	if q.what == readMember && q.forbidden() {
+		q.decode(nil)
 	}
 	r.amu.Lock()
 	r.answers = append(r.answers, q)
@@ -185,9 +199,7 @@ func (r *run) late(now time.Time) {
 	for i := len(r.pending) - 1; i >= 0; i-- {
 		if q := r.pending[i]; now.Sub(q.at) > r.s.cfg.CallTimeout {
 			r.remove(q)
-			q2 := *q // an answer may still come for q
-			q2.code = codeLate
-			r.handle(&q2)
+			r.handle(&request{wanted: q.wanted, how: q.how, code: codeLate}) // an answer to q may be coming just now
 		}
 	}
 }

@@ -60,7 +60,7 @@ func TestSourceSlammed(t *testing.T) {
 	via.slam.Store(true)
 	f.session.Reconnect()
 	eventually(t, "ten seconds of it", func() bool { return time.Since(start) > 10*time.Second })
-	if n := via.hellos.Load() - before; n < 2 || n > 16 {
+	if n := via.hellos.Load() - before; n < 2 || n > 18 {
 		t.Errorf("%d attempts in 10 s", n)
 	}
 	via.slam.Store(false)

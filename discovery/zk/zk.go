@@ -1,6 +1,11 @@
 // Package zk holds one ZooKeeper session done right, and the Source that follows serversets over it.
 //
-// It owns the connection (Session: what the client library lacks, built around it), watching (Source) and looking around an unknown tree (Explore).
+// It owns the connection (Session: what the client library lacks, built around it; Sessions shares them), watching (Source for serversets, Follower for small
+// trees) and looking around an unknown tree (Explore). Calls go through the library; a Source's reads and every watch go through the link, the connection that
+// the library talks through, many in one write, and are not seen by it.
+//
+// A Source is one goroutine (run.loop) over one queue: what is wanted (request.go), as fast as the server bears it (pace.go), set by set (set.go, member.go,
+// vector.go), published when what belongs together has come together (publish.go).
 // The formats of members are discovery/serverset's; who registers what is discovery/register's, which uses a Session of its own.
 package zk
 
