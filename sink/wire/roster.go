@@ -64,7 +64,7 @@ func SplitRoster(r RosterRecord, limit int, emit func(rec []byte)) {
 	for i, c := range all {
 		n := len(appendChange(buf[:0], &c)) + 1
 		if head+n > limit {
-			c.Reason, c.Tags, c.Member = clip(c.Reason, 64), discovery.Tags{}, clip(c.Member, 64)
+			c.Reason, c.Excuse, c.Tags, c.OldTags, c.Member = clip(c.Reason, 64), clip(c.Excuse, 64), discovery.Tags{}, discovery.Tags{}, clip(c.Member, 64)
 			n = len(appendChange(buf[:0], &c)) + 1
 		}
 		kept[i] = c
@@ -146,15 +146,27 @@ func appendChange(dst []byte, c *discovery.Change) []byte {
 	}
 	text("was", string(c.Was))
 	text("reason", clip(c.Reason, maxReason))
+	text("cause", string(c.Cause))
+	text("excuse", clip(c.Excuse, maxReason))
+	if c.Flaps > 0 {
+		dst = append(dst, `,"flaps":`...)
+		dst = strconv.AppendInt(dst, int64(c.Flaps), 10)
+	}
 	when("at", c.At)
 	when("since", c.Since)
 	when("joined", c.Joined)
 	when("verified", c.Verified)
-	if c.Zxid != 0 {
-		dst = append(dst, `,"zxid":"0x`...)
-		dst = strconv.AppendUint(dst, uint64(c.Zxid), 16)
-		dst = append(dst, '"')
+	zxid := func(name string, z int64) {
+		if z != 0 {
+			dst = append(dst, ',', '"')
+			dst = append(dst, name...)
+			dst = append(dst, `":"0x`...)
+			dst = strconv.AppendUint(dst, uint64(z), 16)
+			dst = append(dst, '"')
+		}
 	}
+	zxid("zxid", c.Zxid)
+	zxid("seen", c.Seen)
 	text("source", c.Source)
 	text("path", c.Path)
 	text("member", c.Member)
@@ -174,6 +186,10 @@ func appendChange(dst []byte, c *discovery.Change) []byte {
 	if !c.Tags.IsZero() {
 		dst = append(dst, `,"tags":`...)
 		dst = appendTags(dst, c.Tags)
+	}
+	if !c.OldTags.IsZero() {
+		dst = append(dst, `,"old_tags":`...)
+		dst = appendTags(dst, c.OldTags)
 	}
 	return append(dst, '}')
 }

@@ -26,6 +26,14 @@ func genChange(t *rapid.T, service, env string) discovery.Change {
 	if rapid.Bool().Draw(t, "known") {
 		c.Was = states.Draw(t, "was")
 	}
+	if c.State == discovery.Departed {
+		c.Cause = rapid.SampledFrom([]discovery.Cause{"", discovery.Deregistered, discovery.Expired, discovery.Moved, discovery.Dead}).Draw(t, "cause")
+		c.Excuse = genText.Draw(t, "excuse")
+	}
+	c.Flaps, c.Seen = rapid.IntRange(0, 1000).Draw(t, "flaps"), rapid.Int64().Draw(t, "seen")
+	if rapid.Bool().Draw(t, "changed") {
+		c.OldTags = genInstance(t).Tags
+	}
 	c.Service, c.Env = service, env
 	c.Path, c.Member, c.Format, c.Status = genText.Draw(t, "path"), genText.Draw(t, "member"), "kingpin", genText.Draw(t, "status")
 	c.Scheme, c.StatsPath, c.StatsPort = "https", genText.Draw(t, "stats path"), rapid.Uint16().Draw(t, "stats port")
@@ -128,7 +136,8 @@ func TestRosterGolden(t *testing.T) {
 	c := discovery.Change{Entry: discovery.Entry{Instance: discovery.Instance{Key: discovery.Key{Service: "checkout", Env: "prod", Host: "10.0.0.5", Port: 8001},
 		Source: "main", Path: "/discovery/checkout/prod", Member: "uuid-10.0.0.5:8001", Format: "kingpin", Shard: 3, Zxid: 0x5a1,
 		Tags: discovery.TagsOf(map[string]string{"service.version": "1.42.0"})}, State: discovery.Departed, Reason: "left /discovery/checkout/prod",
-		Since: at, Joined: at.Add(-time.Hour), Verified: at}, Was: discovery.Present, At: at}
+		Since: at, Joined: at.Add(-time.Hour), Verified: at, Cause: discovery.Moved, Excuse: "replaced by 10.0.0.6:8001", Flaps: 2},
+		Was: discovery.Present, At: at, Seen: 0x5b7, OldTags: discovery.TagsOf(map[string]string{"service.version": "1.41.0"})}
 	bad := discovery.Change{Entry: discovery.Entry{Instance: discovery.Instance{Key: discovery.Key{Service: "checkout", Env: "prod"}, Source: "main", Path: "/discovery/checkout/prod",
 		Member: "junk", Shard: discovery.NoShard}, State: discovery.Unparsable, Reason: `want host:port, got "junk"`, Since: at}, At: at}
 	r := RosterRecord{Collector: 0x9f3c2a7be01d44c1, Start: 12, TS: at.UnixMilli(), Service: "checkout", Env: "prod", Version: 42, Term: 0x5a10000002f, Changes: []discovery.Change{c, bad}}
@@ -153,6 +162,7 @@ func TestDecodeRosterRefuses(t *testing.T) {
 
 func FuzzDecodeRoster(f *testing.F) {
 	f.Add([]byte(`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"service":"s","env":"e","full":true,"version":1,"entries":[{"state":"present","instance":"[::1]:1","zxid":"0x5","tags":{"a":"b"},"at":5},7]}`))
+	f.Add([]byte(`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"service":"s","env":"e","entries":[{"state":"departed","cause":"moved","excuse":"x","flaps":3,"seen":"0xffffffffffffffff","old_tags":{"a":"b"}}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r, again RosterRecord
 		if DecodeRoster(b, &r) != nil {

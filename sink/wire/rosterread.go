@@ -109,6 +109,12 @@ func (r *Record) change() (c discovery.Change, ok bool) {
 			c.Host, c.Port = splitInstance(text())
 		case "reason":
 			c.Reason = text()
+		case "cause":
+			c.Cause = discovery.Cause(text())
+		case "excuse":
+			c.Excuse = text()
+		case "flaps":
+			c.Flaps = int(max(r.int(), 0))
 		case "at":
 			c.At = when()
 		case "since":
@@ -120,6 +126,9 @@ func (r *Record) change() (c discovery.Change, ok bool) {
 		case "zxid":
 			z, _ := hex(r.string())
 			c.Zxid = int64(z)
+		case "seen":
+			z, _ := hex(r.string())
+			c.Seen = int64(z)
 		case "source":
 			c.Source = text()
 		case "path":
@@ -141,17 +150,24 @@ func (r *Record) change() (c discovery.Change, ok bool) {
 		case "stats_port":
 			c.StatsPort = uint16(r.int())
 		case "tags":
-			r.pairs = r.pairs[:0]
-			m := map[string]string{}
-			for _, p := range r.labels() {
-				m[strings.Clone(p.Name)] = strings.Clone(p.Value)
-			}
-			c.Tags = discovery.TagsOf(m)
+			c.Tags = r.tags()
+		case "old_tags":
+			c.OldTags = r.tags()
 		default:
 			s.Skip()
 		}
 	}
 	return c, true
+}
+
+// tags reads an object of strings.
+func (r *Record) tags() discovery.Tags {
+	r.pairs = r.pairs[:0]
+	m := map[string]string{}
+	for _, p := range r.labels() {
+		m[strings.Clone(p.Name)] = strings.Clone(p.Value)
+	}
+	return discovery.TagsOf(m)
 }
 
 // splitInstance is the inverse of appendAddr; a text without a port is a host.
