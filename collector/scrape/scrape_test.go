@@ -220,7 +220,7 @@ func TestHostileTargets(t *testing.T) {
 		{"broken", text(ok + "Content-Length: 6\r\n\r\n{\"a\":x"), collector.Parse, "byte 5", 0},
 		{"empty", text(ok + "Content-Length: 0\r\n\r\n"), collector.Parse, "byte 0: the body is empty", 0},
 		{"too many samples", text(ok + "\r\n{\"a\":1,\"b\":2,\"c\":3,\"d\":4}"), collector.SampleLimit, `the first too many is "d"`, 0},
-		{"too deep", text(ok + "\r\n{\"a\":" + strings.Repeat("[", 90_000)), collector.Parse, "nested too deep at byte 68", 0},
+		{"too deep", text(ok + "\r\n{\"a\":" + strings.Repeat("[", 90_000)), collector.SampleLimit, `objects and arrays more than 64 deep in "a"`, 0},
 		{"not found", text("HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n"), collector.Status, "status 404", 0},
 		{"not found, with a long page", text("HTTP/1.1 503 Oops\r\nContent-Length: 900000\r\n\r\nno\n"), collector.Status, "status 503", 0},
 	} {

@@ -75,6 +75,10 @@ func (p *Parser) json(body []byte) error {
 	if err := s.End(); err != nil {
 		var e *jsonscan.SyntaxError
 		if errors.As(err, &e) {
+			if e.TooDeep {
+				p.limit("depth", p.o.Depth, p.newest())
+				return p.err
+			}
 			e.Offset += len(body) - len(doc)
 			return &ParseError{Format: JSON, Offset: e.Offset, Err: e}
 		}
@@ -85,6 +89,14 @@ func (p *Parser) json(body []byte) error {
 	}
 	p.gather()
 	return nil
+}
+
+// newest is the name that was read last, under which the scanner stands.
+func (p *Parser) newest() string {
+	if n := len(p.seen.entries); n > 0 {
+		return p.seen.entries[n-1].name
+	}
+	return ""
 }
 
 // name is a key as a string: a view where it can be one.

@@ -67,7 +67,7 @@ func (e *ParseError) Unwrap() error { return e.Err }
 
 // LimitError says which limit a body breaks, and who breaks it. Nothing of the body is emitted.
 type LimitError struct {
-	What  string // samples, name, labels, label name, label value, metric
+	What  string // samples, name, labels, label name, label value, metric, depth
 	Limit int
 	Name  string // of the offender, cut to 80 bytes
 }
@@ -78,6 +78,8 @@ func (e *LimitError) Error() string {
 		return fmt.Sprintf("more than %d samples; the first too many is %q", e.Limit, e.Name)
 	case "labels":
 		return fmt.Sprintf("more than %d labels on %q", e.Limit, e.Name)
+	case "depth":
+		return fmt.Sprintf("objects and arrays more than %d deep in %q", e.Limit, e.Name)
 	case "label value":
 		return fmt.Sprintf("label value longer than %d bytes: that of %q", e.Limit, e.Name)
 	}

@@ -87,7 +87,6 @@ func TestBrokenBodies(t *testing.T) {
 		{`{"meters":{"m":{"count":1`, "", 25, "ends early"},
 		{`{"a":1} trailing`, "", 8, "want the end of the document"},
 		{`{"a":[1,2}`, "", 9, `want ',' or ']'`},
-		{`{"a":` + strings.Repeat("[", 70), "", 68, "nested too deep at byte 68"},
 		{"a 1\nb x\n", prom, 6, `byte 6: want a number after the series, not "x"`},
 		{"a 1\nb{c=\"d\" 2\n", "", 12, "want a label name or '}'"},
 		{"a{b=\"c", "", 6, "ends within quotes"},
@@ -160,6 +159,14 @@ func TestLimits(t *testing.T) {
 		{"# TYPE a gauge\na{b=\"cccc\"} 1\n# EOF\n", Options{LabelValue: 3}, LimitError{"label value", 3, "b"}},
 		{"counters:\n  a: 1\n  b: 2\n", Options{Samples: 1}, LimitError{"samples", 1, "b"}},
 		{"metrics:\n  m: (count=1, sum=2)\n", Options{Samples: 1}, LimitError{"samples", 1, "m"}},
+		{`{"x":1,"a":{"b":` + strings.Repeat("[", 70), Options{}, LimitError{"depth", 64, "a/b"}},
+		{`{"counters":{"a":{"b":{}}}}`, Options{Depth: 2}, LimitError{"depth", 2, "a"}},
+		{"a,1\nb,2\n", Options{Samples: 1}, LimitError{"samples", 1, "b"}},
+		{"metric,m.p50,1\nmetric,m.p99,2\n", Options{Samples: 1}, LimitError{"samples", 1, "m.p99"}},
+		{"label,l," + long, Options{LabelValue: 100}, LimitError{"label value", 100, "l"}},
+		{long + ",1\n", Options{}, LimitError{"name", 1024, long[:80]}},
+		{"a/b 1\nc 2\n", Options{Samples: 1}, LimitError{"samples", 1, "c"}},
+		{"\x12\x0a\x01b\x18\x01\x22\x0b\x12\x09\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x12\x0a\x01c\x18\x01\x22\x0b\x12\x09\x09\x00\x00\x00\x00\x00\x00\xf0\x3f", Options{Samples: 1}, LimitError{"samples", 1, "c"}},
 	} {
 		var p Parser
 		var s collector.Snapshot
@@ -173,6 +180,7 @@ func TestLimits(t *testing.T) {
 		{(&LimitError{"samples", 2, "c"}).Error(), `more than 2 samples; the first too many is "c"`},
 		{(&LimitError{"labels", 2, "c"}).Error(), `more than 2 labels on "c"`},
 		{(&LimitError{"label value", 2, "c"}).Error(), `label value longer than 2 bytes: that of "c"`},
+		{(&LimitError{"depth", 2, "c"}).Error(), `objects and arrays more than 2 deep in "c"`},
 		{(&LimitError{"name", 2, "ccc"}).Error(), `name longer than 2 bytes: "ccc"…`},
 	} {
 		if tc.e != tc.want {
@@ -305,6 +313,8 @@ func TestNothingIsAllocated(t *testing.T) {
 	for _, tc := range []struct{ name, body string }{
 		{"ostrich", string(ostrichBody(200))},
 		{"prometheus", string(prometheusBody(200))},
+		{"csv", string(csvBody(200))},
+		{"vars", string(varsBody(200))},
 	} {
 		var p Parser
 		var s collector.Snapshot
