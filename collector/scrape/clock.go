@@ -1,9 +1,8 @@
 package scrape
 
 import (
+	"net/http"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // clock compares the target's clock, as the Date of its answer says it, with ours. A Date says whole seconds and the way takes time, so that all that is known is
@@ -13,7 +12,7 @@ func (e *exchange) clock(date []byte) {
 	if len(date) == 0 {
 		return
 	}
-	said, err := fasthttp.ParseHTTPDate(date)
+	said, err := time.Parse(http.TimeFormat, view(date)) // GMT is of the layout: a zone to look up would be memory for each answer
 	if err != nil {
 		return
 	}
