@@ -120,12 +120,25 @@ func (s *set) guess(m *member, got discovery.Member) {
 		return
 	}
 	got.Source, got.Path = s.t.cfg.Name, s.path
-	m.m = &got
+	m.m = s.t.guessed(got)
 	s.nameless--
 	s.show(m)
 	if s.published {
 		s.touch(joinDelay)
 	}
+}
+
+// guesses is how many guesses are kept together.
+const guesses = 64
+
+// guessed keeps what a name says beside what others say: all of them are of no more use when their members have been read, and then leave no holes of their size
+// behind in memory, which nothing else would fill for long.
+func (r *run) guessed(m discovery.Member) *discovery.Member {
+	if len(r.guesses) == cap(r.guesses) {
+		r.guesses = make([]discovery.Member, 0, guesses)
+	}
+	r.guesses = append(r.guesses, m)
+	return &r.guesses[len(r.guesses)-1]
 }
 
 // got takes what a member says.

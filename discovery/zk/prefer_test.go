@@ -183,7 +183,14 @@ func TestSessions(t *testing.T) {
 	again()
 	eventually(t, "its end", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.by) == 0 })
 	eventually(t, "the session to be closed", func() bool { return !a.Status().Connected })
+	late := a.Hold() // by a source that was made long ago and runs only now
+	must(t, a.Await(deadline(t)))
+	late()
+	eventually(t, "its end again", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.by) == 0 })
 	b := get(Config{}, "")
+	held := a.Hold()
+	must(t, a.Await(deadline(t)))
+	held()
 	if b == a {
 		t.Error("a session that has ended was given out")
 	}

@@ -32,7 +32,8 @@ type run struct {
 	tokens          int  // refreshes that may go now
 	filling         bool // more come soon
 	timers          timers
-	told            bool // a complete view was published: from now on its paths must be kept up to date
+	told            bool               // a complete view was published: from now on its paths must be kept up to date
+	guesses         []discovery.Member // the last that were made; see guessed
 }
 
 // timer is something to be done later.

@@ -19,9 +19,11 @@ type Sessions struct {
 
 type shared struct {
 	s     *Session
+	key   string
 	users int
 	idle  time.Time // since when nobody uses it; zero: somebody does
 	stop  context.CancelFunc
+	turn  sync.Mutex // held while it runs: it may be begun anew before it has ended
 }
 
 // keepUnused is long enough for a reload.
@@ -50,9 +52,9 @@ func (p *Sessions) Session(cfg Config, tls string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &shared{s: s, idle: time.Now()}
+	h := &shared{s: s, key: string(key), idle: time.Now()}
 	s.hold = func(n int) { p.hold(h, n) }
-	p.by[string(key)] = h
+	p.by[h.key] = h
 	p.look()
 	return s, nil
 }
@@ -68,6 +70,13 @@ func (p *Sessions) hold(h *shared, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h.users += n
+	for p.by[h.key] != h { // it had ended, for want of users
+		if p.by[h.key] == nil {
+			p.by[h.key] = h
+		} else {
+			h.key += "+" // another has its place by now, and keeps it
+		}
+	}
 	if h.idle = (time.Time{}); h.users == 0 {
 		h.idle = time.Now()
 	}
@@ -97,6 +106,8 @@ func (p *Sessions) Run(ctx context.Context) error {
 				run, cancel := context.WithCancel(ctx)
 				h.stop = cancel
 				wg.Go(func() {
+					h.turn.Lock()
+					defer h.turn.Unlock()
 					if err := h.s.Run(run); err != nil {
 						h.s.cfg.Log.Error("the ZooKeeper session cannot run", "session", h.s.cfg.Name, "err", err)
 					}
@@ -104,6 +115,7 @@ func (p *Sessions) Run(ctx context.Context) error {
 			case h.users == 0 && time.Since(h.idle) > p.after:
 				if h.stop != nil {
 					h.stop()
+					h.stop = nil
 				}
 				delete(p.by, key)
 			}
