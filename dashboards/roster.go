@@ -11,11 +11,9 @@ import (
 )
 
 const (
-	// missedFor is how long one who left without an excuse is still expected.
-	missedFor = 15 * time.Minute
 	// settle is how long a service gathers when it is first seen: who joins in it replaces nobody, and versions seen in it are not new.
 	settle = 15 * time.Second
-	// replaceWithin is how far a leave and the join that makes up for it may be apart.
+	// replaceWithin is how far a leave and the join that makes up for it may be apart, where the roster does not say who replaced whom.
 	replaceWithin = 2 * time.Minute
 	// forgetAfter is how long one of whom the roster says nothing is kept after its last scrape.
 	forgetAfter = 15 * time.Minute
@@ -124,7 +122,7 @@ func (in *instance) expected(rostered bool, now int64) (yes, implied bool) {
 	}
 	if !rostered {
 		// No roster at all: whoever answered lately is expected.
-		return in.last > 0 && now-in.last <= missedFor.Milliseconds(), true
+		return in.last > 0 && now-in.last <= discovery.MissedFor.Milliseconds(), true
 	}
 	// The roster's word may come a moment after the first snapshot.
 	return in.last > 0 && now-in.last <= max(3*in.interval.Milliseconds(), 15_000), true
@@ -145,6 +143,9 @@ func (s *service) count(now int64, missing, silent *[]*instance) tally {
 		yes, implied := in.expected(s.rostered, now)
 		if !yes {
 			continue
+		}
+		if !implied && in.roster.State == discovery.Quarantined && !in.answering(now) {
+			continue // it comes and goes: nobody is to be called for it
 		}
 		t.expected++
 		if implied || in.roster.State != discovery.Unconfirmed {
@@ -167,15 +168,29 @@ func (in *instance) known() int64 {
 	return in.begun
 }
 
-// unexcused are those who left in the last 15 minutes and whom nobody replaced: an instance that joined the service within two minutes of the leave, and not
-// when the service gathered, makes up for one.
+// unexcused are those who left in the last 15 minutes and whom nothing excuses, by the roster's word.
 func (s *service) unexcused(now int64) []*instance {
-	var left []*instance
+	var out, untold []*instance
 	for _, in := range s.instances {
-		if in.roster != nil && in.roster.State == discovery.Departed && now-ms(in.roster.Since) < missedFor.Milliseconds() {
-			left = append(left, in)
+		e := in.roster
+		switch {
+		case e == nil || e.State != discovery.Departed || now-ms(e.Since) >= discovery.MissedFor.Milliseconds():
+		case e.Cause == "" && e.Excuse == "":
+			untold = append(untold, in)
+		case e.Excuse == "":
+			out = append(out, in)
 		}
 	}
+	out = append(out, s.unreplaced(untold)...)
+	slices.SortFunc(out, func(a, b *instance) int {
+		return cmp.Or(a.roster.Since.Compare(b.roster.Since), strings.Compare(a.addr, b.addr))
+	})
+	return out
+}
+
+// unreplaced are those of left whom nobody replaced, where an older collector says neither cause nor excuse: an instance that joined the service within two minutes
+// of the leave, and not when the service gathered, makes up for one.
+func (s *service) unreplaced(left []*instance) []*instance {
 	if len(left) == 0 {
 		return nil
 	}

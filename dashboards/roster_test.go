@@ -73,6 +73,48 @@ func TestTally(t *testing.T) {
 	}
 }
 
+// TestTallyBelievesTheRoster: what the roster says of a departure is all that counts.
+func TestTallyBelievesTheRoster(t *testing.T) {
+	const a, b, c = "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"
+	for _, tc := range []struct {
+		name   string
+		state  discovery.State
+		cause  discovery.Cause
+		excuse string
+		want   string // expected present answering, with a that answers
+	}{
+		{"it just went", discovery.Departed, discovery.Removed, "", "2 1 1"},
+		{"it died", discovery.Departed, discovery.Dead, "", "2 1 1"},
+		{"it said goodbye", discovery.Departed, discovery.Deregistered, "deregistered", "1 1 1"},
+		{"it was filtered", discovery.Departed, discovery.Removed, "it was filtered: rule 1", "1 1 1"},
+		{"its job is gone", discovery.Departed, discovery.Unconfigured, "no job looks there any more", "1 1 1"},
+		{"it flaps", discovery.Quarantined, "", "", "1 1 1"},
+		{"it is held, and does not answer", discovery.Unconfirmed, "", "", "2 1 1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFleet(t, Options{})
+			f.change(change{0, a, discovery.Present})
+			f.change(change{0, b, discovery.Present})
+			e := entry(b, tc.state, 50, map[string]string{TagVersion: "1"})
+			e.Cause, e.Excuse = tc.cause, tc.excuse
+			f.b.RosterChange(discovery.Change{Entry: e, Was: discovery.Present, At: e.Since})
+			f.b.Add(f.record(a, 99.5, gauge("x", 1)))
+			f.tick(100)
+			r := f.row()
+			if got := fmt.Sprint(r.Expected, r.Present, r.Answering); got != tc.want {
+				t.Errorf("expected, present, answering are %s, want %s", got, tc.want)
+			}
+			// A newcomer makes up for nobody whom the roster misses.
+			if f.change(change{60, c, discovery.Present}); tc.cause == discovery.Removed && tc.excuse == "" {
+				f.tick(101)
+				if r := f.row(); r.Expected != 3 {
+					t.Errorf("with a newcomer %d are expected", r.Expected)
+				}
+			}
+		})
+	}
+}
+
 func TestRosterState(t *testing.T) {
 	f := newFleet(t, Options{})
 	broken := discovery.Entry{Instance: discovery.Instance{Key: discovery.Key{Service: "checkout", Env: "prod"}, Path: "/discovery/checkout/prod", Member: "junk"}, State: discovery.Unparsable, Reason: "no port"}
