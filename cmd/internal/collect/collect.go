@@ -62,7 +62,8 @@ type Daemon struct {
 
 	monitors bool // ZooKeeper's own servers are scraped, too
 	ensemble atomic.Pointer[ensemble.Source]
-	sessions atomic.Pointer[[]*zk.Session] // with the configured ensemble
+	sessions atomic.Pointer[[]*zk.Session]   // with the configured ensemble
+	static   atomic.Pointer[map[string]bool] // sources that need no guard
 
 	targets atomic.Pointer[tag.Targets]
 	jobs    atomic.Pointer[map[string]job]
@@ -122,7 +123,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := d.setJobs(c); err != nil {
 		return nil, err
 	}
-	d.roster = discovery.NewRoster(rosterOptions(c, d.filter))
+	d.roster = discovery.NewRoster(d.rosterOptions(c))
 	d.watcher = discovery.NewWatcher(d.roster, d.onChange)
 	list, err := d.buildSources(c)
 	if err != nil {

@@ -1,8 +1,10 @@
 package collect
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/fleet"
@@ -67,4 +69,28 @@ func TestTheOperatorsOwnZooKeeperJobWins(t *testing.T) {
 	if n := len(d.allJobs(c)); n != 2 {
 		t.Errorf("%d jobs", n)
 	}
+}
+
+// What the operator takes out of the configuration is gone at once: the guard is for what others say.
+func TestOurOwnConfigurationIsBelieved(t *testing.T) {
+	conf := func(targets string) *config.Config {
+		c, err := config.Parse([]byte("kafka: {brokers: ['127.0.0.1:1']}\nscrape_configs:\n- {job_name: a, static_configs: [{targets: ["+targets+"]}]}\n"), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	d, err := New(conf("'127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:3', '127.0.0.1:4', '127.0.0.1:5', '127.0.0.1:6'"), Options{Storage: t.TempDir(), Drain: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx, ctx) }()
+	defer func() { cancel(); <-done }()
+	eventually(t, "six are known", func() bool { return d.roster.Counts()[discovery.Present] == 6 })
+	if err := d.Reload(conf("'127.0.0.1:1'")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "five are gone", func() bool { c := d.roster.Counts(); return c[discovery.Departed] == 5 && c[discovery.Present] == 1 })
 }

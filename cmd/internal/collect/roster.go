@@ -6,17 +6,36 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/ensemble"
 	"github.com/rollcall-metrics/rollcall/discovery/file"
 )
 
 // rosterOptions is what the configuration says of the roster; it is read at the start.
-func rosterOptions(c *config.Config, filter func(*discovery.Instance) (string, bool)) discovery.RosterOptions {
+func (d *Daemon) rosterOptions(c *config.Config) discovery.RosterOptions {
 	g := c.Guard
 	return discovery.RosterOptions{
-		Filter: filter,
-		Guard:  discovery.GuardOptions{Off: g.Off, Shrink: g.Shrink, MinimumSize: g.MinimumSize, Window: g.Window.Std(0), HoldFor: g.HoldFor.Std(0)},
-		Flap:   discovery.FlapOptions{Penalty: g.Flap.Penalty, HalfLife: g.Flap.HalfLife.Std(0), Quarantine: g.Flap.Quarantine, Release: g.Flap.Release},
+		Filter: d.filter, NoGuard: d.believed,
+		Guard: discovery.GuardOptions{Off: g.Off, Shrink: g.Shrink, MinimumSize: g.MinimumSize, Window: g.Window.Std(0), HoldFor: g.HoldFor.Std(0)},
+		Flap:  discovery.FlapOptions{Penalty: g.Flap.Penalty, HalfLife: g.Flap.HalfLife.Std(0), Quarantine: g.Flap.Quarantine, Release: g.Flap.Release},
 	}
+}
+
+// believed reports a source whose targets stand in our own configuration: who is taken out of it is gone, however many.
+func (d *Daemon) believed(source string) bool {
+	names := d.static.Load() // not under d.mu: the roster asks
+	return names != nil && (*names)[source]
+}
+
+// staticOf are the names of such sources.
+func staticOf(sources map[string]source) *map[string]bool {
+	out := map[string]bool{}
+	for name, s := range sources {
+		switch s.Source.(type) {
+		case *file.Static, *ensemble.Source:
+			out[name] = true
+		}
+	}
+	return &out
 }
 
 // followExpected keeps the roster at how many instances somebody else says there should be.

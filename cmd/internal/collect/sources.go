@@ -131,6 +131,7 @@ func (d *Daemon) buildSources(c *config.Config) ([]discovery.Source, error) {
 	d.sources = next
 	d.ensemble.Store(servers)
 	d.sessions.Store(sessionsOf(next))
+	d.static.Store(staticOf(next))
 	return out, nil
 }
 
