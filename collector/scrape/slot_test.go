@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,14 +78,14 @@ func TestNotFresh(t *testing.T) {
 		for _, a := range hosts {
 			f.stats(a, someStats)
 		}
-		stale := false
+		var stale atomic.Bool
 		begin := time.Now()
-		p, got, stop := f.running(t, Config{Fresh: func(now time.Time) bool { return !stale || now.Sub(begin) > 50*time.Second }})
+		p, got, stop := f.running(t, Config{Fresh: func(now time.Time) bool { return !stale.Load() || now.Sub(begin) > 50*time.Second }})
 		j := &Job{Name: "apps", NoServerInfo: true}
 		set(t, p, targets(j, hosts...))
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		stale = true
+		stale.Store(true)
 		got.take()
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
