@@ -25,6 +25,8 @@ type activeTarget struct {
 	Health           string            `json:"health"`
 	Interval         string            `json:"scrapeInterval"`
 	Timeout          string            `json:"scrapeTimeout"`
+	ClockSkew        float64           `json:"clockSkew,omitzero"`  // ours: seconds by which its clock is ahead, where it is more than one
+	PeriodNote       string            `json:"periodNote,omitzero"` // ours: why its distributions are not those of ostrich_period
 }
 
 type droppedTarget struct {
@@ -114,5 +116,5 @@ func (d *Daemon) activeTarget(t scrape.TargetStatus) activeTarget {
 	labels["job"], labels["instance"], labels["env"] = i.Service, i.Addr(), i.Env // job is the service, in every output of Prometheus' shape
 	at := config.RedactURL(t.URL)                                                 // params may hold a token
 	return activeTarget{DiscoveredLabels: d.discovered(i), Labels: labels, ScrapePool: t.Job.Name, ScrapeURL: at, GlobalURL: at, LastError: t.LastError,
-		LastScrape: t.LastScrape, LastDuration: t.LastDuration.Seconds(), Health: t.Health, Interval: config.Duration(t.Interval).String(), Timeout: config.Duration(t.Timeout).String()}
+		LastScrape: t.LastScrape, LastDuration: t.LastDuration.Seconds(), Health: t.Health, Interval: config.Duration(t.Interval).String(), Timeout: config.Duration(t.Timeout).String(), ClockSkew: t.Skew.Seconds(), PeriodNote: t.PeriodNote}
 }
