@@ -42,6 +42,7 @@ func TestBrowser(t *testing.T) {
 		{"a fault is named", p.names},
 		{"one network's trouble is named", p.namesNetwork},
 		{"the roster knows everyone", p.roster},
+		{"a mass expiry is not believed", p.guards},
 		{"nothing complains, nothing else is asked", p.behaved},
 		{"a dead feed is announced", func() { p.announces(b) }},
 		{"a dead server is announced", func() { p.survives(d) }},
@@ -280,12 +281,34 @@ func (p *tab) roster() {
 		p.t.Errorf("the sources are %q", sources)
 	}
 	p.shoot("roster")
+	p.do(chromedp.Click(chromedp.CSS("[data-testid=roster-row] button")))
+	await[bool](p, 10*time.Second, "why one is present", `/is present since [\d:]+ UTC.*Its last scrape/s.test(document.querySelector("[data-testid=why]")?.innerText ?? "")`)
+	p.do(chromedp.Click(chromedp.CSS("[data-testid=view-paths]")))
+	await[bool](p, 10*time.Second, "each path with its age", `((rows) => rows.length === 9 && rows.filter((r) => /[\d.]+ s ago/.test(r.textContent)).length === 8)([...document.querySelectorAll("[data-testid=path-row]")])`)
+	p.shoot("roster-paths")
+	p.do(chromedp.Navigate(p.origin + "/roster"))
 	p.do(chromedp.Click(chromedp.CSS("main input[type=search]")))
 	p.press("checkout")
 	await[bool](p, 10*time.Second, "the search leaves those of checkout", fmt.Sprintf(`(() => {
 		const rows = [...document.querySelectorAll("[data-testid=roster-row]")];
 		return rows.length === %d && rows.every((r) => r.textContent.includes("/discovery/checkout/prod"));
 	})()`, (n-2)/8))
+}
+
+// guards has ZooKeeper forget the fleet, as a script would: the roster does not believe it.
+func (p *tab) guards() {
+	res, err := http.PostForm(p.origin+"/demo/fault", url.Values{"kind": {"expiry"}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if says := readAll(p.t, res); res.StatusCode != http.StatusOK {
+		p.t.Fatalf("%s: %s", res.Status, says)
+	}
+	p.do(chromedp.Navigate(p.origin + "/roster"))
+	text := await[string](p, 20*time.Second, "the guard says whose fault it is", `((t) => /ZooKeeper, not you: \d+ of \d+ that vanished answer/.test(t ?? "") && t)(document.querySelector("[data-testid=guard]")?.innerText)`)
+	p.t.Logf("%s", text)
+	await[bool](p, 10*time.Second, "those who vanished are unconfirmed, and listed first", `document.querySelector("[data-testid=roster-row]")?.dataset.state === "unconfirmed"`)
+	p.shoot("roster-guard")
 }
 
 // banner is the text of the page's warning about itself in a state, if it is in that state.

@@ -16,6 +16,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/share"
 )
 
 // by is who gives an order, for those who read it later.
@@ -78,8 +79,16 @@ func give(e *env, c *collectorFlags, kind, path, by, why string, d time.Duration
 		return err
 	}
 	defer res.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&o); err != nil {
+	var placed struct {
+		discovery.Order
+		Scope string `json:"scope"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&placed); err != nil {
 		return fmt.Errorf("read the collector's answer: %w", err)
+	}
+	o = placed.Order
+	if placed.Scope == share.ScopeHere {
+		fmt.Fprintln(e.stderr, "this collector only obeys it: it has no group, or ZooKeeper could not be told; give it to each collector")
 	}
 	fmt.Fprintf(e.stdout, "%s %s until %s, order %s; `rollcall orders --cancel=%s` ends it sooner\n", map[string]string{discovery.FreezeOrder: "frozen:", discovery.AcceptOrder: "accepted:"}[kind], plain(o.Path), o.Until.Local().Format("15:04:05"), o.ID, o.ID)
 	return nil

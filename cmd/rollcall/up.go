@@ -59,6 +59,9 @@ func (c *upCmd) Run(e *env) error {
 	u := &upLine{line: line{e: e, conf: conf, storage: c.Storage, web: c.webFlags}, load: load}
 	return u.run(upOptions{page: c.Listen, collector: c.Collector, ready: func(ctx context.Context, l *line) error {
 		fmt.Fprintf(e.stdout, "rollcall is up: http://%s\n", l.serveOn.Addr())
+		if zk := l.servers.ZooKeeper(); zk != "" {
+			fmt.Fprintf(e.stdout, "  applications that register are scraped: rollcall-agent register -s NAME -e ENV -p PORT --zookeeper=%s\n", zk)
+		}
 		return nil
 	}})
 }

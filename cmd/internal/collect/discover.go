@@ -13,6 +13,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/zk"
 )
 
 // Discovered is one member that a job's sources see, before and after the job's rules. Its JSON is that of promtool's check of service discovery, and more.
@@ -41,7 +42,7 @@ func Discover(ctx context.Context, c *config.Config, job string, log *slog.Logge
 	if only.Scrape == nil {
 		return nil, nil, nil, fmt.Errorf("find job %q: no such job; there are %s", job, strings.Join(names, ", "))
 	}
-	d := &Daemon{log: log, sources: map[string]source{}, o: Options{Log: log, Metrics: ops.NewMetrics(ops.Build{})}}
+	d := &Daemon{log: log, sources: map[string]source{}, zk: zk.NewSessions(), o: Options{Log: log, Metrics: ops.NewMetrics(ops.Build{})}}
 	if err := d.setJobs(&only); err != nil {
 		return nil, nil, nil, err
 	}

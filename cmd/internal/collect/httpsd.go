@@ -112,6 +112,9 @@ func sdLabels(e *discovery.Entry) map[string]string {
 		out["__scheme__"] = e.Scheme
 	}
 	out["job"], out["env"] = e.Service, e.Env
+	if e.ScrapeAddr() != e.Addr() {
+		out["instance"] = e.Addr() // its name, wherever it is pulled from
+	}
 	if e.Env == "" {
 		delete(out, "env")
 	}

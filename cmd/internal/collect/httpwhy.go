@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -102,12 +101,15 @@ func (d *Daemon) named(name string) (id string, others []string, total int) {
 }
 
 // id is this collector's name, as records carry it.
-func (d *Daemon) id() string { return fmt.Sprintf("%016x", d.published.ident.Collector) }
+func (d *Daemon) id() string { return d.sharing.id }
 
 // ownerOf is the id of the collector that pulls an entry; empty: nobody is known to.
 func (d *Daemon) ownerOf(e *discovery.Entry) string {
-	if d.pulls(e) {
-		return d.id()
+	if !e.State.Scraped() {
+		return ""
+	}
+	if c, ok := d.sharing.now.Load().Division().Owner(jobOf(e.Source), e.Key); ok {
+		return c.ID
 	}
 	return ""
 }

@@ -1,5 +1,5 @@
 // Command servers fetches what the tests of this project run against: ZooKeeper and Kafka by Maven, and, as root on Debian,
-// Chromium, kcat and the Prometheus node exporter. `make servers` runs it. With -try it is no failure that something cannot be had,
+// Chromium, kcat, Prometheus and its node exporter. `make servers` runs it. With -try it is no failure that something cannot be had,
 // unless CI=true: tests go on without. With -missing it fetches nothing and says in one line what is not there.
 package main
 
