@@ -111,7 +111,7 @@ func (p plan) measure(ctx context.Context, say func(string, ...any), stderr io.W
 				return nil, errors.Join(err, proc.end())
 			}
 			o.loads, o.watches = append(o.loads, l), now-before
-			say("%s, load %d: endpoints %.2f s, tags %.2f s, %d bytes resident a member, %d watches", name, round+1, l.Known.Seconds(), l.Tagged.Seconds(), l.RSS/uint64(p.members), o.watches)
+			say("%s, load %d: endpoints %.2f s, tags %.2f s, %d bytes resident a member and %d after a collection, %d watches", name, round+1, l.Known.Seconds(), l.Tagged.Seconds(), l.RSS/uint64(p.members), l.Freed/uint64(p.members), o.watches)
 			if round == p.loads-1 && name == sides[len(sides)-1] {
 				last = proc
 			} else if err := proc.end(); err != nil {
