@@ -25,6 +25,7 @@ var (
 		"*_http_requests_total", "*requests_total", "*_requests", "*request_count",
 		"queries", "queries_total", "*/queries", "*_queries_total", "calls", "calls_total", "*_calls_total",
 		"hits", "hits_total", "messages_total", "*_messages_total", "jobs_total", "*_jobs_total", "*processed_total",
+		"zk_packets_received", // of ZooKeeper itself
 	}
 	errorPatterns = []string{
 		"errors", "errors_total", "error_count", "failures", "failures_total", "failed_requests", "request_errors",
@@ -39,6 +40,7 @@ var (
 		"latency_ms", "latency", "request_latency*", "requests/latency*", "srv/*/*latency*", "http/latency*", "*request_latency*", "*/request_latency*",
 		"http_server_requests_seconds", "http_request_duration_seconds", "http_server_request_duration*", "*http_request_duration*", "*request_duration*",
 		"*latency*", "*response_time*", "*request_time*", "*requests_seconds", "*requests", "*duration*", "*_time_ms*", "*_time_msec*",
+		"zk_readlatency",
 	}
 	sideTokens = []string{"clnt", "client", "clients", "outbound", "upstream", "downstream", "jdbc", "db", "sql", "redis", "memcache", "memcached", "cache", "kafka",
 		"consumer", "producer", "admin", "promhttp", "zk", "zookeeper", "gc", "jvm", "dns", "retries", "dropped", "rejected", "flight", "pending", "scrape"}

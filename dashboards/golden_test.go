@@ -54,6 +54,8 @@ func TestRecognise(t *testing.T) {
 			[]collector.Sample{counter("requests", 1), counter("orders_a", 1), counter("orders_b", 1), counter("errors", 1), counter("oops", 1), lat("latency_ms"), lat("clnt/db/wait")},
 			"orders_a orders_b", "oops", "clnt/db/wait p99"},
 		{"configured but not there", Golden{Rate: []string{"orders"}}, []collector.Sample{counter("requests", 1)}, "requests", "", ""},
+		{"ZooKeeper's own", Golden{}, []collector.Sample{counter("zk_packets_received", 1), counter("zk_commit_count", 1), dist("zk_readlatency", collector.Lifetime, "count", 1, "sum", 1, "p99", 1), dist("zk_fsynctime", collector.Lifetime, "count", 1, "sum", 1)},
+			"zk_packets_received", "", "zk_readlatency mean"},
 		{"nothing", Golden{}, []collector.Sample{gauge("heap_mb", 1), counter("gc_runs", 1)}, "", "", ""},
 		{"no count", Golden{}, []collector.Sample{dist("latency_ms", collector.WindowUnknown, "p50", 1, "p95", 1)}, "", "", "latency_ms p95"},
 	} {
