@@ -251,9 +251,7 @@ func (s *site) until(what string, ok func() bool) {
 }
 
 // entries are the roster's of the site's serverset.
-func (s *site) entries() []discovery.Entry {
-	return slices.DeleteFunc(s.d.roster.Entries(), func(e discovery.Entry) bool { return e.Service != s.service })
-}
+func (s *site) entries() []discovery.Entry { return s.d.roster.Of(s.service, "prod") }
 
 func (s *site) states() map[discovery.State]int {
 	out := map[discovery.State]int{}
