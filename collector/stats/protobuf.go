@@ -23,29 +23,21 @@ const maxMetric = 256 << 10
 // protobuf reads io.prometheus.client.MetricFamily messages, each behind its length, with Prometheus' own parser. Before it sees anything, every message is
 // known to be whole, of a bounded size, and to hold a metric: the parser calls itself for each family that holds none.
 func (p *Parser) protobuf(body []byte) error {
-	for at := 0; at < len(body) && p.err == nil; {
+	run := 0 // of families that hold a metric
+	for at := 0; at < len(body); {
 		f, err := p.nextFamily(body, at)
-		if err != nil || p.err != nil {
-			return errors.Join(err, p.err)
-		}
-		run := at
-		for at = f.end; f.metrics > 0 && at < len(body); at = f.end {
-			if f, err = p.nextFamily(body, at); err != nil || p.err != nil {
-				return errors.Join(err, p.err)
-			}
-		}
-		if f.metrics == 0 { // it, and only it, is not in the run
-			if err = p.families(body, run, f.start); err == nil {
-				at = f.end
-			}
-		} else {
-			err = p.families(body, run, at)
-		}
 		if err != nil {
 			return err
 		}
+		if f.metrics == 0 {
+			if err := p.families(body, run, at); err != nil {
+				return err
+			}
+			run = f.end
+		}
+		at = f.end
 	}
-	return p.err
+	return p.families(body, run, len(body))
 }
 
 // familyWire has the wire types of a family's fields by number: name, help, type, metric, unit.
@@ -101,11 +93,11 @@ func (p *Parser) nextFamily(body []byte, at int) (frame, error) {
 			if number == 4 {
 				if f.metrics++; f.metrics > p.o.Samples {
 					p.limit("samples", p.o.Samples, view(name))
-					return f, nil
+					return f, p.err
 				}
 				if size > maxMetric {
 					p.limit("metric", maxMetric, view(name))
-					return f, nil
+					return f, p.err
 				}
 			}
 		default:
@@ -143,7 +135,7 @@ func (p *Parser) families(body []byte, from, to int) error {
 // decode reads families, each with a metric in it. take is false where only the verdict counts.
 func (p *Parser) decode(b []byte, take bool) (err error) {
 	defer func() {
-		// The parser checks the spans of a family's first histogram only, and indexes by those of the others.
+		// The parser checks the spans of a family's first histogram only, and goes by those of the others.
 		if r := recover(); r != nil {
 			err = fmt.Errorf("not consistent: %v", r)
 		}
@@ -174,12 +166,25 @@ func (p *Parser) decode(b []byte, take bool) (err error) {
 			if h != nil {
 				fh = h.ToFloat(nil)
 			}
+			if !spansFit(fh.PositiveSpans, fh.PositiveBuckets) || !spansFit(fh.NegativeSpans, fh.NegativeBuckets) {
+				return errSpans
+			}
 			if take {
 				p.native(tp, fh)
 			}
 		}
 	}
 	return nil
+}
+
+var errSpans = errors.New("the spans of a native histogram do not fit its buckets")
+
+func spansFit(spans []histogram.Span, buckets []float64) bool {
+	n := uint64(0)
+	for _, s := range spans {
+		n += uint64(s.Length)
+	}
+	return n == uint64(len(buckets))
 }
 
 // float is a number as it would be written.
