@@ -149,7 +149,11 @@ func (s *service) rosterEvent(in *instance, was, now *discovery.Entry, t int64) 
 	switch {
 	case now.State == discovery.Departed:
 		if was == nil || was.State != discovery.Departed {
-			s.events.add(happening{t, EventLeave, now.Reason, in.name()})
+			reason := now.Reason
+			if by, replaced := strings.CutPrefix(now.Excuse, "replaced"); replaced {
+				reason = strings.TrimSuffix(reason, by) // who replaced it tells those of one wave apart
+			}
+			s.events.add(happening{t, EventLeave, reason, in.name()})
 		}
 	case was == nil || was.State == discovery.Departed:
 		s.events.add(happening{t, EventJoin, "", in.name()})

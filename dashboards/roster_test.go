@@ -172,6 +172,12 @@ func TestEvents(t *testing.T) {
 	for i := range 2 {
 		f.change(change{200 + float64(i), fmt.Sprintf("10.0.0.%d:80", i), discovery.Departed})
 	}
+	for i := range 2 { // replaced, each by another
+		e := entry(fmt.Sprintf("10.0.0.%d:80", 3+i), discovery.Departed, 250, nil)
+		e.Excuse = fmt.Sprintf("replaced by 10.0.1.%d:80", i)
+		e.Reason = "left /p: " + e.Excuse
+		f.b.RosterChange(discovery.Change{Entry: e, Was: discovery.Present, At: e.Since})
+	}
 	f.change(change{300, "10.0.0.2:80", discovery.Quarantined})
 	for s := range 3 {
 		f.add("10.0.0.3:80", 400+float64(s), counter("a", []float64{90, 100, 1}[s]), counter("b", []float64{900, 1000, 2}[s]))
@@ -180,7 +186,7 @@ func TestEvents(t *testing.T) {
 	for _, e := range f.b.Events("checkout", "prod", t0, t0.Add(time.Hour)) {
 		got = append(got, fmt.Sprintf("%d %s", (e.T-t0.UnixMilli())/1000, e.Text))
 	}
-	want := "60 2 first seen on 10.0.0.0:80|60 3 instances went 1 → 2|100 10.0.0.7:80 joined|200 2 instances left|300 10.0.0.2:80 is quarantined|402 10.0.0.3:80 restarted"
+	want := "60 2 first seen on 10.0.0.0:80|60 3 instances went 1 → 2|100 10.0.0.7:80 joined|200 2 instances left|250 2 instances left /p: replaced|300 10.0.0.2:80 is quarantined|402 10.0.0.3:80 restarted"
 	if s := strings.Join(got, "|"); s != want {
 		t.Errorf("events are\n%s, want\n%s", s, want)
 	}

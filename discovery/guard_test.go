@@ -314,6 +314,9 @@ func TestAway(t *testing.T) {
 			t.Errorf("%+v: %s, want %s", tc.view, got, tc.want)
 		}
 	}
+	if n := p.r.Doubts(); n != 3 {
+		t.Errorf("%d doubts", n)
+	}
 }
 
 func TestCauses(t *testing.T) {

@@ -87,6 +87,7 @@ type Roster struct {
 	owners   map[int64]int      // how many members each session holds
 	counts   [stateCount]int
 	version  uint64
+	doubts   uint64
 	orders   []Order
 	ordered  bool // the orders have changed since the journal wrote them
 	expected map[[2]string]Expected

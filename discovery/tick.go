@@ -39,6 +39,7 @@ func (r *Roster) Tick(now time.Time) []Change {
 		if away := r.doubt(src, now); src.away == "" && away != "" {
 			src.away, src.awaySince = away, src.since
 			r.version++
+			r.doubts++
 		}
 	}
 	for owner, recs := range r.going {
@@ -81,7 +82,15 @@ func (r *Roster) back(src *sourceState) {
 	if src.away != "" {
 		src.away = ""
 		r.version++
+		r.doubts++
 	}
+}
+
+// Doubts grows whenever a source comes to be doubted, or is believed again: what it saw reads otherwise then, without a change of each.
+func (r *Roster) Doubts() uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.doubts
 }
 
 // expire forgets those who departed too long ago, and the oldest of too many.

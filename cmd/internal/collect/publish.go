@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +14,9 @@ import (
 // fullEvery is how often the whole state of each service is published, spread over the services.
 const fullEvery = 5 * time.Minute
 
+// doubtsWithin is how soon the full states follow when a source is doubted, or believed again.
+const doubtsWithin = 20 * time.Second
+
 // publisher puts the roster on its topic: each change at once, the full state of a service every fullEvery.
 type publisher struct {
 	ident  sink.Identity
@@ -23,7 +27,9 @@ type publisher struct {
 	// mu is held from the look at the roster until what it showed is published: else a full state could go out after the changes that it does not hold.
 	mu   sync.Mutex
 	next map[group]due
-	term func() uint64
+	// doubts is the roster's, as of the last look: when a source is doubted, or believed again, all that it saw reads otherwise.
+	doubts uint64
+	term   func() uint64
 	// mine says whether it is this collector that publishes a service, whose instances come from a job; nil: it publishes all.
 	mine func(job, service, env string) bool
 }
@@ -82,6 +88,15 @@ func (p *publisher) changes(changes []discovery.Change) {
 func (p *publisher) full(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if n := p.roster.Doubts(); n != p.doubts {
+		p.doubts = n
+		for g, u := range p.next {
+			if at := now.Add(rand.N(doubtsWithin)); at.Before(u.at) {
+				u.at = at
+				p.next[g] = u
+			}
+		}
+	}
 	for g, u := range p.next {
 		if u.at.After(now) {
 			continue
