@@ -43,7 +43,9 @@ func grave(l *dashboards.RosterLine) int {
 var rosterOrders = map[string]func(a, b *dashboards.RosterLine) int{
 	"state":    func(a, b *dashboards.RosterLine) int { return cmp.Compare(grave(a), grave(b)) },
 	"instance": func(a, b *dashboards.RosterLine) int { return strings.Compare(a.Instance, b.Instance) },
-	"service":  func(a, b *dashboards.RosterLine) int { return strings.Compare(a.Service+"/"+a.Env, b.Service+"/"+b.Env) },
+	"service": func(a, b *dashboards.RosterLine) int {
+		return strings.Compare(a.Service+"/"+a.Env, b.Service+"/"+b.Env)
+	},
 	"since":    func(a, b *dashboards.RosterLine) int { return cmp.Compare(b.Since, a.Since) },
 	"joined":   func(a, b *dashboards.RosterLine) int { return cmp.Compare(a.Joined, b.Joined) },
 	"verified": func(a, b *dashboards.RosterLine) int { return cmp.Compare(a.Verified, b.Verified) },
