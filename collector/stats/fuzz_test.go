@@ -312,6 +312,6 @@ func FuzzServerInfo(f *testing.F) {
 
 // FuzzDetect sends anything through the whole: no panic, and no samples with an error.
 func FuzzDetect(f *testing.F) {
-	seeds(f, []string{".json", ".prom", ".txt"})
+	seeds(f, []string{".json", ".prom", ".txt", ".csv", ".pb"})
 	f.Fuzz(func(t *testing.T, body []byte) { parse(t, body, "") })
 }

@@ -1,8 +1,8 @@
 // Package stats turns the bodies that applications serve into samples.
 //
 // It owns the formats: Ostrich JSON, text and CSV, twitter-server, twitter commons, Dropwizard, expvar and any other JSON, Prometheus text and protobuf, and
-// OpenMetrics. It tells them apart by Content-Type, then by their first bytes, never by a path; it knows nothing of HTTP. A body is taken whole or not at all: a fault anywhere is
-// an error with its byte offset, and no sample comes out.
+// OpenMetrics. It tells them apart by Content-Type, then by their first bytes, never by a path; it knows nothing of HTTP. A body is taken whole or not at all:
+// a fault anywhere is an error with its byte offset, and no sample comes out. Watch finds out what distributions speak of whose format does not say it.
 //
 // What becomes of a body:
 //
