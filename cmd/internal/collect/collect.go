@@ -218,6 +218,8 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	first.Go(func() { fail("zookeeper", d.zk.Run(end)) })
 	first.Go(func() { d.follow(end) })
 	first.Go(func() { fail("share", d.runShare(end)) })
+	first.Go(func() { d.hear(end) })
+	first.Go(func() { d.seed(end) })
 	first.Go(func() { d.followWords(end) })
 	first.Go(func() { d.saveTracks(end) })
 	first.Go(func() { fail("expected counts", d.followExpected(end)) })

@@ -19,6 +19,7 @@ import (
 func (d *Daemon) shareRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+share.SharePath, func(w http.ResponseWriter, _ *http.Request) { answer(w, d.sharing.now.Load().Status()) })
 	mux.HandleFunc("GET "+wordsPath, d.serveWords)
+	mux.HandleFunc("GET "+heardPath, d.serveHeard)
 	mux.HandleFunc("GET /api/v1/orders", func(w http.ResponseWriter, _ *http.Request) {
 		orders := d.sharing.now.Load().Orders()
 		if orders == nil {

@@ -145,10 +145,12 @@ func (d *Daemon) runShare(ctx context.Context) error {
 			case err = <-done:
 				running = false
 			case <-ctx.Done():
-				d.sharing.ended.Store(true) // before the others are told: what we do not pull any more is theirs from the next slot on
 				end()
 				err = <-done
 				running = false
+				// Until the others have seen it, the slots that begin are still ours: what is pulled twice counts once, what nobody pulls is lost.
+				time.Sleep(overlap)
+				d.sharing.ended.Store(true)
 			case <-digest.C: // of files, whose content may have changed
 				d.sharing.now.Load().Announce(d.digests(d.Config()))
 			case <-d.sharing.again:
@@ -164,6 +166,9 @@ func (d *Daemon) runShare(ctx context.Context) error {
 		}
 	}
 }
+
+// overlap is how long a collector that leaves goes on pulling what is the others' already.
+const overlap = 100 * time.Millisecond
 
 // digestEvery is how often the files that targets come from are looked at again. Files that are brought to several hosts change within some seconds of each other,
 // and a difference between collectors costs pulls made twice; so it is slow.
