@@ -24,6 +24,8 @@ import (
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 )
 
+func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+
 // faults is what the fault tests share: a real ensemble of three voters and an observer, with something before each that does what networks do.
 type faults struct {
 	*testing.T
