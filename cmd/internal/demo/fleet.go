@@ -105,7 +105,10 @@ func (f *Fleet) open() (apps []*app, open []net.Listener, err error) {
 }
 
 // tickEvery is how often the applications live; rates and latencies come out right at any value.
-const tickEvery = 200 * time.Millisecond
+const (
+	tickEvery = 200 * time.Millisecond
+	maxTick   = 2 * time.Second
+)
 
 // Run opens the listeners, registers the applications and lives until ctx ends; then it deregisters them.
 func (f *Fleet) Run(ctx context.Context) error {
@@ -161,8 +164,10 @@ func (f *Fleet) Run(ctx context.Context) error {
 		case <-f.wake: // something was broken: the next comes after it
 			next.Stop()
 		case now := <-tick.C:
+			// What a busy machine did not live is not made up for: the longer it takes, the more there would be of it.
+			lived := min(now.Sub(last), maxTick)
 			for _, a := range apps {
-				a.tick(now, now.Sub(last), f.effect(a))
+				a.tick(now, lived, f.effect(a))
 			}
 			last = now
 			if ended := f.heal(now); ended && !f.conf.Calm {
