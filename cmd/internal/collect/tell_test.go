@@ -42,7 +42,9 @@ func TestTell(t *testing.T) {
 		}, []string{"Job apps has it at /discovery/checkout/prod as m-1, made by transaction 0x12 of session 0x100, under watch and verified 3.0 s ago.", "Job more has it at /x; another list's word counts.", "Job picky has it at /y; by this list it is filtered: a rule."}},
 		{"another collector's", func(w *Why) { w.Owner = "c2" }, []string{"Collector c2 scrapes it."}},
 		{"to be scraped", func(w *Why) { w.Pull = &Pull{URL: "http://10.0.0.5:8001/stats.json"} }, []string{"It is to be scraped at http://10.0.0.5:8001/stats.json, and was not yet."}},
-		{"good", func(w *Why) { w.Pull = &Pull{URL: "http://x", At: at(2 * time.Second), Outcome: "ok", Samples: 31, TookMS: 1.84} }, []string{"Its last scrape, 2.0 s ago at http://x, was good: 31 numbers in 1.8 ms."}},
+		{"good", func(w *Why) {
+			w.Pull = &Pull{URL: "http://x", At: at(2 * time.Second), Outcome: "ok", Samples: 31, TookMS: 1.84}
+		}, []string{"Its last scrape, 2.0 s ago at http://x, was good: 31 numbers in 1.8 ms."}},
 		{"bad", func(w *Why) {
 			w.Pull = &Pull{URL: "http://x", At: at(2 * time.Second), Outcome: "refused", Error: "connection refused"}
 		}, []string{"Its last scrape, 2.0 s ago at http://x, failed (refused): connection refused."}},
