@@ -35,6 +35,8 @@ func benchReconnect(ctx context.Context, args []string, stdout, stderr io.Writer
 		return err
 	}
 	defer srv.stop()
+	ctx, cancel := srv.until(ctx)
+	defer cancel()
 	var spreads []spread
 	for _, who := range []struct {
 		name string

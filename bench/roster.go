@@ -77,6 +77,8 @@ func (p plan) measure(ctx context.Context, say func(string, ...any), stderr io.W
 		return nil, err
 	}
 	defer srv.stop()
+	ctx, cancel := srv.until(ctx)
+	defer cancel()
 	writers, err := connect(ctx, srv.addr, 8)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -77,6 +78,19 @@ func startServer(ctx context.Context, heap string, progress io.Writer) (*server,
 			return nil, fmt.Errorf("start ZooKeeper: not ready after 90 s: %w", err)
 		}
 	}
+}
+
+// until is ctx, which ends with the server, too.
+func (s *server) until(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-s.done:
+			cancel(errors.New("ZooKeeper has ended"))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 func (s *server) stop() {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"sync"
@@ -79,7 +80,9 @@ type loading struct {
 	Known, Tagged time.Duration
 	CPU           time.Duration
 	Received      uint64 // bytes from ZooKeeper
-	RSS, Freed    uint64 // bytes resident: as it is, and after a collection whose memory went back to the system
+	// Bytes resident beyond what the process had before it began, which holds the code of both sides: as it is, and after a collection whose memory went back to
+	// the system.
+	RSS, Freed uint64
 }
 
 // churning is what the changes have cost it.
@@ -105,6 +108,10 @@ func runSide(ctx context.Context, args []string, stdin io.Reader, stdout io.Writ
 		return fmt.Errorf("side %q: rollcall or prometheus", *of)
 	}
 	w := follow()
+	empty, err := rss()
+	if err != nil {
+		return err
+	}
 	s := &side{addr: *addr, want: *want, loaded: make(chan struct{})}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -118,7 +125,6 @@ func runSide(ctx context.Context, args []string, stdin io.Reader, stdout io.Writ
 	}
 	l := loading{Known: time.Duration(s.knownIn.Load()), Tagged: time.Since(s.begun), CPU: cpu()}
 	stopProfile()
-	var err error
 	if l.RSS, err = rss(); err != nil {
 		return err
 	}
@@ -127,6 +133,7 @@ func runSide(ctx context.Context, args []string, stdin io.Reader, stdout io.Writ
 	if l.Freed, err = rss(); err != nil {
 		return err
 	}
+	l.RSS, l.Freed = l.RSS-min(empty, l.RSS), l.Freed-min(empty, l.Freed)
 	if l.Received, err = received(s.addr); err != nil {
 		return err
 	}
@@ -158,6 +165,7 @@ func runSide(ctx context.Context, args []string, stdin io.Reader, stdout io.Writ
 				return err
 			}
 			c.Received -= before.Received
+			c.RSS -= min(empty, c.RSS)
 			err = out.Encode(c)
 		case "dump":
 			err = out.Encode(w.dump())
@@ -197,4 +205,7 @@ func heapProfile(prefix string) {
 		_ = pprof.WriteHeapProfile(f) // a help for people, no figure
 		f.Close()
 	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	_ = os.WriteFile(prefix+".memory", fmt.Appendf(nil, "%+v\n", m), 0o600)
 }

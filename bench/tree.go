@@ -93,7 +93,7 @@ type sessions []*zk.Conn
 func connect(ctx context.Context, addr string, n int) (sessions, error) {
 	var out sessions
 	for range n {
-		c, events, err := zk.Connect([]string{addr}, time.Minute, zk.WithLogInfo(false))
+		c, events, err := zk.Connect([]string{addr}, time.Minute, zk.WithLogInfo(false), zk.WithLogger(silent{}))
 		if err != nil {
 			return nil, err
 		}
