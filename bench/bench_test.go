@@ -70,8 +70,8 @@ func TestUsage(t *testing.T) {
 // When a change counts as seen: it, or a newer one of the same instance, was shown after it was sent.
 func TestMatch(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(int64(1_764_000_000_000 + ms)) }
-	set := func(seq, acked int) change { return change{"a", false, seq, at(acked - 5), at(acked)} }
-	gone1 := func(seq, acked int) change { return change{"a", true, seq, at(acked - 5), at(acked)} }
+	set := func(seq, acked int) change { return change{"a", false, seq, at(acked - 5), at(acked), false} }
+	gone1 := func(seq, acked int) change { return change{"a", true, seq, at(acked - 5), at(acked), false} }
 	saw := func(key string, seq, ms int) sighting { return sighting{key, seq, at(ms).UnixNano()} }
 	for _, tc := range []struct {
 		name    string
@@ -85,6 +85,7 @@ func TestMatch(t *testing.T) {
 		{"never", []change{set(1, 100)}, []sighting{saw("b", 1, 130)}, 1, 0},
 		{"what was before", []change{set(7, 100)}, []sighting{saw("a", 3, 130)}, 1, 0},
 		{"two as one", []change{set(1, 100), set(2, 110)}, []sighting{saw("a", 2, 150)}, 0, 50},
+		{"came and went unseen", []change{{"a", false, 1, at(95), at(100), true}, gone1(2, 110)}, nil, 0, 0},
 		{"gone", []change{gone1(1, 100)}, []sighting{saw("a", gone, 120)}, 0, 20},
 		{"gone, before it was asked for", []change{gone1(1, 100)}, []sighting{saw("a", gone, 20)}, 1, 0},
 		{"gone and back, shown as one", []change{gone1(1, 100), set(2, 200)}, []sighting{saw("a", 2, 240)}, 0, 140},

@@ -18,6 +18,7 @@ type change struct {
 	seq      int // of all changes; also the member's shard from now on
 	sent     time.Time
 	acked    time.Time
+	made     bool // it was not there before
 }
 
 // churn changes the tree at a rate for a while: of ten changes four write a member's data, two and a half make a new member, two and a half take one away, and
@@ -30,7 +31,8 @@ type churn struct {
 	busy map[*node]bool // being changed, or away in the restart
 	size []int          // members that each set had at first: none falls below four fifths
 	live []int
-	roll int // how far the rolling restart has come
+	made bool // the change being made is of a new member
+	roll int  // how far the rolling restart has come
 
 	mu   sync.Mutex
 	done []change
@@ -98,7 +100,9 @@ func (c *churn) run(ctx context.Context, rate int, d time.Duration) ([]change, e
 	total := int(d.Seconds() * float64(rate))
 	put := func(s spot, gone bool, release bool, do func(*zk.Conn) error) {
 		c.busy[s.n] = true
-		t := task{do: do, note: change{endpoint: s.n.endpoint, gone: gone, seq: c.seq}}
+		note := change{endpoint: s.n.endpoint, gone: gone, seq: c.seq, made: c.made}
+		c.made = false
+		t := task{do: do, note: note}
 		if release {
 			t.n = s.n
 		}
@@ -185,6 +189,7 @@ func (c *churn) create(s spot) func(*zk.Conn) error {
 	c.t.place(s.n, s.set)
 	s.n.seq = c.seq
 	c.live[s.set]++
+	c.made = true
 	at, data := s.n.path, s.n.data()
 	return func(conn *zk.Conn) error {
 		_, err := conn.Create(at, data, zk.FlagEphemeral, zk.WorldACL(zk.PermAll))

@@ -42,6 +42,10 @@ func match(changes []change, seen []sighting, owner map[string]string) latency {
 				at[done] = s.Nano
 			}
 		}
+		// One that came and went between two looks was rightly never shown.
+		if last := len(list) - 1; done <= last && list[last].gone && (done > 0 && list[done-1].gone || list[done].made) {
+			list = list[:done]
+		}
 		for i, c := range list {
 			if at[i] == 0 {
 				l.Unseen++
