@@ -203,28 +203,33 @@ func (s *Session) open(ctx context.Context) (*client, error) {
 func (s *Session) tend(ctx context.Context, c *client) error {
 	tick := time.NewTicker(max(50*time.Millisecond, min(time.Second, s.cfg.SessionTimeout/20)))
 	defer tick.Stop()
-	last := time.Now()
+	last, before, told := time.Now(), s.Status().Epoch, false
 	for {
 		select {
 		case <-c.ctx.Done():
 			return context.Cause(c.ctx)
 		case <-tick.C:
-			st := s.Status()
-			s.measure(st)
-			timeout := st.Timeout
-			if timeout <= 0 {
-				timeout = s.cfg.SessionTimeout
-			}
-			if st.Connected {
-				last = time.Now()
-			} else if s.rebuilt(c.ctx, c) {
-				s.cfg.Log.Warn("the ZooKeeper ensemble was made anew: its servers have not seen what this session has; beginning a new one", "session", s.cfg.Name)
-				return errRenew
-			} else if time.Since(last) > timeout*4/3 {
-				s.cfg.Log.Warn("no ZooKeeper server took the session back in 4/3 of its timeout; beginning a new one", "session", s.cfg.Name, "timeout", timeout, "err", st.Err)
-				s.back.sessionGone()
-				return errRenew
-			}
+		}
+		st := s.Status()
+		s.measure(st)
+		timeout := st.Timeout
+		if timeout <= 0 {
+			timeout = s.cfg.SessionTimeout
+		}
+		switch {
+		case st.Connected:
+			last, told = time.Now(), false
+		case s.rebuilt(c.ctx, c):
+			s.cfg.Log.Warn("the ZooKeeper ensemble was made anew: its servers have not seen what this session has; beginning a new one", "session", s.cfg.Name)
+			return errRenew
+		case time.Since(last) <= timeout*4/3:
+		case st.Epoch != before:
+			s.cfg.Log.Warn("no ZooKeeper server took the session back in 4/3 of its timeout; beginning a new one", "session", s.cfg.Name, "timeout", timeout, "err", st.Err)
+			s.back.sessionGone()
+			return errRenew
+		case !told: // this client has no session to give up, and another would begin the wait between two attempts anew, and perhaps never get to make one
+			told = true
+			s.cfg.Log.Warn("no ZooKeeper server answers; trying on", "session", s.cfg.Name, "for", time.Since(last).Round(time.Second), "err", st.Err)
 		}
 	}
 }
