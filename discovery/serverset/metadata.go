@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/jsonscan"
 )
 
 // Metadata is what an agent says of the instance it registers. It is the data of a KingPin member, whose endpoint is in the name, so KingPin's own
@@ -70,8 +71,8 @@ func (m *Metadata) validate() error {
 	if m.StatsPath != "" && !goodPath(m.StatsPath) {
 		errs = append(errs, fmt.Errorf("stats path %q does not begin with one /, or holds a control character", m.StatsPath))
 	}
-	if m.Shard != nil && *m.Shard < 0 {
-		errs = append(errs, fmt.Errorf("shard %d is below 0", *m.Shard))
+	if m.Shard != nil && (*m.Shard < 0 || *m.Shard > math.MaxInt32) {
+		errs = append(errs, fmt.Errorf("shard %d is not within 0..%d", *m.Shard, math.MaxInt32))
 	}
 	if m.Expected < 0 || m.Expected > maxExpected {
 		errs = append(errs, fmt.Errorf("expected %d is not within 1..%d", m.Expected, maxExpected))
@@ -89,37 +90,129 @@ func (m *Metadata) validate() error {
 }
 
 // DecodeMetadata reads the data of a KingPin member. It never fails: data that is no metadata (empty, the host:port that KingPin itself writes,
-// anything foreign) is the zero Metadata and false, for the endpoint is in the name.
+// anything foreign) is the zero Metadata and false, for the endpoint is in the name. A field of the wrong type costs that field only.
 func DecodeMetadata(data []byte) (Metadata, bool) {
 	if data = bytes.TrimSpace(data); len(data) < 2 || data[0] != '{' || len(data) > MaxData {
 		return Metadata{}, false
 	}
-	var w struct {
-		metadataWire
-		Shard json.RawMessage `json:"shard"` // a pointer would be 0, not nil, after a wrong type
-	}
-	err := json.Unmarshal(data, &w)
-	// A field of the wrong type costs that field only: the decoder goes on behind it.
-	if wrong := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &wrong) {
+	var m Metadata
+	version := metadataVersion
+	var s jsonscan.Scanner
+	s.Reset(data, jsonscan.Options{MaxDepth: maxMetadataDepth})
+	if !s.Object() {
 		return Metadata{}, false
 	}
-	if w.V != 0 && w.V != metadataVersion {
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
+		name := ""
+		if key.Plain() {
+			name = key.View()
+		}
+		switch name {
+		case "v":
+			version = intOf(&s, metadataVersion)
+		case "version":
+			stringOf(&s, &m.Version)
+		case "zone":
+			stringOf(&s, &m.Zone)
+		case "region":
+			stringOf(&s, &m.Region)
+		case "track":
+			stringOf(&s, &m.Track)
+		case "host":
+			stringOf(&s, &m.Host)
+		case "owner":
+			stringOf(&s, &m.Owner)
+		case "stats_path":
+			stringOf(&s, &m.StatsPath)
+		case "scheme":
+			stringOf(&s, &m.Scheme)
+		case "status":
+			stringOf(&s, &m.Status)
+		case "stats_port":
+			m.StatsPort = 0
+			if n := intOf(&s, 0); n > 0 && n <= math.MaxUint16 {
+				m.StatsPort = uint16(n)
+			}
+		case "shard":
+			m.Shard = nil
+			if n := intOf(&s, -1); n >= 0 {
+				m.Shard = &n
+			}
+		case "expected":
+			if m.Expected = intOf(&s, 0); m.Expected < 0 || m.Expected > maxExpected {
+				m.Expected = 0
+			}
+		case "tags":
+			m.Tags = stringsOf(&s)
+		default:
+			s.Skip()
+		}
+	}
+	if s.End() != nil || version != 0 && version != metadataVersion {
 		return Metadata{}, false
 	}
-	m := w.Metadata
 	if m.Scheme != "http" && m.Scheme != "https" {
 		m.Scheme = ""
 	}
 	if !goodPath(m.StatsPath) {
 		m.StatsPath = ""
 	}
-	if n, err := strconv.Atoi(string(w.Shard)); err == nil && n >= 0 {
-		m.Shard = &n
-	}
-	if m.Expected < 0 || m.Expected > maxExpected {
-		m.Expected = 0
-	}
 	return m, true
+}
+
+// maxMetadataDepth bounds what foreign data may nest; ours has two levels.
+const maxMetadataDepth = 64
+
+// stringOf reads a string; a value of another type leaves what is there.
+func stringOf(s *jsonscan.Scanner, to *string) {
+	if s.Peek() != jsonscan.String {
+		s.Skip()
+		return
+	}
+	t := s.String()
+	if t.Plain() {
+		*to = string(t.Raw)
+		return
+	}
+	b, _ := t.Append(nil)
+	*to = string(b)
+}
+
+// intOf reads a whole number, or gives another value its stead.
+func intOf(s *jsonscan.Scanner, instead int) int {
+	if s.Peek() != jsonscan.Number {
+		s.Skip()
+		return instead
+	}
+	if n, ok := jsonscan.Int64(s.Number()); ok && n >= math.MinInt32 && n <= math.MaxInt32 {
+		return int(n)
+	}
+	return instead
+}
+
+// stringsOf reads an object of strings; members of other types are left out.
+func stringsOf(s *jsonscan.Scanner) map[string]string {
+	if s.Peek() != jsonscan.Object || !s.Object() {
+		s.Skip()
+		return nil
+	}
+	out := map[string]string{}
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
+		name := string(key.Raw)
+		if !key.Plain() {
+			b, _ := key.Append(nil)
+			name = string(b)
+		}
+		if s.Peek() != jsonscan.String {
+			s.Skip()
+			delete(out, name)
+			continue
+		}
+		var v string
+		stringOf(s, &v)
+		out[name] = v
+	}
+	return out
 }
 
 // goodPath keeps a znode from shaping the request beyond its path.
@@ -165,7 +258,7 @@ func (m *Metadata) Apply(i *discovery.Instance) (left int) {
 		}
 	}
 	if m.Shard != nil {
-		i.Shard = *m.Shard
+		i.Shard = int32(*m.Shard)
 	}
 	return left
 }
