@@ -41,7 +41,7 @@ func followRollcall() *way {
 					} else if tags && c.State.Scraped() && c.OldTags.Get(serverset.TagZone) == "" {
 						s.tagged.Add(1)
 					}
-					if seq := c.Shard; c.State.Scraped() {
+					if seq := int(c.Shard); c.State.Scraped() {
 						s.saw(c.Addr(), seq, now)
 					} else {
 						s.saw(c.Addr(), gone, now)
@@ -58,7 +58,7 @@ func followRollcall() *way {
 			for _, e := range roster.Entries() {
 				if e.State.Scraped() {
 					z, _ := strings.CutPrefix(e.Tags.Get(serverset.TagZone), zone)
-					out = append(out, held{e.Addr(), e.Addr(), e.Shard, z})
+					out = append(out, held{e.Addr(), e.Addr(), int(e.Shard), z})
 				}
 			}
 			return out

@@ -59,23 +59,24 @@ const NoShard = -1
 // Instance is one member of a serverset with everything its registrar said of it.
 type Instance struct {
 	Key
-	Source      string `json:"source"`                   // name of the Source that sees it: the scrape job
-	Path        string `json:"path"`                     // serverset path in ZooKeeper, or the file
-	Member      string `json:"member,omitempty"`         // the member's own name in that path, as written; may change while the instance stays
-	Format      string `json:"format"`                   // kingpin, finagle, nerve, curator, serverset_file, file_sd, http_sd, static
-	Shard       int    `json:"shard"`                    // NoShard where none was given
-	Status      string `json:"status,omitempty"`         // what the registrar says of it: ALIVE, STARTING, failing, …
-	Scheme      string `json:"scheme,omitempty"`         // http or https; empty: the job's
-	RuledScheme bool   `json:"scheme_by_rule,omitempty"` // Scheme is a rule's of ours, not the member's word; the Roster sets it
+	Source string `json:"source"`           // name of the Source that sees it: the scrape job
+	Path   string `json:"path"`             // serverset path in ZooKeeper, or the file
+	Member string `json:"member,omitempty"` // the member's own name in that path, as written; may change while the instance stays
+	Format string `json:"format"`           // kingpin, finagle, nerve, curator, serverset_file, file_sd, http_sd, static
+	Status string `json:"status,omitempty"` // what the registrar says of it: ALIVE, STARTING, failing, …
+	Scheme string `json:"scheme,omitempty"` // http or https; empty: the job's
 	// Where to pull: empty or zero unless the member's data or a relabelling rule names them; then they win over the job's. A StatsPath with a query replaces the
 	// job's parameters, too. Only a rule of ours sets StatsHost: a member never sends us to another host.
 	StatsPath string `json:"stats_path,omitempty"`
 	StatsHost string `json:"stats_host,omitempty"`
 	StatsPort uint16 `json:"stats_port,omitempty"`
-	Tags      Tags   `json:"tags"`            // service tags: version, zone, track, owner, … by their OpenTelemetry names
-	Meta      Tags   `json:"meta,omitzero"`   // __meta_* labels for relabelling, as Prometheus names them
-	Zxid      int64  `json:"zxid,omitempty"`  // transaction that made the member; 0 outside ZooKeeper
-	Owner     int64  `json:"owner,omitempty"` // session that the member's node lives and dies with; 0: none, or not told
+	// Three small ones beside each other: of 150,000 members each byte counts.
+	RuledScheme bool  `json:"scheme_by_rule,omitempty"` // Scheme is a rule's of ours, not the member's word; the Roster sets it
+	Shard       int32 `json:"shard"`                    // NoShard where none was given
+	Tags        Tags  `json:"tags"`                     // service tags: version, zone, track, owner, … by their OpenTelemetry names
+	Meta        Tags  `json:"meta,omitzero"`            // __meta_* labels for relabelling, as Prometheus names them
+	Zxid        int64 `json:"zxid,omitempty"`           // transaction that made the member; 0 outside ZooKeeper
+	Owner       int64 `json:"owner,omitempty"`          // session that the member's node lives and dies with; 0: none, or not told
 }
 
 // JobOf is the scrape job that a source belongs to: its name up to a #. A job's first source has the job's name, the others `job#2`, `job#3`, ….

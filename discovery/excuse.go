@@ -22,7 +22,7 @@ const (
 // newcomers are records to be matched by shard, or by zone and version.
 type newcomers struct {
 	byTrait map[trait][]*record
-	byShard map[int]*record
+	byShard map[int32]*record
 }
 
 type trait struct{ zone, version string }
@@ -31,7 +31,7 @@ func traitOf(i *Instance) trait { return trait{i.Tags.Get(tagZone), i.Tags.Get(t
 
 func (n *newcomers) add(rec *record) {
 	if n.byTrait == nil {
-		n.byTrait, n.byShard = map[trait][]*record{}, map[int]*record{}
+		n.byTrait, n.byShard = map[trait][]*record{}, map[int32]*record{}
 	}
 	t := traitOf(rec.inst)
 	n.byTrait[t] = append(n.byTrait[t], rec)

@@ -128,7 +128,7 @@ func TestRosterInvariants(t *testing.T) {
 				m.Status = Leaving
 			case 3:
 				m.Tags = TagsOf(map[string]string{tagVersion: "2"})
-				m.Shard = i % 4
+				m.Shard = int32(i % 4)
 			case 4:
 				m = Member{Instance: Instance{Key: Key{Service: "checkout", Env: "prod"}, Source: source, Path: path, Member: m.Member}, Err: errors.New("bad")}
 			}

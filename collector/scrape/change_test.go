@@ -144,7 +144,7 @@ func TestChangesLikeSet(t *testing.T) {
 			case 4:
 				time.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond)
 			default:
-				one.Shard = rng.IntN(3)
+				one.Shard = rng.Int32N(3)
 				want[one.TargetKey()] = one
 				changed(t, p, []Target{one})
 			}

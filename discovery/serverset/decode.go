@@ -158,7 +158,7 @@ func (o Options) decode(p Place, name string, data []byte) (m discovery.Member, 
 	d.endpoint("__meta_serverset", d.host, d.port)
 	d.meta["__meta_serverset_status"] = i.Status
 	if i.Shard != discovery.NoShard {
-		d.meta["__meta_serverset_shard"] = strconv.Itoa(i.Shard)
+		d.meta["__meta_serverset_shard"] = strconv.Itoa(int(i.Shard))
 	}
 	for n, v := range d.meta {
 		if len(v) > MaxTagValue {

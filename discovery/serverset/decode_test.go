@@ -177,7 +177,7 @@ func TestFinagleRoundTrip(t *testing.T) {
 		if f.Status == "" {
 			f.Status = "ALIVE"
 		}
-		if m.Err != nil || m.Host != f.ServiceEndpoint.Host || m.Port != f.ServiceEndpoint.Port || m.Status != f.Status || m.Shard != *f.Shard || m.Tags != discovery.TagsOf(f.Metadata) {
+		if m.Err != nil || m.Host != f.ServiceEndpoint.Host || m.Port != f.ServiceEndpoint.Port || m.Status != f.Status || int(m.Shard) != *f.Shard || m.Tags != discovery.TagsOf(f.Metadata) {
 			t.Fatalf("%v %+v of %s", m.Err, m.Instance, data)
 		}
 	})

@@ -3,6 +3,7 @@ package serverset
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -100,7 +101,7 @@ func (d *decoded) finagle(p Place, name string, data []byte, endpoint string) er
 		}
 	}
 	d.md.Status, d.md.Tags = string(w.Status), texts(w.Metadata)
-	if w.Shard != nil && *w.Shard >= 0 {
+	if w.Shard != nil && *w.Shard >= 0 && *w.Shard <= math.MaxInt32 {
 		d.md.Shard = w.Shard
 	}
 	return nil

@@ -24,7 +24,7 @@ func TestMetadataEncode(t *testing.T) {
 		{"path", Metadata{StatsPath: "stats"}, `!does not begin with one /`},
 		{"host in path", Metadata{StatsPath: "//evil/x"}, `!does not begin with one /`},
 		{"line in path", Metadata{StatsPath: "/a b"}, `!control character`},
-		{"shard", Metadata{Shard: new(-1)}, `!below 0`},
+		{"shard", Metadata{Shard: new(-1)}, `!is not within 0`},
 		{"expected", Metadata{Expected: -1}, `!expected -1 is not within`},
 		{"long tag", Metadata{Tags: map[string]string{"a": strings.Repeat("x", MaxTagValue+1)}}, `!is longer than`},
 	} {

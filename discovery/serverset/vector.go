@@ -158,7 +158,7 @@ func (w *Weights) of(i *discovery.Instance) (got weight, found bool) {
 		selects = append(selects, "inet="+net.JoinHostPort(i.Host, strconv.Itoa(int(i.StatsPort))))
 	}
 	if i.Shard != discovery.NoShard {
-		selects = append(selects, "shard="+strconv.Itoa(i.Shard))
+		selects = append(selects, "shard="+strconv.Itoa(int(i.Shard)))
 	}
 	for _, s := range selects {
 		if one, ok := w.by[s]; ok {

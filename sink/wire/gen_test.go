@@ -102,7 +102,7 @@ func genInstance(t *rapid.T) discovery.Instance {
 	return discovery.Instance{
 		Key: discovery.Key{Service: genName.Draw(t, "service"), Env: genText.Draw(t, "env"),
 			Host: rapid.SampledFrom([]string{"10.0.0.5", "2001:db8::1", "host-1.example"}).Draw(t, "host"), Port: rapid.Uint16Min(1).Draw(t, "port")},
-		Source: rapid.SampledFrom([]string{"", "main", "a:b"}).Draw(t, "source"), Shard: rapid.IntRange(-1, 5).Draw(t, "shard"),
+		Source: rapid.SampledFrom([]string{"", "main", "a:b"}).Draw(t, "source"), Shard: rapid.Int32Range(-1, 5).Draw(t, "shard"),
 		Zxid: rapid.Int64Min(0).Draw(t, "zxid"), Tags: genTags(t)}
 }
 

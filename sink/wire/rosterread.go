@@ -138,7 +138,7 @@ func (r *Record) change() (c discovery.Change, ok bool) {
 		case "format":
 			c.Format = text()
 		case "shard":
-			c.Shard = int(r.int())
+			c.Shard = int32(r.int())
 		case "status":
 			c.Status = text()
 		case "scheme":

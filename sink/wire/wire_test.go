@@ -45,7 +45,7 @@ func TestEncodeDecodeIsIdentity(t *testing.T) {
 		if !s.Slot.IsZero() {
 			slot = s.Slot.UnixMilli()
 		}
-		want := Record{ID: id, TS: s.Time.UnixMilli(), Service: s.Instance.Service, Env: s.Instance.Env, Instance: s.Instance.Addr(), Shard: s.Instance.Shard,
+		want := Record{ID: id, TS: s.Time.UnixMilli(), Service: s.Instance.Service, Env: s.Instance.Env, Instance: s.Instance.Addr(), Shard: int(s.Instance.Shard),
 			Outcome: s.Outcome, OutcomeText: s.Outcome.String(), Reason: s.Reason, Took: s.Took,
 			Source: Source{Term: p.Term, Slot: slot, Interval: s.Interval, Roster: s.Instance.Source, Zxid: s.Instance.Zxid, Rules: s.RulesHash, Geo: s.GeoBuild,
 				Nonfinite: s.Nonfinite, Duplicates: s.Duplicates, Invalid: s.Invalid, LeftOut: s.LeftOut, Skew: s.Skew, BodyBytes: s.BodyBytes, Previous: p.Previous}}

@@ -316,7 +316,7 @@ func TestEvents(t *testing.T) {
 func TestHistoryForgets(t *testing.T) {
 	var h history
 	one := func(i int) discovery.Change {
-		return discovery.Change{Entry: discovery.Entry{Instance: discovery.Instance{Shard: i}}}
+		return discovery.Change{Entry: discovery.Entry{Instance: discovery.Instance{Shard: int32(i)}}}
 	}
 	for i := range historySize + 10 {
 		h.add([]discovery.Change{one(i)})

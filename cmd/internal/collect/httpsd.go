@@ -103,7 +103,7 @@ func sdLabels(e *discovery.Entry) map[string]string {
 	set("status", e.Status)
 	set("stats_path", e.StatsPath)
 	if e.Shard != discovery.NoShard {
-		set("shard", strconv.Itoa(e.Shard))
+		set("shard", strconv.Itoa(int(e.Shard)))
 	}
 	for n, v := range e.Tags.All() {
 		set("tag_"+labelName(n), v)
