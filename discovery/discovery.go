@@ -74,7 +74,7 @@ type Instance struct {
 	RuledScheme bool  `json:"scheme_by_rule,omitempty"` // Scheme is a rule's of ours, not the member's word; the Roster sets it
 	Shard       int32 `json:"shard"`                    // NoShard where none was given
 	Tags        Tags  `json:"tags"`                     // service tags: version, zone, track, owner, … by their OpenTelemetry names
-	Meta        Tags  `json:"meta,omitzero"`            // __meta_* labels for relabelling, as Prometheus names them
+	Meta        Tags  `json:"meta,omitzero"`            // __meta_* labels for relabelling that say what nothing else does: MetaLabels has all
 	Zxid        int64 `json:"zxid,omitempty"`           // transaction that made the member; 0 outside ZooKeeper
 	Owner       int64 `json:"owner,omitempty"`          // session that the member's node lives and dies with; 0: none, or not told
 }

@@ -155,10 +155,12 @@ func (o Options) decode(p Place, name string, data []byte) (m discovery.Member, 
 	if left > 0 {
 		d.meta["__meta_serverset_tags_left_out"] = strconv.Itoa(left)
 	}
-	d.endpoint("__meta_serverset", d.host, d.port)
-	d.meta["__meta_serverset_status"] = i.Status
-	if i.Shard != discovery.NoShard {
-		d.meta["__meta_serverset_shard"] = strconv.Itoa(int(i.Shard))
+	if f != KingPin { // whose labels say nothing that the instance does not: Instance.MetaLabels makes them
+		d.endpoint("__meta_serverset", d.host, d.port)
+		d.meta["__meta_serverset_status"] = i.Status
+		if i.Shard != discovery.NoShard {
+			d.meta["__meta_serverset_shard"] = strconv.Itoa(int(i.Shard))
+		}
 	}
 	for n, v := range d.meta {
 		if len(v) > MaxTagValue {
@@ -181,14 +183,12 @@ func (d *decoded) endpoint(prefix, host string, port uint16) {
 	d.meta[prefix+"_endpoint_host"], d.meta[prefix+"_endpoint_port"] = host, strconv.Itoa(int(port))
 }
 
-// kingpin reads a member whose endpoint is in its name. The path label is the serverset's, not the member's: a member that joins again has a new
-// name and is the same instance.
+// kingpin reads a member whose endpoint is in its name.
 func (d *decoded) kingpin(p Place, name string, data []byte) (err error) {
 	if _, d.host, d.port, err = ParseKingPinName(name); err != nil {
 		return err
 	}
 	d.md, _ = DecodeMetadata(data)
-	d.meta["__meta_serverset_path"] = p.Path
 	return nil
 }
 

@@ -148,7 +148,7 @@ func (t *Targets) Filter(i *discovery.Instance) (reason string, keep bool) {
 	for n, v := range i.Tags.All() {
 		b.Set(n, v)
 	}
-	for n, v := range i.Meta.All() {
+	for n, v := range i.MetaLabels() {
 		if !strings.HasPrefix(n, paramPrefix) {
 			b.Set(n, v)
 		}

@@ -87,7 +87,7 @@ func matches(list, tag string) bool {
 // service's everywhere in our outputs. Where the member itself names a scheme, it is followed; a path for statistics is no path of Prometheus' metrics, so it is
 // a label to relabel with.
 func sdLabels(e *discovery.Entry) map[string]string {
-	out := e.Meta.Map()
+	out := e.MetaMap()
 	set := func(name, v string) {
 		if v != "" {
 			out["__meta_rollcall_"+name] = v

@@ -98,7 +98,7 @@ func (d *Daemon) serveTargets(w http.ResponseWriter, r *http.Request) {
 
 // discovered is what relabelling sees of an instance, with the job's own settings as Prometheus names them.
 func (d *Daemon) discovered(i *discovery.Instance) map[string]string {
-	out := i.Meta.Map()
+	out := i.MetaMap()
 	out["__address__"], out["job"] = i.ScrapeAddr(), jobOf(i.Source)
 	if j := (*d.jobs.Load())[jobOf(i.Source)]; j.Job != nil {
 		out["__scheme__"], out["__metrics_path__"] = j.Scheme, j.MetricsPath
