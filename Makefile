@@ -5,6 +5,8 @@ LDFLAGS    = -s -w -X github.com/rollcall-metrics/rollcall/cmd/internal/ops.vers
 FUZZTIME  ?= 60s
 BENCHTIME ?= 1s
 UI         = dashboards/web/ui
+# Packages whose tests run whole programs against whole ensembles and measure what they do: one after the other, with the machine to themselves.
+WHOLE      = /cmd/internal/collect$$|/cmd/rollcall$$
 # Built by their pinned version, never @latest.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -25,7 +27,8 @@ servers:         ## fetch the real ZooKeeper, Kafka and the tools that the tests
 
 test:            ## all tests, against the real servers where they can be had (with CI=true they must)
 	$(GO) run ./internal/testenv/cmd/servers -try
-	$(GO) test -timeout 15m ./...
+	$(GO) test -timeout 15m $$($(GO) list ./... | grep -vE '$(WHOLE)')
+	$(GO) test -timeout 20m -p 1 $$($(GO) list ./... | grep -E '$(WHOLE)')
 	cd bench && $(GO) test ./...
 	@$(GO) run ./internal/testenv/cmd/servers -missing
 
