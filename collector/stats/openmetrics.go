@@ -75,7 +75,7 @@ func (p *Parser) identity(tp textparse.Parser, plainBounds bool) (name string, o
 	ok = true
 	p.scratch.labels.Range(func(l labels.Label) {
 		switch {
-		case l.Name == labels.MetricName:
+		case l.Name == model.MetricNameLabel:
 			name = l.Value
 		case ok:
 			if plainBounds && (l.Name == "le" || l.Name == "quantile") {

@@ -273,7 +273,6 @@ func (l *link) answered(xid int32, n int) error {
 type batch struct {
 	l   *link
 	buf []byte
-	err error
 }
 
 // read adds a request to read a node.
