@@ -160,7 +160,7 @@ func (l *loader) member(i *Instance, verified time.Time) {
 			h.verified = t
 		}
 	}
-	h.static = i.Format == "static"
+	l.r.fix(h, i.Format == "static")
 	m := &Member{Instance: *i}
 	h.members = append(h.members, m)
 	l.r.hold(h, m, l.now)

@@ -347,15 +347,24 @@ func (r *Roster) Guards() []Guard {
 	return out
 }
 
+// Held is how many are held by guards. It costs one atomic load.
+func (r *Roster) Held() int { return int(r.held.Load()) }
+
 // Heard notes that a scrape of k was answered, with whatever status, or was not. While no guard holds anybody it costs one atomic load.
 func (r *Roster) Heard(k Key, answered bool, now time.Time) {
 	if r.held.Load() == 0 {
 		return
 	}
+	r.mu.RLock() // most are held by nobody
+	rec := r.lookup(&Instance{Key: k})
+	held := rec != nil && rec.x != nil && rec.x.guard != nil
+	r.mu.RUnlock()
+	if !held {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := r.lookup(&Instance{Key: k})
-	if rec == nil || rec.x == nil || rec.x.guard == nil || nanos(now) < rec.x.left {
+	if rec = r.lookup(&Instance{Key: k}); rec == nil || rec.x == nil || rec.x.guard == nil || nanos(now) < rec.x.left {
 		return
 	}
 	switch x := rec.x; {

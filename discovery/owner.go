@@ -82,8 +82,8 @@ type verdict struct {
 	reason string    // of the state
 }
 
-// judge puts a member through the filter. What the filter makes of it is inst again if that is the same.
-func (r *Roster) judge(h hold, inst *Instance) verdict {
+// judge puts a member through the filter, in the room of made. What the filter makes of it is inst again if that is the same.
+func (r *Roster) judge(h hold, inst, made *Instance) verdict {
 	m := h.m
 	v := verdict{hold: h, inst: &m.Instance, state: Present}
 	switch {
@@ -98,7 +98,6 @@ func (r *Roster) judge(h hold, inst *Instance) verdict {
 	if r.opts.Filter == nil {
 		return v
 	}
-	made := &r.judged
 	*made = m.Instance
 	if why, keep := r.opts.Filter(made); !keep {
 		v.state, v.reason = Filtered, why
@@ -116,13 +115,13 @@ func (r *Roster) judge(h hold, inst *Instance) verdict {
 }
 
 // owner is the word of the set that a record belongs to, and those of other jobs that would pull it, too. Some set must hold it.
-func (r *Roster) owner(rec *record) (own verdict, others []verdict) {
+func (r *Roster) owner(rec *record, made *Instance) (own verdict, others []verdict) {
 	found := false
 	for i, h := range rec.holds {
 		if i > 0 && h.set == rec.holds[i-1].set {
 			continue // an older name of the same
 		}
-		v := r.judge(h, rec.inst)
+		v := r.judge(h, rec.inst, made)
 		switch kept := v.state.Scraped(); {
 		case kept && !found:
 			own, found = v, true
@@ -137,7 +136,7 @@ func (r *Roster) owner(rec *record) (own verdict, others []verdict) {
 
 // settle brings a record that some set holds to what the sets say.
 func (r *Roster) settle(rec *record, now time.Time, out []Change) []Change {
-	own, others := r.owner(rec)
+	own, others := r.owner(rec, &r.judged)
 	state, reason := own.state, own.reason
 	for i, o := range others {
 		if job := JobOf(o.set.source); i == 0 || job != JobOf(others[i-1].set.source) {
@@ -225,15 +224,16 @@ func difference(was, is Tags) string {
 // Shadowed is what a second job sees of endpoints that another job pulls, in order: as entries that are Filtered, with the reason. They are in neither Entries nor
 // Targets, where each endpoint of a service stands once.
 func (r *Roster) Shadowed() []Entry {
-	r.mu.Lock() // for judge
-	defer r.mu.Unlock()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	var out []Entry
+	var made Instance
 	for _, g := range r.groups {
 		for _, rec := range g.records {
 			if len(rec.holds) < 2 {
 				continue
 			}
-			own, others := r.owner(rec)
+			own, others := r.owner(rec, &made)
 			for _, o := range others {
 				out = append(out, Entry{Instance: *o.inst, State: Filtered, Reason: "seen by job " + JobOf(own.set.source) + " too, which pulls it",
 					Verified: r.verified(o.set), Since: clock(rec.since), Joined: clock(rec.joined)})

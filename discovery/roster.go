@@ -59,6 +59,7 @@ type Change struct {
 	At      time.Time `json:"at"`
 	OldTags Tags      `json:"old_tags,omitzero"`   // before a change of attributes
 	Seen    int64     `json:"seen_zxid,omitempty"` // the newest transaction known when it was seen; 0 outside ZooKeeper
+	Batch   uint64    `json:"-"`                   // Roster.Version after it: of two moves of one entry the later has the higher, in whatever order they are heard of
 }
 
 // RosterOptions shape a Roster; the zero value keeps departed members for 24 hours, 100,000 at most, and filters nobody.
@@ -70,12 +71,15 @@ type RosterOptions struct {
 	KeepAtMost int           // how many departed members stay listed
 	Guard      GuardOptions
 	Flap       FlapOptions
-	NoGuard    func(source string) bool // sources whose word is always believed at once, as that of static targets is; nil: none
+	// NoGuard names the sources whose word is always believed at once, as that of static targets is; nil: none. It is asked whenever a source speaks, and by Refilter,
+	// under the roster's lock.
+	NoGuard func(source string) bool
 }
 
 // Roster holds every instance that should answer or lately should have. It is safe for concurrent use.
 //
-// A change costs what changed: nothing walks over all that a roster holds but Entries, Walk and Refilter.
+// A change costs what changed. What walks over all that a roster holds is Entries, Walk, Targets, Shadowed and Refilter; Groups looks at those of a service whose members
+// say how many they should be, and at everybody while a source is in doubt.
 type Roster struct {
 	opts RosterOptions
 	held atomic.Int64 // how many are held by guards: Heard looks at nothing else while it is 0
@@ -158,6 +162,7 @@ func (r *Roster) Apply(s Set, now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	src := r.source(s.Source)
+	r.believe(src)
 	src.configured = true
 	if s.Zxid > src.zxid {
 		src.zxid = s.Zxid
@@ -169,7 +174,7 @@ func (r *Roster) Apply(s Set, now time.Time) []Change {
 // replace makes s the members of held. why and cause are those of whoever is in it no more; an empty cause is to be found.
 func (r *Roster) replace(held *heldSet, s Set, why string, cause Cause, now time.Time) []Change {
 	if len(s.Members) > 0 {
-		held.static = s.Members[0].Format == "static"
+		r.fix(held, s.Members[0].Format == "static")
 	}
 	seen := r.verified(held) // before: it is when those who left were last known to be in it
 	r.diff(held.members, s.Members)
@@ -248,6 +253,31 @@ func (r *Roster) source(name string) *sourceState {
 		r.sources[name] = src
 	}
 	return src
+}
+
+// believe asks again whether a source's word is believed at once: over a reload of the configuration a name may come to be another kind of source's.
+func (r *Roster) believe(src *sourceState) {
+	unguarded := r.opts.NoGuard != nil && r.opts.NoGuard(src.Source)
+	if unguarded == src.unguarded {
+		return
+	}
+	for _, h := range src.sets {
+		if !h.static {
+			r.fleet.n += map[bool]int{true: -h.n, false: h.n}[unguarded]
+		}
+	}
+	src.unguarded = unguarded
+}
+
+// fix says whether the members of a set stand in the configuration.
+func (r *Roster) fix(h *heldSet, static bool) {
+	if static == h.static {
+		return
+	}
+	if !r.source(h.source).unguarded {
+		r.fleet.n += map[bool]int{true: -h.n, false: h.n}[static]
+	}
+	h.static = static
 }
 
 // setOf is the held set of k, a new one if there is none.
@@ -335,6 +365,9 @@ func (r *Roster) Refilter(f func(*Instance) (string, bool), now time.Time) []Cha
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.opts.Filter = f
+	for _, src := range r.sources {
+		r.believe(src)
+	}
 	var out []Change
 	for _, g := range r.groups {
 		for _, rec := range g.records {
@@ -369,6 +402,9 @@ func (r *Roster) Forget(source string, now time.Time) []Change {
 func (r *Roster) done(out []Change) []Change {
 	if len(out) > 0 {
 		r.version++
+		for i := range out {
+			out[i].Batch = r.version
+		}
 	}
 	slices.SortFunc(out, func(a, b Change) int { return cmp.Or(a.Key.Compare(b.Key), strings.Compare(a.Member, b.Member)) })
 	return out

@@ -332,3 +332,48 @@ func BenchmarkLeave(b *testing.B) {
 		r.Apply(set("z", "/p"), t0)
 	}
 }
+
+// TestGuardOverReload: a name that comes to be another kind of source's is guarded as that kind is, from the first word on.
+func TestGuardOverReload(t *testing.T) {
+	kind := func(path, format string, n int) (out []*Member) {
+		for i := range n {
+			m := node(path, i)
+			m.Source, m.Format = "apps", format
+			out = append(out, m)
+		}
+		return out
+	}
+	for _, tc := range []struct {
+		name   string
+		listed bool // before the reload the configuration names them
+		tell   func(r *Roster, now time.Time)
+	}{
+		{"a list becomes a serverset", true, func(*Roster, time.Time) {}},
+		{"a list becomes a serverset, told by the reload", true, func(r *Roster, now time.Time) { r.Refilter(nil, now) }},
+		{"a serverset becomes a list", false, func(*Roster, time.Time) {}},
+		{"a serverset becomes a list, told by the reload", false, func(r *Roster, now time.Time) { r.Refilter(nil, now) }},
+	} {
+		listed := tc.listed
+		r := NewRoster(RosterOptions{NoGuard: func(string) bool { return listed }})
+		now := t0
+		apply := func(path, format string, n int) {
+			now = now.Add(time.Minute)
+			r.Apply(Set{Source: "apps", Path: path, Members: kind(path, format, n), Verified: now}, now)
+			if err := r.check(); err != nil {
+				t.Fatalf("%s: %v", tc.name, err)
+			}
+		}
+		format := map[bool]string{true: "static", false: "kingpin"}
+		apply("/p", "kingpin", 30)
+		apply("/q", format[listed], 5)
+		listed = !listed
+		tc.tell(r, now)
+		apply("/q", format[listed], 20)
+		apply("/q", format[!listed], 20)
+		apply("/q", format[listed], 20)
+		apply("/p", "kingpin", 1)
+		if got, want := len(r.Guards()), map[bool]int{true: 1, false: 0}[tc.listed]; got != want {
+			t.Errorf("%s: %d guards, want %d: %v", tc.name, got, want, r.Counts())
+		}
+	}
+}

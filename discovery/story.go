@@ -70,15 +70,16 @@ func (r *Roster) find(id string) *record {
 
 // Why tells the story of an entry, by its ID.
 func (r *Roster) Why(id string) (Story, error) {
-	r.mu.Lock() // for judge
-	defer r.mu.Unlock()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	rec := r.find(id)
 	if rec == nil {
 		return Story{}, fmt.Errorf("find %q on the roster: no such instance; give service/env/host:port", id)
 	}
 	s := Story{Entry: r.entry(rec)}
+	var made Instance
 	for i, h := range rec.holds {
-		v := r.judge(h, rec.inst)
+		v := r.judge(h, rec.inst, &made)
 		pulls := s.Entry.State.Scraped() && h.set == rec.own() && (i == 0 || rec.holds[i-1].set != h.set)
 		s.Sources = append(s.Sources, Holding{Source: h.set.source, Job: JobOf(h.set.source), Path: h.set.path, Member: h.m.Member, Zxid: h.m.Zxid, Owner: h.m.Owner,
 			Verified: r.verified(h.set), Live: r.source(h.set.source).Live && !h.set.loaded, State: v.state, Reason: v.reason, Pulls: pulls})
