@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/feed"
 	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
 	"github.com/rollcall-metrics/rollcall/dashboards/web"
+	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 // Options are what a daemon needs beside its configuration.
@@ -116,6 +118,9 @@ func exceptions(s collect.Status) (out []dashboards.Exception) {
 	if n := s.Delivery.Dropped; n > 0 {
 		add("bad", "%d records were dropped and will not be seen", n)
 	}
+	if text := guarded(s.Guards); text != "" {
+		add("warn", "%s", text)
+	}
 	if n := s.Roster["unparsable"]; n > 0 {
 		add("warn", "%d members cannot be read and are not scraped", n)
 	}
@@ -126,6 +131,23 @@ func exceptions(s collect.Status) (out []dashboards.Exception) {
 		add("warn", "The configuration on disk is not the one that runs: the last reload failed")
 	}
 	return out
+}
+
+// guarded is what guards hold, in one sentence: a page that is calm while ZooKeeper shows nobody must say so.
+func guarded(gs []discovery.Guard) string {
+	var held, answering, silent int
+	for _, g := range gs {
+		held, answering, silent = held+g.Held, answering+g.Answering, silent+g.Silent
+	}
+	switch {
+	case held == 0:
+		return ""
+	case len(gs) == 1:
+		return strings.ToUpper(gs[0].Verdict[:1]) + gs[0].Verdict[1:]
+	case answering > 0 && answering >= silent:
+		return fmt.Sprintf("ZooKeeper, not you: %d of %d instances that vanished from %d serversets answer; they are held and scraped on", answering, held, len(gs))
+	}
+	return fmt.Sprintf("%d instances vanished together from %d serversets; %d answer so far, %d do not", held, len(gs), answering, silent)
 }
 
 // parts are what the page reads of a configuration, all of it at its start.
