@@ -55,7 +55,9 @@ func TestExceptions(t *testing.T) {
 		{"one guard", func(s *collect.Status) {
 			s.Guards = []discovery.Guard{{Held: 2, Answering: 2, Verdict: "/p is frozen by ann; 2 left meanwhile"}}
 		}, "warn: /p is frozen by ann; 2 left meanwhile"},
-		{"not you", func(s *collect.Status) { s.Guards = []discovery.Guard{{Held: 8, Answering: 8}, {Held: 4, Answering: 3, Silent: 1}} },
+		{"not you", func(s *collect.Status) {
+			s.Guards = []discovery.Guard{{Held: 8, Answering: 8}, {Held: 4, Answering: 3, Silent: 1}}
+		},
 			"warn: ZooKeeper, not you: 11 of 12 instances that vanished from 2 serversets answer; they are held and scraped on"},
 		{"not yet", func(s *collect.Status) { s.Guards = []discovery.Guard{{Held: 8}, {Held: 4, Answering: 1, Silent: 2}} },
 			"warn: 12 instances vanished together from 2 serversets; 1 answer so far, 2 do not"},
