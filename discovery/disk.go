@@ -80,7 +80,7 @@ func (r *Roster) saved(rec *record) (s savedEntry, ok bool) {
 		s.Quiet, s.Penalty, s.Decays, s.Events = x.quiet, x.penalty, x.penaltyAt, slices.Clone(x.events)
 		if g := x.guard; g != nil {
 			s.Held = &savedHold{Fleet: g.set == nil, Source: x.from.source, Path: x.from.path, Why: x.path, Left: clock(x.left), Answers: x.answers,
-				Since: g.since, Peak: g.peak, Now: g.now, Within: g.within, Tripped: g.tripped, Frozen: g.frozen}
+				Since: g.since, Peak: g.peak, Now: g.now, Within: g.within, Tripped: g.tripped, Frozen: x.frozen}
 		}
 	}
 	return s, true
@@ -178,10 +178,14 @@ func (l *loader) held(rec *record, inst *Instance, s *savedEntry) {
 		herd, set = &r.fleet, nil
 	}
 	g := r.guardOf(herd, set, l.now)
-	g.since, g.peak, g.now, g.within, g.tripped, g.frozen = k.Since, k.Peak, k.Now, k.Within, k.Tripped, k.Frozen
+	g.since, g.peak, g.now, g.within, g.tripped = k.Since, k.Peak, k.Now, k.Within, k.Tripped
+	if k.Frozen != nil {
+		k.Frozen.plain()
+		g.frozen = k.Frozen
+	}
 	rec.inst = inst
 	r.keep(rec, g)
-	x.answers = k.Answers
+	x.answers, x.frozen = k.Answers, k.Frozen
 	r.set(rec, Unconfirmed, inst, s.Since)
 	if x.excuse == "" {
 		herd.lost = append(herd.lost, loss{rec, l.now})

@@ -64,7 +64,7 @@ type guard struct {
 	now     int           // at the trip
 	within  time.Duration // from the peak to the trip
 	tripped bool          // else an order alone holds them
-	frozen  *Order
+	frozen  *Order        // of some of its members: the newest
 	members map[*record]struct{}
 	dead    int // departed since, for they did not answer
 	back    int // seen again
@@ -211,7 +211,7 @@ func (r *Roster) keep(rec *record, g *guard) {
 
 func (r *Roster) free(rec *record) {
 	g := rec.x.guard
-	rec.x.guard = nil
+	rec.x.guard, rec.x.frozen = nil, nil
 	delete(g.members, rec)
 	r.held.Add(-1)
 	if len(rec.holds) > 0 {
@@ -248,7 +248,8 @@ func (g *guard) scope() string {
 // reason is that of one whom the guard holds.
 func (g *guard) reason(rec *record) string {
 	end := "; not seen in " + teller(rec.inst) + " since " + hms(clock(rec.x.verified))
-	if f := g.frozen; f != nil && !g.tripped {
+	f := rec.x.frozen
+	if f != nil && !g.tripped {
 		return frozenBy(f) + end
 	}
 	what := "in a mass expiry of " + g.scope()
@@ -259,8 +260,8 @@ func (g *guard) reason(rec *record) string {
 		what = "nobody is left in " + g.scope()
 	}
 	text := fmt.Sprintf("%s (%d → %d%s)%s", what, g.peak, g.now, span(g.within), end)
-	if g.frozen != nil {
-		text += "; " + frozenBy(g.frozen)
+	if f != nil {
+		text += "; " + frozenBy(f)
 	}
 	return text
 }

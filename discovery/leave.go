@@ -158,6 +158,7 @@ func (r *Roster) freeze(recs []*record, was map[*record]State, s *heldSet, o *Or
 				g.frozen = o
 			}
 			r.keep(rec, g)
+			rec.x.frozen = o
 			held = append(held, rec)
 		}
 	}
@@ -196,7 +197,7 @@ func acceptedBy(o *Order) string {
 	return text
 }
 
-// release lets one go whom a guard held.
+// letGo ends the hold of one.
 func (r *Roster) letGo(rec *record, c Cause, reason, excuse string, now time.Time, out []Change) []Change {
 	g, x := rec.x.guard, rec.x
 	if c == Dead {
@@ -209,6 +210,10 @@ func (r *Roster) letGo(rec *record, c Cause, reason, excuse string, now time.Tim
 	r.set(rec, Departed, rec.inst, now)
 	rec.reason = reason
 	r.departed(rec, now)
+	if c == Dead {
+		r.dead = append(r.dead, departure{rec, rec.since})
+		r.died.Add(1)
+	}
 	rec.tell(now, "left", reason, 0)
 	return append(out, r.change(rec, Unconfirmed, now))
 }
@@ -236,48 +241,57 @@ func (r *Roster) tend(g *guard, now time.Time, out []Change) []Change {
 		switch {
 		case o != nil && o.Kind == AcceptOrder:
 			out = r.letGo(rec, Accepted, rec.x.path+": "+acceptedBy(o), acceptedBy(o), now, out)
+			continue
 		case o != nil:
-			frozen = o
+			if frozen == nil || o.At.After(frozen.At) {
+				frozen = o
+			}
 		case !g.tripped:
 			thawed = true
 		case int(rec.x.answers) <= -r.opts.Guard.Silent:
 			out = r.letGo(rec, Dead, fmt.Sprintf("%s; it did not answer %d times since", rec.reason, -rec.x.answers), "", now, out)
+			continue
 		case age > r.opts.Guard.HoldFor && rec.x.answers > 0:
 			out = r.letGo(rec, Overdue, rec.reason+", though it answers", "it answered to the last", now, out)
+			continue
 		case age > r.opts.Guard.HoldFor:
 			out = r.letGo(rec, Overdue, rec.reason, "", now, out)
+			continue
+		}
+		if was := rec.x.frozen; was != o && (was == nil || o == nil || *was != *o) && (g.tripped || o != nil) {
+			rec.x.frozen = o
+			rec.reason = g.reason(rec)
+			r.touched(rec)
+			out = append(out, r.change(rec, Unconfirmed, now))
 		}
 	}
 	if len(g.members) == 0 {
 		return out
 	}
-	switch {
-	case thawed && frozen == nil:
-		g.frozen = nil
+	g.frozen = frozen
+	if thawed {
 		return r.thaw(g, now, out)
-	case frozen != nil && (g.frozen == nil || *frozen != *g.frozen), frozen == nil && g.frozen != nil:
-		g.frozen = frozen
-		for rec := range g.members {
-			rec.reason = g.reason(rec)
-			r.touched(rec)
-			out = append(out, r.change(rec, Unconfirmed, now))
-		}
 	}
 	return out
 }
 
 // thaw is the end of a freeze: those whom it held leave now, as they would have then, unless a guard has reasons of its own to hold them.
 func (r *Roster) thaw(g *guard, now time.Time, out []Change) []Change {
+	var thawed []*record
 	for rec := range g.members {
-		if rec.x.excuse == "" {
+		if r.order(rec.inst.Path, now) != nil {
+			continue // another's path is frozen still
+		}
+		thawed = append(thawed, rec)
+		if rec.x.frozen = nil; rec.x.excuse == "" {
 			rec.x.left = nanos(now)
 			g.herd.lost = append(g.herd.lost, loss{rec, now})
 		}
 	}
-	if r.guarded(g.set) {
+	if g.set == nil || r.guarded(g.set) {
 		r.watch(g.herd, g.set, now)
 	}
-	for rec := range g.members {
+	for _, rec := range thawed {
 		if g.tripped && rec.x.excuse == "" {
 			rec.reason = g.reason(rec)
 			r.touched(rec)

@@ -35,11 +35,14 @@ func below(path, root string) bool {
 func (r *Roster) Obey(orders []Order, now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	orders = slices.Clone(orders)
+	for i := range orders {
+		orders[i].plain()
+	}
 	if slices.Equal(r.orders, orders) {
 		return nil
 	}
-	r.orders = slices.Clone(orders)
-	r.ordered = true
+	r.orders, r.ordered = orders, true
 	var out []Change
 	for g := range r.guards {
 		out = r.tend(g, now, out)
@@ -47,11 +50,25 @@ func (r *Roster) Obey(orders []Order, now time.Time) []Change {
 	return r.done(out)
 }
 
+// plain makes orders that say the same equal: their times are in UTC.
+func (o *Order) plain() { o.At, o.Until = o.At.Round(0).UTC(), o.Until.Round(0).UTC() }
+
+// over reports whether the order has ended.
+func (o *Order) over(now time.Time) bool { return !o.Until.IsZero() && !now.Before(o.Until) }
+
+// endOrders drops those that have ended, wherever they came from. Records point into the old list, which stays as it was.
+func (r *Roster) endOrders(now time.Time) {
+	over := func(o Order) bool { return o.over(now) }
+	if slices.ContainsFunc(r.orders, over) {
+		r.orders, r.ordered = slices.DeleteFunc(slices.Clone(r.orders), over), true
+	}
+}
+
 // order is the one that holds for a path, or nil.
 func (r *Roster) order(path string, now time.Time) (found *Order) {
 	for i := range r.orders {
 		o := &r.orders[i]
-		if o.Kind != FreezeOrder && o.Kind != AcceptOrder || !o.Covers(path) || !o.Until.IsZero() && !now.Before(o.Until) {
+		if o.Kind != FreezeOrder && o.Kind != AcceptOrder || !o.Covers(path) || o.over(now) {
 			continue
 		}
 		if found == nil || o.At.After(found.At) {
@@ -61,7 +78,7 @@ func (r *Roster) order(path string, now time.Time) (found *Order) {
 	return found
 }
 
-// Orders is what the roster obeys.
+// Orders is what the roster obeys: those that were saved, until Obey is called; never one that is over, but for a second.
 func (r *Roster) Orders() []Order {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

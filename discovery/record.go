@@ -35,6 +35,7 @@ type extra struct {
 	path      string // why it went, in words
 	verified  int64  // Unix ns, when it was last known to be in it
 	guard     *guard // that holds it
+	frozen    *Order // that holds it, too, or alone
 	answers   int8   // since it vanished: > 0 it answers, < 0 scrapes in a row without an answer
 	quiet     bool   // it is quarantined
 	penalty   float64

@@ -122,6 +122,9 @@ func (j *Journal) fill(p *replayed, sources []string, now time.Time) {
 			rg.grown = g.Grown
 		}
 	}
-	r.orders = slices.DeleteFunc(p.orders, func(o Order) bool { return !o.Until.IsZero() && !now.Before(o.Until) })
+	for i := range p.orders {
+		p.orders[i].plain()
+	}
+	r.orders = slices.DeleteFunc(p.orders, func(o Order) bool { return o.over(now) })
 	l.done()
 }

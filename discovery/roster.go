@@ -65,7 +65,7 @@ type Change struct {
 // RosterOptions shape a Roster; the zero value keeps departed members for 24 hours, 100,000 at most, and filters nobody.
 type RosterOptions struct {
 	// Filter may rewrite an instance (relabelling), but for its Key, and says whether to keep it; reason names the rule that drops it. It must give the same
-	// answer for the same instance, must not keep the pointer, and is called under the roster's lock.
+	// answer for the same instance, must not keep the pointer, and is called under the roster's lock, from several goroutines at once.
 	Filter     func(*Instance) (reason string, keep bool)
 	KeepFor    time.Duration // how long departed members stay listed
 	KeepAtMost int           // how many departed members stay listed
@@ -83,6 +83,7 @@ type RosterOptions struct {
 type Roster struct {
 	opts RosterOptions
 	held atomic.Int64 // how many are held by guards: Heard looks at nothing else while it is 0
+	died atomic.Int64 // how many are in dead
 
 	mu       sync.RWMutex
 	sources  map[string]*sourceState
@@ -102,6 +103,7 @@ type Roster struct {
 	flaps  map[*record]bool // whose penalty has not decayed
 	going  map[int64][]*record
 	gone   []departure // by time, and some that are outdated
+	dead   []departure // let go lately for they did not answer
 	swept  time.Time
 	dirty  map[*record]struct{} // what a journal has to write; nil: there is none
 	grew   map[*group]struct{}  // as are these

@@ -21,6 +21,7 @@ const (
 func (r *Roster) Tick(now time.Time) []Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.endOrders(now)
 	var out []Change
 	for g := range r.guards {
 		out = r.tend(g, now, out)
@@ -123,6 +124,7 @@ func (r *Roster) sweep(now time.Time) {
 		g.missing = slices.DeleteFunc(g.missing, func(o *record) bool { return !o.missing(now) })
 		g.lone = slices.DeleteFunc(g.lone, func(l lonely) bool { return now.Sub(l.at) > loneWithin })
 	}
+	r.bury(now)
 	r.fleet.prune(now, r.opts.Guard.Window)
 	for name, src := range r.sources {
 		for _, h := range src.sets {

@@ -46,3 +46,32 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+// Who was let go as dead by the collector that scrapes it is let go by the others, too, though they ask afterwards; one that is back since is not.
+func TestLastWords(t *testing.T) {
+	everybody := func(string, Key) bool { return true }
+	a, b := newPlay(t, RosterOptions{}), newPlay(t, RosterOptions{})
+	for _, p := range []*play{a, b} {
+		p.size("/p", 6)
+		p.wait(time.Second)
+		p.size("/p", 0)
+	}
+	a.hear(false, 3)
+	a.is("6 departed")
+	b.wait(time.Second)
+	b.is("6 unconfirmed")
+	b.r.Take(a.r.Words(everybody))
+	b.wait(time.Second)
+	b.is("6 departed")
+	if e := b.r.Entries()[0]; e.Cause != Dead || e.Excuse != "" {
+		t.Errorf("%+v", e)
+	}
+	a.size("/p", 5)
+	if w := a.r.Words(everybody); len(w) != 1 || w[0].Host != "10.0.0.5" || w[0].Answers != -3 {
+		t.Errorf("one is dead still, and %v are told", w)
+	}
+	a.wait(6 * time.Minute)
+	if w := a.r.Words(everybody); len(w) != 0 || a.r.died.Load() != 0 {
+		t.Errorf("long after %v are told", w)
+	}
+}

@@ -15,15 +15,20 @@ import (
 // kept is share.json: what a start needs while nobody answers.
 type kept struct {
 	Version int               `json:"v"`
+	Group   string            `json:"group,omitempty"`
 	Term    Term              `json:"term"`
 	Members []Collector       `json:"members"`
-	Orders  []discovery.Order `json:"orders"` // those that bind this collector only
+	Orders  []discovery.Order `json:"orders"`                 // those that bind this collector only
+	Ordered []discovery.Order `json:"group_orders,omitempty"` // the group's, as far as they were known
 }
 
 const (
 	keptFile = "share.json"
 	maxKept  = 64 << 20
 )
+
+// unknownZxid is that of a group's order that is known from the disk.
+const unknownZxid = -1
 
 func (m *Membership) load() {
 	if m.cfg.Dir == "" {
@@ -36,11 +41,21 @@ func (m *Membership) load() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if k.Term >= maxTerm {
+		k.Term = 0
+	}
 	m.floor = max(m.floor, k.Term)
-	m.known = Division{Members: k.Members, Term: k.Term}
+	if k.Group == "" || k.Group == m.cfg.Group {
+		m.known = Division{Members: k.Members, Term: k.Term}
+		for _, o := range k.Ordered {
+			if checkOrder(&o, time.Time{}) == nil && m.cfg.Session != nil && len(m.orders) < maxOrders {
+				m.orders[o.ID] = placed{Order: o, zxid: unknownZxid}
+			}
+		}
+	}
 	for _, o := range k.Orders {
 		if checkOrder(&o, time.Time{}) == nil {
-			m.local[o.ID] = placed{o, 0}
+			m.local[o.ID] = placed{Order: o, doubt: m.cfg.Session != nil} // whether it was the group's, that run may have known
 		}
 	}
 }
@@ -84,12 +99,15 @@ func (m *Membership) save() {
 	if m.cfg.Dir == "" {
 		return
 	}
-	k := kept{Version: 1}
+	k := kept{Version: 1, Group: m.cfg.Group}
 	d := m.div.Load()
 	m.mu.Lock()
 	k.Term, k.Members = m.floor, m.known.Members
 	for _, o := range m.local {
 		k.Orders = append(k.Orders, o.Order)
+	}
+	for _, o := range m.orders {
+		k.Ordered = append(k.Ordered, o.Order)
 	}
 	m.mu.Unlock()
 	if d != nil && d.From != Alone {

@@ -55,6 +55,11 @@ const (
 	maxJobs     = 10_000
 	maxAddr     = 300
 	maxIdentity = 64
+
+	// maxTerm is what no transaction reaches, and maxStep how far a claim may be beyond all that was seen: 256 leaders of ZooKeeper's. A claim of the largest
+	// number, believed once and kept by all, would make every later term equal to it, and so the fence useless.
+	maxTerm Term = 1 << 63
+	maxStep Term = 1 << 40
 )
 
 var (
@@ -81,6 +86,8 @@ func DecodeCollector(name string, data []byte) (Collector, error) {
 		return fail(errJobs)
 	case c.Weight < 1 || c.Weight > FullWeight:
 		return fail(fmt.Errorf("weight %d is not within 1..%d", c.Weight, FullWeight))
+	case c.Floor >= maxTerm:
+		return fail(fmt.Errorf("its term %s is larger than any can be", c.Floor))
 	case c.Scheme != "" && c.Scheme != "http" && c.Scheme != "https":
 		return fail(errors.New("scheme is neither http nor https"))
 	}

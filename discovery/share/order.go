@@ -32,7 +32,8 @@ const (
 // placed is an order and where it stands.
 type placed struct {
 	discovery.Order
-	zxid int64 // of its znode's last change; 0: it binds this collector only
+	zxid  int64 // of its znode's last change; 0: it binds this collector only
+	doubt bool  // it binds this collector, and may be the group's too: ZooKeeper was told, and did not answer
 }
 
 // Placed is an order in force and whom it binds.
@@ -89,6 +90,7 @@ func decodeOrder(name string, data []byte) (o discovery.Order, err error) {
 	if err != nil {
 		return discovery.Order{}, fmt.Errorf("read order %.80q: %w", name, err)
 	}
+	o.At, o.Until = o.At.Round(0).UTC(), o.Until.Round(0).UTC() // so that one order is the same at every read
 	return o, nil
 }
 
@@ -105,12 +107,12 @@ func (m *Membership) Place(ctx context.Context, o discovery.Order) (Placed, erro
 		return Placed{}, err
 	}
 	m.mu.Lock()
-	full := len(m.orders)+len(m.local) >= maxOrders
+	full := len(m.orders)+len(m.local)+len(m.junk) >= maxOrders
 	m.mu.Unlock()
 	if full {
 		return Placed{}, fmt.Errorf("%w: %d orders are in force already", ErrOrder, maxOrders)
 	}
-	err := errors.New("there is no group")
+	err, doubt := errors.New("there is no group"), false
 	if m.cfg.Session != nil {
 		var data []byte
 		if data, err = json.Marshal(o); err == nil {
@@ -118,6 +120,13 @@ func (m *Membership) Place(ctx context.Context, o discovery.Order) (Placed, erro
 		}
 		if errors.Is(err, zk.ErrNodeExists) {
 			return Placed{}, fmt.Errorf("%w: there is one of id %q", ErrOrder, o.ID)
+		}
+		if doubt = uncertain(err); doubt {
+			if there, known := m.standsThere(ctx, o.ID); known {
+				if doubt = false; there {
+					err = nil
+				}
+			}
 		}
 	}
 	if err == nil {
@@ -128,14 +137,39 @@ func (m *Membership) Place(ctx context.Context, o discovery.Order) (Placed, erro
 	why := err.Error()
 	m.audit.note("placed", o, ScopeHere, why)
 	m.mu.Lock()
-	m.local[o.ID] = placed{o, 0}
+	delete(m.ended, o.ID)
+	m.local[o.ID] = placed{o, 0, doubt}
 	m.mu.Unlock()
 	m.save()
 	m.obey(nil, false)
 	return Placed{o, ScopeHere}, nil
 }
 
-// Withdraw ends an order. The error is ErrNoOrder where there is none of that id, or why ZooKeeper could not be told.
+// uncertain reports that a request may have been carried out although its answer is an error.
+func uncertain(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, sure := range []error{zk.ErrNotConnected, zk.ErrNoNode, zk.ErrNodeExists, zk.ErrNoAuth, zk.ErrThrottled} {
+		if errors.Is(err, sure) {
+			return false
+		}
+	}
+	return true
+}
+
+// lookAgain is how long one looks, after a request whose answer did not come, whether it was carried out.
+const lookAgain = time.Second
+
+// standsThere looks whether the group has an order; known is false where ZooKeeper does not say.
+func (m *Membership) standsThere(ctx context.Context, id string) (there, known bool) {
+	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookAgain)
+	defer cancel()
+	there, _, err := m.cfg.Session.Exists(c, m.orderPath(id))
+	return there, err == nil
+}
+
+// Withdraw ends an order. The error is ErrNoOrder where there is none of that id, or why ZooKeeper could not be told: then the group may go on obeying it.
 func (m *Membership) Withdraw(ctx context.Context, id, by string) error {
 	if !cleanName(id) {
 		return fmt.Errorf("withdraw order %.80q: %w", id, ErrNoOrder)
@@ -144,24 +178,35 @@ func (m *Membership) Withdraw(ctx context.Context, id, by string) error {
 	o, here := m.local[id]
 	delete(m.local, id)
 	known := m.orders[id]
+	if here && o.doubt {
+		m.ended[id] = o.Order // should it turn up, it is taken away
+	}
 	m.mu.Unlock()
 	if here {
 		m.audit.note("withdrawn", o.Order, ScopeHere, by)
 		m.save()
 		m.obey(nil, false)
-		return nil
 	}
-	if m.cfg.Session == nil {
+	if m.cfg.Session == nil || here && !o.doubt {
+		if here {
+			return nil
+		}
 		return fmt.Errorf("withdraw order %q: %w", id, ErrNoOrder)
 	}
 	err := m.cfg.Session.Delete(ctx, m.orderPath(id), zk.AnyVersion)
 	switch {
+	case errors.Is(err, zk.ErrNoNode) && here:
+		return nil
 	case errors.Is(err, zk.ErrNoNode):
 		return fmt.Errorf("withdraw order %q: %w", id, ErrNoOrder)
+	case err != nil && here:
+		return fmt.Errorf("withdraw order %q: it is over here, and ZooKeeper, which may have it for the others, is told when it answers: %w", id, err)
 	case err != nil:
 		return fmt.Errorf("withdraw order %q: %w", id, err)
 	}
-	known.ID = id
+	if known.ID = id; here {
+		known = o
+	}
 	m.audit.note("withdrawn", known.Order, ScopeGroup, by)
 	m.touch()
 	return nil
@@ -180,11 +225,14 @@ func (m *Membership) Orders() []Placed {
 
 // inForce needs m.mu.
 func (m *Membership) inForce(now time.Time) (out []placed) {
-	for _, from := range []map[string]placed{m.orders, m.local} {
-		for _, o := range from {
-			if o.Until.After(now) {
-				out = append(out, o)
-			}
+	for id, o := range m.orders {
+		if _, over := m.ended[id]; o.Until.After(now) && !over {
+			out = append(out, o)
+		}
+	}
+	for id, o := range m.local {
+		if _, group := m.orders[id]; o.Until.After(now) && !group {
+			out = append(out, o)
 		}
 	}
 	slices.SortFunc(out, func(a, b placed) int {
@@ -198,17 +246,21 @@ func (m *Membership) inForce(now time.Time) (out []placed) {
 
 func (m *Membership) orderPath(id string) string { return m.dir() + "/orders/" + id }
 
-// readOrders reads what the group is told to do; what is past its end too.
-func (m *Membership) readOrders(ctx context.Context, f *zk.Follower) (map[string]placed, error) {
+// readOrders reads what the group is told to do; what is past its end too. junk are the orders that cannot be read, and since when they are there.
+func (m *Membership) readOrders(ctx context.Context, f *zk.Follower) (out map[string]placed, junk map[string]time.Time, err error) {
 	names, _, err := f.Children(ctx, m.dir()+"/orders")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := map[string]placed{}
-	for _, name := range names[:min(len(names), maxOrders)] {
+	if n := len(names) - maxOrders; n > 0 { // their names begin with the time
+		m.log.Error("more orders than a group may have; the oldest are passed over", "orders", len(names), "limit", maxOrders)
+		names = names[n:]
+	}
+	out, junk = map[string]placed{}, map[string]time.Time{}
+	for _, name := range names {
 		data, st, ok, err := f.Get(ctx, m.orderPath(name))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !ok {
 			continue
@@ -217,11 +269,12 @@ func (m *Membership) readOrders(ctx context.Context, f *zk.Follower) (map[string
 		if err != nil {
 			m.m.unreadable.Inc()
 			m.log.Warn("an order is passed over", "err", err)
+			junk[name] = time.UnixMilli(st.Mtime)
 			continue
 		}
-		out[name] = placed{o, st.Mzxid}
+		out[name] = placed{Order: o, zxid: st.Mzxid}
 	}
-	return out, nil
+	return out, junk, nil
 }
 
 // obey puts the group's orders in force, as they were read, beside our own, and says which came and went. Without fresh, those of the group stay as they are, and
@@ -231,17 +284,32 @@ func (m *Membership) obey(group map[string]placed, fresh bool) {
 	defer m.tell.Unlock()
 	now := time.Now()
 	m.mu.Lock()
+	changed := false
 	if fresh {
+		changed = !maps.Equal(m.orders, group)
 		m.orders = group
+		for id := range group { // it was the group's all along
+			if _, both := m.local[id]; both {
+				delete(m.local, id)
+				changed = true
+			}
+		}
 	}
-	dropped := len(m.local)
+	before := len(m.local)
 	maps.DeleteFunc(m.local, func(_ string, o placed) bool { return !o.Until.After(now) })
-	dropped -= len(m.local)
+	maps.DeleteFunc(m.ended, func(_ string, o discovery.Order) bool { return now.Sub(o.Until) > sweepAfter })
+	changed = changed || len(m.local) < before
 	force := m.inForce(now)
 	was := m.obeyed
 	m.obeyed = force
+	// Whoever obeys may remember orders of another run, or of another group, that were withdrawn meanwhile: so the first word always comes.
+	first := !m.told && (fresh || m.cfg.Session == nil)
+	m.told = m.told || first
 	m.mu.Unlock()
-	if slices.Equal(was, force) {
+	if changed {
+		m.save()
+	}
+	if slices.Equal(was, force) && !first {
 		return
 	}
 	for _, o := range was {
@@ -256,32 +324,35 @@ func (m *Membership) obey(group map[string]placed, fresh bool) {
 			m.audit.note("in force", o.Order, o.show().Scope, "")
 		}
 	}
-	if dropped > 0 {
-		m.save()
-	}
 	m.cfg.OnOrders(orders)
 }
 
-// sweep ends what is past its time, and takes the znodes of the group's past orders away.
+// sweep ends what is past its time, and takes the znodes of the group's past orders away, those that were withdrawn while ZooKeeper was silent, and those that
+// nobody could read for as long as an order may last.
 func (m *Membership) sweep(ctx context.Context, live bool) {
 	m.obey(nil, false)
 	if !live {
 		return
 	}
 	m.mu.Lock()
-	var past []placed
-	for _, o := range m.orders {
-		if time.Since(o.Until) > sweepAfter {
-			past = append(past, o)
+	var past []string
+	for id, o := range m.orders {
+		if _, over := m.ended[id]; over || time.Since(o.Until) > sweepAfter {
+			past = append(past, id)
+		}
+	}
+	for id, since := range m.junk {
+		if time.Since(since) > maxOrderFor {
+			past = append(past, id)
 		}
 	}
 	m.mu.Unlock()
-	for _, o := range past {
+	for _, id := range past {
 		c, cancel := context.WithTimeout(ctx, m.patience())
-		err := m.cfg.Session.Delete(c, m.orderPath(o.ID), zk.AnyVersion)
+		err := m.cfg.Session.Delete(c, m.orderPath(id), zk.AnyVersion)
 		cancel()
 		if err != nil && !errors.Is(err, zk.ErrNoNode) {
-			m.log.Warn("an order that is over stays in ZooKeeper", "order", o.ID, "err", err)
+			m.log.Warn("an order that is over stays in ZooKeeper", "order", id, "err", err)
 			return
 		}
 	}

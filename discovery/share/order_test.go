@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/zk"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 )
 
@@ -57,6 +59,7 @@ func TestOrders(t *testing.T) {
 	eventually(t, "b obeys for a moment", has(b, "short"))
 	eventually(t, "and no longer", has(b))
 	srv.Kill()
+	eventually(t, "ZooKeeper is missed", func() bool { return !a.cfg.Session.Status().Connected })
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	here := o
@@ -111,5 +114,124 @@ func TestBadOrders(t *testing.T) {
 	p, err := m.Place(t.Context(), good)
 	if err != nil || p.Scope != ScopeHere || p.ID == "" {
 		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// The first word of what is in force always comes, for whoever obeys may remember what was withdrawn while nobody looked.
+func TestFirstWord(t *testing.T) {
+	t.Parallel()
+	srv := testenv.ZooKeeperInProcess(t)
+	dir := t.TempDir()
+	start := func(group string) (m *Membership, told chan []discovery.Order, stop func()) {
+		told = make(chan []discovery.Order, 100)
+		m, err := New(Config{Session: session(t, "a", 2*time.Second, srv.Addr), Group: group, Timeout: 2 * time.Second, Self: Collector{ID: "a"}, Dir: dir,
+			OnOrders: func(o []discovery.Order) { told <- o }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- m.Run(ctx) }()
+		return m, told, func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	next := func(told chan []discovery.Order) int {
+		select {
+		case o := <-told:
+			return len(o)
+		case <-time.After(20 * time.Second):
+			t.Fatal("nothing is said")
+			return -1
+		}
+	}
+	o := discovery.Order{ID: "one", Kind: discovery.FreezeOrder, Path: "/discovery", By: "kim", Until: time.Now().Add(time.Hour)}
+	m, told, stop := start("g")
+	if n := next(told); n != 0 {
+		t.Errorf("%d orders in an empty group", n)
+	}
+	if _, err := m.Place(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if n := next(told); n != 1 {
+		t.Errorf("%d orders, one was placed", n)
+	}
+	stop()
+	w := run(t, Config{Session: session(t, "b", 2*time.Second, srv.Addr), Group: "g", Timeout: 2 * time.Second, Self: Collector{ID: "b"}})
+	eventually(t, "another can withdraw it", func() bool { return w.Withdraw(t.Context(), "one", "lee") == nil })
+	_, told, stop = start("g") // its disk still has the order
+	for n := -1; n != 0; n = next(told) {
+	}
+	stop()
+	_, told, stop = start("h") // another group never had it
+	if n := next(told); n != 0 {
+		t.Errorf("%d orders in another group", n)
+	}
+	stop()
+}
+
+// An order whose answer did not come may be the group's all the same: it counts once, and who withdraws it withdraws both.
+func TestOrderInDoubt(t *testing.T) {
+	t.Parallel()
+	srv := testenv.ZooKeeperInProcess(t)
+	a := run(t, Config{Session: session(t, "a", 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "a"}})
+	eventually(t, "a is there", func() bool { return a.sees(FromZooKeeper, "a") })
+	o := discovery.Order{ID: "one", Kind: discovery.FreezeOrder, Path: "/discovery", By: "kim", At: time.Now().UTC(), Until: time.Now().Add(time.Hour).UTC()}
+	data, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doubt := func() {
+		a.mu.Lock()
+		a.local["one"] = placed{Order: o, doubt: true}
+		a.mu.Unlock()
+		a.obey(nil, false)
+	}
+	doubt()
+	if _, err := a.cfg.Session.Create(t.Context(), a.orderPath("one"), data, zk.Persistent); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is the group's, once", func() bool { got := a.Orders(); return len(got) == 1 && got[0].Scope == ScopeGroup })
+	a.mu.Lock()
+	a.Membership.orders = map[string]placed{}
+	a.mu.Unlock()
+	doubt() // as if nobody had told of it yet
+	if err := a.Withdraw(t.Context(), "one", "kim"); err != nil {
+		t.Error(err)
+	}
+	if there, _, err := a.cfg.Session.Exists(t.Context(), a.orderPath("one")); there || err != nil {
+		t.Errorf("after it was withdrawn the group has it: %v, %v", there, err)
+	}
+	// ZooKeeper does not answer: it is over here, that is said, and it is taken away as soon as it turns up.
+	doubt()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Withdraw(ctx, "one", "kim"); err == nil || !strings.Contains(err.Error(), "over here") {
+		t.Errorf("nobody was told, and it says: %v", err)
+	}
+	if _, err := a.cfg.Session.Create(t.Context(), a.orderPath("one"), data, zk.Persistent); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is taken away", func() bool {
+		there, _, err := a.cfg.Session.Exists(t.Context(), a.orderPath("one"))
+		return err == nil && !there
+	})
+	if got := a.Orders(); len(got) != 0 {
+		t.Errorf("orders %+v", got)
+	}
+}
+
+// An order reads the same each time, in whatever zone its times were written.
+func TestOrderTimes(t *testing.T) {
+	for _, tc := range []struct{ at string }{{"2026-11-22T03:00:00+05:00"}, {"2026-11-22T03:00:00Z"}} {
+		data := fmt.Sprintf(`{"id":"x","kind":"freeze","path":"/a","by":"kim","at":%q,"until":%q}`, tc.at, tc.at)
+		a, err := decodeOrder("x", []byte(data))
+		b, err2 := decodeOrder("x", []byte(data))
+		if err != nil || err2 != nil || a != b {
+			t.Errorf("%s: one order reads in two ways: %v %v", tc.at, err, err2)
+		}
 	}
 }

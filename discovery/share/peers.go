@@ -98,6 +98,8 @@ func decodeDivision(id string, b []byte) (*Division, error) {
 		return nil, errNothing
 	case d.Self != id:
 		return nil, fmt.Errorf("%.80q answers there", d.Self)
+	case d.Term >= maxTerm:
+		return nil, fmt.Errorf("its term %s is larger than any can be", d.Term)
 	case len(d.Members) > maxMembers:
 		return nil, fmt.Errorf("it knows of %d members", len(d.Members))
 	}

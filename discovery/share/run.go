@@ -159,10 +159,13 @@ func (m *Membership) look(ctx context.Context, f *zk.Follower, made *bool, late 
 	m.mu.Unlock()
 	m.set(NewDivision(m.cfg.Self.ID, jobs, m.ghosts.with(members, m.div.Load(), session, began, m.timeout()), term, FromZooKeeper, began))
 	m.prove(began)
-	orders, err := m.readOrders(c, f)
+	orders, junk, err := m.readOrders(c, f)
 	if err != nil {
 		return err
 	}
+	m.mu.Lock()
+	m.junk = junk
+	m.mu.Unlock()
 	m.obey(orders, true)
 	return waiting
 }
@@ -244,7 +247,10 @@ func (m *Membership) members(ctx context.Context, f *zk.Follower) (out []Collect
 		m.log.Error("more members than a group may have; the others are passed over", "members", len(names), "limit", maxMembers)
 		names = names[:maxMembers]
 	}
-	term = Term(st.Pzxid)
+	m.mu.Lock()
+	floor := m.floor
+	m.mu.Unlock()
+	term = max(Term(st.Pzxid), floor)
 	for _, name := range names {
 		data, st, ok, err := f.Get(ctx, folder+"/"+name)
 		if err != nil {
@@ -265,8 +271,16 @@ func (m *Membership) members(ctx context.Context, f *zk.Follower) (out []Collect
 		if name == m.cfg.Self.ID {
 			owner = st.EphemeralOwner
 		}
-		term = max(term, Term(st.Czxid), Term(st.Mzxid), c.Floor)
+		term = max(term, Term(st.Czxid), Term(st.Mzxid))
 		out = append(out, c)
+	}
+	seen := term
+	for _, c := range out {
+		if c.Floor > seen+maxStep {
+			m.log.Warn("a member claims a term that is far beyond all that was seen; it is passed over", "member", c.ID, "term", c.Floor.String(), "seen", seen.String())
+			continue
+		}
+		term = max(term, c.Floor)
 	}
 	return out, term, owner, nil
 }
@@ -390,7 +404,7 @@ func (m *Membership) ask(ctx context.Context, d *Division) (best *Division) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if theirs.From != Alone && theirs.Term > d.Term && (best == nil || theirs.Term > best.Term) {
+			if theirs.From != Alone && theirs.Term > d.Term && (d.Term == 0 || theirs.Term <= d.Term+maxStep) && (best == nil || theirs.Term > best.Term) {
 				best = theirs
 			}
 		})

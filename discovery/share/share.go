@@ -38,13 +38,16 @@ type Config struct {
 	Self Collector // Weight is FullWeight unless given; Jobs may change: Announce
 	Dir  string    // for share.json and audit.ndjson; "": nothing is kept
 
+	// Begin is in force until Run has found the members: that of the Membership whose place this one takes. nil: there was none, and nothing is Mine until then.
+	Begin *Membership
+
 	// Ready says that the collector knows whom to scrape. It joins only then, for the others stop scraping what is its share as soon as they see it;
 	// but after JoinWithin (default 1 min) in any case. nil: it knows.
 	Ready      func() bool
 	JoinWithin time.Duration
 	// Ask asks another collector for its division; nil: nobody is asked. NewAsker makes one.
 	Ask func(context.Context, Collector) (*Division, error)
-	// OnChange is told of each Division that gives somebody something else, and OnOrders of all orders in force when they have changed. Calls do not
+	// OnChange is told of each Division that gives somebody something else, and OnOrders of all orders in force: once, as soon as it is known which, and when they have changed. Calls do not
 	// overlap. When OnChange returns, the collector must act on the Division: only then is it said to be Fresh.
 	OnChange func(*Division)
 	OnOrders func([]discovery.Order)
@@ -133,7 +136,10 @@ type Membership struct {
 	trouble string // why the znodes cannot be read or written; "": they can
 	orders  map[string]placed
 	local   map[string]placed
+	junk    map[string]time.Time       // orders of the group that cannot be read, and since when they are there
+	ended   map[string]discovery.Order // withdrawn while nobody could say whether the group has them
 	obeyed  []placed
+	told    bool          // OnOrders has been told once what is in force
 	dirty   chan struct{} // has a value when our znode is to be written or the membership to be read again
 
 	asked  time.Time // watch's
@@ -149,14 +155,44 @@ func New(cfg Config) (*Membership, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("configure group %q: %w", cfg.Group, err)
 	}
-	m := &Membership{cfg: cfg, log: cfg.Log.With("group", cfg.Group), self: cfg.Self, orders: map[string]placed{}, local: map[string]placed{}, dirty: make(chan struct{}, 1)}
+	m := &Membership{cfg: cfg, log: cfg.Log.With("group", cfg.Group), self: cfg.Self, orders: map[string]placed{}, local: map[string]placed{}, ended: map[string]discovery.Order{}, dirty: make(chan struct{}, 1)}
 	m.audit = audit{dir: cfg.Dir, collector: cfg.Self.ID, log: m.log}
 	m.m.register(m)
 	if cfg.Session == nil {
 		m.div.Store(NewDivision(cfg.Self.ID, cfg.Self.Jobs, []Collector{cfg.Self}, 0, Alone, time.Now()))
+	} else if cfg.Begin != nil {
+		m.begin(cfg.Begin)
 	}
 	return m, nil
 }
+
+// begin takes over what another Membership knows.
+func (m *Membership) begin(from *Membership) {
+	old := from.div.Load()
+	if old == nil || len(old.Members) == 0 {
+		return
+	}
+	from.mu.Lock()
+	m.floor = from.floor
+	if m.cfg.Group == from.cfg.Group && m.cfg.Root == from.cfg.Root {
+		maps.Copy(m.orders, from.orders)
+		m.obeyed = m.inForce(time.Now())
+	}
+	from.mu.Unlock()
+	// Our own entry is as it was: the others go by that until they have seen the new one.
+	d := NewDivision(m.cfg.Self.ID, m.cfg.Self.Jobs, old.Members, max(old.Term, m.floor), old.From, old.AsOf)
+	m.div.Store(d)
+	p := from.proven.Load()
+	if p == nil || from.cfg.Session == nil {
+		now := time.Now()
+		p = &now
+	}
+	m.proven.Store(p)
+	m.known = Division{Members: d.Members, Term: d.Term}
+}
+
+// Joined reports whether the collector has its place in the group, or needs none.
+func (m *Membership) Joined() bool { return m.cfg.Session == nil || m.isJoined() }
 
 // Division is the one in force; nil while nothing is known of the others yet.
 func (m *Membership) Division() *Division { return m.div.Load() }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -290,5 +291,62 @@ func TestConfigFaults(t *testing.T) {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+}
+
+// A claim of a term beyond all that was seen is believed by nobody, or every later term would be equal to it.
+func TestTermsAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, floor := range []Term{maxTerm, math.MaxUint64} {
+		b, _ := json.Marshal(Collector{ID: "x", Weight: 1, Floor: floor})
+		if _, err := DecodeCollector("x", b); err == nil {
+			t.Errorf("a member of term %s is taken", floor)
+		}
+		b, _ = json.Marshal(Division{Self: "x", Term: floor})
+		if _, err := decodeDivision("x", b); err == nil {
+			t.Errorf("a division of term %s is taken", floor)
+		}
+	}
+	srv := testenv.ZooKeeperInProcess(t)
+	a := run(t, Config{Session: session(t, "a", 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "a"}})
+	eventually(t, "a is there", func() bool { return a.sees(FromZooKeeper, "a") })
+	first := Term(a.Term())
+	for id, floor := range map[string]Term{"x": maxTerm - 1, "y": first + 1<<30} {
+		b, _ := json.Marshal(Collector{ID: id, Weight: 1, Floor: floor})
+		if _, err := a.cfg.Session.Create(t.Context(), a.dir()+"/members/"+id, b, zk.Ephemeral); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "they are members", func() bool { return a.sees(FromZooKeeper, "a x y") })
+	if got := Term(a.Term()); got < first+1<<30 || got > first+1<<31 {
+		t.Errorf("the term is %s, after %s", got, first)
+	}
+}
+
+// One that takes another's place has its division from the first moment, and the znode never goes.
+func TestTakesThePlace(t *testing.T) {
+	t.Parallel()
+	srv := testenv.ZooKeeperInProcess(t)
+	began := time.Now()
+	conf := func() Config {
+		began = began.Add(time.Millisecond)
+		return Config{Session: session(t, "a", 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "a", Started: began}}
+	}
+	a := run(t, conf())
+	b := run(t, Config{Session: session(t, "b", 2*time.Second, srv.Addr), Timeout: 2 * time.Second, Self: Collector{ID: "b"}})
+	eventually(t, "both share", func() bool {
+		return a.sees(FromZooKeeper, "a b") && b.sees(FromZooKeeper, "a b") && a.Fresh(time.Now())
+	})
+	next := conf()
+	next.Begin = a.Membership
+	n := run(t, next)
+	if owned(n, b) != 300 || !n.Fresh(time.Now()) {
+		t.Errorf("%d of 300 have one owner before it has found the members", owned(n, b))
+	}
+	eventually(t, "it has joined", n.Joined)
+	a.stop()
+	eventually(t, "and sees all", func() bool { return n.sees(FromZooKeeper, "a b") && b.sees(FromZooKeeper, "a b") })
+	if there, st, err := n.cfg.Session.Exists(t.Context(), n.own()); err != nil || !there || st.EphemeralOwner != n.cfg.Session.Status().SessionID {
+		t.Errorf("its znode: %v, %v", there, err)
 	}
 }
