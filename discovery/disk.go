@@ -201,8 +201,10 @@ func (l *loader) done() {
 		src.configured = true
 		for _, h := range src.sets {
 			r.sized(h, l.now)
+			h.recall(l.now)
 		}
 	}
+	r.fleet.recall(l.now)
 	slices.SortFunc(r.gone, func(a, b departure) int { return cmp.Compare(a.since, b.since) })
 	for _, g := range r.groups {
 		g.low = g.size()

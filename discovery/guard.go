@@ -118,6 +118,19 @@ func (h *herd) sized(now time.Time, window time.Duration) {
 	h.prune(now, window)
 }
 
+// recall notes that those who were lost count as having been in it until now: a freeze, or a restart, lasts longer than peaks are remembered.
+func (h *herd) recall(now time.Time) {
+	n := h.n
+	for _, l := range h.lost {
+		if l.rec.lost() && nanos(l.at) >= l.rec.x.left {
+			n++
+		}
+	}
+	if n > h.n && (len(h.peaks) == 0 || h.peaks[0].n < n) {
+		h.peaks = slices.Insert(h.peaks, 0, peak{now, n})
+	}
+}
+
 func (h *herd) prune(now time.Time, window time.Duration) {
 	k := 0
 	for k < len(h.peaks)-1 && now.Sub(h.peaks[k].at) > window {

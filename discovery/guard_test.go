@@ -208,6 +208,16 @@ func TestFreeze(t *testing.T) {
 	if g := p.r.Guards(); len(g) != 1 || g[0].Frozen != nil || g[0].Answering != 7 {
 		t.Errorf("guards are %+v", g)
 	}
+	// So it has after a freeze that was longer than anybody remembers.
+	p.r.Obey([]Order{{ID: "3", Kind: FreezeOrder, Path: "/q", At: p.now}}, p.now)
+	p.size("/q", 10)
+	p.size("/q", 1)
+	p.wait(2 * time.Hour)
+	p.r.Obey(nil, p.now)
+	p.wait(time.Minute)
+	if e, _ := p.r.Find(node("/q", 9).Key.String()); e.State != Unconfirmed {
+		t.Errorf("it is %s: %s", e.State, e.Reason)
+	}
 }
 
 // An ensemble that comes back empty, and then with everybody who registers again: nobody is ever missing, and nobody counts as flapping.

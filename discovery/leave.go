@@ -289,6 +289,7 @@ func (r *Roster) thaw(g *guard, now time.Time, out []Change) []Change {
 		}
 	}
 	if g.set == nil || r.guarded(g.set) {
+		g.herd.recall(now)
 		r.watch(g.herd, g.set, now)
 	}
 	for _, rec := range thawed {
