@@ -84,6 +84,11 @@ func TestFaults(t *testing.T) {
 		{"sasl", "kafka:\n  sasl: {mechanism: GSSAPI}\n", "use PLAIN, SCRAM"},
 		{"pattern", "scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - paths: ['discovery/x']\n", "line 4: scrape_configs[0].serverset_sd_configs[0].paths[0]"},
 		{"template", "scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - paths: ['/d/{service}']\n    env: '{zone}'\n", "zone"},
+		{"map for text", "kafka: {brokers: [a: 1]}\n", "[1:20] want text, and this is a map"},
+		{"text for bool", "guard: {off: maybe}\n", "want true or false, and this is text"},
+		{"shrink", "guard: {shrink: 2}\n", "line 1: guard.shrink: 2 is not a share"},
+		{"release", "guard: {flap: {release: 9, quarantine: 5}}\n", "guard.flap.release: 9 is not below quarantine"},
+		{"expected twice", "expected: {file: a, url: 'http://x'}\n", "keep one"},
 		{"window", "dashboards: {window: 1s}\n", "not within 1m..24h"},
 		{"budget", "dashboards: {max_bytes: 10KB}\n", "line 1: dashboards.max_bytes"},
 		{"size", job + "  body_size_limit: 8 apples\n", `line 4: size "8 apples"`},
@@ -94,6 +99,14 @@ func TestFaults(t *testing.T) {
 				t.Errorf("got %v\nwant %q in it", err, tc.want)
 			}
 		})
+	}
+}
+
+// A host and its port in a flow sequence are no map, whatever the library takes them for.
+func TestAddresses(t *testing.T) {
+	c, err := Parse([]byte("kafka: {brokers: [k-1.x:9092, 'b:2', \"c:3\"]}\nzookeeper: {servers: [z1:2181]}\n"), env)
+	if err != nil || strings.Join(c.Kafka.Brokers, " ") != "k-1.x:9092 b:2 c:3" || strings.Join(c.ZooKeeper.Servers, " ") != "z1:2181" {
+		t.Errorf("%v: %+v", err, c)
 	}
 }
 

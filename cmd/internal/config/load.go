@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Load reads and checks a file. The error lists every fault, each with its line and the remedy.
@@ -44,7 +45,7 @@ func Parse(text []byte, env func(string) (string, bool)) (*Config, error) {
 		}
 		dec := yaml.NewDecoder(strings.NewReader(""), yaml.Strict())
 		if err := dec.DecodeFromNode(d.Body, c); err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
+			return nil, inPlainWords(err)
 		}
 	}
 	if len(f.Docs) > 1 {
@@ -101,6 +102,13 @@ func (x *expander) Visit(n ast.Node) ast.Visitor {
 		x.errs = append(x.errs, fmt.Errorf("line %d: %s is a YAML tag; remove it", t.GetToken().Position.Line, t.GetToken().Value))
 		return nil
 	}
+	if list, ok := n.(*ast.SequenceNode); ok {
+		for i, v := range list.Values {
+			if s := addressOf(v); s != nil {
+				list.Values[i] = s
+			}
+		}
+	}
 	s, ok := n.(*ast.StringNode)
 	if !ok {
 		return x
@@ -114,6 +122,55 @@ func (x *expander) Visit(n ast.Node) ast.Visitor {
 		return v
 	})
 	return x
+}
+
+// addressOf is the host:port that the YAML library has taken for a map: in [a:1] a colon parts key and value for it, though YAML wants a space behind it.
+func addressOf(n ast.Node) *ast.StringNode {
+	pair, ok := n.(*ast.MappingValueNode)
+	if m, is := n.(*ast.MappingNode); is && len(m.Values) == 1 && m.Start.Value != "{" {
+		pair, ok = m.Values[0], true
+	}
+	if !ok {
+		return nil
+	}
+	key, value := pair.Key.GetToken(), pair.Value.GetToken()
+	if _, scalar := pair.Value.(ast.ScalarNode); !scalar || key == nil || value == nil || key.Position.Line != value.Position.Line || value.Position.Column != key.Position.Column+len(key.Value)+1 {
+		return nil
+	}
+	text := key.Value + ":" + value.Value
+	return ast.String(token.New(text, text, key.Position))
+}
+
+var wrongType = regexp.MustCompile(`cannot unmarshal (.+?) into Go (?:value|struct field \S+) of type (\S+)`)
+
+// inPlainWords says of a value of the wrong type what it is and what is wanted, in words of YAML instead of Go's.
+func inPlainWords(err error) error {
+	text := err.Error()
+	m := wrongType.FindStringSubmatchIndex(text)
+	if m == nil {
+		return err
+	}
+	return errors.New(text[:m[0]] + "want " + kindOf(text[m[4]:m[5]]) + ", and this is " + kindOf(text[m[2]:m[3]]) + text[m[1]:])
+}
+
+// kindOf names a Go type as one who writes YAML knows it.
+func kindOf(goType string) string {
+	t := strings.TrimPrefix(goType, "*")
+	switch {
+	case strings.HasPrefix(t, "map["):
+		return "a map"
+	case strings.HasPrefix(t, "[]"):
+		return "a list"
+	case t == "string":
+		return "text"
+	case t == "bool":
+		return "true or false"
+	case strings.HasPrefix(t, "int"), strings.HasPrefix(t, "uint"), strings.HasPrefix(t, "float"):
+		return "a number"
+	case strings.HasPrefix(t, "config."):
+		return "a map"
+	}
+	return t
 }
 
 // YAML writes the configuration with its secrets hidden.
