@@ -125,11 +125,14 @@ func pullOnce(t *testing.T, srv *httptest.Server, j *Job, c Config) (out collect
 
 func TestTLSProxiesRedirectsAndHTTP2(t *testing.T) {
 	var asked *http.Request
+	plainURL := ""
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = r
 		switch r.URL.Path {
 		case "/away":
 			http.Redirect(w, r, "http://169.254.169.254/latest/meta-data", http.StatusFound)
+		case "/down":
+			http.Redirect(w, r, plainURL+"/stats.json", http.StatusFound)
 		case "/loop":
 			http.Redirect(w, r, "/loop", http.StatusFound)
 		case "/reset":
@@ -152,6 +155,7 @@ func TestTLSProxiesRedirectsAndHTTP2(t *testing.T) {
 	})
 	plain := httptest.NewServer(h)
 	defer plain.Close()
+	plainURL = plain.URL
 	secure := httptest.NewUnstartedServer(h)
 	secure.EnableHTTP2 = true
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -192,6 +196,7 @@ func TestTLSProxiesRedirectsAndHTTP2(t *testing.T) {
 		{"redirect not followed, http2", plain, Job{MetricsPath: "/here", EnableHTTP2: true}, collector.Status, "status 301", "HTTP/1.1"},
 		{"redirect followed", plain, Job{MetricsPath: "/here", FollowRedirects: true}, collector.OK, "", "HTTP/1.1"},
 		{"redirect to a metadata address", plain, Job{MetricsPath: "/away", FollowRedirects: true}, collector.Forbidden, "169.254.169.254", "HTTP/1.1"},
+		{"redirect from https to http", secure, Job{MetricsPath: "/down", Scheme: "https", TLS: trusted, FollowRedirects: true}, collector.Refused, "redirect from https to http", "HTTP/1.1"},
 		{"redirect in circles", plain, Job{MetricsPath: "/loop", FollowRedirects: true}, collector.Refused, "stopped after 10 redirects", "HTTP/1.1"},
 		{"redirect that resets", plain, Job{MetricsPath: "/reset", FollowRedirects: true}, collector.Refused, "namespace", "HTTP/1.1"},
 		{"proxy", plain, Job{ProxyURL: proxyURL}, collector.OK, "", "HTTP/1.1"},

@@ -54,6 +54,8 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 			return http.ErrUseLastResponse
 		case len(via) >= 10:
 			return errors.New("stopped after 10 redirects")
+		case via[0].URL.Scheme == "https" && req.URL.Scheme != "https":
+			return errors.New("redirect from https to http: what was to be kept from others, credentials too, would go in clear")
 		case namesReader(req.URL.RawQuery):
 			return fmt.Errorf("redirect to a path with namespace: %w", errNamespace)
 		}
