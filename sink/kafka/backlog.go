@@ -15,6 +15,7 @@ type stream struct {
 	topics   []string // by lane
 	schema   []header
 	numbered bool // snapshots: records have ids
+	yields   bool // over the budget it goes first: what is said in it is said again
 	queues   []*queue
 	learned  bool             // the number of queues is Kafka's, not a belief
 	gone     map[int32]uint64 // next sequence of partitions that are no more, in case they come again
@@ -75,7 +76,7 @@ func newBacklog(c *Config, m *meters) *backlog {
 	t := c.Topics
 	l.snapshots = &stream{topics: []string{t.Snapshots, t.Backfill}, schema: headers(wire.SnapshotSchema), numbered: true}
 	for topic, schema := range map[string]string{t.Roster: wire.RosterSchema, t.Rollups: "rollup/1", t.Findings: "finding/1"} {
-		l.others[topic] = &stream{topics: []string{topic}, schema: headers(schema)}
+		l.others[topic] = &stream{topics: []string{topic}, schema: headers(schema), yields: topic == t.Roster}
 	}
 	return l
 }

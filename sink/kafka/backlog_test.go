@@ -302,3 +302,25 @@ func TestHalvesOfAnUnclearBatch(t *testing.T) {
 		})
 	}
 }
+
+// What of the roster waits goes before any snapshot, however old that is.
+func TestOverBudgetTheRosterYields(t *testing.T) {
+	l, _, _ := newTestBacklog(t, 2, func(c *Config) { c.MemoryBytes = 4 << 20 })
+	roster, record := sink.DefaultTopics().Roster, make([]byte, 300<<10)
+	for i := range 10 {
+		l.putTest("service", int64(1000+i), string(record))
+	}
+	for i := range 20 {
+		l.publish(l.ledger.Published(roster), roster, "service/prod", int64(2000+i), record)
+	}
+	if age := l.waited(roster, time.UnixMilli(4000)); age < 1980*time.Millisecond || age > 2*time.Second {
+		t.Errorf("the oldest of the roster has waited %v", age)
+	}
+	if age := l.waited(sink.DefaultTopics().Findings, time.UnixMilli(4000)); age != 0 {
+		t.Errorf("where nothing is it has waited %v", age)
+	}
+	r := l.ledger.Report(time.Now())
+	if len(r.Losses) == 0 || r.Total.Dropped != 0 || l.bytes > l.budget {
+		t.Errorf("%d bytes of %d, %d snapshots dropped while records of the roster were there; losses %+v", l.bytes, l.budget, r.Total.Dropped, r.Losses)
+	}
+}

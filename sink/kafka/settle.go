@@ -90,10 +90,13 @@ func (l *backlog) forget(b *batch) {
 	signal(l.changed)
 }
 
-// makeRoom drops the oldest batches that were never attempted until the rest is within the budget.
+// makeRoom drops the oldest batches that were never attempted until the rest is within the budget. The roster's go before any snapshot: its full states come again.
 func (l *backlog) makeRoom() {
 	for l.bytes > l.budget {
-		b := l.oldest()
+		b := l.oldest(func(s *stream) bool { return s.yields })
+		if b == nil {
+			b = l.oldest(nil)
+		}
 		if b == nil {
 			return
 		}
@@ -102,10 +105,10 @@ func (l *backlog) makeRoom() {
 	}
 }
 
-// oldest is the batch that has waited longest and was never attempted.
-func (l *backlog) oldest() (old *batch) {
+// oldest is the batch that has waited longest and was never attempted, of the streams that of names; nil: of all.
+func (l *backlog) oldest(of func(*stream) bool) (old *batch) {
 	older := func(b *batch) {
-		if b != nil && (old == nil || b.oldest < old.oldest) {
+		if b != nil && (of == nil || of(b.q.s)) && (old == nil || b.oldest < old.oldest) {
 			old = b
 		}
 	}
@@ -173,7 +176,7 @@ func (l *backlog) shut() (lost int) {
 	for b := range l.taken {
 		l.dropLocked(b, sink.DroppedShutdown)
 	}
-	for b := l.oldest(); b != nil; b = l.oldest() {
+	for b := l.oldest(nil); b != nil; b = l.oldest(nil) {
 		l.remove(b)
 		l.dropLocked(b, sink.DroppedShutdown)
 	}
@@ -184,12 +187,26 @@ func (l *backlog) shut() (lost int) {
 func (l *backlog) waiting(now time.Time) (bytes int64, batches int, oldest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.bytes, l.batches, l.age(nil, now)
+}
+
+// waited is the age of the oldest record of another topic that is in memory.
+func (l *backlog) waited(topic string, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.others[topic]
+	return l.age(func(of *stream) bool { return of == s }, now)
+}
+
+func (l *backlog) age(of func(*stream) bool, now time.Time) time.Duration {
 	at := now.UnixMilli()
-	if b := l.oldest(); b != nil {
+	if b := l.oldest(of); b != nil {
 		at = min(at, b.oldest)
 	}
 	for b := range l.taken {
-		at = min(at, b.oldest)
+		if of == nil || of(b.q.s) {
+			at = min(at, b.oldest)
+		}
 	}
-	return l.bytes, l.batches, time.Duration(now.UnixMilli()-at) * time.Millisecond
+	return time.Duration(now.UnixMilli()-at) * time.Millisecond
 }

@@ -226,6 +226,9 @@ type Status struct {
 	Since   time.Time     // of Trouble
 }
 
+// Waits is how long the oldest record that was published to a topic, and is not settled, has waited; 0 where none is.
+func (s *Sink) Waits(topic string) time.Duration { return s.backlog.waited(topic, time.Now()) }
+
 // Status tells how delivery stands now.
 func (s *Sink) Status() Status {
 	st := Status{Budget: s.backlog.budget}
