@@ -141,7 +141,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.published = newPublisher(ident, d.roster, d.sink, kc.Topics.Roster)
-	d.published.mine, d.published.term = d.publishes, d.term
+	d.published.mine, d.published.term, d.published.waits = d.publishes, d.term, d.sink.Waits
 	d.peers = share.NewClient()
 	if err := d.newSharing(c, ident.Hex()); err != nil {
 		return nil, err

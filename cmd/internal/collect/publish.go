@@ -1,6 +1,8 @@
 package collect
 
 import (
+	"hash/fnv"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -11,11 +13,17 @@ import (
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
-// fullEvery is how often the whole state of each service is published, spread over the services.
-const fullEvery = 5 * time.Minute
-
-// doubtsWithin is how soon the full states follow when a source is doubted, or believed again.
-const doubtsWithin = 20 * time.Second
+const (
+	// fullEvery is how often the whole state of each service is published: each service at a time of its own in it.
+	fullEvery = 5 * time.Minute
+	// doubtsWithin is how soon the full states follow when a source is doubted, or believed again.
+	doubtsWithin = 20 * time.Second
+	// fullAtOnce bounds the entries of full states that one call of full publishes, the last service's aside: a start or a handover of everything is spread over
+	// seconds, and what waits for Kafka before it stays small.
+	fullAtOnce = 10_000
+	// heldAfter is how long a record of the roster has waited when full states wait, too: on top of one that waits another says nothing.
+	heldAfter = 5 * time.Second
+)
 
 // publisher puts the roster on its topic: each change at once, the full state of a service every fullEvery.
 type publisher struct {
@@ -23,118 +31,184 @@ type publisher struct {
 	roster *discovery.Roster
 	sink   sink.Sink
 	topic  string
-
-	// mu is held from the look at the roster until what it showed is published: else a full state could go out after the changes that it does not hold.
-	mu   sync.Mutex
-	next map[group]due
-	// doubts is the roster's, as of the last look: when a source is doubted, or believed again, all that it saw reads otherwise.
-	doubts uint64
 	term   func() uint64
 	// mine says whether it is this collector that publishes a service, whose instances come from a job; nil: it publishes all.
 	mine func(job, service, env string) bool
+	// waits is how long the oldest record of the topic has waited for Kafka; nil: nothing waits.
+	waits func(topic string) time.Duration
+
+	mu       sync.Mutex // never held while the roster is read or a record is sent
+	services map[group]*publication
+	// doubts is the roster's, as of the last look: when a source is doubted, or believed again, all that it saw reads otherwise.
+	doubts uint64
+	held   bool // records waited for Kafka at the last look
 }
 
-// due is when the full state of a service is to be published, and by whom.
-type due struct {
-	at   time.Time
-	job  string // the first by name of those that its instances come from, so that collectors with one view agree on one
-	mine bool
+// publication is where the publishing of one service stands. All but turn is under the publisher's mu.
+type publication struct {
+	// turn is held from the look at the roster until what it showed is with the sink: else a full state could go out after the changes that it does not hold. Who
+	// waits for it waits for this service only. It is taken before mu.
+	turn sync.Mutex
+
+	at   time.Time // when its full state is due
+	job  string    // the first by name of those that its instances come from, so that collectors with one view agree on one
+	mine bool      // a full state of ours is out since the service became ours
+	told uint64    // batches of changes
 }
 
 type group struct{ service, env string }
 
-func groupOf(e *discovery.Entry) group { return group{e.Service, e.Env} }
-
 func newPublisher(ident sink.Identity, r *discovery.Roster, s sink.Sink, topic string) *publisher {
-	return &publisher{ident: ident, roster: r, sink: s, topic: topic, next: map[group]due{}, term: func() uint64 { return 0 }}
+	return &publisher{ident: ident, roster: r, sink: s, topic: topic, services: map[group]*publication{}, term: func() uint64 { return 0 }}
 }
 
 // record is the head of a record; take it before the look at the roster, so that no record claims a version that it does not hold.
-func (p *publisher) record(full bool, now time.Time) wire.RosterRecord {
-	return wire.RosterRecord{Term: p.term(), Collector: p.ident.Collector, Start: p.ident.Start, TS: now.UnixMilli(), Version: p.roster.Version(), Full: full}
+func (p *publisher) record(g group, full bool, now time.Time) wire.RosterRecord {
+	return wire.RosterRecord{Term: p.term(), Collector: p.ident.Collector, Start: p.ident.Start, TS: now.UnixMilli(), Service: g.service, Env: g.env, Version: p.roster.Version(), Full: full}
 }
 
-func (p *publisher) send(r wire.RosterRecord, now time.Time) {
-	wire.SplitRoster(r, wire.MaxRecord, func(rec []byte) { p.sink.Publish(p.topic, r.Key(), rec, now) })
+func (p *publisher) send(r *wire.RosterRecord, now time.Time) {
+	wire.SplitRoster(*r, wire.MaxRecord, func(rec []byte) { p.sink.Publish(p.topic, r.Key(), rec, now) })
 }
 
 func (p *publisher) changes(changes []discovery.Change) {
+	wire.GroupRoster(wire.RosterRecord{}, changes, func(r wire.RosterRecord) {
+		g := group{r.Service, r.Env}
+		u, ours := p.tell(g, r.Changes)
+		if !ours {
+			return
+		}
+		u.turn.Lock()
+		defer u.turn.Unlock()
+		now := time.Now()
+		out := p.record(g, false, now)
+		out.Changes = r.Changes
+		for i := range out.Changes {
+			c := &out.Changes[i]
+			// A batch may have overtaken this one, from a reload: what goes out is how the entry stands.
+			if e, err := p.roster.Find(c.ID()); err == nil {
+				c.Entry = e
+			}
+		}
+		p.send(&out, now)
+	})
+}
+
+// tell notes that a service has changes, and reports whether they are ours to publish.
+func (p *publisher) tell(g group, changes []discovery.Change) (u *publication, ours bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	head := p.record(false, now)
-	changes = slices.Clone(changes)
-	for i := range changes {
-		c := &changes[i]
-		// A batch may have overtaken this one, from a reload: what goes out is how the entry stands.
-		if e, err := p.roster.Find(c.ID()); err == nil {
-			c.Entry = e
-		}
-		g := groupOf(&c.Entry)
-		u, known := p.next[g]
-		if job := discovery.JobOf(c.Source); !known {
-			u = due{at: now, job: job} // a service that is new to us: its full state follows within a second
-		} else {
-			u.job = min(u.job, job)
-		}
-		u.mine = p.owns(g, u.job)
-		p.next[g] = u
+	u = p.services[g]
+	if u == nil {
+		u = &publication{at: now, job: discovery.JobOf(changes[0].Source)} // its full state follows at once
+		p.services[g] = u
 	}
-	changes = slices.DeleteFunc(changes, func(c discovery.Change) bool { return !p.next[groupOf(&c.Entry)].mine })
-	wire.GroupRoster(head, changes, func(r wire.RosterRecord) { p.send(r, now) })
+	for i := range changes {
+		u.job = min(u.job, discovery.JobOf(changes[i].Source))
+	}
+	u.told++
+	return u, p.claim(g, u, now)
 }
 
-// full publishes the services that are due. One of which nobody is left gets a full state without entries, its last.
-func (p *publisher) full(now time.Time) {
+// claim reports whether a service is ours, and has it published whole at once if it was not before: readers may have missed what its publisher before did not get
+// out. The caller holds mu.
+func (p *publisher) claim(g group, u *publication, now time.Time) bool {
+	if !p.owns(g, u.job) {
+		u.mine = false
+		return false
+	}
+	if !u.mine && u.at.After(now) {
+		u.at = now
+	}
+	return true
+}
+
+// handover is called when the division changed.
+func (p *publisher) handover() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := p.roster.Doubts(); n != p.doubts {
-		p.doubts = n
-		for g, u := range p.next {
-			if at := now.Add(rand.N(doubtsWithin)); at.Before(u.at) {
-				u.at = at
-				p.next[g] = u
-			}
+	now := time.Now()
+	for g, u := range p.services {
+		p.claim(g, u, now)
+	}
+}
+
+// full publishes services that are due, those first that have waited longest. What is too much at once, or Kafka does not take now, stays due.
+func (p *publisher) full(now time.Time) {
+	due := p.due(p.roster.Doubts(), p.waits != nil && p.waits(p.topic) > heldAfter, now)
+	for n := 0; len(due) > 0 && n < fullAtOnce; due = due[1:] {
+		n += p.state(due[0], now)
+	}
+}
+
+// due are the services whose full state is due; none while records are held up. After that all are due soon: changes may have been dropped for want of room.
+func (p *publisher) due(doubts uint64, held bool, now time.Time) []group {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	soon := doubts != p.doubts || p.held && !held
+	p.doubts, p.held = doubts, held
+	var due []group
+	for g, u := range p.services {
+		if at := now.Add(rand.N(doubtsWithin)); soon && at.Before(u.at) {
+			u.at = at
+		}
+		if !held && !u.at.After(now) {
+			due = append(due, g)
 		}
 	}
-	for g, u := range p.next {
-		if u.at.After(now) {
-			continue
-		}
-		r := p.record(true, now)
-		r.Service, r.Env = g.service, g.env
-		for _, e := range p.roster.Of(g.service, g.env) {
-			if job := discovery.JobOf(e.Source); len(r.Changes) == 0 || job < u.job {
-				u.job = job
-			}
-			r.Changes = append(r.Changes, discovery.Change{Entry: e, At: now})
-		}
-		u.at, u.mine = now.Add(fullEvery), p.owns(g, u.job)
-		if p.next[g] = u; len(r.Changes) == 0 {
-			delete(p.next, g)
-		}
-		if u.mine {
-			p.send(r, now)
-		}
+	slices.SortFunc(due, func(a, b group) int { return p.services[a].at.Compare(p.services[b].at) })
+	return due
+}
+
+// state publishes one service whole, and says how many entries it has. One of which nobody is left gets a full state without entries, its last.
+func (p *publisher) state(g group, now time.Time) int {
+	p.mu.Lock()
+	u := p.services[g]
+	p.mu.Unlock()
+	if u == nil {
+		return 0
 	}
+	u.turn.Lock()
+	defer u.turn.Unlock()
+	p.mu.Lock()
+	told := u.told
+	p.mu.Unlock()
+	r := p.record(g, true, now)
+	job := ""
+	for _, e := range p.roster.Of(g.service, g.env) {
+		if j := discovery.JobOf(e.Source); len(r.Changes) == 0 || j < job {
+			job = j
+		}
+		r.Changes = append(r.Changes, discovery.Change{Entry: e, At: now})
+	}
+	p.mu.Lock()
+	if len(r.Changes) > 0 {
+		u.job = job
+	} else if u.told == told {
+		delete(p.services, g)
+	}
+	ours := p.owns(g, u.job)
+	u.at, u.mine = nextFull(g, now), ours
+	p.mu.Unlock()
+	if !ours {
+		return 0
+	}
+	p.send(&r, now)
+	return len(r.Changes)
 }
 
 func (p *publisher) owns(g group, job string) bool {
 	return p.mine == nil || p.mine(job, g.service, g.env)
 }
 
-// handover has the services published at once, whole, that are ours since the division changed: readers may have missed what their publisher before did not get out.
-func (p *publisher) handover() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	for g, u := range p.next {
-		if was := u.mine; p.owns(g, u.job) && !was {
-			u.at = now
-			p.next[g] = u
-		} else if was && !p.owns(g, u.job) {
-			u.mine = false
-			p.next[g] = u
-		}
+// nextFull is the service's next time in the round: by its name, so that those that came together do not stay in step.
+func nextFull(g group, now time.Time) time.Time {
+	h := fnv.New64a()
+	io.WriteString(h, g.service+"/"+g.env)
+	at := now.Truncate(fullEvery).Add(time.Duration(h.Sum64() % uint64(fullEvery)))
+	if !at.After(now) {
+		at = at.Add(fullEvery)
 	}
+	return at
 }
