@@ -91,7 +91,9 @@ type Feed struct {
 	seen    atomic.Int64 // when the newest record of the live lane came that was not history, Unix ms
 	scraped atomic.Int64 // scrape time of the newest record, Unix ms
 
+	rosters  *rosters
 	records  map[string]*metrics.Counter
+	fenced   *metrics.Counter
 	bad      *metrics.Counter
 	restarts *metrics.Counter
 	badLog   limiter
@@ -109,10 +111,11 @@ func New(c Config) (*Feed, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("make feed: %w", err)
 	}
-	f := &Feed{cfg: c, readers: map[partition]*reader{}, records: map[string]*metrics.Counter{}}
+	f := &Feed{cfg: c, readers: map[partition]*reader{}, rosters: newRosters(), records: map[string]*metrics.Counter{}}
 	for lane, topic := range map[string]string{"live": c.Snapshots, "backfill": c.Backfill, "roster": c.Roster} {
 		f.records[topic] = c.Metrics.GetOrCreateCounter(fmt.Sprintf(`rollcall_feed_records_total{lane=%q}`, lane))
 	}
+	f.fenced = c.Metrics.GetOrCreateCounter("rollcall_feed_roster_fenced_total")
 	f.bad = c.Metrics.GetOrCreateCounter("rollcall_feed_undecodable_total")
 	f.restarts = c.Metrics.GetOrCreateCounter("rollcall_feed_reader_restarts_total")
 	c.Metrics.GetOrCreateGauge("rollcall_feed_lag_records", f.lag)

@@ -10,7 +10,6 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
-	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -93,42 +92,15 @@ func (r *reader) snapshot(backfill bool) func([]byte, time.Time) error {
 	}
 }
 
-// roster reads records of the roster. Full states in parts are put together; a new one of the same service drops an unfinished one.
+// roster reads records of the roster.
 func (r *reader) roster() func([]byte, time.Time) error {
-	type full struct {
-		version uint64
-		parts   map[int]bool
-		entries []discovery.Entry
-	}
-	open := map[[2]string]*full{}
 	var in wire.RosterRecord
-	return func(b []byte, _ time.Time) error {
+	return func(b []byte, now time.Time) error {
 		if err := wire.DecodeRoster(b, &in); err != nil {
 			return err
 		}
-		board := r.f.cfg.Board
-		if !in.Full {
-			for _, c := range in.Changes {
-				board.RosterChange(c)
-			}
-			return nil
-		}
-		key := [2]string{in.Service, in.Env}
-		s := open[key]
-		if s == nil || s.version != in.Version {
-			s = &full{version: in.Version, parts: map[int]bool{}}
-			open[key] = s
-		}
-		if s.parts[in.Part] {
-			return nil
-		}
-		s.parts[in.Part] = true
-		for _, c := range in.Changes {
-			s.entries = append(s.entries, c.Entry)
-		}
-		if len(s.parts) >= max(in.Parts, 1) {
-			delete(open, key)
-			board.RosterState(in.Service, in.Env, s.entries, time.UnixMilli(in.TS))
+		if r.f.rosters.add(&in, r.f.cfg.Board, now) {
+			r.f.fenced.Inc()
 		}
 		return nil
 	}
