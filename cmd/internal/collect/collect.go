@@ -218,7 +218,6 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	first.Go(func() { fail("zookeeper", d.zk.Run(end)) })
 	first.Go(func() { d.follow(end) })
 	first.Go(func() { fail("share", d.runShare(end)) })
-	first.Go(func() { d.hear(end) })
 	first.Go(func() { d.seed(end) })
 	first.Go(func() { d.followWords(end) })
 	first.Go(func() { d.saveTracks(end) })
@@ -301,10 +300,11 @@ func (d *Daemon) Ready() error {
 			d.spoken[v.Source] = true
 		}
 	}
-	d.roster.Walk(func(e *discovery.Entry) bool {
-		d.spoken[e.Source] = true
-		return true
-	})
+	for _, p := range d.roster.Paths() { // of the last run, or of a peer: who has departed long ago says nothing
+		if p.Members > 0 {
+			d.spoken[p.Source] = true
+		}
+	}
 	if silent = slices.DeleteFunc(silent, func(name string) bool { return d.spoken[name] }); len(silent) > 0 {
 		return fmt.Errorf("nobody is known yet of %s", strings.Join(silent, ", "))
 	}
@@ -355,7 +355,7 @@ func (d *Daemon) ReloadFailed() {
 	d.status.forget()
 }
 
-// Reload puts another configuration in force, touching only what changed. On an error the old one stays.
+// Reload puts another configuration in force, touching only what changed. On an error the old one stays, whole.
 func (d *Daemon) Reload(c *config.Config) (err error) {
 	defer d.status.forget()
 	defer func() {
@@ -376,14 +376,22 @@ func (d *Daemon) Reload(c *config.Config) (err error) {
 	if err := d.setJobs(c); err != nil {
 		return errors.Join(err, d.enrich.Update(d.tagConfig(old)))
 	}
+	back := func(err error) error { return errors.Join(err, d.enrich.Update(d.tagConfig(old)), d.setJobs(old)) }
+	share, drop, err := d.nextShare(c)
+	if err != nil {
+		return back(err)
+	}
 	list, err := d.buildSources(c)
 	if err != nil {
-		return errors.Join(err, d.enrich.Update(d.tagConfig(old)), d.setJobs(old))
+		drop()
+		return back(err)
+	}
+	if err := d.watcher.Set(list); err != nil { // two of one name, which no configuration that was checked has
+		drop()
+		return back(err)
 	}
 	d.conf = c
-	if err := errors.Join(d.watcher.Set(list), d.renewShare(c)); err != nil {
-		return err
-	}
+	share()
 	d.onChange(d.roster.Refilter(d.filter, time.Now()))
 	d.moved.everybody() // jobs may be others
 	return nil

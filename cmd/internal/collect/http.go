@@ -13,7 +13,7 @@ func (d *Daemon) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", d.serveIndex)
 	mux.HandleFunc("GET /sd/http", d.serveSD)
 	mux.HandleFunc("GET /api/v1/targets", d.serveTargets)
-	mux.HandleFunc("GET /api/v1/roster", d.serveRoster)
+	mux.HandleFunc("GET /api/v1/roster", d.says(d.serveRoster))
 	mux.HandleFunc("GET /api/v1/roster/groups", d.serveGroups)
 	mux.HandleFunc("GET /api/v1/roster/paths", d.servePaths)
 	mux.HandleFunc("GET /api/v1/roster/guards", d.serveGuards)

@@ -34,7 +34,7 @@ func (d *Daemon) serveRoster(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		total++
-		if total > q.offset && (q.limit == 0 || total <= q.offset+q.limit) {
+		if total > q.offset && (q.limit == 0 || total-q.offset <= q.limit) {
 			p.item(e)
 		}
 	})
@@ -61,7 +61,7 @@ func (d *Daemon) serveGroups(w http.ResponseWriter, r *http.Request) {
 func (d *Daemon) servePaths(w http.ResponseWriter, r *http.Request) {
 	d.list(w, r, "paths", func(q *query, add func(any)) {
 		for _, s := range d.roster.Paths() {
-			if q.group(s.Service, s.Env) && q.at(s.Path) && (q.job == "" || q.job == jobOf(s.Source)) && (q.text == "" || strings.Contains(strings.ToLower(s.Path+" "+s.Source+" "+s.Service), q.text)) {
+			if q.group(s.Service, s.Env) && q.at(s.Path) && (q.job == "" || q.job == discovery.JobOf(s.Source)) && (q.text == "" || strings.Contains(strings.ToLower(s.Path+" "+s.Source+" "+s.Service), q.text)) {
 				add(s)
 			}
 		}
@@ -93,7 +93,7 @@ func (d *Daemon) list(w http.ResponseWriter, r *http.Request, name string, walk 
 	p.open()
 	total := 0
 	walk(&q, func(v any) {
-		if total++; total > q.offset && (q.limit == 0 || total <= q.offset+q.limit) {
+		if total++; total > q.offset && (q.limit == 0 || total-q.offset <= q.limit) {
 			p.item(v)
 		}
 	})

@@ -97,7 +97,7 @@ func sdLabels(e *discovery.Entry) map[string]string {
 	set("env", e.Env)
 	set("instance", e.Addr())
 	set("state", string(e.State))
-	set("job", jobOf(e.Source))
+	set("job", discovery.JobOf(e.Source))
 	set("path", e.Path)
 	set("format", e.Format)
 	set("status", e.Status)

@@ -18,8 +18,7 @@ import (
 // shareRoutes adds what collectors ask each other, and the orders.
 func (d *Daemon) shareRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+share.SharePath, func(w http.ResponseWriter, _ *http.Request) { answer(w, d.sharing.now.Load().Status()) })
-	mux.HandleFunc("GET "+wordsPath, d.serveWords)
-	mux.HandleFunc("GET "+heardPath, d.serveHeard)
+	mux.HandleFunc("GET "+wordsPath, d.says(d.serveWords))
 	mux.HandleFunc("GET /api/v1/orders", func(w http.ResponseWriter, _ *http.Request) {
 		orders := d.sharing.now.Load().Orders()
 		if orders == nil {
@@ -43,6 +42,10 @@ func (d *Daemon) trusted(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// forwarded are the headers by which a proxy says that it is one: on this machine it makes everybody look like one who is on it.
+var forwarded = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Forwarded-By", "X-Real-Ip", "X-Client-Ip", "Cf-Connecting-Ip",
+	"True-Client-Ip"}
+
 func (d *Daemon) distrust(r *http.Request) string {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
@@ -51,6 +54,11 @@ func (d *Daemon) distrust(r *http.Request) string {
 	}
 	if _, _, signed := r.BasicAuth(); signed && d.o.Users != nil && d.o.Users() {
 		return "" // the listener has checked it
+	}
+	for _, name := range forwarded {
+		if r.Header.Get(name) != "" {
+			return "orders that come by way of a proxy are taken of users only; give users in --web.config.file, and sign in as one"
+		}
 	}
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !from.Addr().Unmap().IsLoopback() {

@@ -52,7 +52,7 @@ func (d *Daemon) serveTargets(w http.ResponseWriter, r *http.Request) {
 	all := &query{}
 	if state != "dropped" {
 		d.each(all, func(e *discovery.Entry) {
-			job := jobOf(e.Source)
+			job := discovery.JobOf(e.Source)
 			if !e.State.Scraped() || pool != "" && pool != job {
 				return
 			}
@@ -66,7 +66,7 @@ func (d *Daemon) serveTargets(w http.ResponseWriter, r *http.Request) {
 	p.open()
 	counts := map[string]int{}
 	drop := func(e *discovery.Entry, why string) {
-		job := jobOf(e.Source)
+		job := discovery.JobOf(e.Source)
 		if pool != "" && pool != job {
 			return
 		}
@@ -83,7 +83,7 @@ func (d *Daemon) serveTargets(w http.ResponseWriter, r *http.Request) {
 		if !e.State.Scraped() {
 			return
 		}
-		if _, pulled := d.pool.Find(scrape.TargetKey{Key: e.Key, Job: jobOf(e.Source)}); !pulled {
+		if _, pulled := d.pool.Find(scrape.TargetKey{Key: e.Key, Job: discovery.JobOf(e.Source)}); !pulled {
 			drop(e, "this collector does not pull it")
 		}
 	})
@@ -99,8 +99,8 @@ func (d *Daemon) serveTargets(w http.ResponseWriter, r *http.Request) {
 // discovered is what relabelling sees of an instance, with the job's own settings as Prometheus names them.
 func (d *Daemon) discovered(i *discovery.Instance) map[string]string {
 	out := i.MetaMap()
-	out["__address__"], out["job"] = i.ScrapeAddr(), jobOf(i.Source)
-	if j := (*d.jobs.Load())[jobOf(i.Source)]; j.Job != nil {
+	out["__address__"], out["job"] = i.ScrapeAddr(), discovery.JobOf(i.Source)
+	if j := (*d.jobs.Load())[discovery.JobOf(i.Source)]; j.Job != nil {
 		out["__scheme__"], out["__metrics_path__"] = j.Scheme, j.MetricsPath
 		out["__scrape_interval__"], out["__scrape_timeout__"] = config.Duration(j.Interval).String(), config.Duration(j.Timeout).String()
 		for n := range j.Params {

@@ -64,7 +64,7 @@ func (d *Daemon) serveWhy(w http.ResponseWriter, r *http.Request) {
 	}
 	now := time.Now()
 	out := Why{AsOf: now.UnixMilli(), Story: story, Owner: d.ownerOf(&story.Entry)}
-	if t, ok := d.pool.Find(scrape.TargetKey{Key: story.Entry.Key, Job: jobOf(story.Entry.Source)}); ok {
+	if t, ok := d.pool.Find(scrape.TargetKey{Key: story.Entry.Key, Job: discovery.JobOf(story.Entry.Source)}); ok {
 		a := d.activeTarget(t)
 		out.Pull = &Pull{URL: a.ScrapeURL, At: t.LastScrape, Outcome: t.Outcome.String(), Error: t.LastError, TookMS: float64(t.LastDuration.Microseconds()) / 1000, Samples: t.Samples}
 	}
@@ -108,7 +108,11 @@ func (d *Daemon) ownerOf(e *discovery.Entry) string {
 	if !e.State.Scraped() {
 		return ""
 	}
-	if c, ok := d.sharing.now.Load().Division().Owner(jobOf(e.Source), e.Key); ok {
+	div := d.sharing.now.Load().Division()
+	if div == nil {
+		return ""
+	}
+	if c, ok := div.Owner(discovery.JobOf(e.Source), e.Key); ok {
 		return c.ID
 	}
 	return ""

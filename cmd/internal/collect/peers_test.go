@@ -3,7 +3,6 @@ package collect
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -23,7 +22,7 @@ func TestSeed(t *testing.T) {
 	peer, mux := rollOf(t, 150)
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
-	at := share.Collector{ID: "p", Addr: srv.Listener.Addr().String(), Jobs: peer.digests(peer.Config())}
+	at := share.Collector{ID: peer.id(), Addr: srv.Listener.Addr().String(), Jobs: peer.digests(peer.Config())}
 	for _, tc := range []struct {
 		name   string
 		jobs   map[string]string
@@ -50,46 +49,6 @@ func TestSeed(t *testing.T) {
 	for _, body := range []string{``, `{"entries":5}`, `{"entries":[5]}`, `{"entries":[{"host":"x"},`, `[]`} {
 		if err := eachEntry(strings.NewReader(body), func(*discovery.Entry) {}); err == nil {
 			t.Errorf("%q is taken for a roster", body)
-		}
-	}
-}
-
-// Who is held and does not answer the collector that pulls it departs on all.
-func TestHearsPeers(t *testing.T) {
-	d, mux := rollOf(t, 0)
-	now := time.Now()
-	full := discovery.Set{Source: "zk", Path: "/discovery/cart/prod", Verified: now}
-	for i := range 20 {
-		m := member("cart", full.Path, fmt.Sprintf("10.0.0.%d:80", i))
-		m.Source = full.Source
-		full.Members = append(full.Members, m)
-	}
-	d.onChange(d.roster.Apply(full, now))
-	now = now.Add(time.Second)
-	d.onChange(d.roster.Apply(discovery.Set{Source: full.Source, Path: full.Path, Verified: now}, now)) // all of them vanish
-	if len(d.roster.Guards()) == 0 {
-		t.Fatal("no guard holds them")
-	}
-	if got := read[struct{ Heard []heardOf }](t, ask(t, mux, heardPath)); len(got.Heard) != 0 {
-		t.Errorf("heard of %d that it did not pull", len(got.Heard))
-	}
-	var told struct {
-		Heard []heardOf `json:"heard"`
-	}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(told) }))
-	defer srv.Close()
-	defer d.peers.CloseIdleConnections()
-	peers, last := []share.Collector{{ID: "p", Addr: srv.Listener.Addr().String()}}, map[discovery.Key]time.Time{}
-	for n := range 3 {
-		told.Heard = nil
-		for _, e := range d.roster.Entries() {
-			told.Heard = append(told.Heard, heardOf{e.Key, e.Host == "10.0.0.0", now.Add(time.Duration(n+1) * time.Second)})
-		}
-		d.hearPeers(t.Context(), peers, last)
-		d.hearPeers(t.Context(), peers, last) // the same pulls, told again, count once
-		d.onChange(d.roster.Tick(now.Add(time.Duration(n+1) * time.Second)))
-		if got, want := d.roster.Counts()[discovery.Departed], map[bool]int{true: 19}[n == 2]; got != want {
-			t.Errorf("after %d pulls %d have departed, want %d", n+1, got, want)
 		}
 	}
 }
@@ -131,6 +90,9 @@ func TestOrderRoutes(t *testing.T) {
 		{"from elsewhere, signed in", true, func(r *http.Request) { r.RemoteAddr = "10.0.0.9:5"; r.SetBasicAuth("lee", "x") }, order("d"), 200},
 		{"by a page of another site", false, func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, order("e"), 403},
 		{"by a name that was pointed here", false, func(r *http.Request) { r.Host = "evil.example:7140" }, order("e"), 403},
+		{"by way of a proxy on this machine", false, func(r *http.Request) { r.Header.Set("X-Forwarded-For", "10.0.0.9") }, order("e"), 403},
+		{"by way of another proxy", false, func(r *http.Request) { r.Header.Set("Via", "1.1 proxy") }, order("e"), 403},
+		{"by way of a proxy, signed in", true, func(r *http.Request) { r.Header.Set("Via", "1.1 proxy"); r.SetBasicAuth("lee", "x") }, order("d"), 200},
 		{"as a form", false, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, order("e"), 415},
 		{"no JSON", false, nil, `{`, 400},
 		{"another kind", false, nil, `{"kind":"burst","path":"/","by":"kim"}`, 400},
@@ -146,7 +108,7 @@ func TestOrderRoutes(t *testing.T) {
 	for _, o := range got.Orders {
 		by += o.ID + " " + o.By + " " + o.Scope + ", "
 	}
-	if by != "a kim collector, b kim collector, d lee collector, " && len(got.Orders) != 3 {
+	if by != "b kim collector, a kim collector, d lee collector, " || len(got.Orders) != 3 {
 		t.Errorf("orders %s", by)
 	}
 	if w := send(http.MethodDelete, "/api/v1/orders/b", "", nil); w.Code != http.StatusNoContent {
@@ -160,6 +122,89 @@ func TestOrderRoutes(t *testing.T) {
 	}
 	if b, err := os.ReadFile(filepath.Join(d.o.Storage, "audit.ndjson")); err != nil || bytes.Count(b, []byte("\n")) < 6 {
 		t.Errorf("audited: %s, %v", b, err)
+	}
+}
+
+// What a peer says of an instance is no more than a member could say of itself.
+func TestSeedable(t *testing.T) {
+	good := member("cart", "/discovery/cart/prod", "10.0.0.1:80").Instance
+	for _, tc := range []struct {
+		name   string
+		change func(*discovery.Instance)
+		want   bool
+	}{
+		{"as it is", func(*discovery.Instance) {}, true},
+		{"its own port and path", func(i *discovery.Instance) { i.StatsPort, i.StatsPath = 81, "/x" }, true},
+		{"another host", func(i *discovery.Instance) { i.StatsHost = "10.0.0.9" }, false},
+		{"one that nobody guards", func(i *discovery.Instance) { i.Format = "static" }, false},
+		{"a server of ZooKeeper's", func(i *discovery.Instance) { i.Format = "ensemble" }, false},
+		{"no format", func(i *discovery.Instance) { i.Format = "" }, false},
+		{"no service", func(i *discovery.Instance) { i.Service = "" }, false},
+		{"no port", func(i *discovery.Instance) { i.Port = 0 }, false},
+		{"a host that is a path", func(i *discovery.Instance) { i.Host = "a/b" }, false},
+		{"another scheme", func(i *discovery.Instance) { i.Scheme = "file" }, false},
+		{"endless", func(i *discovery.Instance) { i.Status = strings.Repeat("x", maxSeedText) }, false},
+	} {
+		i := good
+		if tc.change(&i); seedable(&i) != tc.want {
+			t.Errorf("%s: not %v", tc.name, tc.want)
+		}
+	}
+	i := good
+	if i.RuledScheme = true; !seedable(&i) || i.RuledScheme {
+		t.Error("a peer's rule is taken for ours")
+	}
+}
+
+// Who answers at a peer's address must be that peer: on this host its address may be our own.
+func TestAsksNobodyElse(t *testing.T) {
+	d, mux := rollOf(t, 3)
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	defer d.peers.CloseIdleConnections()
+	for _, path := range []string{"/api/v1/roster", wordsPath} {
+		if body, err := d.askPeer(t.Context(), share.Collector{ID: "other", Addr: srv.Listener.Addr().String()}, path); err == nil {
+			body.Close()
+			t.Errorf("%s: our own answer is taken for another's", path)
+		}
+		body, err := d.askPeer(t.Context(), share.Collector{ID: d.id(), Addr: srv.Listener.Addr().String()}, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body.Close()
+	}
+}
+
+// While nothing is known of the others, why says all but who pulls.
+func TestWhyWithoutDivision(t *testing.T) {
+	c, err := config.Parse([]byte("kafka: {brokers: ['127.0.0.1:1']}\nzookeeper: {servers: ['127.0.0.1:1'], monitor: false}\nscrape_configs:\n- {job_name: apps, static_configs: [{targets: ['127.0.0.1:1']}]}\n"),
+		func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(c, Options{Storage: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := discovery.Set{Source: "apps", Path: "/discovery/cart/prod", Verified: time.Now(), Members: []*discovery.Member{member("cart", "/discovery/cart/prod", "10.0.0.1:80")}}
+	d.onChange(d.roster.Apply(set, time.Now()))
+	mux := http.NewServeMux()
+	d.Routes(mux)
+	if got := read[Why](t, ask(t, mux, "/api/v1/roster/why?instance=10.0.0.1:80")); got.Owner != "" || len(got.Sentences) == 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// One departed entry of long ago does not make a source one that has spoken.
+func TestReadyByWhoIsThere(t *testing.T) {
+	d, _ := rollOf(t, 0)
+	set := discovery.Set{Source: "apps", Path: "/discovery/cart/prod", Verified: time.Now(), Members: []*discovery.Member{member("cart", "/discovery/cart/prod", "10.0.0.1:80")}}
+	d.onChange(d.roster.Apply(set, time.Now()))
+	set.Members = nil
+	d.onChange(d.roster.Apply(set, time.Now()))
+	clear(d.spoken)
+	if d.Ready() == nil {
+		t.Error("it is ready with nobody but one who left")
 	}
 }
 
@@ -190,9 +235,18 @@ func TestDigests(t *testing.T) {
 		{"another interval", "global: {scrape_interval: 20s}", "", "[]", false},
 		{"other targets", "", "", "[ ]", false},
 		{"another path", "", "  metrics_path: /x\n", "[]", false},
+		{"more files", "", "  serverset_file_configs: [{files: ['" + dir + "/*.json']}]\n", "[]", false},
 	} {
 		if got := digest(tc.global, tc.job, tc.content); (got == base) != tc.same {
 			t.Errorf("%s: same is not %v", tc.name, tc.same)
 		}
+	}
+	serversets := "  serverset_file_configs: [{files: ['" + filepath.Join(dir, "s.*") + "']}]\n"
+	without := digest("", serversets, "[]")
+	if err := os.WriteFile(filepath.Join(dir, "s.txt"), []byte("10.0.0.1:80\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if digest("", serversets, "[]") == without {
+		t.Error("what a file of a serverset holds does not count")
 	}
 }

@@ -64,7 +64,7 @@ func (q *query) group(service, env string) bool {
 
 // entry reports whether the query asks for e, its state aside.
 func (q *query) entry(e *discovery.Entry) bool {
-	return q.group(e.Service, e.Env) && q.at(e.Path) && (q.job == "" || q.job == jobOf(e.Source)) && (q.text == "" || holds(e, q.text))
+	return q.group(e.Service, e.Env) && q.at(e.Path) && (q.job == "" || q.job == discovery.JobOf(e.Source)) && (q.text == "" || holds(e, q.text))
 }
 
 // at reports whether path is at or below the query's.

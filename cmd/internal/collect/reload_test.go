@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/fleet"
 )
 
 func parse(t *testing.T, text string) *config.Config {
@@ -58,6 +59,8 @@ func TestReloadRefuses(t *testing.T) {
 		{"a password", strings.Replace(text(label), "password: p", "password: q", 1), "`kafka` changed"},
 		{"a broker", strings.Replace(text(label), ":1'", ":2'", 1), "`kafka` changed"},
 		{"the age", text(label + "live_max_age: 1m\n"), "`live_max_age` changed"},
+		{"the guard", text(label + "guard: {off: true}\n"), "`guard` changed"},
+		{"what is expected", text(label + "expected: {file: /x.json}\n"), "`expected` changed"},
 		{"databases", text(label + "enrich: {geo: {city: /x.mmdb, asn: /y.mmdb}}\n"), "`enrich.geo.city`, `enrich.geo.asn` changed"},
 	} {
 		if err := d.Reload(parse(t, tc.text)); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "restart") {
@@ -197,4 +200,48 @@ func TestKept(t *testing.T) {
 			t.Error("what was to be forgotten was kept")
 		}
 	})
+}
+
+// A reload that makes another session in the group goes on with all targets, and the others are given nothing meanwhile.
+func TestReloadKeepsTheShare(t *testing.T) {
+	w := newWorld(t, fleet.Config{Instances: 20, Numbers: 10, Services: 1})
+	c := w.config(t, "")
+	d, stop := start(t, c, t.TempDir())
+	defer stop()
+	peer, stopPeer := start(t, c, t.TempDir())
+	defer stopPeer()
+	share := func(d *Daemon) int {
+		if div := d.sharing.now.Load().Division(); div == nil || len(div.Members) != 2 {
+			return 0
+		}
+		return len(d.pool.Status())
+	}
+	eventually(t, "they share", func() bool { return share(d) > 0 && share(d)+share(peer) == 20 })
+	was, peers := share(d), share(peer)
+	next := *c
+	next.ZooKeeper.AdminPort = 9999
+	one := d.sharing.now.Load()
+	if err := d.Reload(&next); err != nil || d.sharing.now.Load() != one {
+		t.Errorf("another port of AdminServer makes another place in the group: %v", err)
+	}
+	next.ZooKeeper.SessionTimeout *= 2
+	if err := d.Reload(&next); err != nil || d.sharing.now.Load() == one {
+		t.Fatalf("no new place in the group: %v", err)
+	}
+	term := peer.term()
+	eventually(t, "the new one has joined", func() bool {
+		if share(d) != was || share(peer) != peers || !d.fresh(time.Now()) {
+			t.Fatalf("meanwhile it pulls %d, before %d; the peer %d, before %d", share(d), was, share(peer), peers)
+		}
+		s := d.sharing.now.Load().Status()
+		return s.Trouble == "" && s.From == "zookeeper" && peer.term() > term && d.sharing.now.Load().Joined()
+	})
+	eventually(t, "the old one has ended", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.sharing.sets) == 1
+	})
+	if share(d) != was || share(peer) != peers {
+		t.Errorf("afterwards it pulls %d, before %d; the peer %d, before %d", share(d), was, share(peer), peers)
+	}
 }

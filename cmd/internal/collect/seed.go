@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/ensemble"
 	"github.com/rollcall-metrics/rollcall/discovery/share"
 )
 
 const (
-	seedFor  = 15 * time.Second // how long a start tries to learn from others who is there
-	maxSeed  = 512 << 20        // bytes of a peer's roster
-	maxSeeds = 2_000_000        // of its entries
+	seedFor     = 15 * time.Second // how long a start tries to learn from others who is there
+	maxSeed     = 512 << 20        // bytes of a peer's roster
+	maxSeeds    = 2_000_000        // of its entries
+	maxSeedText = 1 << 20          // bytes of what one says of itself: as much as a znode holds
 )
 
 // seed fills what our own sources have not said yet with what a peer of the group knows: a start does not wait for a large tree to be read, nor for a ZooKeeper that
@@ -83,9 +86,9 @@ func (d *Daemon) seedFrom(ctx context.Context, p share.Collector, silent []strin
 	sets := map[[2]string]*discovery.Set{}
 	now := time.Now()
 	err = eachEntry(io.LimitReader(body, maxSeed), func(e *discovery.Entry) {
-		job := jobOf(e.Source)
+		job := discovery.JobOf(e.Source)
 		// A peer that has the job as we do has its sources under our names. What it has relabelled cannot be relabelled again.
-		if !e.State.Scraped() || own[job] == "" || own[job] != p.Jobs[job] || ruled[job] || !slices.Contains(silent, e.Source) || n == maxSeeds {
+		if !e.State.Scraped() || !seedable(&e.Instance) || own[job] == "" || own[job] != p.Jobs[job] || ruled[job] || !slices.Contains(silent, e.Source) || n == maxSeeds {
 			return
 		}
 		at := [2]string{e.Source, e.Path}
@@ -108,6 +111,25 @@ func (d *Daemon) seedFrom(ctx context.Context, p share.Collector, silent []strin
 		}
 	}
 	return n, nil
+}
+
+// seedable reports whether what a peer says of an instance could stand in a member's data: no more is believed of it. What our own configuration lists, and
+// ZooKeeper's servers, come from here only; and only a rule of ours sends us to another host than the instance's.
+func seedable(i *discovery.Instance) bool {
+	switch i.Format {
+	case "static", ensemble.Format, "":
+		return false
+	}
+	i.RuledScheme = false // the rules say it anew
+	_, _, err := discovery.SplitAddr(i.Addr())
+	text := len(i.Service) + len(i.Env) + len(i.Host) + len(i.Path) + len(i.Member) + len(i.Status) + len(i.StatsPath)
+	for n, v := range i.Tags.All() {
+		text += len(n) + len(v)
+	}
+	for n, v := range i.Meta.All() {
+		text += len(n) + len(v)
+	}
+	return err == nil && i.Service != "" && i.StatsHost == "" && (i.Scheme == "" || i.Scheme == "http" || i.Scheme == "https") && text <= maxSeedText && !strings.ContainsAny(i.Host, "/@?# \\\t\r\n")
 }
 
 // knows reports whether a source has said who is at a path, or that it has told of all paths: while the peer told, it may have.

@@ -32,55 +32,70 @@ type sharing struct {
 	id      string
 	started time.Time
 	now     atomic.Pointer[share.Membership]
-	again   chan struct{} // has a value when the configuration is another
-	key     string        // of the configuration that now was made of
-	set     *metrics.Set
-	shared  atomic.Bool // there were others in the last division
-	ended   atomic.Bool // the collector stops: it begins no more pulls
+	again   chan struct{}  // has a value when the configuration is another
+	key     string         // of the configuration that now was made of
+	sets    []*metrics.Set // of now, and before it of those whose place it takes
+	local   atomic.Bool    // it was said that the others cannot reach us
+	shared  atomic.Bool    // there were others in the last division
+	ended   atomic.Bool    // the collector stops: it begins no more pulls
 }
 
 // newSharing makes the first Membership, so that a configuration that cannot be is refused at once.
 func (d *Daemon) newSharing(c *config.Config, id string) error {
 	d.sharing.id, d.sharing.started, d.sharing.again = id, time.Now(), make(chan struct{}, 1)
-	return d.renewShare(c)
+	put, _, err := d.nextShare(c)
+	if err == nil {
+		put()
+	}
+	return err
 }
 
-// shareKey is what a Membership is made of.
-func shareKey(c *config.Config) string { return config.Fingerprint(c.ZooKeeper, readOnce...) }
+// shareKey is what a Membership is made of: the session, the group and our address. What else stands below zookeeper concerns the sources.
+func shareKey(c *config.Config) string {
+	z := c.ZooKeeper
+	z.Monitor, z.AdminPort, z.ReadOnly = nil, 0, nil
+	return config.Fingerprint(z, readOnce...)
+}
 
-// renewShare makes a Membership of a configuration and has it take the place of the one before; nothing happens where nothing changed but the jobs.
-func (d *Daemon) renewShare(c *config.Config) error {
+// nextShare makes a Membership of a configuration. put has it take the place of the one before, which goes on until the new one has joined; drop lets it go unused.
+// Nothing is made where nothing changed but the jobs.
+func (d *Daemon) nextShare(c *config.Config) (put, drop func(), err error) {
 	s := &d.sharing
-	if key := shareKey(c); key != s.key {
-		m, set, err := d.membership(c)
-		if err != nil {
-			return err
-		}
-		if s.set != nil {
-			d.o.Metrics.Drop(s.set)
-		}
-		s.key, s.set = key, set
+	key := shareKey(c)
+	if key == s.key {
+		return func() { s.now.Load().Announce(d.digests(c)) }, func() {}, nil
+	}
+	// Of two of one name the later one has the place: the one before does not take it back.
+	s.started = time.Now()
+	m, set, err := d.membership(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func() {
+		s.key, s.sets = key, append(s.sets, set)
 		s.now.Store(m)
 		select {
 		case s.again <- struct{}{}:
 		default:
 		}
-		return nil
-	}
-	s.now.Load().Announce(d.digests(c))
-	return nil
+	}, func() { d.o.Metrics.Drop(set) }, nil
 }
 
 func (d *Daemon) membership(c *config.Config) (*share.Membership, *metrics.Set, error) {
 	set := d.o.Metrics.NewSet()
 	log := d.log.With("part", "share")
-	conf := share.Config{Root: shareRoot, Group: cmp.Or(c.ZooKeeper.Group, config.DefaultGroup), Dir: d.o.Storage, Log: log, Metrics: set,
+	var m *share.Membership
+	conf := share.Config{Root: shareRoot, Group: cmp.Or(c.ZooKeeper.Group, config.DefaultGroup), Dir: d.o.Storage, Log: log, Metrics: set, Begin: d.sharing.now.Load(),
 		Self:     share.Collector{ID: d.sharing.id, Jobs: d.digests(c), Version: ops.ThisBuild().Version, Started: d.sharing.started},
 		Ready:    func() bool { return d.Ready() == nil },
 		Ask:      share.NewAsker(d.peers),
 		OnChange: d.divided,
-		OnOrders: d.ordered,
-		Load:     newBusy().load,
+		OnOrders: func(o []discovery.Order) {
+			if d.sharing.now.Load() == m { // else another took its place
+				d.ordered(o)
+			}
+		},
+		Load: newBusy().load,
 	}
 	conf.Self.Addr, conf.Self.Scheme = d.advertised(c)
 	fail := func(err error) (*share.Membership, *metrics.Set, error) {
@@ -100,15 +115,16 @@ func (d *Daemon) membership(c *config.Config) (*share.Membership, *metrics.Set, 
 	} else {
 		conf.Group = config.DefaultGroup
 	}
-	m, err := share.New(conf)
-	if err != nil {
+	var err error
+	if m, err = share.New(conf); err != nil {
 		return fail(err)
 	}
 	return m, set, nil
 }
 
-// advertised is where the others of the group reach this collector's API: what the configuration says, else where it listens. An address that only means
-// something here is not told: a peer would ask itself.
+// advertised is where the others of the group reach this collector's API: what the configuration says, else where it listens. For an address that stands for all of
+// the host's the host's name is told. A loopback address is told as it is, for the others may be on this host; whoever asks there looks who answers, and divided
+// warns where others are elsewhere.
 func (d *Daemon) advertised(c *config.Config) (addr, scheme string) {
 	if a := c.ZooKeeper.Advertise; a != "" {
 		if rest, ok := strings.CutPrefix(a, "https://"); ok {
@@ -130,40 +146,89 @@ func (d *Daemon) advertised(c *config.Config) (addr, scheme string) {
 
 // runShare holds the place in the group until ctx ends.
 func (d *Daemon) runShare(ctx context.Context) error {
+	select {
+	case <-d.sharing.again: // told before it ran
+	default:
+	}
+	digest := time.NewTicker(digestEvery)
+	defer digest.Stop()
+	now := d.beginShare(ctx)
+	defer func() { now.end() }()
 	for {
 		select {
-		case <-d.sharing.again: // told before it ran
-		default:
-		}
-		one, end := context.WithCancel(context.WithoutCancel(ctx))
-		done := make(chan error, 1)
-		go func(m *share.Membership) { done <- m.Run(one) }(d.sharing.now.Load())
-		digest := time.NewTicker(digestEvery)
-		var err error
-		for running := true; running; {
-			select {
-			case err = <-done:
-				running = false
-			case <-ctx.Done():
-				end()
-				err = <-done
-				running = false
-				// Until the others have seen it, the slots that begin are still ours: what is pulled twice counts once, what nobody pulls is lost.
-				time.Sleep(overlap)
-				d.sharing.ended.Store(true)
-			case <-digest.C: // of files, whose content may have changed
-				d.sharing.now.Load().Announce(d.digests(d.Config()))
-			case <-d.sharing.again:
-				end()
-				err = <-done
-				running = false
-			}
-		}
-		digest.Stop()
-		end()
-		if ctx.Err() != nil || err != nil {
+		case <-now.done:
+			return now.end()
+		case <-ctx.Done():
+			err := now.end()
+			// Until the others have seen it, the slots that begin are still ours: what is pulled twice counts once, what nobody pulls is lost.
+			time.Sleep(overlap)
+			d.sharing.ended.Store(true)
 			return err
+		case <-digest.C: // of files, whose content may have changed
+			d.sharing.now.Load().Announce(d.digests(d.Config()))
+		case <-d.sharing.again:
+			next := d.beginShare(ctx)
+			d.handOver(ctx, next)
+			if err := now.end(); err != nil {
+				d.log.Warn("the place in the group before was not given up in order", "err", err)
+			}
+			now = next
+			d.dropShares()
 		}
+	}
+}
+
+// holding is a Membership at work.
+type holding struct {
+	*share.Membership
+	done chan struct{} // closed when it has ended
+	end  func() error  // ends it and waits, and says why it ended
+}
+
+func (d *Daemon) beginShare(ctx context.Context) holding {
+	one, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	h := holding{Membership: d.sharing.now.Load(), done: make(chan struct{})}
+	var err error
+	go func() {
+		defer close(h.done)
+		err = h.Run(one)
+	}()
+	h.end = func() error {
+		cancel()
+		<-h.done
+		return err
+	}
+	return h
+}
+
+// joinFor bounds how long one Membership goes on beside the one that takes its place.
+const joinFor = 5 * time.Second
+
+// handOver waits until the next Membership has its place, so that nobody else is given what is ours meanwhile.
+func (d *Daemon) handOver(ctx context.Context, next holding) {
+	late := time.NewTimer(joinFor)
+	defer late.Stop()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for !next.Joined() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-late.C:
+			return
+		case <-look.C:
+		}
+	}
+}
+
+// dropShares takes the metrics of those away that another took the place of.
+func (d *Daemon) dropShares() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := &d.sharing
+	for len(s.sets) > 1 {
+		d.o.Metrics.Drop(s.sets[0])
+		s.sets = s.sets[1:]
 	}
 }
 
@@ -184,6 +249,9 @@ func (d *Daemon) digests(c *config.Config) map[string]string {
 		s.BasicAuth, s.Authorization, s.TLS, s.ProxyURL = nil, nil, nil, ""
 		parts := []any{s, interval(c).Milliseconds()}
 		for _, sd := range s.Files {
+			parts = append(parts, contentOf(sd.Files))
+		}
+		for _, sd := range s.ServersetFiles {
 			parts = append(parts, contentOf(sd.Files))
 		}
 		out[s.JobName] = config.Fingerprint(parts)[:16]
@@ -211,6 +279,27 @@ func (d *Daemon) divided(div *share.Division) {
 	d.moved.divided(len(div.Members) > 1 || d.sharing.shared.Swap(len(div.Members) > 1))
 	d.applyTargets()
 	d.published.handover()
+	d.reachable(div)
+}
+
+// reachable says, once, that others of the group are on other hosts and cannot reach this collector.
+func (d *Daemon) reachable(div *share.Division) {
+	me, ok := div.Member(d.id())
+	if !ok || !isLoopback(me.Addr) {
+		return
+	}
+	for _, p := range div.Peers() {
+		if p.Addr != "" && !isLoopback(p.Addr) && !d.sharing.local.Swap(true) {
+			d.log.Warn("the others of the group cannot reach this collector: its address means something on this host only; set --web.listen-address, or zookeeper.advertise_address",
+				"address", me.Addr, "peer", p.ID, "at", p.Addr)
+		}
+	}
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
 // ordered hands the orders in force to the roster.

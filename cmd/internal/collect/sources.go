@@ -31,12 +31,6 @@ type source struct {
 // and tokens are read at each use.
 var readOnce = []string{"ca_file", "cert_file", "key_file", "digest_file"}
 
-// jobOf is the job that a source's name belongs to: a job's first source has its name, the others `job#2`, `job#3`, ….
-func jobOf(source string) string {
-	job, _, _ := strings.Cut(source, "#")
-	return job
-}
-
 func (d *Daemon) sourceNames() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -238,6 +232,8 @@ func atStart(c *config.Config, o Options) [][2]string {
 	out := [][2]string{
 		{"kafka", config.Fingerprint(c.Kafka, "ca_file")}, // certificate and key are read at each handshake
 		{"live_max_age", config.Fingerprint(c.LiveMaxAge)},
+		{"guard", config.Fingerprint(c.Guard)},
+		{"expected", config.Fingerprint(c.Expected)},
 	}
 	if o.Geo == nil {
 		out = append(out, [2]string{"enrich.geo.city", config.Fingerprint(c.Enrich.Geo.City)}, [2]string{"enrich.geo.asn", config.Fingerprint(c.Enrich.Geo.ASN)})

@@ -59,7 +59,7 @@ func (d *Daemon) lookAround() Status {
 		d.roster.Walk(func(e *discovery.Entry) bool {
 			switch {
 			case troubled && e.State.Scraped():
-				if t, ok := d.pool.Find(scrape.TargetKey{Key: e.Key, Job: jobOf(e.Source)}); ok && !t.LastScrape.IsZero() && t.Outcome != collector.OK {
+				if t, ok := d.pool.Find(scrape.TargetKey{Key: e.Key, Job: discovery.JobOf(e.Source)}); ok && !t.LastScrape.IsZero() && t.Outcome != collector.OK {
 					failed[t.Outcome.String()] = append(failed[t.Outcome.String()], e.Key.String())
 				}
 			case e.State == discovery.Unparsable:
@@ -97,7 +97,7 @@ func (s *Status) fine() (n int) {
 func (d *Daemon) lasts(source string) bool {
 	c := d.Config()
 	for i := range c.Scrape {
-		if s := &c.Scrape[i]; s.JobName == jobOf(source) {
+		if s := &c.Scrape[i]; s.JobName == discovery.JobOf(source) {
 			return len(s.Static) > 0 && len(s.Serverset)+len(s.Nerve)+len(s.Files)+len(s.HTTP)+len(s.ServersetFiles) == 0
 		}
 	}

@@ -80,7 +80,7 @@ func (d *Daemon) applyTargets() {
 			if now, err := d.roster.Find(id); err == nil { // a later change may have overtaken this one
 				e, found = now, err
 			}
-			j := jobs[jobOf(e.Source)].Job
+			j := jobs[discovery.JobOf(e.Source)].Job
 			pulled := found == nil && j != nil && d.pulls(&e)
 			for name := range jobs {
 				if !pulled || name != j.Name {
@@ -102,7 +102,7 @@ func (d *Daemon) applyTargets() {
 func (d *Daemon) allTargets(jobs map[string]job, handed bool) (out []scrape.Target) {
 	orphans := map[string]int{}
 	d.roster.Walk(func(e *discovery.Entry) bool {
-		switch j := jobs[jobOf(e.Source)].Job; {
+		switch j := jobs[discovery.JobOf(e.Source)].Job; {
 		case !d.pulls(e):
 		case j == nil:
 			orphans[e.Source]++
@@ -119,5 +119,5 @@ func (d *Daemon) allTargets(jobs map[string]job, handed bool) (out []scrape.Targ
 
 // pulls reports whether this collector is to scrape the one of an entry.
 func (d *Daemon) pulls(e *discovery.Entry) bool {
-	return e.State.Scraped() && !d.paused.Load() && d.mine(jobOf(e.Source), e.Key)
+	return e.State.Scraped() && !d.paused.Load() && d.mine(discovery.JobOf(e.Source), e.Key)
 }

@@ -34,7 +34,7 @@ func (d *Daemon) serveWords(w http.ResponseWriter, _ *http.Request) {
 }
 
 // asks reports whether it is this collector that scrapes an instance of a source.
-func (d *Daemon) asks(source string, k discovery.Key) bool { return d.mine(jobOf(source), k) }
+func (d *Daemon) asks(source string, k discovery.Key) bool { return d.mine(discovery.JobOf(source), k) }
 
 // followWords hears what the others' scrapes say of those whom guards hold: every collector holds the same ones, and each scrapes its share of them only.
 func (d *Daemon) followWords(ctx context.Context) {
@@ -47,7 +47,7 @@ func (d *Daemon) followWords(ctx context.Context) {
 		case <-tick.C:
 		}
 		div := d.sharing.now.Load().Division()
-		if div == nil || len(d.roster.Guards()) == 0 {
+		if div == nil || d.roster.Held() == 0 {
 			continue
 		}
 		d.askWords(ctx, slices.DeleteFunc(div.Peers(), func(c share.Collector) bool { return c.Addr == "" }))
@@ -63,7 +63,7 @@ func (d *Daemon) askWords(ctx context.Context, peers []share.Collector) {
 		wg.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
-			words, err := readWords(ctx, d.peers, &p)
+			words, err := d.readWords(ctx, p)
 			if err != nil {
 				d.log.Debug("a collector does not tell who answers it", "peer", p.ID, "address", p.Addr, "err", err)
 				return
@@ -81,20 +81,13 @@ func (d *Daemon) ours(k discovery.Key) bool {
 	return err == nil && d.asks(e.Source, k)
 }
 
-func readWords(ctx context.Context, client *http.Client, c *share.Collector) ([]discovery.Word, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL(wordsPath), nil)
+func (d *Daemon) readWords(ctx context.Context, c share.Collector) ([]discovery.Word, error) {
+	body, err := d.askPeer(ctx, c, wordsPath)
 	if err != nil {
 		return nil, err
 	}
-	res, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d", res.StatusCode)
-	}
-	b, err := io.ReadAll(io.LimitReader(res.Body, maxWords+1))
+	defer body.Close()
+	b, err := io.ReadAll(io.LimitReader(body, maxWords+1))
 	if err != nil {
 		return nil, err
 	}

@@ -11,9 +11,12 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/fleet"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/serverset"
+	"github.com/rollcall-metrics/rollcall/internal/testenv"
 )
 
-// Two collectors share a service whose members are all wiped. Each asks one half of them, and both say that it is ZooKeeper.
+// Two collectors share a service whose members are all wiped. Each asks one half of them, and both say that it is ZooKeeper, and let the same four go that do not
+// answer the one or the other.
 func TestWordsOfPeers(t *testing.T) {
 	w := newWorld(t, fleet.Config{Instances: 20, Numbers: 10, Services: 1})
 	var ds []*Daemon
@@ -28,13 +31,6 @@ func TestWordsOfPeers(t *testing.T) {
 		d.Routes(mux)
 		ds = append(ds, d)
 	}
-	for _, d := range ds {
-		eventually(t, "both know of each other, and each pulls its share", func() bool {
-			div := d.sharing.now.Load().Division()
-			n := len(d.pool.Status())
-			return div != nil && len(div.Members) == 2 && d.roster.Counts()[discovery.Present] == 20 && n > 0 && n < 20
-		})
-	}
 	c, events, err := gozk.Connect([]string{w.zk.Addr()}, 10*time.Second, gozk.WithLogInfo(false))
 	if err != nil {
 		t.Fatal(err)
@@ -44,9 +40,25 @@ func TestWordsOfPeers(t *testing.T) {
 		for range events { // closed when the library's loops have ended
 		}
 	})
+	eventually(t, "the service is known", func() bool { return len(ds[0].roster.Groups()) == 1 })
 	path := "/discovery/" + w.list[0].Service + "/" + ds[0].roster.Groups()[0].Env
+	dead := map[uint16]bool{}
+	for range 4 {
+		port := uint16(testenv.Port(t)) // nobody listens there
+		dead[port] = true
+		if _, err := c.Create(path+"/"+serverset.NewKingPinName("127.0.0.1", port), nil, gozk.FlagEphemeral, gozk.WorldACL(gozk.PermAll)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range ds {
+		eventually(t, "both know of each other, and each pulls its share", func() bool {
+			div := d.sharing.now.Load().Division()
+			n := len(d.pool.Status())
+			return div != nil && len(div.Members) == 2 && d.roster.Counts()[discovery.Present] == 24 && n > 0 && n < 24
+		})
+	}
 	names, _, err := c.Children(path)
-	if err != nil || len(names) != 20 {
+	if err != nil || len(names) != 24 {
 		t.Fatal(names, err)
 	}
 	var wipe []any
@@ -61,5 +73,10 @@ func TestWordsOfPeers(t *testing.T) {
 			g := d.roster.Guards()
 			return len(g) == 1 && g[0].Held == 20 && g[0].Answering == 20 && strings.HasPrefix(g[0].Verdict, "ZooKeeper, not you")
 		})
+		for _, e := range d.roster.Entries() {
+			if want := map[bool]discovery.State{true: discovery.Departed, false: discovery.Unconfirmed}[dead[e.Port]]; e.State != want || want == discovery.Departed && e.Cause != discovery.Dead {
+				t.Errorf("%s is %s %s, want %s", e.Addr(), e.State, e.Cause, want)
+			}
+		}
 	}
 }
