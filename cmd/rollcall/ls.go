@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 	"github.com/rollcall-metrics/rollcall/discovery"
@@ -127,14 +128,23 @@ func (c *lsCmd) table(w io.Writer, rows []lsRow, counts map[string]int, now time
 	fmt.Fprintln(w, strings.Join(sum, ", "))
 }
 
-// plain is a text without what could steer a terminal, or break a table: names and reasons come from whoever registers.
+// plain is a text without what could steer a terminal, turn the direction of writing, or break a table: names and reasons come from whoever registers.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 			return ' '
 		}
 		return r
 	}, s)
+}
+
+// plainLines is an error as it is shown: it may name what somebody typed, or registered.
+func plainLines(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = plain(strings.ReplaceAll(lines[i], "\t", "  "))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // readRoster calls f with each entry of a roster's answer, as it arrives.

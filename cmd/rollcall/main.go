@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.UsageOnError(), kong.Writers(stdout, stderr), kong.Vars{"version": "rollcall " + build.String()},
 		kong.Exit(func(code int) { exited = code; panic(errExit) }), kong.Help(help), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
-		fmt.Fprintln(stderr, "rollcall:", err)
+		fmt.Fprintln(stderr, "rollcall:", plainLines(err))
 		return exitFailure
 	}
 	k, code := parse(p, args, stderr, &exited)
@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	log, err := ops.Logger(stderr, level, c.LogFormat)
 	if err != nil {
-		fmt.Fprintln(stderr, "rollcall:", err)
+		fmt.Fprintln(stderr, "rollcall:", plainLines(err))
 		return exitUsage
 	}
 	runCtx, cut, reload, stop := ops.Signals(ctx)
@@ -100,11 +100,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var f failure
 	if errors.As(err, &f) {
 		if f.err != nil {
-			fmt.Fprintln(stderr, "rollcall:", f.err)
+			fmt.Fprintln(stderr, "rollcall:", plainLines(f.err))
 		}
 		return f.code
 	}
-	fmt.Fprintln(stderr, "rollcall:", err)
+	fmt.Fprintln(stderr, "rollcall:", plainLines(err))
 	return exitFailure
 }
 
@@ -122,7 +122,7 @@ func parse(p *kong.Kong, args []string, stderr io.Writer, exited *int) (k *kong.
 	}()
 	k, err := p.Parse(args)
 	if err != nil {
-		fmt.Fprintf(stderr, "rollcall: %v; `rollcall --help` lists commands, `rollcall COMMAND --help` explains one\n", err)
+		fmt.Fprintf(stderr, "rollcall: %s; `rollcall --help` lists commands, `rollcall COMMAND --help` explains one\n", plainLines(err))
 		return nil, exitUsage
 	}
 	return k, exitOK
