@@ -70,7 +70,7 @@ func (p plan) report(out map[string]*outcome, w io.Writer) (missed []string) {
 	seconds("a change visible, at most", us.latency.Max, them.latency.Max)
 	seconds("CPU of the changes", us.churn.CPU, them.churn.CPU)
 	size("bytes of the changes, each", "B", float64(max(1, us.latency.Changes)), us.churn.Received, them.churn.Received)
-	size("resident after the changes, a member", "B", members, us.churn.RSS, them.churn.RSS)
+	size("resident after the changes, a member", "B", 1, us.churn.RSS/uint64(max(1, us.members)), them.churn.RSS/uint64(max(1, them.members)))
 	for _, d := range []struct {
 		what string
 		of   func(*outcome) int

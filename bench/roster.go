@@ -31,6 +31,7 @@ type outcome struct {
 	loads   []loading
 	watches int // on the server
 	churn   churning
+	members int // that were there after the changes
 	latency latency
 	settled time.Duration // after the last change until it had everything right, or until we gave up
 	diff    difference
@@ -186,7 +187,7 @@ func (p plan) change(ctx context.Context, t *tree, writers sessions, seed uint64
 	if err := proc.ask("seen", &seen); err != nil {
 		return err
 	}
-	o.latency = match(changes, seen, t.owner)
+	o.latency, o.members = match(changes, seen, t.owner), t.count()
 	names, err := t.names(ctx, writers)
 	if err != nil {
 		return err
@@ -211,6 +212,7 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	in   io.WriteCloser
+	from *os.File // what out reads; closed by end, for the process may be gone before its last answer is read
 	out  *json.Decoder
 	done chan struct{}
 }
@@ -235,11 +237,12 @@ func (p plan) start(ctx context.Context, name, addr string, members int) (*proce
 	if err != nil {
 		return nil, loading{}, err
 	}
-	proc.cmd.Stdout, proc.out = w, json.NewDecoder(bufio.NewReaderSize(r, 1<<20))
-	if err := startChild(proc.cmd, func() { r.Close(); close(proc.done) }); err != nil {
-		return nil, loading{}, err
-	}
+	proc.cmd.Stdout, proc.from, proc.out = w, r, json.NewDecoder(bufio.NewReaderSize(r, 1<<20))
+	err = startChild(proc.cmd, func() { close(proc.done) })
 	w.Close()
+	if err != nil {
+		return nil, loading{}, errors.Join(err, r.Close())
+	}
 	var l loading
 	if err := proc.out.Decode(&l); err != nil {
 		return nil, l, errors.Join(fmt.Errorf("%s did not load: %w", name, err), proc.end())
@@ -272,5 +275,5 @@ func (p *process) end() error {
 		_ = p.cmd.Process.Kill() // the treecache takes its time
 		<-p.done
 	}
-	return err
+	return errors.Join(err, p.from.Close())
 }

@@ -29,7 +29,7 @@ type server struct {
 }
 
 // startServer fetches ZooKeeper where needed, starts it and waits until it serves. stop must be called.
-func startServer(ctx context.Context, heap string, progress io.Writer) (*server, error) {
+func startServer(ctx context.Context, heap string, progress io.Writer) (_ *server, err error) {
 	cp, err := testenv.Fetch(ctx, testenv.ZooKeeperJars, progress)
 	if err != nil {
 		return nil, err
@@ -38,6 +38,11 @@ func startServer(ctx context.Context, heap string, progress io.Writer) (*server,
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -57,7 +62,7 @@ func startServer(ctx context.Context, heap string, progress io.Writer) (*server,
 		"-cp", cp, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := startChild(s.cmd, func() { log.Close(); close(s.done) }); err != nil {
-		return nil, err
+		return nil, errors.Join(err, log.Close())
 	}
 	for end := time.Now().Add(90 * time.Second); ; {
 		answer, err := s.ask("srvr", time.Second) // while it starts it takes connections and says nothing
