@@ -1,15 +1,15 @@
 package ensemble
 
 import (
-	"bytes"
 	"context"
-	"maps"
+	"errors"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/zk"
 )
 
 // look reads the ensemble's own configuration and takes the servers that it names. What cannot be read changes nothing, and is to be tried again: false.
@@ -26,7 +26,10 @@ func (s *Source) look(ctx context.Context) bool {
 		}
 		return false
 	}
-	peers := parseConfiguration(text)
+	peers, err := peersOf(text, s.cfg.Secure)
+	if err != nil {
+		s.cfg.Log.Debug("the ensemble's own configuration cannot be read whole", "err", err)
+	}
 	s.mu.Lock()
 	var port uint16 // that all servers of the configuration have
 	known := map[string]*server{}
@@ -118,65 +121,26 @@ type peer struct {
 	port uint16 // for clients; 0: not said
 }
 
-// parseConfiguration reads the lines of /zookeeper/config that name servers, in the order of their numbers:
-//
-//	server.1=zk-1:2888:3888:participant;10.0.0.1:2181
-//
-// Of several addresses of one server (zk-1:2888:3888|zk-1b:2888:3888) the first counts. A client address of all interfaces, or none, is the server's host.
-func parseConfiguration(text []byte) []peer {
-	found := map[int]peer{}
-	for line := range bytes.Lines(text[:min(len(text), 1<<20)]) {
-		name, value, _ := strings.Cut(strings.TrimSpace(string(line)), "=")
-		id, isServer := strings.CutPrefix(strings.TrimSpace(name), "server.")
-		n, err := strconv.Atoi(id)
-		if !isServer || err != nil || n < 0 || len(found) >= maxServers {
-			continue
+// peersOf are the servers that an ensemble's own configuration names, at the address for clients with TLS where secure is set. What cannot be read of it is passed
+// over, and returned as the error.
+func peersOf(text []byte, secure bool) (out []peer, err error) {
+	found, err := zk.ParseEnsemble(text)
+	for _, p := range found {
+		addr := p.Client
+		if secure {
+			addr = p.Secure
 		}
-		quorum, client, _ := strings.Cut(strings.TrimSpace(value), ";")
-		first, _, _ := strings.Cut(quorum, "|")
-		host := hostOf(first)
-		p := peer{id: id, host: host}
-		if at, port, ok := lastColon(client); ok {
-			if v, err := strconv.ParseUint(port, 10, 16); err == nil {
-				p.port = uint16(v)
+		to := peer{id: strconv.FormatInt(p.ID, 10), host: p.Host}
+		if addr != "" {
+			var bad error
+			if to.host, to.port, bad = discovery.SplitAddr(addr); bad != nil {
+				err = errors.Join(err, bad)
+				continue
 			}
-			if at = strings.Trim(at, "[]"); at != "" && !unspecified(at) {
-				p.host = at
-			}
-		} else if v, err := strconv.ParseUint(strings.TrimSpace(client), 10, 16); err == nil {
-			p.port = uint16(v)
 		}
-		if _, _, err := discovery.SplitAddr(discovery.Key{Host: p.host, Port: max(p.port, 1)}.Addr()); err != nil || strings.ContainsAny(p.host, "/@ \t") {
-			continue
+		if len(out) < maxServers && !slices.ContainsFunc(out, func(o peer) bool { return o.id == to.id }) {
+			out = append(out, to)
 		}
-		found[n] = p
 	}
-	var out []peer
-	for _, n := range slices.Sorted(maps.Keys(found)) {
-		out = append(out, found[n])
-	}
-	return out
-}
-
-// hostOf is the host of host:2888:3888, or of [v6]:2888:3888.
-func hostOf(s string) string {
-	if rest, v6 := strings.CutPrefix(s, "["); v6 {
-		host, _, _ := strings.Cut(rest, "]")
-		return host
-	}
-	host, _, _ := strings.Cut(s, ":")
-	return host
-}
-
-func lastColon(s string) (before, after string, ok bool) {
-	i := strings.LastIndexByte(s, ':')
-	if i < 0 {
-		return "", s, false
-	}
-	return s[:i], s[i+1:], true
-}
-
-func unspecified(host string) bool {
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsUnspecified()
+	return out, err
 }

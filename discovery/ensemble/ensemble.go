@@ -46,6 +46,8 @@ type Config struct {
 	// Configuration reads /zookeeper/config, for servers that Servers does not name; nil: nobody looks. Such a server is asked only at a private or loopback
 	// address: who may write that node must not choose where we connect.
 	Configuration func(ctx context.Context) ([]byte, error)
+	// Secure says that Dial speaks TLS: a server that the ensemble's own configuration adds is asked at its port for that.
+	Secure bool
 	// Dial connects to a client port; nil means TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Lookup resolves a name; nil means the system's resolver.

@@ -18,6 +18,7 @@ const configPath = "/zookeeper/config"
 // Peer is one server of an ensemble, as its dynamic configuration has it.
 type Peer struct {
 	ID       int64
+	Host     string // where its peers reach it: an address without brackets, or a DNS name
 	Observer bool
 	Client   string // host:port for clients; empty where it is not told
 	Secure   string // host:port for clients with TLS; empty where it is not told
@@ -73,6 +74,7 @@ func parsePeer(s string) (p Peer, err error) {
 	if err != nil {
 		return p, err
 	}
+	p.Host = host
 	for i, to := range []*string{&p.Client, &p.Secure} {
 		if i+1 < len(parts) && parts[i+1] != "" {
 			if *to, err = clientAddr(parts[i+1], host); err != nil {

@@ -34,6 +34,7 @@ func (d *Daemon) ensembleSource(c *config.Config, name string) (*ensemble.Source
 	conf := ensemble.Config{Name: name, Servers: conn.Servers, AdminPort: c.ZooKeeper.AdminPort, Configuration: d.ensembleConfiguration, Log: d.log.With("source", name)}
 	if conn.TLS != nil {
 		dialer := &tls.Dialer{Config: conn.TLS} // the name in the certificate is the server's, unless the configuration has another
+		conf.Secure = true
 		conf.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) }
 	}
 	return ensemble.New(conf)
