@@ -53,6 +53,7 @@ func Discover(ctx context.Context, c *config.Config, job string, log *slog.Logge
 	run, cancel := context.WithCancelCause(ctx)
 	box := discovery.NewLatest()
 	var running sync.WaitGroup
+	running.Go(func() { _ = d.zk.Run(run) }) // the sources' sessions; it fails never
 	for _, s := range sources {
 		running.Go(func() {
 			if err := s.Run(run, box); err != nil && run.Err() == nil {
