@@ -41,8 +41,11 @@ type savedHold struct {
 type savedGroup struct {
 	Service string `json:"service"`
 	Env     string `json:"env"`
-	Grown   int64  `json:"grown"` // Unix ns
+	Grown   int64  `json:"grown"` // Unix ns, as are the times below; see growth
 	Low     int    `json:"low"`
+	Floors  [2]int `json:"floors"`
+	Era     int64  `json:"era,omitempty"`
+	Bids    int64  `json:"bids,omitempty"`
 }
 
 // savedSet is when a set was verified.
@@ -207,7 +210,9 @@ func (l *loader) done() {
 	r.fleet.recall(l.now)
 	slices.SortFunc(r.gone, func(a, b departure) int { return cmp.Compare(a.since, b.since) })
 	for _, g := range r.groups {
-		g.low = g.size()
+		if should := g.size() + len(g.missing); g.low == 0 || g.low > should {
+			g.low = should
+		}
 	}
 	r.version++
 }

@@ -12,11 +12,6 @@ const (
 	settleFor = 15 * time.Second
 	// replaceWithin is how far a leave and the join that makes up for it may be apart.
 	replaceWithin = 5 * time.Minute
-	// elasticFor is how long a service that grew is known to be one that grows and shrinks.
-	elasticFor = 26 * time.Hour
-	// loneWithin is how close to each other those leave who do not leave alone.
-	loneWithin = time.Minute
-	slowShrink = "a slow shrink across zones: it left alone, from a zone that had the most"
 )
 
 // newcomers are records to be matched by shard, or by zone and version.
@@ -35,9 +30,26 @@ func (n *newcomers) add(rec *record) {
 	}
 	t := traitOf(rec.inst)
 	n.byTrait[t] = append(n.byTrait[t], rec)
-	if rec.inst.Shard != NoShard {
-		n.byShard[rec.inst.Shard] = rec
+	n.shard(rec)
+}
+
+// shard is add by the shard alone.
+func (n *newcomers) shard(rec *record) {
+	if rec.inst.Shard == NoShard {
+		return
 	}
+	if n.byShard == nil {
+		n.byTrait, n.byShard = map[trait][]*record{}, map[int32]*record{}
+	}
+	n.byShard[rec.inst.Shard] = rec
+}
+
+// len is how many there are, but for those known by their shard alone.
+func (n *newcomers) len() (sum int) {
+	for _, recs := range n.byTrait {
+		sum += len(recs)
+	}
+	return sum
 }
 
 // take gives the newest that ok says yes to: of the same shard, else of a trait that fits. moved tells that it was the shard, or the member's own name.
@@ -86,26 +98,33 @@ func (rec *record) cameWithin(now time.Time) bool {
 }
 
 func (rec *record) leftWithin(now time.Time) bool {
-	return rec.lost() && now.Sub(clock(rec.x.left)) <= replaceWithin
+	return rec.lost() && rec.x.excuse != slowShrink && now.Sub(clock(rec.x.left)) <= replaceWithin
 }
 
-// arrived looks for one whom a newcomer replaces, and else keeps the newcomer in mind for one who leaves soon.
-func (r *Roster) arrived(rec *record, now time.Time, out []Change) []Change {
+// arrived looks for one whom a newcomer replaces, and else keeps the newcomer in mind for one who leaves soon. left is when it left itself, in Unix ns; 0: it is new. One
+// that was away for some minutes makes up for itself.
+func (r *Roster) arrived(rec *record, left int64, now time.Time, out []Change) []Change {
 	g := rec.g
-	size := g.size()
-	if nanos(now)-g.first <= int64(settleFor) {
-		g.low = size
-		return out
-	}
-	if size >= g.low+max(2, g.low/10) {
-		g.grown, g.low = nanos(now), size
+	away := nanos(now) - left
+	if left != 0 && away <= int64(lately) && g.fell >= left {
+		g.low = min(g.low+1, g.size())
 		r.grew[g] = struct{}{}
 	}
+	if nanos(now)-g.first <= int64(settleFor) {
+		g.low = g.size()
+		return out
+	}
+	back := left != 0 && away <= int64(replaceWithin)
 	t := traitOf(rec.inst)
-	old, moved := g.left.take(rec.inst, func(o trait) bool { return o.zone == t.zone && notOlder(t.version, o.version) },
+	old, moved := g.left.take(rec.inst, func(o trait) bool { return !back && o.zone == t.zone && notOlder(t.version, o.version) },
 		func(o *record) bool { return o != rec && o.leftWithin(now) })
-	if old == nil {
+	switch {
+	case old != nil:
+	case !back:
 		g.came.add(rec)
+		return out
+	default:
+		g.came.shard(rec)
 		return out
 	}
 	r.excuse(old, rec, moved)
@@ -135,75 +154,6 @@ func (r *Roster) replaced(rec *record, was map[*record]State, now time.Time, out
 	}
 	g.left.add(rec)
 	return r.alone(rec, was, now, out)
-}
-
-type lonely struct {
-	rec *record
-	at  time.Time
-}
-
-// alone excuses one who left a service that is known to grow and shrink, if it looks like a shrinking: few within a minute, so that the zones stay level, and no two
-// of one host or rack. The excuse is taken back when others follow: a dead rack is never excused.
-func (r *Roster) alone(rec *record, was map[*record]State, now time.Time, out []Change) []Change {
-	g := rec.g
-	k := 0
-	for k < len(g.lone) && now.Sub(g.lone[k].at) > loneWithin {
-		k++
-	}
-	g.lone = append(slices.Delete(g.lone, 0, k), lonely{rec, now})
-	if g.grown != 0 && nanos(now)-g.grown <= int64(elasticFor) && g.shrinks() {
-		rec.x.excuse = slowShrink
-		g.shrunk = true
-		return out
-	}
-	if !g.shrunk {
-		return out
-	}
-	g.shrunk = false
-	for _, l := range g.lone {
-		if x := l.rec.x; x.excuse == slowShrink {
-			x.excuse = ""
-			r.touched(l.rec)
-			if _, batch := was[l.rec]; batch || l.rec.state != Departed {
-				continue
-			}
-			l.rec.reason = reasonOf(l.rec)
-			g.missing = append(g.missing, l.rec)
-			out = append(out, r.change(l.rec, Departed, now))
-		}
-	}
-	return out
-}
-
-// shrinks reports whether those who left alone look like a service that shrinks.
-func (g *group) shrinks() bool {
-	limit := 1
-	most := 0
-	for _, n := range g.zones {
-		most = max(most, n)
-	}
-	if len(g.zones) > 1 {
-		limit = max(1, (g.size()+len(g.lone))/10)
-	}
-	if len(g.lone) > limit {
-		return false
-	}
-	seen := map[string]bool{}
-	for _, l := range g.lone {
-		tags := l.rec.inst.Tags
-		if z := tags.Get(tagZone); len(g.zones) > 1 && g.zones[z] < most-1 {
-			return false
-		}
-		for _, n := range []string{tagHost, tagRack} {
-			if v := tags.Get(n); v != "" {
-				if seen[n+" "+v] {
-					return false
-				}
-				seen[n+" "+v] = true
-			}
-		}
-	}
-	return true
 }
 
 // notOlder reports whether version a may be b or one after it. Versions that have no order may be anything.

@@ -162,9 +162,9 @@ func (h *herd) shrunk(o GuardOptions, now time.Time) (peak int, trips bool) {
 	return peak, small(peak)
 }
 
-// lost reports whether one who left is still away, and nothing excuses it.
+// lost reports whether one who left is still away, and nothing excuses it but that it left slowly: where too many do, that is no excuse.
 func (rec *record) lost() bool {
-	return !rec.gone && len(rec.holds) == 0 && rec.x != nil && rec.x.excuse == ""
+	return !rec.gone && len(rec.holds) == 0 && rec.x != nil && (rec.x.excuse == "" || rec.x.excuse == slowShrink)
 }
 
 // watch trips the guard of a herd if those who went are too many, and gives it those that it holds. It returns who came to be held.
@@ -185,6 +185,7 @@ func (r *Roster) watch(h *herd, s *heldSet, now time.Time) (held []*record) {
 		if l.rec.x.guard == nil { // else the set's own guard has it
 			g = r.guardOf(h, s, now)
 			r.keep(l.rec, g)
+			l.rec.x.excuse = ""
 			held = append(held, l.rec)
 		}
 	}

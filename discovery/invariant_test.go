@@ -26,7 +26,7 @@ func (r *Roster) check() error {
 	entries, present := map[string]int{}, map[string]int{}
 	for k, g := range r.groups {
 		var gcounts [stateCount]int
-		zones := map[string]int{}
+		zones, quiet := map[string]int{}, [2]int{}
 		for ep, rec := range g.records {
 			is("group of "+ep.host, k, [2]string{rec.inst.Service, rec.inst.Env})
 			i := stateIndex(rec.state)
@@ -52,6 +52,9 @@ func (r *Roster) check() error {
 			if rec.x != nil && rec.x.quiet != r.quiet[rec] {
 				errs = append(errs, fmt.Errorf("%s: quarantine", rec.inst.Addr()))
 			}
+			if rec.x != nil && rec.x.quiet {
+				quiet[map[bool]int{true: 1, false: 0}[rec.state == Departed]]++
+			}
 			for _, h := range rec.holds {
 				if holds[h.set] == nil {
 					holds[h.set] = map[*Member]bool{}
@@ -63,6 +66,7 @@ func (r *Roster) check() error {
 			}
 		}
 		is("counts of "+g.service, g.counts, gcounts)
+		is("quarantined of "+g.service, g.quiet, quiet)
 		is("zones of "+g.service, g.zones, zones)
 	}
 	is("counts", r.counts, counts)

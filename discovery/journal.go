@@ -200,7 +200,7 @@ func (j *Journal) rest(grew map[*group]struct{}, spoken map[*heldSet]struct{}, o
 	var lines []line
 	r.mu.RLock()
 	for g := range grew {
-		lines = append(lines, line{Group: &savedGroup{g.service, g.env, g.grown, g.low}})
+		lines = append(lines, line{Group: &savedGroup{g.service, g.env, g.grown, g.low, g.floors, g.era, g.bids}})
 	}
 	for h := range spoken {
 		lines = append(lines, line{Set: &savedSet{h.source, h.path, h.verified}})
@@ -267,7 +267,7 @@ func (j *Journal) compact(now time.Time) (err error) {
 	grown := map[*group]struct{}{}
 	for _, g := range r.groups {
 		groups = append(groups, g)
-		if g.grown != 0 {
+		if g.growth != (growth{low: g.size()}) {
 			grown[g] = struct{}{}
 		}
 	}

@@ -58,8 +58,8 @@ func (r *Roster) leave(recs []*record, l leaving, now time.Time, out []Change) [
 		if rec.state == Departed {
 			switch x := rec.x; {
 			case x.excuse != "":
-			case x.quiet:
-				x.excuse = fmt.Sprintf("it was quarantined: it left and came back %d times", x.flaps)
+			case x.quiet && !rec.g.restless():
+				x.excuse = fmt.Sprintf("%s: it left and came back %d times", wasQuarantined, x.flaps)
 			case l.lapsed && now.Sub(l.seen) > MissedFor:
 				x.excuse = "it left after " + l.seen.UTC().Format(time.RFC3339) + ", while nobody looked"
 			}
@@ -97,15 +97,18 @@ func (r *Roster) parted(rec *record, l leaving, now time.Time) {
 	if err := l.broken[rec.inst.Member]; err != nil && rec.inst.Member != "" {
 		x.path = "its member in " + l.held.path + " cannot be read any more: " + err.Error()
 	}
+	if x.cause == Deregistered && rec.state.Scraped() {
+		rec.g.bids = nanos(now)
+		r.grew[rec.g] = struct{}{}
+	}
 	r.set(rec, Departed, rec.inst, now)
-	rec.g.low = min(rec.g.low, rec.g.size())
 }
 
 // departed puts one who is not held on the list of those who departed.
 func (r *Roster) departed(rec *record, now time.Time) {
 	r.gone = append(r.gone, departure{rec, rec.since})
 	if rec.x.excuse == "" {
-		rec.g.missing = append(rec.g.missing, rec)
+		rec.g.missing[rec] = struct{}{}
 	}
 }
 
@@ -139,7 +142,12 @@ func (r *Roster) expired(recs []*record, was map[*record]State, now time.Time, o
 				continue
 			}
 			o.x.cause = Expired
-			if _, batch := was[o]; !batch && o.state == Departed {
+			_, batch := was[o]
+			switch {
+			case batch || o.state != Departed:
+			case o.x.excuse == slowShrink:
+				out = r.miss(o, now, out)
+			default:
 				o.reason = reasonOf(o)
 				r.touched(o)
 				out = append(out, r.change(o, Departed, now))
@@ -168,7 +176,7 @@ func (r *Roster) freeze(recs []*record, was map[*record]State, s *heldSet, o *Or
 // guard notes who left without an excuse, and holds them if that makes too many.
 func (r *Roster) guard(recs []*record, was map[*record]State, s *heldSet, o *Order, now time.Time) (held []*record) {
 	for _, rec := range recs {
-		if state, first := was[rec]; first && state.Scraped() && rec.x.excuse == "" {
+		if state, first := was[rec]; first && state.Scraped() && (rec.x.excuse == "" || rec.x.excuse == slowShrink) {
 			s.lost = append(s.lost, loss{rec, now})
 			r.fleet.lost = append(r.fleet.lost, loss{rec, now})
 		}
@@ -178,7 +186,7 @@ func (r *Roster) guard(recs []*record, was map[*record]State, s *heldSet, o *Ord
 	}
 	if _, trips := s.shrunk(r.opts.Guard, now); trips {
 		for _, rec := range recs {
-			if state, first := was[rec]; first && state.Scraped() && rec.x.excuse == "" {
+			if state, first := was[rec]; first && state.Scraped() && rec.lost() {
 				rec.x.cause, rec.x.excuse = Accepted, acceptedBy(o)
 			}
 		}

@@ -153,9 +153,14 @@ func (r *Roster) settle(rec *record, now time.Time, out []Change) []Change {
 		state = Unconfirmed
 	}
 	fresh := was == "" || was == Departed
+	left := int64(0)
 	if was == Departed {
-		r.flapped(rec, now)
+		left = rec.x.left
+		out = r.flapped(rec, now, out)
 		x = rec.x
+	}
+	if !fresh && !was.Scraped() && state.Scraped() {
+		rec.g.low++ // a rule or its data kept it out: the service is as large as it was
 	}
 	if x != nil {
 		if x.guard != nil {
@@ -197,7 +202,7 @@ func (r *Roster) settle(rec *record, now time.Time, out []Change) []Change {
 	}
 	out = append(out, c)
 	if fresh && state.Scraped() && !own.set.loaded {
-		out = r.arrived(rec, now, out)
+		out = r.arrived(rec, left, now, out)
 	}
 	return out
 }

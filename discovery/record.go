@@ -75,14 +75,17 @@ type group struct {
 	counts       [stateCount]int
 	zones        map[string]int // who is scraped, by zone
 	first        int64          // Unix ns, when it was first heard of
-	low          int            // the smallest that it was since it last grew
-	grown        int64          // Unix ns, when it last grew
-	saying       int            // members that say how many should be there
-	left, came   newcomers      // who may be replaced, and who may replace
-	lone         []lonely       // who left within a minute, for no reason that is known
-	shrunk       bool           // some of these are excused for now
-	missing      []*record      // departed lately; those that are excused meanwhile included
+	growth
+	quiet      [2]int               // who is quarantined: who is there, and who is away
+	saying     int                  // members that say how many should be there
+	left, came newcomers            // who may be replaced, and who may replace
+	lone       []lonely             // who left within a minute, for no reason that is known
+	shrunk     bool                 // some of these are excused for now
+	missing    map[*record]struct{} // departed lately; those that are excused, or back, meanwhile included
 }
+
+// restless reports whether so many of the service come and go that it is the service that does.
+func (g *group) restless() bool { return ManyFlap(g.quiet[0]+g.quiet[1], g.size()+g.quiet[1]) }
 
 func (g *group) size() int {
 	return g.counts[0] + g.counts[1] + g.counts[2] + g.counts[3]
@@ -115,7 +118,7 @@ func (r *Roster) group(service, env string, now time.Time) *group {
 	k := [2]string{service, env}
 	g := r.groups[k]
 	if g == nil {
-		g = &group{service: service, env: env, records: map[endpoint]*record{}, zones: map[string]int{}, first: nanos(now)}
+		g = &group{service: service, env: env, records: map[endpoint]*record{}, missing: map[*record]struct{}{}, zones: map[string]int{}, first: nanos(now)}
 		r.groups[k] = g
 	}
 	return g
@@ -179,6 +182,7 @@ func (r *Roster) number(rec *record, by int) {
 		}
 	}
 	if rec.x != nil && rec.x.quiet {
+		g.quiet[map[bool]int{true: 1, false: 0}[rec.state == Departed]] += by
 		if by > 0 {
 			r.quiet[rec] = true
 		} else {

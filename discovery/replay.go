@@ -119,7 +119,7 @@ func (j *Journal) fill(p *replayed, sources []string, now time.Time) {
 	}
 	for k, g := range p.groups {
 		if rg := r.groups[k]; rg != nil {
-			rg.grown = g.Grown
+			rg.growth = growth{grown: g.Grown, floors: g.Floors, era: g.Era, bids: g.Bids, low: g.Low}
 		}
 	}
 	for i := range p.orders {

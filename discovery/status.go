@@ -85,7 +85,7 @@ func (r *Roster) groupState(g *group, now time.Time) Group {
 			}
 		}
 	}
-	for _, rec := range g.missing {
+	for rec := range g.missing {
 		if rec.missing(now) {
 			out.Missing++
 		}

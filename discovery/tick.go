@@ -2,8 +2,10 @@ package discovery
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -31,8 +33,11 @@ func (r *Roster) Tick(now time.Time) []Change {
 			r.number(rec, -1)
 			rec.x.quiet = false
 			r.number(rec, 1)
-			if len(rec.holds) > 0 {
+			switch {
+			case len(rec.holds) > 0:
 				out = r.settle(rec, now, out)
+			case rec.state == Departed && strings.HasPrefix(rec.x.excuse, wasQuarantined):
+				out = r.miss(rec, now, out) // it stays away
 			}
 		}
 	}
@@ -121,8 +126,11 @@ func (r *Roster) sweep(now time.Time) {
 	for _, g := range r.groups {
 		g.came.sweep(func(o *record) bool { return o.cameWithin(now) })
 		g.left.sweep(func(o *record) bool { return o.leftWithin(now) })
-		g.missing = slices.DeleteFunc(g.missing, func(o *record) bool { return !o.missing(now) })
+		maps.DeleteFunc(g.missing, func(o *record, _ struct{}) bool { return !o.missing(now) })
 		g.lone = slices.DeleteFunc(g.lone, func(l lonely) bool { return now.Sub(l.at) > loneWithin })
+		if g.grow(now) {
+			r.grew[g] = struct{}{}
+		}
 	}
 	r.bury(now)
 	r.fleet.prune(now, r.opts.Guard.Window)
@@ -149,11 +157,11 @@ func decayed(x *extra, now time.Time, o FlapOptions) float64 {
 }
 
 // flapped is a leave and the join after it.
-func (r *Roster) flapped(rec *record, now time.Time) {
+func (r *Roster) flapped(rec *record, now time.Time, out []Change) []Change {
 	x := rec.more()
 	switch x.cause {
 	case Unconfigured, Accepted, Overdue, PathRemoved: // that was not its own doing
-		return
+		return out
 	}
 	o := r.opts.Flap
 	x.penalty, x.penaltyAt = decayed(x, now, o)+o.Penalty, nanos(now)
@@ -163,8 +171,23 @@ func (r *Roster) flapped(rec *record, now time.Time) {
 		r.number(rec, -1)
 		x.quiet = true
 		r.number(rec, 1)
+		if rec.g.restless() {
+			for o := range r.quiet {
+				if o != rec && o.g == rec.g && o.state == Departed && strings.HasPrefix(o.x.excuse, wasQuarantined) {
+					out = r.miss(o, now, out)
+				}
+			}
+		}
 	}
+	return out
 }
+
+// ManyFlap reports whether so many of a service come and go that they count as expected, and are missed when they are away: three, or two of six or fewer, or all. One alone
+// among others is kept out of alarms.
+func ManyFlap(n, of int) bool { return n >= 3 || n == 2 && of <= 6 || n > 0 && n >= of }
+
+// wasQuarantined begins the excuse of one who was quarantined when it left. It is good until it would be released: who comes and goes has come back by then.
+const wasQuarantined = "it was quarantined"
 
 func quarantined(flaps int) string {
 	return fmt.Sprintf("it left and came back %d times lately; kept out of alarms until it stays", flaps)
