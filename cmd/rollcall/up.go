@@ -21,6 +21,8 @@ type upCmd struct {
 	Collector  string   `name:"collector.listen-address" default:"127.0.0.1:7140" help:"HOST:PORT of the collector's API and metrics."`
 	ZooKeeper  []string `name:"zookeeper" help:"HOST:PORT,… of a ZooKeeper to look around in and to scrape what it knows."`
 	Kafka      []string `help:"Brokers, HOST:PORT,…; default: the embedded one."`
+	EmbeddedZK string   `name:"embedded.zookeeper-address" default:"127.0.0.1:7181" help:"HOST:PORT of the embedded ZooKeeper, where no other is named."`
+	EmbeddedKB string   `name:"embedded.kafka-address" default:"127.0.0.1:7192" help:"HOST:PORT of the embedded broker, where no other is named."`
 	Yes        bool     `help:"Scrape what was found without asking."`
 	Budget     float64  `default:"200" help:"With --zookeeper and no file: scrapes a second at most; the interval follows from it."`
 }
@@ -57,7 +59,7 @@ func (c *upCmd) Run(e *env) error {
 		}
 	}
 	u := &upLine{line: line{e: e, conf: conf, storage: c.Storage, web: c.webFlags}, load: load}
-	return u.run(upOptions{page: c.Listen, collector: c.Collector, ready: func(ctx context.Context, l *line) error {
+	return u.run(upOptions{page: c.Listen, collector: c.Collector, zookeeper: c.EmbeddedZK, kafka: c.EmbeddedKB, ready: func(ctx context.Context, l *line) error {
 		fmt.Fprintf(e.stdout, "rollcall is up: http://%s\n", l.serveOn.Addr())
 		if zk := l.servers.ZooKeeper(); zk != "" {
 			fmt.Fprintf(e.stdout, "  applications that register are scraped: rollcall-agent register -s NAME -e ENV -p PORT --zookeeper=%s\n", zk)
@@ -89,8 +91,9 @@ type upLine struct {
 }
 
 type upOptions struct {
-	page, collector string
-	nextPort        bool // take the next port where one is in use
+	page, collector  string
+	zookeeper, kafka string // of the embedded servers; empty: their defaults
+	nextPort         bool   // take the next port where one is in use
 	// before is called when the embedded servers run and conf is complete, ready when everything does; then they go on until ctx ends.
 	before func(l *line) error
 	ready  func(ctx context.Context, l *line) error
@@ -111,7 +114,7 @@ func (u *upLine) run(o upOptions) (err error) {
 	if u.serveOn, err = ops.Listen(o.page, tries); err != nil {
 		return err
 	}
-	if u.servers, err = embed.New(embed.Config{ZooKeeper: u.needsZooKeeper(), Kafka: len(u.conf.Kafka.Brokers) == 0, Storage: u.storage, NextPort: o.nextPort, Log: u.e.log}); err != nil {
+	if u.servers, err = embed.New(embed.Config{ZooKeeper: u.needsZooKeeper(), Kafka: len(u.conf.Kafka.Brokers) == 0, Storage: u.storage, NextPort: o.nextPort, ZooKeeperAddr: o.zookeeper, KafkaAddr: o.kafka, Log: u.e.log}); err != nil {
 		return err
 	}
 	late, endLate := context.WithCancelCause(context.WithoutCancel(u.e.ctx))
