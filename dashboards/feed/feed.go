@@ -21,6 +21,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
 // Config says what to read. Board and Brokers are needed; the rest has defaults.
@@ -32,8 +33,10 @@ type Config struct {
 	Window                      time.Duration // how far back to begin, default one hour
 	SASL                        SASL
 	TLS                         *tls.Config // nil: plain TCP
-	Log                         *slog.Logger
-	Metrics                     *metrics.Set
+	// Told takes collectors' words about themselves, records with an Own, in the order of their partition and perhaps on several goroutines; nil: nobody does.
+	Told    func(*wire.RosterRecord)
+	Log     *slog.Logger
+	Metrics *metrics.Set
 }
 
 // What the Reader is told. MinBytes of one makes the broker answer with the first record there is, so the wait costs no freshness; it must be long enough

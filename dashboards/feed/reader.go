@@ -99,6 +99,12 @@ func (r *reader) roster() func([]byte, time.Time) error {
 		if err := wire.DecodeRoster(b, &in); err != nil {
 			return err
 		}
+		if in.Own != nil {
+			if r.f.cfg.Told != nil {
+				r.f.cfg.Told(&in)
+			}
+			return nil
+		}
 		if r.f.rosters.add(&in, r.f.cfg.Board, now) {
 			r.f.fenced.Inc()
 		}

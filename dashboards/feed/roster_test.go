@@ -8,6 +8,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -83,5 +84,27 @@ func TestRosterFenceForgets(t *testing.T) {
 	}
 	if most := 2 * int(publisherLapse/time.Second); len(p) != 2000 || len(s.words) > most {
 		t.Errorf("%d words are kept, want at most %d; %d records passed", len(s.words), most, len(p))
+	}
+}
+
+// A collector's word about itself goes to who asked for it, and not to the board.
+func TestOwn(t *testing.T) {
+	b, err := dashboards.NewBoard(dashboards.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	for _, told := range []func(*wire.RosterRecord){nil, func(r *wire.RosterRecord) { got = append(got, r.Own.Delivery.Dropped) }} {
+		f, err := New(Config{Board: b, Brokers: []string{"127.0.0.1:1"}, Told: told})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := wire.RosterRecord{Collector: 1, Start: 1, TS: 1, Own: &wire.Own{Delivery: sink.Sums{Dropped: 7}}}
+		if err := (&reader{f: f}).roster()(r.Append(nil), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(got) != 1 || got[0] != 7 || len(b.Roster(nil)) != 0 {
+		t.Errorf("told %v", got)
 	}
 }

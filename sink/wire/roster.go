@@ -7,7 +7,8 @@ import (
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
-// RosterRecord is a record of topic rollcall.roster: changes of one service's roster as they happen, or, with Full, all of it.
+// RosterRecord is a record of topic rollcall.roster: changes of one service's roster as they happen, or, with Full, all of it; or, with Own, a collector's word about
+// itself.
 type RosterRecord struct {
 	Collector uint64
 	Start     uint64
@@ -21,10 +22,16 @@ type RosterRecord struct {
 	Parts   int
 	Term    uint64 // as in Provenance
 	Changes []discovery.Change
+	Own     *Own // of a record without a service
 }
 
 // Key is the record's key in Kafka.
-func (r *RosterRecord) Key() string { return r.Service + "/" + r.Env }
+func (r *RosterRecord) Key() string {
+	if r.Own != nil {
+		return string(appendHex64(nil, r.Collector))
+	}
+	return r.Service + "/" + r.Env
+}
 
 // GroupRoster calls emit once a service among changes, in the order in which they first occur, with base completed by that service's changes.
 func GroupRoster(base RosterRecord, changes []discovery.Change, emit func(RosterRecord)) {
@@ -92,6 +99,10 @@ func (r *RosterRecord) Append(dst []byte) []byte {
 	dst = strconv.AppendUint(dst, r.Start, 10)
 	dst = append(dst, `","ts":`...)
 	dst = strconv.AppendInt(dst, r.TS, 10)
+	if r.Own != nil {
+		dst = append(dst, `,"collector":`...)
+		return append(r.Own.append(dst), '}')
+	}
 	dst = append(dst, `,"service":`...)
 	dst = appendString(dst, r.Service)
 	dst = append(dst, `,"env":`...)

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/sink"
 )
 
 func genChange(t *rapid.T, service, env string) discovery.Change {
@@ -144,6 +145,23 @@ func TestRosterGolden(t *testing.T) {
 	golden(t, "roster", r.Append(nil))
 }
 
+// A collector's word about itself comes back as it was sent.
+func TestOwnBothWays(t *testing.T) {
+	at := time.Date(2026, 11, 22, 4, 0, 0, 5000, time.UTC)
+	r := RosterRecord{Collector: 0x9f3c2a7be01d44c1, Start: 12, TS: at.UnixMilli(), Own: &Own{
+		Sources: []discovery.View{{Source: "apps", Connected: true, Live: true, Server: "zk-1:2181", LastHeard: at, Err: "x"}},
+		Guards:  []discovery.Guard{{Scope: "/a", Source: "apps", Since: at, Peak: 47, Held: 40, Answering: 39, Silent: 1, Verdict: "ZooKeeper, not you"}},
+		Roster:  map[discovery.State]int{discovery.Present: 7}, Outcomes: map[string]int{"ok": 7}, Delivery: sink.Sums{Scraped: 9, Dropped: 2, Reasons: map[string]uint64{"budget": 2}}, Kafka: "away", ConfigOK: true}}
+	b := r.Append(nil)
+	var got RosterRecord
+	if err := DecodeRoster(b, &got); err != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	if d := cmp.Diff(r, got, sameRoster); d != "" || got.Key() != "9f3c2a7be01d44c1" {
+		t.Errorf("%s\n%s", got.Key(), d)
+	}
+}
+
 func TestDecodeRosterRefuses(t *testing.T) {
 	const ok = `{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"service":"s","env":"e","full":true,"version":1,"entries":[{"state":"present","instance":"h:1","new":{}},7],"new":[1]}`
 	var r RosterRecord
@@ -152,6 +170,7 @@ func TestDecodeRosterRefuses(t *testing.T) {
 	}
 	for _, tc := range []struct{ rec, want string }{
 		{``, "ends early"}, {strings.Replace(ok, `"v":1`, `"v":3`, 1), `"v"`}, {strings.Replace(ok, "c1/12", "c1", 1), "parse from"},
+		{`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"collector":null}`, "missing"}, {`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"collector":{"sources":7}}`, "read collector"},
 		{strings.Replace(ok, `"ts":1`, `"ts":"x"`, 1), "missing"}, {ok[:50], "ends early"},
 	} {
 		if err := DecodeRoster([]byte(tc.rec), &r); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -163,6 +182,7 @@ func TestDecodeRosterRefuses(t *testing.T) {
 func FuzzDecodeRoster(f *testing.F) {
 	f.Add([]byte(`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"service":"s","env":"e","full":true,"version":1,"entries":[{"state":"present","instance":"[::1]:1","zxid":"0x5","tags":{"a":"b"},"at":5},7]}`))
 	f.Add([]byte(`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"service":"s","env":"e","entries":[{"state":"departed","cause":"moved","excuse":"x","flaps":3,"seen":"0xffffffffffffffff","old_tags":{"a":"b"}}]}`))
+	f.Add([]byte(`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"collector":{"sources":[{"source":"a","connected":true,"last_heard":"2026-11-22T04:00:00Z"}],"guards":[{"scope":"/a","held":4}],"roster":{"present":3},"delivery":{"dropped":7},"config_ok":true}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r, again RosterRecord
 		if DecodeRoster(b, &r) != nil {

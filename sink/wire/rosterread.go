@@ -28,7 +28,10 @@ func DecodeRoster(b []byte, r *RosterRecord) error {
 				v = rec.int()
 			case "from":
 				if t := rec.string(); s.Err() == nil {
-					r.Collector, r.Start, bad = parseFrom(t)
+					var err error
+					if r.Collector, r.Start, err = parseFrom(t); err != nil {
+						bad = err
+					}
 				}
 			case "ts":
 				r.TS = rec.int()
@@ -48,6 +51,12 @@ func DecodeRoster(b []byte, r *RosterRecord) error {
 				r.Parts = int(rec.int())
 			case "term":
 				r.Term, _ = hex(rec.string())
+			case "collector":
+				if o, err := own(s); err != nil {
+					bad = err
+				} else {
+					r.Own = o
+				}
 			case "entries":
 				if rec.array() {
 					for s.More() {
@@ -68,7 +77,7 @@ func DecodeRoster(b []byte, r *RosterRecord) error {
 		return fmt.Errorf("decode roster record: %w", errVersion)
 	case bad != nil:
 		return fmt.Errorf("decode roster record: %w", bad)
-	case r.TS == 0 || r.Service == "" || r.Start == 0:
+	case r.TS == 0 || r.Service == "" && r.Own == nil || r.Start == 0:
 		return fmt.Errorf("decode roster record: %w", errRosterFields)
 	}
 	for i := range r.Changes {

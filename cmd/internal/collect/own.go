@@ -13,6 +13,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/zk"
 	"github.com/rollcall-metrics/rollcall/enrich/tag"
+	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
 // ownSeries are the daemon's own metrics beside those of its parts.
@@ -27,6 +28,13 @@ func (d *Daemon) ownSeries() {
 			return float64(d.roster.Counts()[state])
 		})
 	}
+	d.published.own = d.word
+}
+
+// word is what the roster's topic is told of this collector.
+func (d *Daemon) word() wire.Own {
+	s := d.Status()
+	return wire.Own{Sources: s.Sources, Guards: s.Guards, Roster: s.Roster, Outcomes: s.Outcomes, Delivery: s.Delivery, Kafka: s.Kafka, ConfigOK: s.ConfigOK}
 }
 
 // tagMetrics is one set over all reloads: a second one would give every series twice.

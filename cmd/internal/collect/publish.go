@@ -23,6 +23,8 @@ const (
 	fullAtOnce = 10_000
 	// heldAfter is how long a record of the roster has waited when full states wait, too: on top of one that waits another says nothing.
 	heldAfter = 5 * time.Second
+	// ownEvery is how often the collector's word about itself is published.
+	ownEvery = 10 * time.Second
 )
 
 // publisher puts the roster on its topic: each change at once, the full state of a service every fullEvery.
@@ -36,12 +38,15 @@ type publisher struct {
 	mine func(job, service, env string) bool
 	// waits is how long the oldest record of the topic has waited for Kafka; nil: nothing waits.
 	waits func(topic string) time.Duration
+	// own is the collector's word about itself; nil: it is not published.
+	own func() wire.Own
 
 	mu       sync.Mutex // never held while the roster is read or a record is sent
 	services map[group]*publication
 	// doubts is the roster's, as of the last look: when a source is doubted, or believed again, all that it saw reads otherwise.
 	doubts uint64
 	held   bool // records waited for Kafka at the last look
+	ownAt  time.Time
 }
 
 // publication is where the publishing of one service stands. All but turn is under the publisher's mu.
@@ -136,7 +141,9 @@ func (p *publisher) handover() {
 
 // full publishes services that are due, those first that have waited longest. What is too much at once, or Kafka does not take now, stays due.
 func (p *publisher) full(now time.Time) {
-	due := p.due(p.roster.Doubts(), p.waits != nil && p.waits(p.topic) > heldAfter, now)
+	held := p.waits != nil && p.waits(p.topic) > heldAfter
+	due := p.due(p.roster.Doubts(), held, now)
+	p.self(held, now)
 	for n := 0; len(due) > 0 && n < fullAtOnce; due = due[1:] {
 		n += p.state(due[0], now)
 	}
@@ -196,6 +203,23 @@ func (p *publisher) state(g group, now time.Time) int {
 	}
 	p.send(&r, now)
 	return len(r.Changes)
+}
+
+// self publishes the collector's word about itself when it is due, for readers of the topic who cannot ask it. One that waits would be old when it is read.
+func (p *publisher) self(held bool, now time.Time) {
+	p.mu.Lock()
+	due := p.own != nil && !held && now.Sub(p.ownAt) >= ownEvery
+	if due {
+		p.ownAt = now
+	}
+	p.mu.Unlock()
+	if !due {
+		return
+	}
+	word := p.own()
+	word.Guards = word.Guards[:min(len(word.Guards), wire.MaxOwnGuards)]
+	r := wire.RosterRecord{Collector: p.ident.Collector, Start: p.ident.Start, TS: now.UnixMilli(), Own: &word}
+	p.sink.Publish(p.topic, r.Key(), r.Append(nil), now)
 }
 
 func (p *publisher) owns(g group, job string) bool {

@@ -257,3 +257,23 @@ func TestPublishChangesDoNotWait(t *testing.T) {
 		t.Error("a change of another service waited until the full state was sent")
 	}
 }
+
+// Every ten seconds the collector tells of itself, unless Kafka is away.
+func TestPublishOwn(t *testing.T) {
+	out := &tape{t: t}
+	p := newPublisher(sink.Identity{Collector: 1, Start: 1}, discovery.NewRoster(discovery.RosterOptions{}), out, "roster")
+	p.own = func() wire.Own {
+		return wire.Own{Guards: make([]discovery.Guard, 150), Delivery: sink.Sums{Dropped: 7}}
+	}
+	age, now := time.Duration(0), time.Now()
+	p.waits = func(string) time.Duration { return age }
+	for i := range 60 {
+		if age = 0; i >= 30 {
+			age = time.Minute
+		}
+		p.full(now.Add(time.Duration(i) * time.Second))
+	}
+	if len(out.records) != 3 || out.last().Own == nil || len(out.last().Own.Guards) != wire.MaxOwnGuards || out.last().Own.Delivery.Dropped != 7 {
+		t.Errorf("%d words, the last: %+v", len(out.records), out.last())
+	}
+}

@@ -63,6 +63,10 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	var told words
+	if o.Collector == nil {
+		fc.Told = told.hear
+	}
 	f, err := feed.New(fc)
 	if err != nil {
 		return nil, err
@@ -72,6 +76,8 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		wc.Views = d.Views
 		wc.Collector = func() any { return d.Status() }
 		wc.Exceptions = func() []dashboards.Exception { return exceptions(d.Status()) }
+	} else {
+		wc.Views, wc.Exceptions = told.views, told.exceptions
 	}
 	var ask collectors
 	if o.Collector != nil {
@@ -83,8 +89,8 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 			ask.urls = append(ask.urls, u.Reveal())
 		}
 	}
-	if !ask.none() {
-		wc.Ask = ask.ask
+	if wc.Ask = ask.ask; ask.none() {
+		wc.Ask = told.ask
 	}
 	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f}
 	own := http.NewServeMux()
