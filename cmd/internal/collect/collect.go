@@ -64,6 +64,7 @@ type Daemon struct {
 	ensemble atomic.Pointer[ensemble.Source]
 	sessions atomic.Pointer[[]*zk.Session]   // with the configured ensemble
 	static   atomic.Pointer[map[string]bool] // sources that need no guard
+	lists    atomic.Pointer[map[string][]*listed]
 
 	targets atomic.Pointer[tag.Targets]
 	jobs    atomic.Pointer[map[string]job]
@@ -108,7 +109,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := os.MkdirAll(o.Storage, 0o750); err != nil {
 		return nil, fmt.Errorf("make storage folder: %w", err)
 	}
-	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, zk: zk.NewSessions(), spoken: map[string]bool{}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{})}
+	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, zk: zk.NewSessions(), spoken: map[string]bool{}, sharing: sharing{lists: make(chan struct{}, 1)}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{})}
 	ident, err := sink.OpenIdentity(o.Storage)
 	if err != nil {
 		return nil, err

@@ -143,7 +143,6 @@ type phase struct {
 	name  string
 	at    time.Time
 	crash bool // a session had to run out
-	out   bool // ZooKeeper was away
 }
 
 func (g *group3) begin(p phase) {
@@ -274,7 +273,7 @@ scrape_configs:
 		g.all(share.FromZooKeeper, 3, g.of...)
 	}
 	g.pass(2)
-	g.begin(phase{name: "no ZooKeeper", out: true})
+	g.begin(phase{name: "no ZooKeeper"})
 	zk.Kill()
 	gone := time.Now().Add(2 * groupSession)
 	g.until("two sessions' time", func() bool { return time.Now().After(gone) })
@@ -384,8 +383,8 @@ func (g *group3) judge(broker string) {
 		t.Errorf("the board fenced %d off, of %d doubles", n, contested)
 	}
 	t.Logf("%d records, %d pulls, %d in a slot that somebody else pulled too", records, pulls, contested)
-	// What may be missing beside the slot in which the fleet was divided anew: those of a session that had to run out, and of ZooKeeper's tick.
-	crash := 1 + int((groupSession+time.Second+groupInterval-1)/groupInterval)
+	// After a crash an interval and the session's time may be missing, and ZooKeeper's tick, after which it notices; else an interval.
+	crash := int((groupInterval + groupSession + time.Second) / groupInterval)
 	for i, p := range g.phases[:len(g.phases)-1] {
 		names[i] = p.name
 		t.Logf("%-36s %5d doubles, at most %d of one target; longest gap %d slots", p.name+":", doubles[i], worst[i], gaps[i])
@@ -394,11 +393,8 @@ func (g *group3) judge(broker string) {
 			t.Errorf("%s: a target was pulled twice in %d slots, want at most once each of %d moves", p.name, worst[i], limit)
 		}
 		bound := 1
-		switch {
-		case p.crash || p.out:
+		if p.crash {
 			bound = crash
-		case p.name == "a rolling restart": // the leave and the return are two moves, and may take two slots that follow each other
-			bound = 2
 		}
 		bound += gaps[0] // a machine that cannot keep up in calm times cannot in others
 		if gaps[i] > bound {

@@ -56,7 +56,7 @@ func (d *Daemon) distrust(r *http.Request) string {
 		return "" // the listener has checked it
 	}
 	for _, name := range forwarded {
-		if r.Header.Get(name) != "" {
+		if r.Header.Get(name) != "" || !r.ProtoAtLeast(1, 1) { // nginx speaks HTTP/1.0 to what is behind it, and says nothing else; our commands and browsers do not
 			return "orders that come by way of a proxy are taken of users only; give users in --web.config.file, and sign in as one"
 		}
 	}

@@ -91,6 +91,7 @@ func TestOrderRoutes(t *testing.T) {
 		{"by a page of another site", false, func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, order("e"), 403},
 		{"by a name that was pointed here", false, func(r *http.Request) { r.Host = "evil.example:7140" }, order("e"), 403},
 		{"by way of a proxy on this machine", false, func(r *http.Request) { r.Header.Set("X-Forwarded-For", "10.0.0.9") }, order("e"), 403},
+		{"by way of a proxy that says nothing and speaks HTTP/1.0", false, func(r *http.Request) { r.ProtoMajor, r.ProtoMinor = 1, 0 }, order("e"), 403},
 		{"by way of another proxy", false, func(r *http.Request) { r.Header.Set("Via", "1.1 proxy") }, order("e"), 403},
 		{"by way of a proxy, signed in", true, func(r *http.Request) { r.Header.Set("Via", "1.1 proxy"); r.SetBasicAuth("lee", "x") }, order("d"), 200},
 		{"as a form", false, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, order("e"), 415},

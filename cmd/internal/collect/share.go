@@ -32,6 +32,7 @@ type sharing struct {
 	id      string
 	started time.Time
 	now     atomic.Pointer[share.Membership]
+	lists   chan struct{}  // has a value when a list of http_sd is there for the first time
 	again   chan struct{}  // has a value when the configuration is another
 	key     string         // of the configuration that now was made of
 	sets    []*metrics.Set // of now, and before it of those whose place it takes
@@ -164,7 +165,9 @@ func (d *Daemon) runShare(ctx context.Context) error {
 			time.Sleep(overlap)
 			d.sharing.ended.Store(true)
 			return err
-		case <-digest.C: // of files, whose content may have changed
+		case <-d.sharing.lists:
+			d.sharing.now.Load().Announce(d.digests(d.Config()))
+		case <-digest.C: // of files and lists, whose content may have changed
 			d.sharing.now.Load().Announce(d.digests(d.Config()))
 		case <-d.sharing.again:
 			next := d.beginShare(ctx)
@@ -244,6 +247,7 @@ const digestEvery = 20 * time.Second
 func (d *Daemon) digests(c *config.Config) map[string]string {
 	out := map[string]string{}
 	all := d.allJobs(c)
+	lists, now := d.lists.Load(), time.Now()
 	for i := range all {
 		s := all[i]
 		s.BasicAuth, s.Authorization, s.TLS, s.ProxyURL = nil, nil, nil, ""
@@ -253,6 +257,11 @@ func (d *Daemon) digests(c *config.Config) map[string]string {
 		}
 		for _, sd := range s.ServersetFiles {
 			parts = append(parts, contentOf(sd.Files))
+		}
+		if lists != nil && len(s.HTTP) > 0 {
+			for _, l := range (*lists)[s.JobName] {
+				parts = append(parts, l.digest(now))
+			}
 		}
 		out[s.JobName] = config.Fingerprint(parts)[:16]
 	}

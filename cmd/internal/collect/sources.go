@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,7 +98,11 @@ func (d *Daemon) buildSources(c *config.Config) ([]discovery.Source, error) {
 		}
 		for _, sd := range s.HTTP {
 			add(sd, func(name string, set *metrics.Set) (discovery.Source, error) {
-				return file.NewHTTP(file.HTTPConfig{Name: name, URL: sd.URL.Reveal(), Every: sd.Refresh.Std(0), Log: d.log, Metrics: set})
+				src, err := file.NewHTTP(file.HTTPConfig{Name: name, URL: sd.URL.Reveal(), Every: sd.Refresh.Std(0), Log: d.log, Metrics: set})
+				if err != nil {
+					return nil, err
+				}
+				return newListed(src, sd.Refresh.Std(listEvery), d.sharing.lists), nil
 			})
 		}
 		if len(s.Static) > 0 {
@@ -126,7 +132,22 @@ func (d *Daemon) buildSources(c *config.Config) ([]discovery.Source, error) {
 	d.ensemble.Store(servers)
 	d.sessions.Store(sessionsOf(next))
 	d.static.Store(staticOf(next))
+	d.lists.Store(listsOf(next))
 	return out, nil
+}
+
+// listEvery is how often http_sd asks unless told otherwise.
+const listEvery = time.Minute
+
+// listsOf are the http_sd sources by job, in order.
+func listsOf(sources map[string]source) *map[string][]*listed {
+	out := map[string][]*listed{}
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		if l, ok := sources[name].Source.(*listed); ok {
+			out[discovery.JobOf(name)] = append(out[discovery.JobOf(name)], l)
+		}
+	}
+	return &out
 }
 
 // ZooKeeperConfig makes the client's configuration of an ensemble; servers, if any, take the place of the configuration's.

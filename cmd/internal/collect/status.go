@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/collector/scrape"
 	"github.com/rollcall-metrics/rollcall/discovery"
@@ -74,8 +75,10 @@ func (d *Daemon) lookAround() Status {
 	for word, names := range failed {
 		s.Failed[word] = culprits(names)
 	}
+	oldAfter := oldAfter(d.Config())
 	for _, p := range d.roster.Paths() {
-		if !d.lasts(p.Source) && now.Sub(p.Verified) > oldPath {
+		limit, ages := oldAfter(p.Source)
+		if ages && p.Guard == "" && now.Sub(p.Verified) > limit { // what a guard holds may be gone with its path
 			old = append(old, p.Path)
 		}
 	}
@@ -93,15 +96,30 @@ func (s *Status) fine() (n int) {
 	return n
 }
 
-// lasts reports a source whose word does not age: one that the configuration itself holds.
-func (d *Daemon) lasts(source string) bool {
-	c := d.Config()
-	for i := range c.Scrape {
-		if s := &c.Scrape[i]; s.JobName == discovery.JobOf(source) {
-			return len(s.Static) > 0 && len(s.Serverset)+len(s.Nerve)+len(s.Files)+len(s.HTTP)+len(s.ServersetFiles) == 0
-		}
+// oldAfter says of a source when its paths are old: three rounds of asking where it asks, a minute at least. ages is false where the configuration itself holds them.
+func oldAfter(c *config.Config) func(source string) (limit time.Duration, ages bool) {
+	type rule struct {
+		limit time.Duration
+		ages  bool
 	}
-	return false
+	rules := map[string]rule{}
+	for i := range c.Scrape {
+		s := &c.Scrape[i]
+		r := rule{oldPath, len(s.Serverset)+len(s.Nerve)+len(s.Files)+len(s.HTTP)+len(s.ServersetFiles) > 0}
+		for _, sd := range s.HTTP {
+			r.limit = max(r.limit, 3*sd.Refresh.Std(listEvery))
+		}
+		for _, sd := range slices.Concat(s.Files, s.ServersetFiles) {
+			r.limit = max(r.limit, 3*sd.Refresh.Std(0))
+		}
+		rules[s.JobName] = r
+	}
+	return func(source string) (time.Duration, bool) {
+		if r, ok := rules[discovery.JobOf(source)]; ok {
+			return r.limit, r.ages
+		}
+		return oldPath, true
+	}
 }
 
 // culprits sorts names and keeps the first.

@@ -27,6 +27,9 @@ func newMoved() *moved {
 func (m *moved) add(changes []discovery.Change) {
 	m.mu.Lock()
 	for _, c := range changes {
+		if _, again := m.by[c.ID()]; again && c.Was == "" {
+			c.Was = c.State // it has moved before: only who comes alone is sure to be in the pool nowhere
+		}
 		m.by[c.ID()] = c
 	}
 	m.mu.Unlock()
@@ -83,6 +86,9 @@ func (d *Daemon) applyTargets() {
 			j := jobs[discovery.JobOf(e.Source)].Job
 			pulled := found == nil && j != nil && d.pulls(&e)
 			for name := range jobs {
+				if c.Was == "" {
+					break // the pool has never heard of it: a first load costs no look at each job
+				}
 				if !pulled || name != j.Name {
 					drop = append(drop, scrape.TargetKey{Key: e.Key, Job: name})
 				}
