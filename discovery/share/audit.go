@@ -2,6 +2,7 @@ package share
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 )
 
 // audit writes down every order that was given, came into force here, was withdrawn or ended: one line of JSON each, in a file that is only ever appended to, and a
-// line in the log.
+// line in the log. A file that has grown large makes room for a new one, and is kept beside it until that is large, too.
 type audit struct {
 	dir       string
 	collector string
@@ -21,7 +22,10 @@ type audit struct {
 	mu sync.Mutex
 }
 
-const auditFile = "audit.ndjson"
+const (
+	auditFile = "audit.ndjson"
+	maxAudit  = 16 << 20 // bytes of one
+)
 
 type auditLine struct {
 	Time      time.Time       `json:"time"`
@@ -54,8 +58,12 @@ func appendTo(file string, b []byte) error {
 		return err
 	}
 	_, err = f.Write(b)
-	if bad := f.Close(); err == nil {
-		err = bad
+	if err == nil {
+		err = f.Sync()
+	}
+	st, bad := f.Stat()
+	if err = errors.Join(err, bad, f.Close()); err == nil && st.Size() >= maxAudit {
+		err = os.Rename(file, file+".1")
 	}
 	return err
 }

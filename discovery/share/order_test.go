@@ -235,3 +235,24 @@ func TestOrderTimes(t *testing.T) {
 		}
 	}
 }
+
+// The audit is bounded: the file before stays, and the one before that does not.
+func TestAuditIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, auditFile)
+	for i := range 3 {
+		if err := os.WriteFile(file, bytes.Repeat([]byte{'a' + byte(i)}, maxAudit-1), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := appendTo(file, []byte("x\n")); err != nil {
+			t.Fatal(err)
+		}
+		old, err := os.ReadFile(file + ".1")
+		if err != nil || len(old) != maxAudit+1 || old[0] != 'a'+byte(i) {
+			t.Errorf("%d bytes before, %v", len(old), err)
+		}
+		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the large one is still appended to: %v", err)
+		}
+	}
+}
