@@ -134,7 +134,7 @@ type tally struct{ expected, present, answering int }
 // count fills the tally, and the lists of who is missing and who is silent if asked for. The caller holds the lock.
 func (s *service) count(now int64, missing, silent *[]*instance) tally {
 	var t tally
-	gone := s.unexcused(now)
+	gone, flapping := s.unexcused(now), s.flapping(now)
 	t.expected += len(gone)
 	if missing != nil {
 		*missing = gone
@@ -144,8 +144,8 @@ func (s *service) count(now int64, missing, silent *[]*instance) tally {
 		if !yes {
 			continue
 		}
-		if !implied && in.roster.State == discovery.Quarantined && !in.answering(now) {
-			continue // it comes and goes: nobody is to be called for it
+		if !implied && in.roster.State == discovery.Quarantined && flapping == nil && !in.answering(now) {
+			continue // it comes and goes, and no others of its service: nobody is to be called for it
 		}
 		t.expected++
 		if implied || in.roster.State != discovery.Unconfirmed {
@@ -158,6 +158,34 @@ func (s *service) count(now int64, missing, silent *[]*instance) tally {
 		}
 	}
 	return t
+}
+
+// comesAndGoes is how often one has to have left and come back for its being away to count as a part of that.
+const comesAndGoes = 3
+
+// flapping are those who come and go, if they are so many of the service that it is the service that does: nil for one alone. One of them that has just left is one of them
+// still.
+func (s *service) flapping(now int64) []*instance {
+	var out []*instance
+	of := 0
+	for _, in := range s.instances {
+		e := in.roster
+		if e == nil {
+			continue
+		}
+		away := e.Flaps >= comesAndGoes && e.Missing(time.UnixMilli(now))
+		if away || e.State.Scraped() {
+			of++
+		}
+		if away || e.State == discovery.Quarantined {
+			out = append(out, in)
+		}
+	}
+	if !discovery.ManyFlap(len(out), of) {
+		return nil
+	}
+	slices.SortFunc(out, func(a, b *instance) int { return strings.Compare(a.addr, b.addr) })
+	return out
 }
 
 // known is when the instance was first heard of.

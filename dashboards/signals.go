@@ -25,6 +25,7 @@ type Signals struct {
 	Expected, Present, AnsweringNow int
 	Missing                         []Member // left without an excuse in the last 15 minutes
 	Silent                          []Member // expected, and its newest scrape failed or is too old
+	Flapping                        []Member // who come and go, if they are several of the service; those of them who are away or silent are among the above, too
 }
 
 // Member is an instance that gives cause to speak of it.
@@ -72,6 +73,9 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 	for _, in := range silent {
 		out.Silent = append(out.Silent, Member{Instance: in.addr, Tags: in.allTags(), Since: time.UnixMilli(in.lastOK), Outcome: in.outcome, Reason: in.reason,
 			Fails: in.fails, Stale: now-max(in.last, heard) > in.patience()})
+	}
+	for _, in := range s.flapping(now) {
+		out.Flapping = append(out.Flapping, Member{Instance: in.addr, Tags: in.allTags(), Since: in.roster.Since, Outcome: in.outcome, Reason: in.roster.Reason})
 	}
 	return out
 }

@@ -71,6 +71,7 @@ type Detector struct {
 type watch struct {
 	signal  *open // errors, latency or rate
 	members *open // instances gone or silent
+	flaps   *open // instances that come and go
 	calm    [][2]time.Time
 	early   time.Time // since when it has been in trouble while it gathered; zero: it was not
 	seen    time.Time // newest tick judged
@@ -117,6 +118,7 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 		w.seen = s.Newest
 		d.judgeSignals(now, b, s, w)
 		d.judgeMembers(now, b, s, w)
+		d.judgeFlaps(now, b, s, w)
 	}
 	d.meet(now)
 	var out []dashboards.Finding
@@ -131,7 +133,7 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 			}
 			continue
 		}
-		for _, o := range []*open{w.signal, w.members} {
+		for _, o := range []*open{w.signal, w.members, w.flaps} {
 			if o != nil && o.shared == nil && !o.minor {
 				out = append(out, o.finding)
 			}

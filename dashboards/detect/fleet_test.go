@@ -10,6 +10,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/internal/sim"
 	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
+	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 var start = time.Unix(1764000000, 0)
@@ -185,6 +186,57 @@ func TestFirstSentence(t *testing.T) {
 		}
 		if of < rate/1.5 || of > rate*1.5 {
 			t.Errorf("every %s: %q, and the service has %.0f requests a second", every, title, rate)
+		}
+	}
+}
+
+// Several of one service that come and go are one finding, which stands while they do, whether they are there at the moment or not; one alone is none.
+func TestCrashLoop(t *testing.T) {
+	for _, n := range []int{1, 4} {
+		w := newWorld(t, sim.Demo(6, start, time.Second))
+		w.run(time.Minute, nil)
+		var who []*sim.Instance
+		for _, in := range w.Instances {
+			if checkout(in) && in.Service.Env == "prod" && len(who) < n {
+				who = append(who, in)
+			}
+		}
+		flap := func(state discovery.State, flaps int) {
+			for _, in := range who {
+				e := in.Entry()
+				e.State, e.Since, e.Flaps = state, w.now, flaps
+				if state == discovery.Departed {
+					e.Cause = discovery.Removed
+					if n == 1 {
+						e.Excuse = "it was quarantined: it left and came back 4 times"
+					}
+				}
+				w.b.RosterChange(discovery.Change{Entry: e, Was: discovery.Present, At: w.now})
+			}
+		}
+		titles := map[string]bool{}
+		for i := range 6 {
+			flap(discovery.Departed, 4+i)
+			w.run(5*time.Second, nil)
+			flap(discovery.Quarantined, 5+i)
+			w.run(5*time.Second, func() bool {
+				for _, f := range w.open() {
+					titles[f.ID] = true
+				}
+				return true
+			})
+		}
+		open := w.open()
+		if n == 1 && (len(open) > 0 || len(titles) > 0) {
+			t.Errorf("one alone is a finding:%s", w.show())
+		}
+		if n > 1 && (len(open) != 1 || len(titles) != 1 || !strings.Contains(open[0].Title, fmt.Sprintf("checkout: %d of ", n)) || !strings.Contains(open[0].Title, "instances come and go since")) {
+			t.Errorf("findings are:%s", w.show())
+		}
+		flap(discovery.Present, 4)
+		w.run(5*time.Second, nil)
+		if open := w.open(); len(open) > 0 {
+			t.Errorf("it is over:%s", w.show())
 		}
 	}
 }

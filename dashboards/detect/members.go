@@ -20,16 +20,24 @@ const (
 	manyGone    = 0.34 // of a service: from here it is bad
 )
 
-// troubled picks who is in trouble for certain: those who left, and those who have failed often enough.
+// troubled picks who is in trouble for certain: those who left, and those who have failed often enough. Those who come and go have a finding of their own.
 func troubled(s *dashboards.Signals) (gone, silent []dashboards.Member) {
-	gone = append(gone, s.Missing...)
+	flaps := map[string]bool{}
+	for _, m := range s.Flapping {
+		flaps[m.Instance] = true
+	}
+	others := func(ms []dashboards.Member) []dashboards.Member {
+		return slices.DeleteFunc(slices.Clone(ms), func(m dashboards.Member) bool { return flaps[m.Instance] })
+	}
+	gone = others(s.Missing)
 	several := 0
-	for _, m := range s.Silent {
+	quiet := others(s.Silent)
+	for _, m := range quiet {
 		if m.Fails >= silentPolls || m.Stale {
 			several++
 		}
 	}
-	for _, m := range s.Silent {
+	for _, m := range quiet {
 		if m.Fails >= lonelyPolls || m.Stale || m.Fails >= silentPolls && several > 1 {
 			silent = append(silent, m)
 		}

@@ -151,6 +151,9 @@ func (in *Instance) retag() {
 		{Name: dashboards.TagVersion, Value: in.Version}, {Name: "team", Value: in.Service.Owner}}
 }
 
+// Entry is the instance on the roster, as it was last told.
+func (in *Instance) Entry() discovery.Entry { return in.entry }
+
 func (in *Instance) tags() discovery.Tags {
 	m := map[string]string{}
 	for _, l := range in.Tags {
