@@ -1,12 +1,14 @@
 package share
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -239,13 +241,16 @@ func (m *Membership) join(ctx context.Context, session int64) error {
 // members reads who is in the group. term is the largest transaction of the membership, owner the session that our own znode belongs to, 0 without one.
 func (m *Membership) members(ctx context.Context, f *zk.Follower) (out []Collector, term Term, owner int64, err error) {
 	folder := m.dir() + "/members"
+	if len(m.passed) > 2*maxMembers {
+		clear(m.passed)
+	}
 	names, st, err := f.Children(ctx, folder)
 	if err != nil {
 		return nil, 0, 0, err
 	}
 	if len(names) > maxMembers {
-		m.log.Error("more members than a group may have; the others are passed over", "members", len(names), "limit", maxMembers)
-		names = names[:maxMembers]
+		m.log.Error("more members than a group may have; those who are not known yet are passed over", "members", len(names), "limit", maxMembers)
+		names = m.knownFirst(names)[:maxMembers]
 	}
 	m.mu.Lock()
 	floor := m.floor
@@ -265,7 +270,10 @@ func (m *Membership) members(ctx context.Context, f *zk.Follower) (out []Collect
 		}
 		if err != nil {
 			m.m.unreadable.Inc()
-			m.log.Warn("a member is passed over", "err", err)
+			if m.passed[name] != st.Mzxid { // said once
+				m.passed[name] = st.Mzxid
+				m.log.Warn("a member is passed over", "err", err)
+			}
 			continue
 		}
 		if name == m.cfg.Self.ID {
@@ -283,6 +291,23 @@ func (m *Membership) members(ctx context.Context, f *zk.Follower) (out []Collect
 		term = max(term, c.Floor)
 	}
 	return out, term, owner, nil
+}
+
+// knownFirst puts ourselves and those who share already before all others: whoever fills the folder with rubbish keeps newcomers out, and nobody else.
+func (m *Membership) knownFirst(names []string) []string {
+	rank := func(name string) int {
+		if name == m.cfg.Self.ID {
+			return 0
+		}
+		if d := m.div.Load(); d != nil {
+			if _, known := d.Member(name); known {
+				return 1
+			}
+		}
+		return 2
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) })
+	return names
 }
 
 // proveOwn asks whether our znode is there and ours: then nobody has taken our share, nor will for a session timeout.

@@ -142,8 +142,9 @@ type Membership struct {
 	told    bool          // OnOrders has been told once what is in force
 	dirty   chan struct{} // has a value when our znode is to be written or the membership to be read again
 
-	asked  time.Time // watch's
-	ghosts ghosts    // follow's
+	asked  time.Time        // watch's
+	ghosts ghosts           // follow's
+	passed map[string]int64 // follow's: members that were complained about, and the transaction that made them so
 
 	tell  sync.Mutex // held over OnChange and OnOrders
 	audit audit
@@ -155,7 +156,7 @@ func New(cfg Config) (*Membership, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("configure group %q: %w", cfg.Group, err)
 	}
-	m := &Membership{cfg: cfg, log: cfg.Log.With("group", cfg.Group), self: cfg.Self, orders: map[string]placed{}, local: map[string]placed{}, ended: map[string]discovery.Order{}, dirty: make(chan struct{}, 1)}
+	m := &Membership{cfg: cfg, log: cfg.Log.With("group", cfg.Group), self: cfg.Self, passed: map[string]int64{}, orders: map[string]placed{}, local: map[string]placed{}, ended: map[string]discovery.Order{}, dirty: make(chan struct{}, 1)}
 	m.audit = audit{dir: cfg.Dir, collector: cfg.Self.ID, log: m.log}
 	m.m.register(m)
 	if cfg.Session == nil {
