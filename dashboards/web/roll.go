@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
@@ -94,7 +96,8 @@ func (s *Server) roster(r *http.Request) (any, error) {
 		slices.SortStableFunc(entries, func(a, b dashboards.RosterLine) int { return turn * by(&a, &b) })
 	}
 	total := len(entries)
-	entries = entries[min(from, total):min(from+min(most, rosterLimit), total)]
+	entries = entries[min(from, total):]
+	entries = entries[:min(most, rosterLimit, len(entries))]
 	return struct {
 		AsOf    int64                   `json:"as_of"`
 		Entries []dashboards.RosterLine `json:"entries"`
@@ -111,10 +114,23 @@ func (s *Server) views(ctx context.Context) []discovery.View {
 		return s.cfg.Views()
 	}
 	var out []discovery.View
+	blind, of := map[string][]string{}, map[string]int{}
 	for _, t := range s.ask(ctx, "/api/v1/collector", nil) {
 		var said struct{ Sources []discovery.View }
-		if t.Status == http.StatusOK && json.Unmarshal(t.Body, &said) == nil {
-			out = append(out, said.Sources...)
+		if t.Status != http.StatusOK || json.Unmarshal(t.Body, &said) != nil {
+			continue
+		}
+		for _, v := range said.Sources {
+			if of[v.Source]++; !v.Connected || v.ReadOnly || v.Err != "" {
+				blind[v.Source] = append(blind[v.Source], t.Collector)
+			}
+		}
+		out = append(out, said.Sources...)
+	}
+	for i := range out { // the best is shown, and says that others are worse off
+		v := &out[i]
+		if n := len(blind[v.Source]); n > 0 && n < of[v.Source] && v.Err == "" {
+			v.Err = fmt.Sprintf("%d of %d collectors do not see it: %s", n, of[v.Source], strings.Join(blind[v.Source], ", "))
 		}
 	}
 	return newest(out, func(v *discovery.View) string { return v.Source }, func(v *discovery.View) time.Time { return v.LastHeard })
@@ -177,7 +193,11 @@ func newest[T any](all []T, name func(*T) string, at func(*T) time.Time) []T {
 
 // guards is which guards hold somebody, and which orders are in force.
 func (s *Server) guards(r *http.Request) (any, error) {
-	told := s.ask(r.Context(), "/api/v1/roster/guards", nil)
+	var told, ordered []Told
+	var both sync.WaitGroup
+	both.Go(func() { told = s.ask(r.Context(), "/api/v1/roster/guards", nil) })
+	both.Go(func() { ordered = s.ask(r.Context(), "/api/v1/orders", nil) })
+	both.Wait()
 	guards, orders := []discovery.Guard{}, []discovery.Order{}
 	for _, t := range told {
 		var said struct{ Guards []discovery.Guard }
@@ -185,7 +205,7 @@ func (s *Server) guards(r *http.Request) (any, error) {
 			guards = append(guards, said.Guards...)
 		}
 	}
-	for _, t := range s.ask(r.Context(), "/api/v1/orders", nil) {
+	for _, t := range ordered {
 		var said struct{ Orders []discovery.Order }
 		if t.Status == http.StatusOK && json.Unmarshal(t.Body, &said) == nil {
 			orders = append(orders, said.Orders...)

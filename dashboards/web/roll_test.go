@@ -109,7 +109,26 @@ func TestRosterOrder(t *testing.T) {
 	if up := states("sort=state"); len(up) != len(down) || len(up) < 2 || weight(up[0]) >= weight(up[len(up)-1]) {
 		t.Errorf("%s", up)
 	}
-	if few := states("limit=1&offset=1"); len(few) != 1 {
-		t.Errorf("%s", few)
+	for query, n := range map[string]int{"limit=1&offset=1": 1, "offset=9223372036854775807": 0, "limit=9223372036854775807&offset=1": len(down) - 1, "limit=0": 0} {
+		if few := states(query); len(few) != n {
+			t.Errorf("%s: %s", query, few)
+		}
+	}
+}
+
+// Of collectors of which one is blind the best view is shown, and says so.
+func TestBlindCollector(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Views = nil
+		c.Ask = func(context.Context, string, url.Values) []Told {
+			said := func(name, view string) Told {
+				return Told{Collector: name, Status: http.StatusOK, Body: json.RawMessage(`{"sources":[{"source":"apps",` + view + `}]}`)}
+			}
+			return []Told{said("c1:7140", `"connected":true,"live":true,"last_heard":"2026-01-02T00:00:00Z"`), said("c2:7140", `"connected":false,"last_heard":"2026-01-01T00:00:00Z"`),
+				said("c3:7140", `"connected":true,"live":true,"last_heard":"2026-01-01T23:00:00Z"`)}
+		}
+	})
+	if _, body := r.get(t, "/api/v1/roster"); !strings.Contains(body, `"views":[{"source":"apps","connected":true`) || !strings.Contains(body, "1 of 3 collectors do not see it: c2:7140") {
+		t.Errorf("%.800s", body)
 	}
 }
