@@ -104,16 +104,17 @@ func (j *Journal) add(l line) error {
 func (j *Journal) Run(ctx context.Context) error {
 	tick := time.NewTicker(journalEvery)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for last := false; !last; { // once more after the end, if it came during a write, too
 		select {
 		case <-ctx.Done():
+			last = true
 		case <-tick.C:
 		}
 		now := time.Now()
-		if now.Before(j.retry) && ctx.Err() == nil {
+		if now.Before(j.retry) && !last {
 			continue
 		}
-		if err := j.write(now, ctx.Err() != nil); err != nil {
+		if err := j.write(now, last); err != nil {
 			// What is lost of the journal is in the roster: it is written whole when the disk can take it.
 			j.log.Warn("the roster is not saved", "err", err)
 			j.anew, j.retry = true, now.Add(10*time.Second)
