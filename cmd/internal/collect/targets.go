@@ -94,7 +94,8 @@ func (d *Daemon) applyTargets() {
 				}
 			}
 			if pulled {
-				put = append(put, scrape.Target{Instance: e.Instance, Job: j})
+				// A division may be in force whose targets the pool has not got yet: who is not new may have been another's, or ours before a restart.
+				put = append(put, scrape.Target{Instance: e.Instance, Job: j, Handed: c.Was != "" && d.others()})
 			}
 		}
 		err = d.pool.Change(put, drop)
@@ -126,4 +127,10 @@ func (d *Daemon) allTargets(jobs map[string]job, handed bool) (out []scrape.Targ
 // pulls reports whether this collector is to scrape the one of an entry.
 func (d *Daemon) pulls(e *discovery.Entry) bool {
 	return e.State.Scraped() && !d.paused.Load() && d.mine(discovery.JobOf(e.Source), e.Key)
+}
+
+// others reports whether the group has other collectors, by the newest division, told to divided or not.
+func (d *Daemon) others() bool {
+	div := d.sharing.now.Load().Division()
+	return div != nil && len(div.Members) > 1
 }
