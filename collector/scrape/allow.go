@@ -58,6 +58,9 @@ func (a Allow) list() allowList {
 }
 
 // check returns an error, with errForbidden in its chain, unless the list has addr.
+// Check says why an address must not be dialled, nil if it may.
+func (a Allow) Check(addr netip.AddrPort) error { return a.list().check(addr) }
+
 func (l allowList) check(addr netip.AddrPort) error {
 	ip := addr.Addr().Unmap().WithZone("") // an IPv4 address in IPv6's clothes is the IPv4 address; a zone changes nothing
 	in := func(within netip.Prefix) bool {

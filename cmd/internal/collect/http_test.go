@@ -217,6 +217,19 @@ func TestServiceDiscovery(t *testing.T) {
 }
 
 // Static targets of one service are one group: their labels are the same.
+// Whoever reads our list is not sent where we would not go ourselves.
+func TestServiceDiscoveryForbids(t *testing.T) {
+	d, mux := rollOf(t, 3, discovery.Set{Source: "apps", Path: "/discovery/evil/prod", Verified: time.Now(), Members: []*discovery.Member{
+		member("evil", "/discovery/evil/prod", "169.254.169.254:80"), member("evil", "/discovery/evil/prod", "10.9.9.9:80")}})
+	if len(d.roster.Of("evil", "prod")) != 2 {
+		t.Fatal("the roster has not both of them")
+	}
+	w := ask(t, mux, "/sd/http?service=evil")
+	if got := w.Body.String(); strings.Contains(got, "169.254") || !strings.Contains(got, "10.9.9.9:80") {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestServiceDiscoveryGroups(t *testing.T) {
 	var list []*discovery.Member
 	for i := range 3 {

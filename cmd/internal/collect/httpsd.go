@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ func (d *Daemon) serveSD(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	d.each(&q, func(e *discovery.Entry) {
-		if e.Host == "" || !q.entry(e) || !q.state(e, now) {
+		if e.Host == "" || !q.entry(e) || !q.state(e, now) || d.forbids(e) {
 			return
 		}
 		labels, err := json.Marshal(sdLabels(e)) // sorted by name
@@ -64,6 +65,17 @@ func (d *Daemon) serveSD(w http.ResponseWriter, r *http.Request) {
 	})
 	flush()
 	p.shut()
+}
+
+// forbids reports that an entry stands at an address that its job must not dial: whoever reads our list must not be sent there either. Of a name only the dial can
+// tell.
+func (d *Daemon) forbids(e *discovery.Entry) bool {
+	at, err := netip.ParseAddrPort(e.ScrapeAddr())
+	if err != nil {
+		return false
+	}
+	j := (*d.jobs.Load())[discovery.JobOf(e.Source)]
+	return j.Job != nil && j.Allow.Check(at) != nil
 }
 
 // sdTag stands for all that the answer is made of: the start, the roster's version, what is read differently with time alone, and the question.

@@ -50,16 +50,19 @@ func (d *Daemon) followWords(ctx context.Context) {
 		if div == nil || d.roster.Held() == 0 {
 			continue
 		}
-		d.askWords(ctx, slices.DeleteFunc(div.Peers(), func(c share.Collector) bool { return c.Addr == "" }))
+		d.askWords(ctx, div)
 	}
 }
 
-func (d *Daemon) askWords(ctx context.Context, peers []share.Collector) {
+func (d *Daemon) askWords(ctx context.Context, div *share.Division) {
 	ctx, cancel := context.WithTimeout(ctx, 2*wordsEvery)
 	defer cancel()
 	room := make(chan struct{}, askedAtOnce)
 	var wg sync.WaitGroup
-	for _, p := range peers {
+	for _, p := range div.Peers() {
+		if p.Addr == "" {
+			continue
+		}
 		wg.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
@@ -68,17 +71,21 @@ func (d *Daemon) askWords(ctx context.Context, peers []share.Collector) {
 				d.log.Debug("a collector does not tell who answers it", "peer", p.ID, "address", p.Addr, "err", err)
 				return
 			}
-			// Of our own share our own scrapes speak.
-			d.roster.Take(slices.DeleteFunc(words, func(w discovery.Word) bool { return d.ours(w.Key) }))
+			// Only whoever scrapes an instance has a word on it.
+			d.roster.Take(slices.DeleteFunc(words, func(w discovery.Word) bool { return !d.scrapes(div, p.ID, w.Key) }))
 		})
 	}
 	wg.Wait()
 }
 
-// ours reports whether this collector scrapes an instance, of whatever job.
-func (d *Daemon) ours(k discovery.Key) bool {
+// scrapes reports whether it is the collector of that id that scrapes an instance, by a division.
+func (d *Daemon) scrapes(div *share.Division, id string, k discovery.Key) bool {
 	e, err := d.roster.Find(k.String())
-	return err == nil && d.asks(e.Source, k)
+	if err != nil {
+		return false
+	}
+	c, ok := div.Owner(discovery.JobOf(e.Source), k)
+	return ok && c.ID == id
 }
 
 func (d *Daemon) readWords(ctx context.Context, c share.Collector) ([]discovery.Word, error) {
