@@ -56,8 +56,8 @@ func (o *origins) of(collector, term uint64) (uint16, uint32) {
 	return s, n
 }
 
-// beats reports whether of two scrapes of one slot, by different collectors, a counts: a pull before one that was only told to be skipped, else the higher term,
-// else the smaller collector.
+// beats reports whether of two scrapes of one slot a counts: a pull before one that was only told to be skipped, else the higher term, else the smaller collector,
+// and of one collector, which was restarted within the slot, the earlier.
 func (o *origins) beats(a, b *row) bool {
 	if x, y := a.outcome == collector.Skipped, b.outcome == collector.Skipped; x != y {
 		return y
@@ -67,11 +67,16 @@ func (o *origins) beats(a, b *row) bool {
 	if x, y := o.terms[a.term], o.terms[b.term]; x != y {
 		return x > y
 	}
+	if a.source == b.source {
+		return a.t < b.t
+	}
 	return o.collectors[a.source] < o.collectors[b.source]
 }
 
-// contest reports whether two rows are scrapes of one slot by different collectors. Rows of one collector are parts of one scrape, or come one after the other.
-func contest(a, b *row) bool { return a.slot != 0 && a.slot == b.slot && a.source != b.source }
+// contest reports whether two rows are two scrapes of one slot. Rows of one collector and one moment are parts of one scrape.
+func contest(a, b *row) bool {
+	return a.slot != 0 && a.slot == b.slot && (a.source != b.source || a.t != b.t)
+}
 
 // fence reports whether r counts beside the newest rows, and takes out of them what does not count beside r. A row that is older than they are is looked at by
 // fenceLate.

@@ -57,7 +57,8 @@ func TestFence(t *testing.T) {
 		{"who only tells that it skipped does not count", []pull{{1, 5, 1, 0, ok}, {2, 6, 1, 0, skipped}}, "[1:1]", 1},
 		{"a failed pull counts", []pull{{1, 5, 1, 0, ok}, {2, 6, 1, 0, timeout}}, "[]", 1},
 		{"alone, and then in a group", []pull{{1, 0, 1, 0, ok}, {2, 6, 1, 0.1, ok}}, "[1:2]", 1},
-		{"one collector twice in a slot", []pull{{1, 5, 1, 0, ok}, {1, 6, 1, 0.3, ok}}, "[1:1 1:1]", 0},
+		{"one collector twice in a slot", []pull{{1, 5, 1, 0, ok}, {1, 6, 1, 0.3, ok}}, "[1:1]", 1},
+		{"one collector, restarted within a slot", []pull{{1, 5, 1, 0.3, ok}, {1, 5, 1, 0, ok}}, "[1:1]", 1},
 	} {
 		f := newFleet(t, Options{})
 		for _, p := range tc.pulls {
