@@ -319,7 +319,7 @@ func (m *Membership) set(from *Division) {
 		}
 		return
 	}
-	m.save()
+	defer m.save() // after those who act on it: a disk takes its time
 	m.m.changes.Inc()
 	m.log.Info("who scrapes what has changed", "members", len(d.Members), "term", d.Term.String(), "from", d.From)
 	for _, job := range slices.Sorted(maps.Keys(d.Differing())) {
