@@ -65,6 +65,11 @@ func (r *Roster) Groups() []Group {
 	for _, g := range r.groups {
 		out = append(out, r.groupState(g, now))
 	}
+	for k, x := range r.expected { // of whom nobody is there, nor was lately
+		if r.groups[k] == nil {
+			out = append(out, Group{Service: k[0], Env: k[1], Expected: x.Count, ExpectedFrom: x.From})
+		}
+	}
 	slices.SortFunc(out, func(a, b Group) int {
 		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Env, b.Env))
 	})

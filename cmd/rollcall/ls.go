@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -89,9 +90,26 @@ func (c *lsCmd) Run(e *env) error {
 	}
 	if len(rows) == 0 {
 		fmt.Fprintln(e.stdout, "nobody"+nobodyBecause(c))
+	} else {
+		c.table(e.stdout, rows, counts, now)
+	}
+	return c.lacking(e, q)
+}
+
+// lacking names the services that should be more than they are, by their registration or by what an operator's file or URL says: nobody can name who is not there.
+func (c *lsCmd) lacking(e *env, q url.Values) error {
+	if len(c.State) > 0 || c.Path != "" || c.Search != "" {
 		return nil
 	}
-	c.table(e.stdout, rows, counts, now)
+	var answer struct{ Groups []discovery.Group }
+	if err := c.get(e.ctx, "/api/v1/roster/groups", q, &answer); err != nil {
+		return err
+	}
+	for _, g := range answer.Groups {
+		if there := g.Present + g.Unconfirmed + g.Quarantined + g.Failing; g.ExpectedFrom != discovery.ExpectedFromRoster && there < g.Expected {
+			fmt.Fprintf(e.stdout, "%s: %d of %d expected (%s)\n", plain(g.Service+"/"+g.Env), there, g.Expected, g.ExpectedFrom)
+		}
+	}
 	return nil
 }
 
