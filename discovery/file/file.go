@@ -103,7 +103,7 @@ func NewServersets(cfg Config) (*Poller, error) { return newPoller(cfg, "servers
 
 // NewTargets makes a source over Prometheus' file_sd files, JSON or YAML.
 func NewTargets(cfg Config) (*Poller, error) {
-	job := jobOf(cfg.Name)
+	job := discovery.JobOf(cfg.Name)
 	return newPoller(cfg, "file_sd", func(file string, b []byte) ([]discovery.Member, error) {
 		groups, err := decodeTargets(file, b)
 		if err != nil {
@@ -304,12 +304,6 @@ func wait(ctx context.Context, d time.Duration) bool {
 	case <-t.C:
 		return true
 	}
-}
-
-// jobOf is the scrape job of a source: its name up to a #.
-func jobOf(source string) string {
-	job, _, _ := strings.Cut(source, "#")
-	return job
 }
 
 // of makes members those of a set.

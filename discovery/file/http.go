@@ -133,7 +133,7 @@ func (h *HTTP) ask(ctx context.Context) ([]discovery.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	return members(groups, origin{file: h.shown, format: "http_sd", job: jobOf(h.cfg.Name), meta: map[string]string{"__meta_url": h.shown}})
+	return members(groups, origin{file: h.shown, format: "http_sd", job: discovery.JobOf(h.cfg.Name), meta: map[string]string{"__meta_url": h.shown}})
 }
 
 // fetch is the body that the URL answers with, within the limits.

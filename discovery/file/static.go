@@ -19,7 +19,7 @@ func NewStatic(name string, groups []Group) (*Static, error) {
 	if name == "" {
 		return nil, errors.New("static_configs: the source has no name")
 	}
-	ms, err := members(groups, origin{file: staticPath, format: "static", job: jobOf(name)})
+	ms, err := members(groups, origin{file: staticPath, format: "static", job: discovery.JobOf(name)})
 	if err != nil {
 		return nil, err
 	}
