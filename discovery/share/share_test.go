@@ -24,18 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(testenv.Runner{M: m}) }
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(30 * time.Second); !ok(); {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("waited 30 s for: %s", what)
-		}
-	}
-}
+var eventually = testenv.Eventually
 
 func testLog(t testing.TB, id string) *slog.Logger {
 	if os.Getenv("ROLLCALL_TEST_LOG") == "" {

@@ -18,19 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(testenv.Runner{M: m}) }
 
-// eventually waits for a condition: what says what, in words for the failure.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(30 * time.Second); !ok(); {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("waited 30 s for: %s", what)
-		}
-	}
-}
+var eventually = testenv.Eventually
 
 // testLog writes to the test's output with ROLLCALL_TEST_LOG=1.
 func testLog(t testing.TB) *slog.Logger {
