@@ -6,7 +6,7 @@ import (
 )
 
 // MetaLabels walks the labels for relabelling, __meta_*, as Prometheus names them. What only says again what the instance says otherwise is made here and not kept in
-// Meta: of a fleet that registers as KingPin does that is all of it, a tenth of what its roster would hold.
+// Meta: of a fleet that registers as KingPin does that is all of it.
 func (i *Instance) MetaLabels() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		if i.Format == "kingpin" && i.Host != "" {

@@ -80,7 +80,7 @@ type group struct {
 	saying     int                  // members that say how many should be there
 	left, came newcomers            // who may be replaced, and who may replace
 	lone       []lonely             // who left within a minute, for no reason that is known
-	shrunk     bool                 // some of these are excused for now
+	shrunk     bool                 // some of these have an excuse that is taken back if others follow them
 	missing    map[*record]struct{} // departed lately; those that are excused, or back, meanwhile included
 }
 

@@ -83,7 +83,7 @@ func TestHeld(t *testing.T) {
 		{"with a time to live", uuid + "-h:80", "", -0xffffffffff_ffff, "true", 0},
 		{"of a server with a high number", uuid + "-h:80", "", -0x7f_ffffffffff_ffff, "", -0x7f_ffffffffff_ffff},
 		{"Curator's, for ever", "a1", `{"address":"10.0.0.4","port":80,"serviceType":"PERMANENT"}`, 0, "", 0},
-		{"Curator's, for now", "a1", curator, 0, "true", 0},
+		{"Curator's, of a process", "a1", curator, 0, "true", 0},
 		{"broken", "member_1", "", 0, "", 0},
 	} {
 		m := Options{}.Decode(Place{"/p", "s", "e"}, tc.member, []byte(tc.data))
