@@ -51,6 +51,9 @@ func checkJobs(targets []Target) error {
 		if j == nil {
 			return fmt.Errorf("%s has no job", targets[i].Key)
 		}
+		if e := targets[i].Every; e != 0 && e < minInterval {
+			return fmt.Errorf("%s is to be pulled every %s, which is below %s", targets[i].Key, e, minInterval)
+		}
 		if j == last || checked[j] {
 			continue
 		}

@@ -62,6 +62,7 @@ type BasicAuth struct {
 }
 
 const (
+	minInterval      = 100 * time.Millisecond
 	defaultInterval  = 10 * time.Second
 	defaultTimeout   = 5 * time.Second
 	defaultPath      = "/stats.json"
@@ -89,8 +90,8 @@ func (j *Job) Validate() error {
 	if j.Name == "" {
 		bad("a job needs a name")
 	}
-	if j.Interval < 0 || j.Interval > 0 && j.Interval < 100*time.Millisecond {
-		bad("interval %s is below 100ms", j.Interval)
+	if j.Interval < 0 || j.Interval > 0 && j.Interval < minInterval {
+		bad("interval %s is below %s", j.Interval, minInterval)
 	}
 	if j.Timeout < 0 || j.Interval >= 0 && j.Timeout > j.interval() {
 		bad("timeout %s is not within the interval of %s: no target is pulled twice at once", j.Timeout, j.interval())

@@ -504,3 +504,50 @@ func TestBodyBudget(t *testing.T) {
 		stop()
 	})
 }
+
+// TestEvery: a target that is looked at closely is pulled in its own interval, from its next slot on, and in its job's again afterwards.
+func TestEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		f.stats("10.0.0.1:80", someStats)
+		f.stats("10.0.0.2:80", someStats)
+		p, got, stop := f.running(t, Config{})
+		defer stop()
+		j := &Job{Name: "apps", Interval: second(10), NoServerInfo: true}
+		ts := targets(j, "10.0.0.1:80", "10.0.0.2:80")
+		set(t, p, ts)
+		time.Sleep(second(30))
+		count := func() (n [2]int) {
+			for _, s := range got.take() {
+				n[s.Instance.Host[len(s.Instance.Host)-1]-'1']++
+				if want := map[bool]time.Duration{true: second(1), false: second(10)}[ts[0].Every > 0 && s.Instance.Host == "10.0.0.1"]; s.Interval != want || s.Outcome != collector.OK {
+					t.Errorf("%s: every %s, %s", s.Instance.Key, s.Interval, s.Outcome)
+				}
+			}
+			return n
+		}
+		if n := count(); n != [2]int{3, 3} {
+			t.Errorf("before: %v pulls in 30 s", n)
+		}
+		ts[0].Every = time.Second
+		if err := p.Change(ts[:1], nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(second(30))
+		if n := count(); n != [2]int{30, 3} {
+			t.Errorf("closely: %v pulls in 30 s", n)
+		}
+		ts[0].Every = 0
+		if err := p.Change(ts[:1], nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(second(30))
+		if n := count(); n != [2]int{3, 3} {
+			t.Errorf("after: %v pulls in 30 s", n)
+		}
+		ts[0].Every = time.Millisecond
+		if err := p.Change(ts[:1], nil); err == nil {
+			t.Error("every millisecond is taken")
+		}
+	})
+}

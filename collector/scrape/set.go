@@ -81,7 +81,7 @@ func (p *Pool) put(to *Target, now time.Time) (joined *target) {
 	} else if old := t.spec.Load(); old.run != run {
 		old.run.add(-1)
 		run.add(1)
-	} else if old.Same(&to.Instance) && old.Member == to.Member && old.Zxid == to.Zxid {
+	} else if old.Same(&to.Instance) && old.every == to.Every && old.Member == to.Member && old.Zxid == to.Zxid {
 		return nil
 	}
 	p.update(t, to, run, now)

@@ -22,6 +22,9 @@ import (
 type Target struct {
 	discovery.Instance
 	Job *Job
+	// Every takes the place of the job's interval, for a while in which the target is looked at closely; 0: the job's. The timeout is then at most nine tenths
+	// of it, as no target is pulled twice at once.
+	Every time.Duration
 	// Handed says that another collector pulled it until now: if it is new to the pool, it begins with its next slot, and never at once.
 	Handed bool
 }
@@ -48,6 +51,7 @@ type spec struct {
 	period   string // where the distributions of the last period are; "" where they are not asked for
 	minute   string // the same for the least period of Ostrich's
 	secure   bool
+	every    time.Duration // Target.Every
 	interval time.Duration
 	timeout  time.Duration
 	limits   stats.Options
@@ -65,9 +69,12 @@ type linkKey struct {
 // newSpec puts a target's attributes and its job's defaults together.
 func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
 	j := t.Job
-	s := &spec{Instance: t.Instance, job: j, run: run, handed: t.Handed, interval: j.interval(), timeout: j.timeout(), limits: j.limits(),
+	s := &spec{Instance: t.Instance, job: j, run: run, handed: t.Handed, every: t.Every, interval: j.interval(), timeout: j.timeout(), limits: j.limits(),
 		scheme: cmp.Or(t.Scheme, j.Scheme, "http"), host: cmp.Or(t.StatsHost, t.Host), port: cmp.Or(t.StatsPort, t.Port)}
 	s.secure = s.scheme == "https"
+	if t.Every > 0 {
+		s.interval, s.timeout = t.Every, min(s.timeout, t.Every*9/10)
+	}
 	if len(external) > 0 { // the instance's own tags win over the global ones
 		missing := map[string]string{}
 		for n, v := range external {
