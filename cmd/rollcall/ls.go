@@ -20,7 +20,7 @@ import (
 type lsCmd struct {
 	collectorFlags
 	Service string   `arg:"" optional:"" help:"SERVICE or SERVICE/ENV; default: everyone."`
-	State   []string `help:"Only these: present, unconfirmed, quarantined, failing, departed, unparsable, filtered, or scraped, missing. Default: everyone but those who left with an excuse, or long ago."`
+	State   []string `help:"Only these: present, unconfirmed, quarantined, failing, departed, unparsable, filtered, or scraped, missing, silent (the last scrape failed). Default: everyone but those who left with an excuse, or long ago."`
 	Path    string   `help:"Only those at or below this path."`
 	Search  string   `short:"q" help:"Only those with this text in their name, path, reason or tags."`
 	JSON    bool     `help:"One JSON object a line, as /api/v1/roster has them."`
@@ -33,12 +33,12 @@ type lsRow struct {
 	since                                       time.Time
 }
 
-// graveness orders states as somebody who is looking for trouble wants them.
-var graveness = map[discovery.State]int{discovery.Unparsable: 1, discovery.Failing: 2, discovery.Unconfirmed: 3, discovery.Quarantined: 4, discovery.Present: 5, discovery.Departed: 6, discovery.Filtered: 7}
+// graveness orders states as somebody who is looking for trouble wants them; who does not answer comes before the others of its state.
+var graveness = map[discovery.State]int{discovery.Unparsable: 2, discovery.Failing: 4, discovery.Unconfirmed: 6, discovery.Quarantined: 8, discovery.Present: 10, discovery.Departed: 12, discovery.Filtered: 14}
 
 const missing = "missing"
 
-func lsRowOf(e *discovery.Entry, now time.Time) lsRow {
+func lsRowOf(e *collect.Listing, now time.Time) lsRow {
 	r := lsRow{graveness[e.State], string(e.State), e.Addr(), e.Group(), e.Tags.Get("service.version"), e.Tags.Get("cloud.availability_zone"), e.Reason, e.Since}
 	if e.Host == "" {
 		r.instance = e.Member
@@ -51,6 +51,10 @@ func lsRowOf(e *discovery.Entry, now time.Time) lsRow {
 	}
 	if e.Cause != "" {
 		r.note = strings.TrimPrefix(r.note+" ("+string(e.Cause)+")", " ")
+	}
+	if e.Outcome != "" {
+		r.rank--
+		r.note = strings.TrimSuffix(e.Outcome+": "+cmp.Or(e.LastError, "no reason is told")+"; "+r.note, "; ")
 	}
 	if e.Flaps > 0 {
 		r.note += fmt.Sprintf(" [left and came back %d×]", e.Flaps)
@@ -73,13 +77,16 @@ func (c *lsCmd) Run(e *env) error {
 	defer res.Body.Close()
 	now := time.Now()
 	var rows []lsRow
-	counts := map[string]int{}
+	counts, silent := map[string]int{}, 0
 	out := json.NewEncoder(e.stdout)
-	err = readRoster(res.Body, func(entry *discovery.Entry) error {
+	err = readRoster(res.Body, func(entry *collect.Listing) error {
 		if c.JSON {
 			return out.Encode(entry)
 		}
 		r := lsRowOf(entry, now)
+		if entry.Outcome != "" {
+			silent++
+		}
 		if counts[r.state]++; len(c.State) > 0 || r.state == missing || entry.State != discovery.Departed {
 			rows = append(rows, r)
 		}
@@ -89,9 +96,9 @@ func (c *lsCmd) Run(e *env) error {
 		return err
 	}
 	if len(rows) == 0 {
-		fmt.Fprintln(e.stdout, "nobody"+nobodyBecause(c))
+		fmt.Fprintln(e.stdout, c.nobody(counts))
 	} else {
-		c.table(e.stdout, rows, counts, now)
+		c.table(e.stdout, rows, counts, silent, now)
 	}
 	return c.lacking(e, q)
 }
@@ -113,14 +120,27 @@ func (c *lsCmd) lacking(e *env, q url.Values) error {
 	return nil
 }
 
-func nobodyBecause(c *lsCmd) string {
-	if c.Service != "" || len(c.State) > 0 || c.Path != "" || c.Search != "" {
-		return " fits; `rollcall ls` alone lists everyone"
+// nobody says in one line why the list is empty.
+func (c *lsCmd) nobody(left map[string]int) string {
+	of := ""
+	if c.Service != "" {
+		of = " of " + plain(c.Service)
 	}
-	return " is on the roster yet; `rollcall status` says how discovery is doing"
+	asked := strings.Join(c.State, " or ")
+	switch {
+	case c.Path != "" || c.Search != "":
+		return "nobody fits; `rollcall ls` alone lists everyone"
+	case asked != "":
+		return "nobody" + of + " is " + plain(asked)
+	case left[string(discovery.Departed)] > 0:
+		return fmt.Sprintf("nobody%s is there: %d departed with an excuse, which `rollcall ls --state=departed` lists", of, left[string(discovery.Departed)])
+	case of != "":
+		return "no service is called" + strings.TrimPrefix(of, " of") + "; `rollcall ls` lists everyone"
+	}
+	return "nobody is on the roster yet; `rollcall status` says how discovery is doing"
 }
 
-func (c *lsCmd) table(w io.Writer, rows []lsRow, counts map[string]int, now time.Time) {
+func (c *lsCmd) table(w io.Writer, rows []lsRow, counts map[string]int, silent int, now time.Time) {
 	slices.SortStableFunc(rows, func(a, b lsRow) int { return cmp.Compare(a.rank, b.rank) }) // they came in order
 	one := !slices.ContainsFunc(rows, func(r lsRow) bool { return r.group != rows[0].group })
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
@@ -142,6 +162,9 @@ func (c *lsCmd) table(w io.Writer, rows []lsRow, counts map[string]int, now time
 		if n := counts[s]; n > 0 {
 			sum = append(sum, fmt.Sprintf("%d %s", n, s))
 		}
+	}
+	if silent > 0 {
+		sum = append(sum, fmt.Sprintf("%d of them %s not answer", silent, map[bool]string{true: "does", false: "do"}[silent == 1]))
 	}
 	fmt.Fprintln(w, strings.Join(sum, ", "))
 }
@@ -166,7 +189,7 @@ func plainLines(err error) string {
 }
 
 // readRoster calls f with each entry of a roster's answer, as it arrives.
-func readRoster(r io.Reader, f func(*discovery.Entry) error) error {
+func readRoster(r io.Reader, f func(*collect.Listing) error) error {
 	d := json.NewDecoder(r)
 	bad := func(err error) error { return fmt.Errorf("read the collector's answer: %w", err) }
 	for {
@@ -182,7 +205,7 @@ func readRoster(r io.Reader, f func(*discovery.Entry) error) error {
 		return bad(err)
 	}
 	for d.More() {
-		var e discovery.Entry
+		var e collect.Listing
 		if err := d.Decode(&e); err != nil {
 			return bad(err)
 		}

@@ -131,7 +131,7 @@ func (d *Daemon) serveEvents(w http.ResponseWriter, r *http.Request) {
 		}
 		for i := range changes {
 			c := &changes[i]
-			if !q.entry(&c.Entry) || !q.state(&c.Entry, c.At) {
+			if !q.entry(&c.Entry) || !q.state(&c.Entry, false, c.At) {
 				continue
 			}
 			if text, err := json.Marshal(c); err == nil {

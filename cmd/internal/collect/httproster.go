@@ -5,8 +5,29 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/scrape"
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
+
+// Listing is an entry of the roster as it is listed.
+type Listing struct {
+	discovery.Entry
+	// How its last scrape failed; empty where it did not, or another collector makes it.
+	Outcome   string `json:"outcome,omitempty"`
+	LastError string `json:"last_error,omitempty"`
+}
+
+func (d *Daemon) listing(e *discovery.Entry) Listing {
+	l := Listing{Entry: *e}
+	if !e.State.Scraped() {
+		return l
+	}
+	if t, ok := d.pool.Find(scrape.TargetKey{Key: e.Key, Job: discovery.JobOf(e.Source)}); ok && t.Outcome != collector.OK {
+		l.Outcome, l.LastError = t.Outcome.String(), t.LastError
+	}
+	return l
+}
 
 // serveRoster answers with the entries that are asked for, in order. Total and counts are known at the end, so they stand there.
 func (d *Daemon) serveRoster(w http.ResponseWriter, r *http.Request) {
@@ -30,12 +51,13 @@ func (d *Daemon) serveRoster(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		counts[e.State]++
-		if !q.state(e, now) {
+		l := d.listing(e)
+		if !q.state(e, l.Outcome != "", now) {
 			return
 		}
 		total++
 		if total > q.offset && (q.limit == 0 || total-q.offset <= q.limit) {
-			p.item(e)
+			p.item(&l)
 		}
 	})
 	p.shut()

@@ -47,7 +47,7 @@ func (d *Daemon) serveSD(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	d.each(&q, func(e *discovery.Entry) {
-		if e.Host == "" || !q.entry(e) || !q.state(e, now) || d.forbids(e) {
+		if e.Host == "" || !q.entry(e) || !q.state(e, d.listing(e).Outcome != "", now) || d.forbids(e) {
 			return
 		}
 		labels, err := json.Marshal(sdLabels(e)) // sorted by name

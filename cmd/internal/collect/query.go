@@ -22,10 +22,11 @@ type query struct {
 const (
 	scrapedWord = "scraped" // everyone who is pulled from
 	missingWord = "missing" // departed without an excuse, lately
+	silentWord  = "silent"  // its last scrape failed
 )
 
 var stateWords = []string{string(discovery.Present), string(discovery.Unconfirmed), string(discovery.Quarantined), string(discovery.Failing),
-	string(discovery.Departed), string(discovery.Unparsable), string(discovery.Filtered), scrapedWord, missingWord}
+	string(discovery.Departed), string(discovery.Unparsable), string(discovery.Filtered), scrapedWord, missingWord, silentWord}
 
 // maxQuery bounds each of a query's texts.
 const maxQuery = 1000
@@ -72,14 +73,16 @@ func (q *query) at(path string) bool {
 	return q.path == "" || path == q.path || strings.HasPrefix(path, strings.TrimSuffix(q.path, "/")+"/")
 }
 
-// state reports whether the query asks for those in e's state.
-func (q *query) state(e *discovery.Entry, now time.Time) bool {
+// state reports whether the query asks for those in the state of e, which is silent where its last scrape failed.
+func (q *query) state(e *discovery.Entry, silent bool, now time.Time) bool {
 	return len(q.states) == 0 || slices.ContainsFunc(q.states, func(s string) bool {
 		switch s {
 		case scrapedWord:
 			return e.State.Scraped()
 		case missingWord:
 			return e.Missing(now)
+		case silentWord:
+			return silent
 		}
 		return s == string(e.State)
 	})
