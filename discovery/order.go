@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// Order is what an operator has said of a path and everything below it, until it ends.
+// Order is what an operator has said of a path and everything below it, or of a part of a service, until it ends.
 type Order struct {
 	ID    string    `json:"id"`
 	Kind  string    `json:"kind"` // FreezeOrder, AcceptOrder; a roster leaves others alone
-	Path  string    `json:"path"` // a serverset or any path above; "/" is everything
+	Path  string    `json:"path"` // a serverset or any path above; "/" is everything, and what a BurstOrder has, for those who know no bursts
 	By    string    `json:"by"`
 	Why   string    `json:"why,omitempty"`
 	At    time.Time `json:"at"`
 	Until time.Time `json:"until"`
+	Burst Burst     `json:"burst,omitzero"` // of a BurstOrder
 }
 
 // The kinds of orders that a roster obeys.
@@ -22,6 +23,9 @@ const (
 	FreezeOrder = "freeze" // nobody leaves below Path
 	AcceptOrder = "accept" // who is held below Path by a guard departs
 )
+
+// BurstOrder is one that concerns scraping only: those whom Burst names are pulled more often.
+const BurstOrder = "burst"
 
 // Covers reports whether the order speaks of path.
 func (o *Order) Covers(path string) bool { return below(path, o.Path) }

@@ -37,7 +37,11 @@ type auditLine struct {
 }
 
 func (a *audit) note(event string, o discovery.Order, scope, note string) {
-	a.log.Info("order "+event, "order", o.ID, "kind", o.Kind, "path", o.Path, "by", o.By, "why", o.Why, "until", o.Until, "scope", scope, "note", note)
+	of := o.Path
+	if o.Kind == discovery.BurstOrder {
+		of = o.Burst.Slice()
+	}
+	a.log.Info("order "+event, "order", o.ID, "kind", o.Kind, "of", of, "by", o.By, "why", o.Why, "until", o.Until, "scope", scope, "note", note)
 	if a.dir == "" {
 		return
 	}

@@ -70,6 +70,15 @@ func checkOrder(o *discovery.Order, now time.Time) error {
 	if o.By == "" || len(o.By) > 200 || len(o.Why) > 2000 {
 		errs = append(errs, errors.New("by is missing, or by or why are longer than 200 and 2000 bytes"))
 	}
+	if o.Kind == discovery.BurstOrder {
+		if o.Path != "/" {
+			errs = append(errs, fmt.Errorf("path %.80q: a burst has none, which is written as /", o.Path))
+		}
+		if o.Until.Sub(o.At) > discovery.MaxBurstFor {
+			errs = append(errs, fmt.Errorf("a burst until %s is longer than %v", o.Until.Format(time.RFC3339), discovery.MaxBurstFor))
+		}
+		errs = append(errs, o.Burst.Validate())
+	}
 	if !now.IsZero() && (!o.Until.After(now) || o.Until.Sub(now) > maxOrderFor) {
 		errs = append(errs, fmt.Errorf("until %s is not within the next %v", o.Until.Format(time.RFC3339), maxOrderFor))
 	}

@@ -104,6 +104,13 @@ func TestBadOrders(t *testing.T) {
 		"nobody":               func(o *discovery.Order) { o.By = "" },
 		"over already":         func(o *discovery.Order) { o.Until = time.Now() },
 		"for ever":             func(o *discovery.Order) { o.Until = time.Now().Add(1000 * time.Hour) },
+		"a burst of nobody":    func(o *discovery.Order) { o.Kind, o.Path = discovery.BurstOrder, "/" },
+		"a burst of a path": func(o *discovery.Order) {
+			o.Kind, o.Burst = discovery.BurstOrder, discovery.Burst{Service: "a", Env: "prod", EveryMS: 1000}
+		},
+		"a burst for days": func(o *discovery.Order) {
+			o.Kind, o.Path, o.Burst, o.Until = discovery.BurstOrder, "/", discovery.Burst{Service: "a", Env: "prod", EveryMS: 1000}, time.Now().Add(2*time.Hour)
+		},
 	} {
 		o := good
 		change(&o)
