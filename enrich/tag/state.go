@@ -66,6 +66,18 @@ func (s *states) get(k discovery.Key) *state {
 	}
 }
 
+// peek is the instance's state, locked, or nil where nothing is remembered of it; the caller unlocks it.
+func (s *states) peek(k discovery.Key) *state {
+	sh := &s.shards[s.shard(k)]
+	sh.mu.Lock()
+	st := sh.m[k]
+	sh.mu.Unlock()
+	if st != nil {
+		st.mu.Lock()
+	}
+	return st
+}
+
 // forget drops one instance's state.
 func (s *states) forget(k discovery.Key) {
 	sh := &s.shards[s.shard(k)]

@@ -233,6 +233,16 @@ func (e *Enricher) Forget(k discovery.Key) {
 	e.tracks.Forget(k)
 }
 
+// Tags are those that the last snapshot of an instance went on the wire with; ok is false where none is remembered.
+func (e *Enricher) Tags(k discovery.Key) (t discovery.Tags, ok bool) {
+	st := e.states.peek(k)
+	if st == nil {
+		return t, false
+	}
+	defer st.mu.Unlock()
+	return st.out, st.in != composition{}
+}
+
 // RulesHash identifies the rules in force; empty without rules.
 func (e *Enricher) RulesHash() string { return e.cur.Load().hash }
 
