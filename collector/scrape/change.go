@@ -14,8 +14,9 @@ const changeChunk = 1000
 
 // change is one target that is to be in the pool, or, without a Job, one that is to leave.
 type change struct {
-	key TargetKey
-	to  Target
+	key    TargetKey
+	to     Target
+	retire bool // it is to be pulled a last time
 }
 
 // Change drops some targets and puts others, who join or take the place of what the pool had under their key; the others are not touched, and it costs nothing
@@ -35,7 +36,7 @@ func (p *Pool) Change(put []Target, drop []TargetKey) error {
 		p.changes = append(p.changes, change{key: key})
 	}
 	for i := range put {
-		p.changes = append(p.changes, change{put[i].TargetKey(), put[i]})
+		p.changes = append(p.changes, change{key: put[i].TargetKey(), to: put[i]})
 	}
 	p.mu.Unlock()
 	p.wakeUp()
@@ -76,6 +77,8 @@ func (p *Pool) applyChanges(now time.Time) {
 			if t := p.put(&c.to, now); t != nil {
 				joined = append(joined, t)
 			}
+		} else if c.retire {
+			p.retire(c.key, now)
 		} else if t := p.targets[c.key]; t != nil {
 			p.leave(t, now)
 		}

@@ -91,6 +91,11 @@ func (j *jobMetrics) skipped(why string) *metrics.Counter {
 	return j.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_skipped_total{job=%q,reason=%q}", j.name, why))
 }
 
+// last counts what became of the last pulls of those who left in order.
+func (j *jobMetrics) last(result string) *metrics.Counter {
+	return j.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_last_total{job=%q,result=%q}", j.name, result))
+}
+
 // note counts one pull.
 func (j *jobMetrics) note(s *collector.Snapshot) {
 	j.outcomes[s.Outcome].Inc()

@@ -45,6 +45,9 @@ type Config struct {
 	Fresh func(now time.Time) bool
 	// Term is the term of each snapshot; nil: 0.
 	Term func() uint64
+	// Retired is told of each key given to Retire, once nothing more comes of it; not of one that was put again meanwhile, nor after a stop. It must not call the
+	// pool, nor wait. May be nil.
+	Retired func(TargetKey)
 
 	Seed         uint64            // moves every target's place in its interval; collectors that scrape the same targets on purpose take different ones
 	ExternalTags map[string]string // tags of every snapshot whose instance has no tag of that name
@@ -83,14 +86,16 @@ type Pool struct {
 	set      []Target        // the newest one, until it is applied
 	fresh    bool            // set was not applied yet
 	changes  []change        // that came after it, in order, until they are applied
+	retiring []TargetKey     // that came before set, and are to be retired before it is applied
 	applied  bool            // the first ones were
 	targets  map[TargetKey]*target
-	leaving  map[TargetKey]*target   // gone, but a worker still has them
+	leaving  map[TargetKey]*target   // gone, but a worker still has them, or will for their last pull
 	left     map[TargetKey]time.Time // when the interval of their last pull ends
 	sweepAt  int                     // left is swept when it has grown to this
 	jobs     map[*Job]*jobRun
 	heap     heap
-	bucket   bucket
+	bucket   bucket // of first pulls
+	lasts    bucket // of last pulls
 	workers  workers
 	waiting  fifo // for a worker
 	suspects fifo // those among them that timed out the last time
@@ -110,6 +115,9 @@ func New(c Config) (*Pool, error) {
 	}
 	if c.Term == nil {
 		c.Term = func() uint64 { return 0 }
+	}
+	if c.Retired == nil {
+		c.Retired = func(TargetKey) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -135,7 +143,8 @@ func (p *Pool) Set(targets []Target) error {
 		return fmt.Errorf("set targets: %w", err)
 	}
 	p.mu.Lock()
-	p.set, p.fresh, p.changes = slices.Clone(targets), true, nil
+	p.keepRetiring()
+	p.set, p.fresh = slices.Clone(targets), true
 	p.mu.Unlock()
 	p.wakeUp()
 	return nil
@@ -259,10 +268,11 @@ func (p *Pool) pick() *target {
 			return nil
 		}
 		t.queued = false
-		if t.gone {
+		if t.gone && !t.last {
 			continue
 		}
 		t.running = true
+		t.lasting, t.last = t.last, false
 		if t.doubted = t.suspect; t.doubted {
 			p.doubtful++
 		}
@@ -275,12 +285,17 @@ func (p *Pool) work(ch chan *target) {
 	for t := range ch {
 		for t != nil {
 			p.mu.Lock()
-			missed := t.missed
+			missed, last := t.missed, t.lasting
 			t.missed = nil
 			t.started = time.Now()
 			late := t.started.Sub(t.wanted)
 			p.mu.Unlock()
-			outcome := p.scrape(t, missed, late)
+			var outcome collector.Outcome
+			if last {
+				outcome = p.scrapeLast(t, late)
+			} else {
+				outcome = p.scrape(t, missed, late)
+			}
 			p.mu.Lock()
 			if t = p.finish(t, outcome); t == nil {
 				p.workers.rest(ch)
@@ -292,7 +307,7 @@ func (p *Pool) work(ch chan *target) {
 
 // finish takes t back from its worker and gives the worker its next one, or nil.
 func (p *Pool) finish(t *target, o collector.Outcome) *target {
-	t.running, t.suspect = false, o == collector.Timeout
+	t.running, t.lasting, t.suspect = false, false, o == collector.Timeout
 	if t.doubted {
 		p.doubtful--
 		t.doubted = false
@@ -300,10 +315,15 @@ func (p *Pool) finish(t *target, o collector.Outcome) *target {
 	t.mu.Lock()
 	t.aborted, t.leaves, t.stop = false, false, nil
 	t.mu.Unlock()
-	if t.gone {
+	switch {
+	case p.again(t, o):
+		t.running = true
+		return t
+	case t.gone:
 		delete(p.leaving, t.key)
 		t.drop()
-	} else {
+		p.tellRetired(t)
+	default:
 		p.counts.move(t, lastOf(t))
 	}
 	return p.pick()
@@ -339,11 +359,17 @@ func (p *Pool) end() {
 				t.abort(false)
 			}
 		}
+		for _, t := range p.leaving {
+			t.abort(true)
+		}
 		p.mu.Unlock()
 		<-idle
 	}
 	p.mu.Lock()
 	for _, t := range p.targets {
+		t.drop()
+	}
+	for _, t := range p.leaving { // which waited for their last pull
 		t.drop()
 	}
 	for _, r := range p.jobs {

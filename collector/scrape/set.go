@@ -41,7 +41,11 @@ func (r *jobRun) close() {
 
 // apply makes the newest set the pool's: who is new joins, who changed is changed in place, who is missing ends.
 func (p *Pool) apply(now time.Time) {
+	for _, key := range p.retiring {
+		p.retire(key, now)
+	}
 	set := p.set
+	p.retiring = nil
 	p.set, p.fresh = nil, false
 	seen := make(map[TargetKey]bool, len(set))
 	var joined []*target
@@ -106,7 +110,11 @@ func (p *Pool) join(key TargetKey) *target {
 		t = &target{key: key, at: -1, phase: phaseOf(key, p.c.Seed)}
 	}
 	delete(p.leaving, key)
-	t.gone = false
+	t.gone, t.retired = false, false
+	if t.running {
+		t.last = false
+		t.stays()
+	}
 	p.targets[key] = t
 	return t
 }
@@ -120,8 +128,8 @@ func (p *Pool) update(t *target, to *Target, run *jobRun, now time.Time) {
 	}
 }
 
-// leave ends a target.
-func (p *Pool) leave(t *target, now time.Time) {
+// detach takes a target out of the pool, whatever a worker does with it.
+func (p *Pool) detach(t *target, now time.Time) {
 	s := t.spec.Load()
 	delete(p.targets, t.key)
 	s.run.add(-1)
@@ -131,6 +139,12 @@ func (p *Pool) leave(t *target, now time.Time) {
 	if end := t.started.Add(s.interval); end.After(now) {
 		p.left[t.key] = end
 	}
+}
+
+// leave ends a target.
+func (p *Pool) leave(t *target, now time.Time) {
+	p.detach(t, now)
+	t.last = false
 	if t.running {
 		p.leaving[t.key] = t
 		t.abort(true)

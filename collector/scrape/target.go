@@ -201,6 +201,9 @@ type target struct {
 	running bool      // a worker has it
 	queued  bool      // it waits for a worker
 	gone    bool      // not in the set any more
+	last    bool      // it is to be pulled a last time
+	lasting bool      // it is pulled a last time now
+	retired bool      // Config.Retired is to hear of its end
 	wanted  time.Time // start of the slot that it waits for, or is pulled for
 	started time.Time
 	counted int    // where Outcomes counts it
@@ -213,7 +216,7 @@ type target struct {
 	conn    net.Conn
 	stop    func() // ends what is under way
 	aborted bool
-	leaves  bool // aborted because it is not in the set any more
+	leaves  bool // it is not in the set any more: nobody waits for a snapshot that is not good
 
 	link     linkKey // of conn
 	opened   time.Time
@@ -276,7 +279,20 @@ func (t *target) begin(stop func()) bool {
 	return !t.aborted
 }
 
-// left reports that t was aborted as it left the set: nobody waits for a snapshot.
+// leavesInOrder lets the worker go on: what it brings is wanted if it is good. stays takes it back.
+func (t *target) leavesInOrder() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.leaves = true
+}
+
+func (t *target) stays() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.leaves = t.aborted
+}
+
+// left reports that t left the set while it was pulled: nobody waits for a snapshot that is not good.
 func (t *target) left() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -26,18 +26,12 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 	err := e.stats(&snap)
 	switch {
 	case err == nil:
-		t.lastBody = snap.BodyBytes
-		restarted := t.info.watch(snap.Samples)
-		if restarted {
-			t.period.of = nil // it may be another program
-		}
-		t.windows.See(snap.Samples, s.limits.Window, restarted)
+		e.good(&snap)
+	case t.left():
+		return e.unheard(err)
 	case t.isAborted():
-		if !p.stopped.Load() || t.left() {
-			if e.x != nil {
-				e.x.release()
-			}
-			return collector.OK
+		if !p.stopped.Load() {
+			return e.unheard(err)
 		}
 		snap.Outcome, snap.Reason = collector.Skipped, "the collector stopped before the answer was whole"
 	default:
@@ -46,21 +40,38 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 			t.info.again() // it may come back as something else
 		}
 	}
-	if err != nil || !t.info.stale {
+	e.hand(&snap)
+	if err == nil && !s.job.NoServerInfo && !t.left() && t.info.due(s) && !p.stopped.Load() {
+		e.info(now.Add(s.interval - late)) // its snapshot does not wait for it: the next one has it
+	}
+	return snap.Outcome
+}
+
+// good takes in what a good answer says of the process.
+func (e *exchange) good(snap *collector.Snapshot) {
+	t := e.t
+	t.lastBody = snap.BodyBytes
+	restarted := t.info.watch(snap.Samples)
+	if restarted {
+		t.period.of = nil // it may be another program
+	}
+	t.windows.See(snap.Samples, e.s.limits.Window, restarted)
+}
+
+// hand notes how the pull ended and hands it over. Its samples are not the exchange's any more.
+func (e *exchange) hand(snap *collector.Snapshot) {
+	t := e.t
+	if snap.Outcome != collector.OK || !t.info.stale {
 		snap.Info = t.info.tags
 	}
 	snap.Skew = e.skew
 	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes, e.skew, e.periodNote})
-	s.run.m.note(&snap)
+	e.s.run.m.note(snap)
 	x := e.room(0)
 	snap.OnRelease = x.release
-	x.snap = snap
-	outcome := snap.Outcome
-	p.c.Handle(&x.snap)
-	if e.x = nil; err == nil && !s.job.NoServerInfo && t.info.due(s) && !p.stopped.Load() {
-		e.info(now.Add(s.interval - late)) // its snapshot does not wait for it: the next one has it
-	}
-	return outcome
+	x.snap = *snap
+	e.x = nil
+	e.p.c.Handle(&x.snap)
 }
 
 // exchange is one scrape on its way.
