@@ -11,6 +11,7 @@ type Config struct {
 	Scrape     []Scrape   `yaml:"scrape_configs"`
 	Guard      Guard      `yaml:"guard"`
 	Expected   Expected   `yaml:"expected"`
+	Burst      Burst      `yaml:"burst"`
 	Enrich     Enrich     `yaml:"enrich"`
 	Kafka      Kafka      `yaml:"kafka"`
 	LiveMaxAge Duration   `yaml:"live_max_age"` // older than this at its first send: the backfill lane; default 2 x the global interval
@@ -64,6 +65,19 @@ type Expected struct {
 	File    string   `yaml:"file"`
 	URL     URL      `yaml:"url"`
 	Refresh Duration `yaml:"refresh_interval"` // default 30s
+}
+
+// Burst bounds what is pulled more often than its job says because somebody asked for it.
+type Burst struct {
+	MaxScrapes *float64 `yaml:"max_scrapes_per_second"` // that all bursts together may add on this collector; default 500, 0: there are no bursts
+}
+
+// Budget is how many scrapes a second bursts may add.
+func (b *Burst) Budget() float64 {
+	if b.MaxScrapes == nil {
+		return DefaultBurstScrapes
+	}
+	return *b.MaxScrapes
 }
 
 // TLS names files. Certificates and keys are read at each handshake; a CA is read when what uses it is made: at the start, and at a reload after
@@ -272,4 +286,6 @@ const (
 	DefaultQueueBytes     = 256 << 20
 	DefaultWindow         = time.Hour
 	DefaultExpectedEvery  = 30 * time.Second
+	DefaultBurstScrapes   = 500.0
+	maxBurstScrapes       = 100_000
 )

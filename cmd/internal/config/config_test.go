@@ -88,6 +88,7 @@ func TestFaults(t *testing.T) {
 		{"text for bool", "guard: {off: maybe}\n", "want true or false, and this is text"},
 		{"shrink", "guard: {shrink: 2}\n", "line 1: guard.shrink: 2 is not a share"},
 		{"release", "guard: {flap: {release: 9, quarantine: 5}}\n", "guard.flap.release: 9 is not below quarantine"},
+		{"a burst below zero", "burst: {max_scrapes_per_second: -1}\n", "0..100000"},
 		{"expected twice", "expected: {file: a, url: 'http://x'}\n", "keep one"},
 		{"window", "dashboards: {window: 1s}\n", "not within 1m..24h"},
 		{"budget", "dashboards: {max_bytes: 10KB}\n", "line 1: dashboards.max_bytes"},

@@ -64,6 +64,9 @@ func (c *Config) validate() []fault {
 	}
 	c.Guard.validate(k.in(".guard"))
 	c.Expected.validate(k.in(".expected"))
+	if b := c.Burst.Budget(); !(b >= 0 && b <= maxBurstScrapes) {
+		k.in(".burst.max_scrapes_per_second").fail("%v is not within 0..%d; 0 lets nobody be pulled more often than its job says", b, maxBurstScrapes)
+	}
 	c.Enrich.validate(k.in(".enrich"))
 	c.Kafka.validate(k.in(".kafka"))
 	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
