@@ -16,7 +16,7 @@ import (
 // Identity names one start of one collector: the first half of every record's id.
 type Identity struct {
 	Collector uint64 // made once in a storage path; never 0
-	Start     uint64 // counts the starts in that path, from 1
+	Start     uint64 // grows from start to start: Unix seconds of it, or one more than the one before
 }
 
 // Hex is the collector as it stands on the wire: 16 hex digits.
@@ -30,8 +30,10 @@ const (
 // OpenIdentity reads the collector's number in the folder dir, or makes one, and takes the next start: both are on disk, synced, before they are
 // returned, so that no two starts ever share an id, not even two processes that begin at once. The folder is made if missing.
 //
-// They stand in one file, so that one is never lost without the other: a first line with the collector, then a line for each start, which is
-// numbered by its place. Appends do not overlap and no line is ever removed; a line that a crash cut short was never used.
+// They stand in one file, so that one is never lost without the other: a first line with the collector, then a line for each start, with its time. Appends do not
+// overlap and no line is ever removed, so what stands before a line gives its number to whoever reads it; a line that a crash cut short was never used. The number is
+// of time, and no mere count, because a folder may come back from a backup: a start that was counted again would give ids out twice, and readers would take
+// new records for doubles.
 func OpenIdentity(dir string) (Identity, error) {
 	id, err := openIdentity(dir)
 	if err != nil {
@@ -73,8 +75,21 @@ func openIdentity(dir string) (id Identity, err error) {
 	if at < 0 {
 		return id, fmt.Errorf("%q does not hold what was just written to it", file)
 	}
-	id.Start = uint64(bytes.Count(all[:at], []byte("\n")))
+	id.Start = numberOf(all[:at+len(line)])
 	return id, nil
+}
+
+// numberOf is the number of the start whose line is the last of the file.
+func numberOf(file []byte) (n uint64) {
+	_, starts, _ := bytes.Cut(file, []byte("\n"))
+	for line := range bytes.Lines(starts) {
+		n++
+		word, _, _ := bytes.Cut(line, []byte(" "))
+		if t, err := time.Parse(time.RFC3339, string(word)); err == nil && t.Unix() > 0 {
+			n = max(n, uint64(t.Unix()))
+		}
+	}
+	return n
 }
 
 func readCollector(file string) (uint64, error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestIdentity(t *testing.T) {
@@ -14,14 +15,20 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first.Collector == 0 || first.Start != 1 || len(first.Hex()) != 16 {
+	if now := uint64(time.Now().Unix()); first.Collector == 0 || first.Start > now || first.Start+60 < now || len(first.Hex()) != 16 {
 		t.Errorf("first = %+v", first)
 	}
-	for n := uint64(2); n < 5; n++ {
+	last := first
+	again := func(what string) {
+		t.Helper()
 		id, err := OpenIdentity(dir)
-		if err != nil || id.Collector != first.Collector || id.Start != n {
-			t.Errorf("start %d = %+v, %v", n, id, err)
+		if err != nil || id.Collector != first.Collector || id.Start <= last.Start {
+			t.Errorf("%s = %+v, %v, after %+v", what, id, err, last)
 		}
+		last = id
+	}
+	for range 3 {
+		again("within the same second")
 	}
 	f, err := os.OpenFile(filepath.Join(dir, identityFile), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -30,12 +37,31 @@ func TestIdentity(t *testing.T) {
 	if _, err := f.WriteString("2026-11-21T22:39:00Z cut sho"); err != nil || f.Close() != nil {
 		t.Fatal(err)
 	}
-	if id, err := OpenIdentity(dir); err != nil || id.Start != 5 {
-		t.Errorf("after a line cut short: %+v, %v", id, err)
-	}
+	again("after a line cut short")
 	other, err := OpenIdentity(t.TempDir())
 	if err != nil || other.Collector == first.Collector {
 		t.Errorf("another folder's = %+v, %v", other, err)
+	}
+}
+
+// The number of a start by what stands before it: also where the folder came back from a backup, or the clock was set back.
+func TestNumberOf(t *testing.T) {
+	const head, at = "rollcall collector 9f3c2a7be01d44c1\n", 1_764_000_000
+	line := func(t int64) string { return time.Unix(t, 0).UTC().Format(time.RFC3339) + " X\n" }
+	for _, tc := range []struct {
+		starts string
+		want   uint64
+	}{
+		{line(at), at},
+		{line(at) + line(at) + line(at), at + 2},
+		{line(at) + line(at+3600), at + 3600},
+		{line(at+3600) + line(at), at + 3601},
+		{line(at) + "2025-11-24T16:00:00Z cut sho" + line(at+5), at + 1},
+		{"cut\n" + "1960-01-01T00:00:00Z X\n", 2},
+	} {
+		if got := numberOf([]byte(head + tc.starts)); got != tc.want {
+			t.Errorf("%q: start %d, want %d", tc.starts, got, tc.want)
+		}
 	}
 }
 

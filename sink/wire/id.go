@@ -11,7 +11,7 @@ import (
 // of a partition sees what came twice and what is missing.
 type ID struct {
 	Collector uint64 // 16 hex digits on the wire, made once in the collector's storage path
-	Start     uint64 // counts the starts of that collector, from 1
+	Start     uint64 // grows from start to start of that collector, never 0
 	Partition int32
 	Sequence  uint64 // from 1
 	Part      int    // 0: the snapshot is whole; 1, 2, …: it was too large and this is that part of it
