@@ -237,6 +237,15 @@ func (j *Journal) hear(now time.Time) error {
 	return j.add(l)
 }
 
+// syncDir makes the names in dir survive a power loss.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
 func (j *Journal) flush(w io.Writer) error {
 	n, err := w.Write(j.buf.Bytes())
 	j.buf.Reset()
@@ -256,8 +265,8 @@ func (j *Journal) compact(now time.Time) (err error) {
 		return fmt.Errorf("write roster: %w", err)
 	}
 	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("write roster: %w", err), f.Close())
+		if err != nil { // what was begun would only take the room that is missing
+			err = errors.Join(fmt.Errorf("write roster: %w", err), f.Close(), os.Remove(name+".new"))
 		}
 	}()
 	r := j.roster
@@ -296,7 +305,7 @@ func (j *Journal) compact(now time.Time) (err error) {
 	if err := errors.Join(j.flush(f), f.Sync()); err != nil {
 		return err
 	}
-	if err := os.Rename(name+".new", name); err != nil {
+	if err := errors.Join(os.Rename(name+".new", name), syncDir(j.dir)); err != nil {
 		return err
 	}
 	if j.f != nil {

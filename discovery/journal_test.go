@@ -149,6 +149,7 @@ func TestJournalDamage(t *testing.T) {
 			{"more of the end is torn", func(b []byte) []byte { return append(b, b[:100]...) }, 10, 1},
 			{"a line of nothing", func(b []byte) []byte { return append(b, make([]byte, 500)...) }, 10, 1},
 			{"a line of somebody else", func(b []byte) []byte { return append(b, "hello\n"...) }, 10, 1},
+			{"a line without end", func(b []byte) []byte { return append(bytes.Repeat([]byte("x"), maxLine+1), append([]byte("\n"), b...)...) }, 10, 1},
 			{"empty", func([]byte) []byte { return nil }, 0, 0},
 		} {
 			if err := os.WriteFile(file, tc.damage(bytes.Clone(whole)), 0o600); err != nil {
@@ -159,6 +160,40 @@ func TestJournalDamage(t *testing.T) {
 			if err := j.Load([]string{"z"}, time.Now()); err != nil || len(r.Entries()) != tc.n || j.Status().Damaged != tc.damaged {
 				t.Errorf("%s: %d entries, %+v: %v", tc.name, len(r.Entries()), j.Status(), err)
 			}
+		}
+	})
+}
+
+// TestJournalUnwritten: a journal that cannot be written whole leaves nothing behind that takes room, says so, and is written when it can be.
+func TestJournalUnwritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		file := filepath.Join(dir, journalFile)
+		if err := os.MkdirAll(filepath.Join(file, "in the way"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		p := newPlay(t, RosterOptions{})
+		p.now = time.Now()
+		j := NewJournal(dir, p.r, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- j.Run(ctx) }()
+		p.size("/p", 10)
+		time.Sleep(2 * time.Second)
+		if _, err := os.Stat(file + ".new"); !errors.Is(err, os.ErrNotExist) || j.Status().Err == "" {
+			t.Errorf("%v, %+v", err, j.Status())
+		}
+		if err := os.RemoveAll(file); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(12 * time.Second)
+		cancel()
+		if err := <-done; err != nil || j.Status().Err != "" {
+			t.Errorf("%v, %+v", err, j.Status())
+		}
+		r := NewRoster(RosterOptions{})
+		if err := NewJournal(dir, r, nil).Load([]string{"z"}, time.Now()); err != nil || len(r.Entries()) != 10 {
+			t.Errorf("%d entries, %v", len(r.Entries()), err)
 		}
 	})
 }

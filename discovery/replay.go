@@ -60,9 +60,9 @@ func replay(from io.Reader) *replayed {
 	out := &replayed{entries: map[string]*savedEntry{}, groups: map[[2]string]*savedGroup{}, sets: map[setKey]time.Time{}, heard: map[string]time.Time{}}
 	in := bufio.NewReaderSize(from, 1<<16)
 	for {
-		b, err := in.ReadBytes('\n')
+		b, long, err := readLine(in)
 		if len(b) > 0 {
-			if l, ok := parseLine(bytes.TrimSuffix(b, []byte("\n"))); ok {
+			if l, ok := parseLine(bytes.TrimSuffix(b, []byte("\n"))); ok && !long {
 				out.take(&l)
 			} else {
 				out.damaged++
@@ -73,6 +73,22 @@ func replay(from io.Reader) *replayed {
 				out.err = fmt.Errorf("load roster: %w", err)
 			}
 			return out
+		}
+	}
+}
+
+// maxLine is far above what any line has: the longest holds the orders, 1,000 of 16 KB at most.
+const maxLine = 32 << 20
+
+// readLine reads up to and with the next line end; of a line that is too long it keeps the beginning.
+func readLine(in *bufio.Reader) (b []byte, long bool, err error) {
+	for {
+		part, err := in.ReadSlice('\n')
+		if long = long || len(b)+len(part) > maxLine; !long || len(b) == 0 {
+			b = append(b, part...)
+		}
+		if err != bufio.ErrBufferFull {
+			return b, long, err
 		}
 	}
 }

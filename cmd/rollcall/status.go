@@ -97,15 +97,12 @@ func sources(s collect.Status, now time.Time) (bool, string) {
 			sick = append(sick, v.Source+": its server has lost the quorum; reading on")
 		}
 	}
-	for _, g := range s.Guards {
-		what := "the guard of " + g.Scope
-		if g.Scope == discovery.FleetScope {
-			what = "the guard of the whole fleet"
-		}
-		sick = append(sick, fmt.Sprintf("%s holds %d of %d: %s", what, g.Held, g.Peak, cmp.Or(g.Verdict, "no verdict yet")))
-	}
+	sick = append(sick, guards(s.Guards)...)
 	if s.OldPaths.Count > 0 {
 		sick = append(sick, fmt.Sprintf("%d paths not verified for a minute: %s", s.OldPaths.Count, names(s.OldPaths)))
+	}
+	if s.Unsaved != "" {
+		sick = append(sick, "the roster is not saved, a restart would not know it: "+plain(s.Unsaved))
 	}
 	if len(sick) > 0 {
 		return false, strings.Join(sick, "; ")
@@ -115,6 +112,26 @@ func sources(s collect.Status, now time.Time) (bool, string) {
 		what = fmt.Sprintf("%d sources, all connected", n)
 	}
 	return true, fmt.Sprintf("%s, heard %.1f s ago", what, oldest.Seconds())
+}
+
+// guards says of each guard whom it holds, and why; of many what they have in common.
+func guards(all []discovery.Guard) (out []string) {
+	const most = 2
+	held, peak := 0, 0
+	for _, g := range all {
+		held, peak = held+g.Held, peak+g.Peak
+		what := "the guard of " + plain(g.Scope)
+		if g.Scope == discovery.FleetScope {
+			what = "the guard of the whole fleet"
+		}
+		out = append(out, fmt.Sprintf("%s holds %d of %d: %s", what, g.Held, g.Peak, plain(cmp.Or(g.Verdict, "no verdict yet"))))
+	}
+	if len(all) <= most {
+		return out
+	}
+	slices.SortStableFunc(all, func(a, b discovery.Guard) int { return cmp.Compare(b.Held, a.Held) })
+	return []string{fmt.Sprintf("%d guards hold %d of %d, most below %s: %s; `rollcall ls --state=unconfirmed` lists them", len(all), held, peak, plain(all[0].Scope),
+		plain(cmp.Or(all[0].Verdict, "no verdict yet")))}
 }
 
 func scrapes(s collect.Status) (bool, string) {

@@ -57,6 +57,7 @@ type Daemon struct {
 	spoken  map[string]bool // sources that have said who is there
 
 	roster  *discovery.Roster
+	journal *discovery.Journal
 	watcher *discovery.Watcher
 	sources map[string]source
 	zk      *zk.Sessions
@@ -126,6 +127,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.roster = discovery.NewRoster(d.rosterOptions(c))
+	d.journal = discovery.NewJournal(o.Storage, d.roster, d.log.With("part", "roster"))
 	d.watcher = discovery.NewWatcher(d.roster, d.onChange)
 	list, err := d.buildSources(c)
 	if err != nil {
@@ -187,8 +189,7 @@ func (d *Daemon) onChange(changes []discovery.Change) {
 // until cut ends.
 func (d *Daemon) Run(ctx, cut context.Context) error {
 	now := time.Now()
-	journal := discovery.NewJournal(d.o.Storage, d.roster, d.log.With("part", "roster"))
-	if err := journal.Load(d.sourceNames(), now); err != nil {
+	if err := d.journal.Load(d.sourceNames(), now); err != nil {
 		d.log.Warn("the roster of the last run cannot be read", "err", err)
 	}
 	if err := d.enrich.LoadTracks(d.tracksFile()); err != nil {
@@ -215,7 +216,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	journalCtx, endJournal := context.WithCancel(context.WithoutCancel(ctx))
 	defer endJournal()
 	var first, pool, last, kept sync.WaitGroup
-	kept.Go(func() { journal.Run(journalCtx) })
+	kept.Go(func() { d.journal.Run(journalCtx) })
 	first.Go(func() { fail("discovery", d.watcher.Run(end)) })
 	first.Go(func() { fail("zookeeper", d.zk.Run(end)) })
 	first.Go(func() { d.follow(end) })

@@ -28,6 +28,12 @@ func (d *Daemon) ownSeries() {
 			return float64(d.roster.Counts()[state])
 		})
 	}
+	set.NewGauge("rollcall_roster_saved", func() float64 {
+		if d.journal.Status().Err != "" {
+			return 0
+		}
+		return 1
+	})
 	d.published.own = d.word
 }
 

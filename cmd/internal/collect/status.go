@@ -22,6 +22,7 @@ type Status struct {
 	Broken   Culprits                `json:"unparsable"` // members that cannot be read
 	Failed   map[string]Culprits     `json:"failed"`     // targets by the outcome of their last scrape, those that were good aside
 	OldPaths Culprits                `json:"old_paths"`  // not verified for more than a minute though they are watched
+	Unsaved  string                  `json:"unsaved,omitempty"` // why the roster is not on disk: after a restart it would not be known
 	Outcomes map[string]int          `json:"outcomes"`   // targets by the outcome of their last scrape
 	Delivery sink.Sums               `json:"delivery"`
 	Kafka    string                  `json:"kafka,omitempty"` // what is wrong with it, empty if nothing
@@ -52,7 +53,7 @@ func (d *Daemon) Status() Status { return d.status.get(time.Second, d.lookAround
 func (d *Daemon) lookAround() Status {
 	now := time.Now()
 	s := Status{AsOf: now.UnixMilli(), Roster: d.roster.Counts(), Sources: d.roster.Views(), Guards: d.roster.Guards(), Outcomes: d.pool.Outcomes(), Failed: map[string]Culprits{},
-		Delivery: d.ledger.Report(now).Total, Kafka: d.sink.Status().Trouble, Loaded: d.own.reloadTime.Load() * 1000, ConfigOK: d.own.reloadOK.Load() == 1}
+		Delivery: d.ledger.Report(now).Total, Kafka: d.sink.Status().Trouble, Unsaved: d.journal.Status().Err, Loaded: d.own.reloadTime.Load() * 1000, ConfigOK: d.own.reloadOK.Load() == 1}
 	var missing, broken, old []string
 	failed := map[string][]string{}
 	troubled := len(s.Outcomes) > s.fine()
