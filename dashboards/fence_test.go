@@ -13,10 +13,13 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector"
 )
 
-// pull is a scrape of 10.0.0.1:80 in the n-th second's slot.
+// pull is a scrape of 10.0.0.1:80 in the n-th second's slot; in none where n is 0.
 func (f *fleet) pull(by, term uint64, n int, into float64, o collector.Outcome) *Record {
 	r := f.record("10.0.0.1:80", float64(n)+into, gauge("who", float64(by*10_000)+float64(n)), counter("requests", float64(10*n)))
 	r.ID.Collector, r.Term, r.Slot, r.Outcome = by, term, t0.Add(time.Duration(n)*time.Second).UnixMilli(), o
+	if n == 0 {
+		r.Slot = 0
+	}
 	if o != collector.OK {
 		r.Samples = nil
 	}
@@ -59,6 +62,9 @@ func TestFence(t *testing.T) {
 		{"alone, and then in a group", []pull{{1, 0, 1, 0, ok}, {2, 6, 1, 0.1, ok}}, "[1:2]", 1},
 		{"one collector twice in a slot", []pull{{1, 5, 1, 0, ok}, {1, 6, 1, 0.3, ok}}, "[1:1]", 1},
 		{"one collector, restarted within a slot", []pull{{1, 5, 1, 0.3, ok}, {1, 5, 1, 0, ok}}, "[1:1]", 1},
+		{"a last one, of no slot", []pull{{1, 5, 1, 0, ok}, {1, 5, 0, 1.4, ok}}, "[1:1 0:1]", 0},
+		{"a last one before the regular one comes", []pull{{1, 5, 0, 1.4, ok}, {1, 5, 1, 0, ok}}, "[1:1 0:1]", 0},
+		{"a last one, and another collector's of the slot", []pull{{1, 5, 1, 0, ok}, {1, 5, 0, 1.4, ok}, {2, 6, 1, 0.1, ok}}, "[1:2 0:1]", 1},
 	} {
 		f := newFleet(t, Options{})
 		for _, p := range tc.pulls {

@@ -83,6 +83,7 @@ type Daemon struct {
 	counts    counts
 	published *publisher
 	sharing   sharing
+	bursts    *bursts
 	peers     *http.Client
 	own       ownMetrics
 	status    kept[Status]
@@ -111,7 +112,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := os.MkdirAll(o.Storage, 0o750); err != nil {
 		return nil, fmt.Errorf("make storage folder: %w", err)
 	}
-	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, zk: zk.NewSessions(), spoken: map[string]bool{}, sharing: sharing{lists: make(chan struct{}, 1)}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{})}
+	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, zk: zk.NewSessions(), spoken: map[string]bool{}, sharing: sharing{lists: make(chan struct{}, 1)}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{}), bursts: newBursts()}
 	ident, err := sink.OpenIdentity(o.Storage)
 	if err != nil {
 		return nil, err
@@ -150,7 +151,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := d.newSharing(c, ident.Hex()); err != nil {
 		return nil, err
 	}
-	d.pool, err = scrape.New(scrape.Config{Handle: d.handle, Fresh: d.fresh, Term: d.term, Log: d.log.With("part", "scrape"), Metrics: o.Metrics.NewSet()})
+	d.pool, err = scrape.New(scrape.Config{Handle: d.handle, Fresh: d.fresh, Term: d.term, Retired: d.retired, Log: d.log.With("part", "scrape"), Metrics: o.Metrics.NewSet()})
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +178,7 @@ func (d *Daemon) filter(i *discovery.Instance) (string, bool) {
 func (d *Daemon) onChange(changes []discovery.Change) {
 	d.published.changes(changes)
 	for _, c := range changes {
-		if !c.State.Scraped() {
+		if !c.State.Scraped() && !inOrder(&c.Entry) { // else when its last scrape is in: see retired
 			d.enrich.Forget(c.Key)
 		}
 	}
@@ -223,6 +224,8 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	first.Go(func() { fail("share", d.runShare(end)) })
 	first.Go(func() { d.seed(end) })
 	first.Go(func() { d.followWords(end) })
+	first.Go(func() { d.followBursts(end) })
+	first.Go(func() { d.followSlices(end) })
 	first.Go(func() { d.saveTracks(end) })
 	first.Go(func() { fail("expected counts", d.followExpected(end)) })
 	first.Go(func() { fail("geo", d.geo.Run(end)) })

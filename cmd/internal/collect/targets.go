@@ -72,6 +72,7 @@ func (d *Daemon) applyTargets() {
 	defer d.moved.applying.Unlock()
 	all, handed, by := d.moved.take()
 	jobs := *d.jobs.Load()
+	d.pool.Retire(d.retiring(jobs, by)) // first: who is dropped below was retired then
 	var err error
 	if all {
 		err = d.pool.Set(d.allTargets(jobs, handed))
@@ -95,7 +96,7 @@ func (d *Daemon) applyTargets() {
 			}
 			if pulled {
 				// A division may be in force whose targets the pool has not got yet: who is not new may have been another's, or ours before a restart.
-				put = append(put, scrape.Target{Instance: e.Instance, Job: j, Handed: c.Was != "" && d.others()})
+				put = append(put, scrape.Target{Instance: e.Instance, Job: j, Every: d.every(j, e.Key), Handed: c.Was != "" && d.others()})
 			}
 		}
 		err = d.pool.Change(put, drop)
@@ -104,6 +105,32 @@ func (d *Daemon) applyTargets() {
 		d.log.Warn("not every target can be scraped", "err", err)
 	}
 }
+
+// inOrder reports whether one left as one should: it said so before. Its application is there for a moment yet, and has something to say.
+func inOrder(e *discovery.Entry) bool {
+	return e.State == discovery.Departed && e.Cause == discovery.Deregistered
+}
+
+// retiring is whom the pool pulls once more, of those who moved.
+func (d *Daemon) retiring(jobs map[string]job, by map[string]discovery.Change) (keys []scrape.TargetKey) {
+	for id, c := range by {
+		e, err := d.roster.Find(id)
+		if err != nil {
+			e = c.Entry
+		}
+		name := discovery.JobOf(e.Source)
+		switch {
+		case inOrder(&e) && jobs[name].Job != nil && !d.paused.Load():
+			keys = append(keys, scrape.TargetKey{Key: e.Key, Job: name})
+		case inOrder(&c.Entry): // it is back, or nobody pulls it
+			d.enrich.Forget(c.Key)
+		}
+	}
+	return keys
+}
+
+// retired is called by the pool when nothing more comes of one who left in order.
+func (d *Daemon) retired(k scrape.TargetKey) { d.enrich.Forget(k.Key) }
 
 // allTargets is everybody to be scraped.
 func (d *Daemon) allTargets(jobs map[string]job, handed bool) (out []scrape.Target) {
@@ -114,7 +141,7 @@ func (d *Daemon) allTargets(jobs map[string]job, handed bool) (out []scrape.Targ
 		case j == nil:
 			orphans[e.Source]++
 		default:
-			out = append(out, scrape.Target{Instance: e.Instance, Job: j, Handed: handed})
+			out = append(out, scrape.Target{Instance: e.Instance, Job: j, Every: d.every(j.Job, e.Key), Handed: handed})
 		}
 		return true
 	})
