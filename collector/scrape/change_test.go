@@ -170,8 +170,8 @@ func TestChangesLikeSet(t *testing.T) {
 			t.Errorf("outcomes %v, counted %v", p.Outcomes(), outcomes)
 		}
 		p.mu.Lock()
-		if len(p.targets) != len(want) || len(p.heap) != len(want) || len(p.left) > 1024 {
-			t.Errorf("%d targets, %d in the heap, want %d; %d lately left", len(p.targets), len(p.heap), len(want), len(p.left))
+		if len(p.targets) != len(want) || p.heap.len() != len(want) || len(p.left) > 1024 {
+			t.Errorf("%d targets, %d in the heap, want %d; %d lately left", len(p.targets), p.heap.len(), len(want), len(p.left))
 		}
 		for j, r := range p.jobs {
 			if r.targets != perJob[j] || r.targets == 0 {

@@ -2,67 +2,104 @@ package scrape
 
 import "time"
 
-// heap keeps the targets by when they are due. It is written out, as container/heap would box every target at each of thousands of moves a second.
-type heap []*target
-
-func (h heap) swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].at, h[j].at = i, j
+// heap keeps the targets by when they are due. It is written out, as container/heap would box every target at each of thousands of moves a second; and the times
+// stand in it, as nanoseconds, so that a move does not fetch the targets that it passes.
+type heap struct {
+	epoch time.Time // of the times; set by the first one
+	items []entry
 }
 
-func (h heap) up(i int) {
+type entry struct {
+	due int64
+	t   *target
+}
+
+func (h *heap) len() int { return len(h.items) }
+
+// dueBy is the target that is due first, if it is due by now.
+func (h *heap) dueBy(now time.Time) *target {
+	if len(h.items) == 0 || h.items[0].due > int64(now.Sub(h.epoch)) {
+		return nil
+	}
+	return h.items[0].t
+}
+
+// wait is how long it is until the first is due.
+func (h *heap) wait(now time.Time) time.Duration {
+	if len(h.items) == 0 {
+		return time.Hour
+	}
+	return time.Duration(h.items[0].due) - now.Sub(h.epoch)
+}
+
+// place puts e at i.
+func (h *heap) place(i int, e entry) {
+	h.items[i] = e
+	e.t.at = int32(i)
+}
+
+func (h *heap) up(i int) {
+	e := h.items[i]
 	for i > 0 {
 		p := (i - 1) / 2
-		if !h[i].due.Before(h[p].due) {
-			return
+		if e.due >= h.items[p].due {
+			break
 		}
-		h.swap(i, p)
+		h.place(i, h.items[p])
 		i = p
 	}
+	h.place(i, e)
 }
 
-func (h heap) down(i int) {
+func (h *heap) down(i int) {
+	e := h.items[i]
 	for {
 		c := 2*i + 1
-		if c >= len(h) {
-			return
+		if c >= len(h.items) {
+			break
 		}
-		if c+1 < len(h) && h[c+1].due.Before(h[c].due) {
+		if c+1 < len(h.items) && h.items[c+1].due < h.items[c].due {
 			c++
 		}
-		if !h[c].due.Before(h[i].due) {
-			return
+		if h.items[c].due >= e.due {
+			break
 		}
-		h.swap(i, c)
+		h.place(i, h.items[c])
 		i = c
 	}
+	h.place(i, e)
 }
 
 // set moves t, which may be outside, to where due puts it.
 func (h *heap) set(t *target, due time.Time) {
-	t.due = due
-	if t.at < 0 {
-		t.at = len(*h)
-		*h = append(*h, t)
+	if h.epoch.IsZero() {
+		h.epoch = due
 	}
-	h.up(t.at)
-	h.down(t.at)
+	t.due = due
+	at := int64(due.Sub(h.epoch))
+	if t.at < 0 {
+		t.at = int32(len(h.items))
+		h.items = append(h.items, entry{at, t})
+	}
+	h.items[t.at].due = at
+	h.up(int(t.at))
+	h.down(int(t.at))
 }
 
 // remove takes t out, if it is in.
 func (h *heap) remove(t *target) {
-	i := t.at
+	i := int(t.at)
 	if i < 0 {
 		return
 	}
-	last := len(*h) - 1
-	h.swap(i, last)
-	(*h)[last] = nil
-	*h = (*h)[:last]
 	t.at = -1
-	if i < last {
+	last := len(h.items) - 1
+	e := h.items[last]
+	h.items[last] = entry{}
+	if h.items = h.items[:last]; i < last {
+		h.place(i, e)
 		h.up(i)
-		h.down(i)
+		h.down(int(e.t.at))
 	}
 }
 

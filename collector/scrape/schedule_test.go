@@ -40,8 +40,8 @@ func TestHeap(t *testing.T) {
 		}
 	}
 	last, n := base, 0
-	for len(h) > 0 {
-		x := h[0]
+	for h.len() > 0 {
+		x := h.items[0].t
 		if x.due.Before(last) || x.at != 0 {
 			t.Fatal("out of order")
 		}

@@ -43,6 +43,9 @@ type Config struct {
 	// Fresh says whether who is to be pulled is known as of now; while it is not, nothing begins. nil: it always is. It is asked at each moment at
 	// which something is due, and must not wait.
 	Fresh func(now time.Time) bool
+	// Behind says that what comes after Handle has more to do than it gets done: while it says so nothing begins, and slots are skipped. nil: it never does. It is asked
+	// before pulls begin, and must not wait.
+	Behind func() bool
 	// Term is the term of each snapshot; nil: 0.
 	Term func() uint64
 	// Retired is told of each key given to Retire, once nothing more comes of it; not of one that was put again meanwhile, nor after a stop. It must not call the
@@ -97,10 +100,12 @@ type Pool struct {
 	bucket   bucket // of first pulls
 	lasts    bucket // of last pulls
 	workers  workers
-	waiting  fifo // for a worker
-	suspects fifo // those among them that timed out the last time
-	doubtful int  // suspects being pulled
+	waiting  fifo   // for a worker
+	line     uint64 // the last place in line that was given
+	suspects fifo   // those among them that timed out the last time
+	doubtful int    // suspects being pulled
 	counts   counts
+	load     load
 }
 
 // New makes a pool that does nothing until Run.
@@ -112,6 +117,9 @@ func New(c Config) (*Pool, error) {
 	c.UserAgent = cmp.Or(c.UserAgent, "rollcall")
 	if c.Fresh == nil {
 		c.Fresh = func(time.Time) bool { return true }
+	}
+	if c.Behind == nil {
+		c.Behind = func() bool { return false }
 	}
 	if c.Term == nil {
 		c.Term = func() uint64 { return 0 }
@@ -127,7 +135,7 @@ func New(c Config) (*Pool, error) {
 	}
 	p := &Pool{
 		c: c, dial: newDialer(&c), wake: make(chan struct{}, 1),
-		targets: map[TargetKey]*target{}, leaving: map[TargetKey]*target{}, left: map[TargetKey]time.Time{}, jobs: map[*Job]*jobRun{},
+		load: newLoad(), targets: map[TargetKey]*target{}, leaving: map[TargetKey]*target{}, left: map[TargetKey]time.Time{}, jobs: map[*Job]*jobRun{},
 	}
 	p.readers.New = newReader
 	p.pulls.budget, p.pulls.decoders = cmp.Or(c.MaxBodyBytes, 512<<20), newDecoders()
@@ -205,12 +213,12 @@ func (p *Pool) turn(now time.Time) time.Duration {
 		p.applyChanges(now)
 		p.applied = p.applied || len(p.changes) == 0
 	}
-	if len(p.heap) > 0 && !p.heap[0].due.After(now) && !p.c.Fresh(now) {
+	if p.heap.dueBy(now) != nil && !p.c.Fresh(now) {
 		p.m.held.Inc()
+		p.launch()
 		return heldFor
 	}
-	for len(p.heap) > 0 && !p.heap[0].due.After(now) {
-		t := p.heap[0]
+	for t := p.heap.dueBy(now); t != nil; t = p.heap.dueBy(now) {
 		s := t.spec.Load()
 		next, lost := t.next(t.due, now, s.interval)
 		for i := range lost {
@@ -221,49 +229,47 @@ func (p *Pool) turn(now time.Time) time.Duration {
 		switch {
 		case t.running:
 			p.miss(t, s, due, skippedRunning)
-		case t.queued:
-			p.miss(t, s, due, skippedBusy)
+		case t.queued: // it keeps its place in line, for this slot
+			p.miss(t, s, t.wanted, skippedBusy)
+			t.wanted = due
 		default:
 			p.start(t, due)
 		}
 	}
-	if len(p.changes) > 0 {
+	if p.load.again = !p.launch(); len(p.changes) > 0 {
 		return 0
 	}
-	if len(p.heap) == 0 {
-		return time.Hour
+	if p.load.again {
+		return together
 	}
-	return p.heap[0].due.Sub(now)
+	return max(together, p.heap.wait(now))
 }
 
 // heldFor is how long the pool waits before it asks again whether what it knows is fresh.
 const heldFor = 20 * time.Millisecond
 
-// start gives t to a worker, or has it wait for one.
+// start has t wait for a worker.
 func (p *Pool) start(t *target, due time.Time) {
-	t.queued, t.wanted = true, due
+	p.line++
+	t.queued, t.wanted, t.place = true, due, p.line
 	if t.suspect {
 		p.suspects.push(t)
 	} else {
 		p.waiting.push(t)
 	}
-	for p.workers.busy < p.c.MaxInFlight {
-		t := p.pick()
-		if t == nil {
-			return
-		}
-		p.workers.give(t, p.work)
-	}
 }
 
-// pick is the next target to pull: the one that waits longest. Those that timed out the last time come after the others, and never take more than half of the
-// places: targets that hang hurt only each other.
+// pick is the next target to pull: the one that waits longest. But those that timed out the last time never take more than half of the places: targets that hang hurt
+// only each other.
 func (p *Pool) pick() *target {
 	for {
-		t := p.waiting.pop()
-		if t == nil && (p.doubtful < max(1, p.c.MaxInFlight/2) || p.suspects.len() == 0) {
-			t = p.suspects.pop()
+		from := &p.waiting
+		if x := p.suspects.first(); x != nil && p.doubtful < max(1, p.c.MaxInFlight/2) {
+			if w := from.first(); w == nil || x.place < w.place {
+				from = &p.suspects
+			}
 		}
+		t := from.pop()
 		if t == nil {
 			return nil
 		}
@@ -326,7 +332,7 @@ func (p *Pool) finish(t *target, o collector.Outcome) *target {
 	default:
 		p.counts.move(t, lastOf(t))
 	}
-	return p.pick()
+	return p.following()
 }
 
 // end ends everything and waits.
@@ -340,7 +346,7 @@ func (p *Pool) end() {
 			p.miss(t, t.spec.Load(), t.wanted, skippedStopped)
 		}
 	}
-	p.heap = nil
+	p.heap = heap{}
 	p.workers.close()
 	p.mu.Unlock()
 	idle := make(chan struct{})

@@ -197,7 +197,7 @@ type target struct {
 
 	// The scheduler's, under the pool's lock.
 	due     time.Time
-	at      int       // in the heap, -1 outside
+	at      int32     // in the heap, -1 outside
 	running bool      // a worker has it
 	queued  bool      // it waits for a worker
 	gone    bool      // not in the set any more
@@ -205,6 +205,7 @@ type target struct {
 	lasting bool      // it is pulled a last time now
 	retired bool      // Config.Retired is to hear of its end
 	wanted  time.Time // start of the slot that it waits for, or is pulled for
+	place   uint64    // in the line of those who wait: smaller ones came before
 	started time.Time
 	counted int    // where Outcomes counts it
 	suspect bool   // its last pull timed out

@@ -79,6 +79,14 @@ func (f *fifo) push(t *target) {
 	f.items = append(f.items, t)
 }
 
+// first is the target that waits longest, which goes on waiting, or nil.
+func (f *fifo) first() *target {
+	if f.len() == 0 {
+		return nil
+	}
+	return f.items[f.head]
+}
+
 // pop is the target that waits longest, or nil.
 func (f *fifo) pop() *target {
 	if f.len() == 0 {
