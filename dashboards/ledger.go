@@ -25,8 +25,9 @@ func (b *Board) FirstSeen() map[string]time.Time {
 
 // Stats is what the Board knows of its own diet. Times are milliseconds.
 type Stats struct {
-	Seen       uint64 `json:"records_seen"`       // different records
-	Lost       uint64 `json:"records_lost"`       // holes in the sequences between the first and the last seen
+	Seen uint64 `json:"records_seen"` // different records
+	// Lost is holes in the sequences between the first and the last seen, as of the last time that the feed had read all there is: what is not read yet is not lost.
+	Lost       uint64 `json:"records_lost"`
 	Duplicated uint64 `json:"records_duplicated"` // records whose ID was seen before
 	Fenced     uint64 `json:"records_fenced"`     // of those seen, such as did not count: another collector's scrape of the same slot did
 	Unnamed    uint64 `json:"records_unnamed"`    // records without an ID: they cannot be told apart
@@ -54,6 +55,7 @@ type ledger struct {
 	duplicated uint64
 	unnamed    uint64
 	backfilled uint64
+	lost       uint64    // see Stats
 	began      time.Time // records scraped before are history
 	freshness  histogram
 	joins      histogram
@@ -152,13 +154,18 @@ func (l *ledger) join(d time.Duration) {
 
 // Stats is the Board's own account.
 func (b *Board) Stats() Stats {
+	behind := b.Feed().State == FeedConnecting
 	l := &b.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Stats{Fenced: b.origins.fenced.Load(), Seen: l.seen, Duplicated: l.duplicated, Unnamed: l.unnamed, Backfilled: l.backfilled, Freshness: l.freshness.spread(), Join: l.joins.spread()}
-	for _, st := range l.streams {
-		s.Lost += st.holes()
+	if !behind {
+		l.lost = 0
+		for _, st := range l.streams {
+			l.lost += st.holes()
+		}
 	}
+	s.Lost = l.lost
 	return s
 }
 

@@ -49,6 +49,7 @@ func TestRangesAreBounded(t *testing.T) {
 
 func TestLostAtTheEndOfAStart(t *testing.T) {
 	f := newFleet(t, Options{})
+	f.b.SetFeed(Feed{State: FeedLive})
 	add := func(start, seq uint64, previous RecordID) {
 		r := f.record("10.0.0.1:80", float64(10*start)+float64(seq), gauge("x", 1))
 		r.ID.Start, r.ID.Sequence, r.Previous = start, seq, previous
@@ -63,6 +64,19 @@ func TestLostAtTheEndOfAStart(t *testing.T) {
 	add(1, 4, RecordID{})
 	if n := f.b.Stats().Lost; n != 2 {
 		t.Errorf("%d lost, want 2", n)
+	}
+	// What the feed has not read yet is not lost.
+	f.b.SetFeed(Feed{State: FeedConnecting})
+	add(2, 100, RecordID{})
+	if n := f.b.Stats().Lost; n != 2 {
+		t.Errorf("%d lost, want 2, while the feed reads on", n)
+	}
+	f.b.SetFeed(Feed{State: FeedLive})
+	if n := f.b.Stats().Lost; n != 100 {
+		t.Errorf("%d lost, want 100", n)
+	}
+	for seq := uint64(2); seq < 100; seq++ {
+		add(2, seq, RecordID{})
 	}
 	// A start of which nothing was read is none of ours.
 	add(9, 1, RecordID{Collector: 1, Start: 8, Sequence: 100})
