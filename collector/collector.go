@@ -169,6 +169,7 @@ type Snapshot struct {
 	Nonfinite  int // samples left out because they were NaN or infinite
 	Duplicates int // keys that stood twice in the body; the last one won
 	Invalid    int // names with invalid UTF-8, mended
+	Stale      int // samples left out because their own time stamp is far from now
 	LeftOut    int // samples in a form that the record has no words for: histograms with buckets of their own making, exemplars past a limit
 
 	// Skew is the target's clock minus ours, by the Date of its answer; 0 where it is within a second or not said.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"strconv"
+	"time"
 	"unicode/utf8"
 	"unsafe"
 
@@ -25,6 +26,7 @@ const (
 	summaryFamily
 	histogramFamily
 	gaugeHistogramFamily // OpenMetrics
+	infoFamily           // OpenMetrics
 )
 
 // kindOf says what a series is, by the family it belongs to. A series that the family's type does not explain is Untyped.
@@ -36,6 +38,8 @@ func (f *family) kindOf(name string) collector.Kind {
 	case f.kind == counterFamily && (suf == "" || suf == "_total"):
 		return collector.Counter
 	case f.kind == gaugeFamily && suf == "", f.kind == summaryFamily && suf == "":
+		return collector.Gauge
+	case f.kind == infoFamily && suf == "_info":
 		return collector.Gauge
 	case f.kind == gaugeHistogramFamily && (suf == "_bucket" || suf == "_gsum" || suf == "_gcount"):
 		return collector.Gauge
@@ -49,7 +53,7 @@ func (f *family) kindOf(name string) collector.Kind {
 	return collector.Untyped
 }
 
-// prometheus reads text exposition 0.0.4 with the verdict of Prometheus' own parser. Time stamps are checked and left: a sample's time is its scrape's.
+// prometheus reads text exposition 0.0.4 with the verdict of Prometheus' own parser.
 func (p *Parser) prometheus(body []byte) error {
 	l := promLine{b: body}
 	l.i = len(body) - len(bytes.TrimPrefix(body, bom))
@@ -249,7 +253,8 @@ func (p *Parser) series(l *promLine, fam *family) {
 		l.fault("want a number after the series, not " + strconv.Quote(cut(string(value), 40)))
 		return
 	}
-	if !l.stamp() {
+	stamp, ok := l.stamp()
+	if !ok {
 		return
 	}
 	if name == "" {
@@ -257,38 +262,55 @@ func (p *Parser) series(l *promLine, fam *family) {
 		l.fault("the series has no name")
 		return
 	}
+	s := collector.Sample{Name: name, Kind: fam.kindOf(name), Value: view(value), Labels: p.pairs[from:len(p.pairs):len(p.pairs)]}
+	p.add(id, &s, from, finite, stamp)
+}
+
+// add adds a sample whose series is called id and whose labels begin at from, but for one that is not finite or does not speak of now.
+func (p *Parser) add(id string, s *collector.Sample, from int, finite bool, stamp int64) {
 	entry := p.register(flat, id)
-	if !finite {
+	switch {
+	case !finite:
 		p.nonfinite++
 		p.pairs = p.pairs[:from]
-	} else if p.take(name) {
-		s := collector.Sample{Name: name, Kind: fam.kindOf(name), Value: view(value)}
-		if len(p.pairs) > from {
-			s.Labels = p.pairs[from:len(p.pairs):len(p.pairs)]
+	case p.far(stamp):
+		p.stale++
+		p.pairs = p.pairs[:from]
+	case p.take(s.Name):
+		if len(s.Labels) == 0 {
+			s.Labels = nil
 		}
-		p.samples = append(p.samples, s)
+		p.samples = append(p.samples, *s)
 	}
 	p.close(entry)
 }
 
-// stamp reads what may follow a value: a time stamp, and the end of the line.
-func (l *promLine) stamp() bool {
+// far reports a time stamp that does not speak of now.
+func (p *Parser) far(stamp int64) bool {
+	const age = int64(MaxAge / time.Millisecond)
+	return stamp != noTime && p.now != noTime && (stamp < p.now-age || stamp > p.now+age)
+}
+
+// stamp reads what may follow a value: a time stamp in milliseconds, and the end of the line.
+func (l *promLine) stamp() (ms int64, ok bool) {
 	l.blanks()
+	ms = noTime
 	from := l.i
 	for l.i < len(l.b) && l.b[l.i]-'0' <= 9 {
 		l.i++
 	}
 	if l.i > from {
-		if _, err := strconv.ParseInt(view(l.b[from:l.i]), 10, 64); err != nil {
+		var err error
+		if ms, err = strconv.ParseInt(view(l.b[from:l.i]), 10, 64); err != nil {
 			l.i = from
-			return l.fault("the time stamp does not fit 64 bits")
+			return noTime, l.fault("the time stamp does not fit 64 bits")
 		}
 		l.blanks()
 	}
 	if l.i < len(l.b) && l.b[l.i] != '\n' {
-		return l.fault("want the end of the line or a time stamp in milliseconds")
+		return noTime, l.fault("want the end of the line or a time stamp in milliseconds")
 	}
-	return true
+	return ms, true
 }
 
 // floatText reports whether b is a number as Go's ParseFloat reads it, but for hexadecimal ones and underscores, and whether it is finite.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
@@ -157,12 +159,12 @@ func (p *Parser) decode(b []byte, take bool) (err error) {
 			p.text = append(p.text, name...) // the parser uses its own again
 			fam = family{p.kept(from), familyKinds[kind]}
 		case textparse.EntrySeries:
-			_, _, f := tp.Series()
+			_, at, f := tp.Series()
 			if take {
-				p.point(tp, &fam, p.float(f), f, true)
+				p.point(tp, &fam, timeOf(at), f)
 			}
 		case textparse.EntryHistogram:
-			_, _, h, fh := tp.Histogram()
+			_, at, h, fh := tp.Histogram()
 			if h != nil {
 				fh = h.ToFloat(nil)
 			}
@@ -170,11 +172,19 @@ func (p *Parser) decode(b []byte, take bool) (err error) {
 				return errSpans
 			}
 			if take {
-				p.native(tp, fh)
+				p.native(tp, fh, timeOf(at))
 			}
 		}
 	}
 	return nil
+}
+
+// timeOf is a time stamp in milliseconds, or none.
+func timeOf(at *int64) int64 {
+	if at == nil {
+		return noTime
+	}
+	return *at
 }
 
 var errSpans = errors.New("the spans of a native histogram do not fit its buckets")
@@ -199,9 +209,9 @@ func (p *Parser) float(f float64) []byte {
 }
 
 // native adds a native histogram. Only those with exponential buckets that count up have words in a record: others are left out and counted.
-func (p *Parser) native(tp textparse.Parser, h *histogram.FloatHistogram) {
+func (p *Parser) native(tp textparse.Parser, h *histogram.FloatHistogram, at int64) {
 	from := len(p.pairs)
-	name, ok := p.identity(tp, true)
+	name, ok := p.identity(tp)
 	if !ok {
 		return
 	}
@@ -214,6 +224,10 @@ func (p *Parser) native(tp textparse.Parser, h *histogram.FloatHistogram) {
 		return
 	case !finites(h.Count, h.ZeroCount, h.ZeroThreshold) || !finites(h.PositiveBuckets...) || !finites(h.NegativeBuckets...):
 		p.nonfinite++
+		p.pairs = p.pairs[:from]
+		return
+	case p.far(at):
+		p.stale++
 		p.pairs = p.pairs[:from]
 		return
 	}
@@ -268,4 +282,85 @@ func looksProtobuf(body []byte) bool {
 	next := b[n+int(size)]
 	return isNameStart(name[0]) && strings.IndexFunc(view(name), func(r rune) bool { return r > 0x7f || !isNameByte(byte(r)) }) < 0 &&
 		(next == 0x12 || next == 0x18 || next == 0x22)
+}
+
+// scratch is what Prometheus' parser fills for us: here, so that each series does not bring its own.
+type scratch struct {
+	labels   labels.Labels
+	exemplar exemplar.Exemplar
+}
+
+// familyKinds are what Prometheus' parser calls the kinds of families.
+var familyKinds = map[model.MetricType]familyKind{
+	model.MetricTypeCounter: counterFamily, model.MetricTypeGauge: gaugeFamily, model.MetricTypeInfo: gaugeFamily, model.MetricTypeStateset: gaugeFamily,
+	model.MetricTypeSummary: summaryFamily, model.MetricTypeHistogram: histogramFamily, model.MetricTypeGaugeHistogram: gaugeHistogramFamily,
+}
+
+// identity is the name of the series that tp stands at; its labels are added to p.pairs. The bounds of buckets and quantiles are written as text exposition
+// does it: 1, not 1.0.
+func (p *Parser) identity(tp textparse.Parser) (name string, ok bool) {
+	tp.Labels(&p.scratch.labels)
+	from := len(p.pairs)
+	ok = true
+	p.scratch.labels.Range(func(l labels.Label) {
+		switch {
+		case l.Name == model.MetricNameLabel:
+			name = l.Value
+		case ok:
+			if l.Name == "le" || l.Name == "quantile" {
+				l.Value = strings.TrimSuffix(l.Value, ".0")
+			}
+			ok = p.label(l.Name, l.Value, from)
+		}
+	})
+	if !ok {
+		return name, false
+	}
+	p.sort(from, true)
+	if strings.ToValidUTF8(name, "\ufffd") != name {
+		name = strings.ToValidUTF8(name, "\ufffd")
+		p.invalid++
+	}
+	return name, true
+}
+
+// point adds the series that tp stands at.
+func (p *Parser) point(tp textparse.Parser, fam *family, at int64, f float64) {
+	from := len(p.pairs)
+	name, ok := p.identity(tp)
+	if !ok {
+		return
+	}
+	s := collector.Sample{Name: name, Kind: fam.kindOf(name), Value: view(p.float(f)), Labels: p.pairs[from:len(p.pairs):len(p.pairs)]}
+	id := p.canonical(name, from) // of the labels alone: those of the exemplar come behind them
+	s.Exemplar, _ = p.exemplar(tp)
+	p.add(id, &s, from, finites(f), at)
+}
+
+// exemplar is the next one of the series that tp stands at. One past the limits of labels, or of no finite number, is left out and counted: it is an ornament,
+// and no reason to lose a scrape.
+func (p *Parser) exemplar(tp textparse.Parser) (e *collector.Exemplar, more bool) {
+	x := &p.scratch.exemplar
+	*x = exemplar.Exemplar{}
+	if !tp.Exemplar(x) {
+		return nil, false
+	}
+	from := len(p.pairs)
+	fits := finites(x.Value)
+	x.Labels.Range(func(l labels.Label) {
+		fits = fits && len(l.Name) <= p.o.LabelName && len(l.Value) <= p.o.LabelValue && len(p.pairs)-from < p.o.Labels
+		if fits {
+			p.pairs = append(p.pairs, collector.LabelPair{Name: l.Name, Value: l.Value})
+		}
+	})
+	if !fits {
+		p.leftOut++
+		p.pairs = p.pairs[:from]
+		return nil, true
+	}
+	e = p.ornament(collector.Exemplar{Value: x.Value, Labels: p.pairs[from:len(p.pairs):len(p.pairs)]})
+	if x.HasTs {
+		e.Time = x.Ts
+	}
+	return e, true
 }

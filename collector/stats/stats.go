@@ -22,7 +22,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/internal/jsonscan"
@@ -39,6 +41,9 @@ type Options struct {
 	// Window is the span of the distributions in an Ostrich body: WindowUnknown means Lifetime, which is what a plain GET answers; a job that asks
 	// with ?period= says Latched.
 	Window collector.Window
+	// Now is the time by the target's clock. Samples with a time stamp of their own that is more than MaxAge away from it are left out and counted: they do not
+	// speak of now. Zero: time stamps say nothing, and every sample counts as of now.
+	Now time.Time
 }
 
 func (o *Options) defaults() {
@@ -53,6 +58,12 @@ func (o *Options) defaults() {
 
 // MaxText is the length, in bytes, up to which a text in arbitrary JSON is a Label sample. Longer ones are prose, not state, and are left out.
 const MaxText = 256
+
+// MaxAge is how far a sample's own time stamp may be from now. It is what Prometheus looks back for the newest value of a series.
+const MaxAge = 5 * time.Minute
+
+// noTime stands for a sample without a time stamp of its own.
+const noTime = math.MinInt64
 
 // ParseError says why a body cannot be read. Nothing of the body is emitted.
 type ParseError struct {
@@ -103,18 +114,25 @@ type Parser struct {
 	numbers int // taken so far, against Options.Samples
 	dead    int // samples that a later duplicate has replaced
 
-	nonfinite, duplicates, invalid, leftOut int
+	now int64 // milliseconds; noTime where time stamps say nothing
+
+	exemplars []collector.Exemplar // what the samples' Exemplar point into
+
+	nonfinite, duplicates, invalid, leftOut, stale int
 
 	err error // the first one that is not the scanner's
 }
 
-// Parse reads body and fills s.Samples, BodyBytes, Nonfinite, Duplicates, Invalid and LeftOut. The samples' strings are views into body and into the Parser: both
+// Parse reads body and fills s.Samples, BodyBytes, Nonfinite, Duplicates, Invalid, LeftOut and Stale. The samples' strings are views into body and into the Parser: both
 // must stay as they are until the Snapshot is released. On an error, a *ParseError or a *LimitError, there are no samples.
 func (p *Parser) Parse(s *collector.Snapshot, body []byte, contentType string, o Options) error {
 	o.defaults()
 	p.o = o
+	if p.now = noTime; !o.Now.IsZero() {
+		p.now = o.Now.UnixMilli()
+	}
 	p.reset()
-	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut, s.BodyBytes = nil, 0, 0, 0, 0, len(body)
+	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut, s.Stale, s.BodyBytes = nil, 0, 0, 0, 0, 0, len(body)
 
 	p.format = Detect(body, contentType)
 	if err := p.read(body); err != nil && !p.readVars(body, contentType, err) {
@@ -123,7 +141,7 @@ func (p *Parser) Parse(s *collector.Snapshot, body []byte, contentType string, o
 	if p.dead > 0 {
 		p.bury()
 	}
-	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut = p.samples, p.nonfinite, p.duplicates, p.invalid, p.leftOut
+	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut, s.Stale = p.samples, p.nonfinite, p.duplicates, p.invalid, p.leftOut, p.stale
 	return nil
 }
 
@@ -145,9 +163,9 @@ func (p *Parser) readVars(body []byte, contentType string, err error) bool {
 // reset forgets the body before.
 func (p *Parser) reset() {
 	p.samples, p.fields, p.pairs, p.text = p.samples[:0], p.fields[:0], p.pairs[:0], p.text[:0]
-	p.dotted, p.groups = p.dotted[:0], p.groups[:0]
+	p.dotted, p.groups, p.exemplars = p.dotted[:0], p.groups[:0], p.exemplars[:0]
 	p.seen.reset()
-	p.numbers, p.dead, p.nonfinite, p.duplicates, p.invalid, p.leftOut, p.err = 0, 0, 0, 0, 0, 0, nil
+	p.numbers, p.dead, p.nonfinite, p.duplicates, p.invalid, p.leftOut, p.stale, p.err = 0, 0, 0, 0, 0, 0, 0, nil
 }
 
 // read reads a body of the format that it was told to be.
@@ -178,7 +196,7 @@ func (p *Parser) Format() Format { return p.format }
 
 // Size is roughly how many bytes the Parser holds for the next body.
 func (p *Parser) Size() int {
-	return cap(p.samples)*112 + cap(p.fields)*32 + cap(p.pairs)*32 + cap(p.text) + p.seen.size() + cap(p.dotted)*16 + cap(p.groups)*32
+	return cap(p.samples)*112 + cap(p.fields)*32 + cap(p.pairs)*32 + cap(p.text) + p.seen.size() + cap(p.dotted)*16 + cap(p.groups)*32 + cap(p.exemplars)*40
 }
 
 // deadKind marks a sample that a later duplicate has replaced, until bury takes it out.
