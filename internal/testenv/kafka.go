@@ -18,11 +18,21 @@ import (
 )
 
 // KafkaOption changes how a broker is started.
-type KafkaOption func(settings map[string]string)
+type KafkaOption func(*kafkaOptions)
+
+type kafkaOptions struct {
+	settings map[string]string // lines of server.properties
+	jvm      []string          // flags of the JVM
+}
 
 // BrokerSetting sets a line of server.properties.
 func BrokerSetting(key, value string) KafkaOption {
-	return func(s map[string]string) { s[key] = value }
+	return func(o *kafkaOptions) { o.settings[key] = value }
+}
+
+// JavaAgent runs an agent within the broker's JVM: its jar, and the arguments that go with it.
+func JavaAgent(jar, args string) KafkaOption {
+	return func(o *kafkaOptions) { o.jvm = append(o.jvm, "-javaagent:"+jar+"="+args) }
 }
 
 // KafkaServer is one Kafka node under test: broker and controller in one, topics made only when asked for.
@@ -47,7 +57,7 @@ func Kafka(t testing.TB, opts ...KafkaOption) (k *KafkaServer, ok bool) {
 	}
 	dir := t.TempDir()
 	client, controller := strconv.Itoa(Port(t)), strconv.Itoa(Port(t))
-	settings := map[string]string{
+	o := kafkaOptions{settings: map[string]string{
 		"process.roles": "broker,controller", "node.id": "1", "controller.quorum.voters": "1@127.0.0.1:" + controller,
 		"listeners":            "PLAINTEXT://127.0.0.1:" + client + ",CONTROLLER://127.0.0.1:" + controller,
 		"advertised.listeners": "PLAINTEXT://127.0.0.1:" + client, "controller.listener.names": "CONTROLLER",
@@ -58,13 +68,13 @@ func Kafka(t testing.TB, opts ...KafkaOption) (k *KafkaServer, ok bool) {
 		"share.coordinator.state.topic.replication.factor": "1", "share.coordinator.state.topic.min.isr": "1", "share.coordinator.state.topic.num.partitions": "1",
 		"num.network.threads": "2", "num.io.threads": "2", "background.threads": "2", "num.recovery.threads.per.data.dir": "1",
 		"log.cleaner.dedupe.buffer.size": "8388608", // 128 MB unless told otherwise
-	}
+	}}
 	for _, opt := range opts {
-		opt(settings)
+		opt(&o)
 	}
 	var cfg strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		fmt.Fprintf(&cfg, "%s=%s\n", key, settings[key])
+	for _, key := range slices.Sorted(maps.Keys(o.settings)) {
+		fmt.Fprintf(&cfg, "%s=%s\n", key, o.settings[key])
 	}
 	file := filepath.Join(dir, "server.properties")
 	if err := writeFile(file, cfg.String()); err != nil {
@@ -74,7 +84,8 @@ func Kafka(t testing.TB, opts ...KafkaOption) (k *KafkaServer, ok bool) {
 	if err := k.java(context.Background(), "kafka.tools.StorageTool", "format", "-t", "cm9sbGNhbGwtdGVzdGVudg", "-c", file).Run(); err != nil {
 		t.Fatalf("testenv: format Kafka's storage: %v", err)
 	}
-	k.argv = append(kafkaJava(cp, "-Xmx256m"), "kafka.Kafka", file)
+	java := kafkaJava(cp, "-Xmx256m")
+	k.argv = append(slices.Insert(java, 1, o.jvm...), "kafka.Kafka", file)
 	t.Cleanup(func() { endWith(t, k.Kind, k.p) })
 	k.Start()
 	return k, true

@@ -22,15 +22,15 @@ const mavenPlugin = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:buil
 // Artifacts names a class path: Maven coordinates (group:artifact:version), fetched with all they depend on.
 type Artifacts struct {
 	Name        string   // short, for messages and the cache: "zookeeper-3.9.4"
-	Coordinates []string // group:artifact:version
+	Coordinates []string // group:artifact:version, perhaps :classifier
 }
 
 // The versions that the tests run against.
 var (
-	// ZooKeeperJars has, beside the server, what its pom leaves to the distribution: metrics, snappy, and Jetty with Jackson for the
+	// ZooKeeperJars has, beside the server, what its pom leaves to the distribution: metrics, also for Prometheus, snappy, and Jetty with Jackson for the
 	// admin server.
 	ZooKeeperJars = Artifacts{"zookeeper-3.9.4", []string{
-		"org.apache.zookeeper:zookeeper:3.9.4", "io.dropwizard.metrics:metrics-core:4.1.12.1", "org.xerial.snappy:snappy-java:1.1.10.5",
+		"org.apache.zookeeper:zookeeper:3.9.4", "org.apache.zookeeper:zookeeper-prometheus-metrics:3.9.4", "io.dropwizard.metrics:metrics-core:4.1.12.1", "org.xerial.snappy:snappy-java:1.1.10.5",
 		"org.eclipse.jetty:jetty-server:9.4.57.v20241219", "org.eclipse.jetty:jetty-servlet:9.4.57.v20241219",
 		"com.fasterxml.jackson.core:jackson-databind:2.15.2", "commons-cli:commons-cli:1.5.0", "org.slf4j:slf4j-simple:2.0.13",
 	}}
@@ -38,7 +38,17 @@ var (
 	KafkaJars = Artifacts{"kafka-4.1.1", []string{
 		"org.apache.kafka:kafka_2.13:4.1.1", "org.apache.kafka:kafka-tools:4.1.1", "org.slf4j:slf4j-simple:1.7.36",
 	}}
+	// JolokiaJar and ExporterJar are agents that show what a JVM has in JMX: each is one jar with all it needs.
+	JolokiaJar  = Artifacts{"jolokia-2.2.9", []string{"org.jolokia:jolokia-agent-jvm:2.2.9:javaagent"}}
+	ExporterJar = Artifacts{"jmx-exporter-1.0.1", []string{"io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1"}}
+	// TwitterServerJars has twitter-server with Finagle's own statistics.
+	TwitterServerJars = Artifacts{"twitter-server-24.2.0", []string{"com.twitter:twitter-server_2.13:24.2.0", "org.slf4j:slf4j-simple:1.7.36"}}
 )
+
+// all is what FetchAll fetches of Maven.
+func all() []Artifacts {
+	return []Artifacts{ZooKeeperJars, KafkaJars, JolokiaJar, ExporterJar, TwitterServerJars}
+}
 
 // Classpath is the class path of the artifacts, fetched with Maven where needed. ok is false where they cannot be had (a failure
 // with CI=true).
@@ -170,10 +180,14 @@ func pomOf(a Artifacts) (string, error) {
 	b.WriteString(`<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>rollcall</groupId><artifactId>testenv</artifactId><version>1</version><dependencies>`)
 	for _, c := range a.Coordinates {
 		p := strings.Split(c, ":")
-		if len(p) != 3 || strings.ContainsAny(c, "<>&") {
-			return "", fmt.Errorf("read coordinates %q: want group:artifact:version", c)
+		if len(p) < 3 || len(p) > 4 || strings.ContainsAny(c, "<>&") {
+			return "", fmt.Errorf("read coordinates %q: want group:artifact:version[:classifier]", c)
 		}
-		fmt.Fprintf(&b, "<dependency><groupId>%s</groupId><artifactId>%s</artifactId><version>%s</version></dependency>", p[0], p[1], p[2])
+		fmt.Fprintf(&b, "<dependency><groupId>%s</groupId><artifactId>%s</artifactId><version>%s</version>", p[0], p[1], p[2])
+		if len(p) == 4 {
+			fmt.Fprintf(&b, "<classifier>%s</classifier>", p[3])
+		}
+		b.WriteString("</dependency>")
 	}
 	b.WriteString("</dependencies></project>\n")
 	return b.String(), nil

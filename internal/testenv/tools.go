@@ -50,7 +50,7 @@ func findTool(name string) (string, error) {
 // Lacks names what FetchAll would fetch, in order.
 func Lacks() []string {
 	var out []string
-	for _, a := range []Artifacts{ZooKeeperJars, KafkaJars} {
+	for _, a := range all() {
 		if !fetched(a) {
 			out = append(out, a.Name)
 		}
@@ -75,7 +75,7 @@ func lackingTools() []string {
 // FetchAll fetches every server and, as root on a system with apt-get, every tool that is missing. Progress goes to out.
 func FetchAll(ctx context.Context, out io.Writer) error {
 	var errs []error
-	for _, a := range []Artifacts{ZooKeeperJars, KafkaJars} {
+	for _, a := range all() {
 		fmt.Fprintf(out, "%s: looking\n", a.Name)
 		if _, err := Fetch(ctx, a, out); err != nil {
 			errs = append(errs, err)

@@ -25,6 +25,7 @@ type zkOptions struct {
 	settings map[string]string // lines of zoo.cfg
 	props    map[string]string // -D
 	admin    bool
+	metrics  bool
 	observer bool // of an ensemble
 }
 
@@ -96,12 +97,16 @@ func Configuration(text string) ZooKeeperOption {
 // AdminServer starts ZooKeeper's own HTTP server; AdminURL is its address.
 func AdminServer() ZooKeeperOption { return func(o *zkOptions) { o.admin = true } }
 
+// PrometheusMetrics has ZooKeeper's metrics served for Prometheus; MetricsURL is where.
+func PrometheusMetrics() ZooKeeperOption { return func(o *zkOptions) { o.metrics = true } }
+
 // ZooKeeperServer is one server under test.
 type ZooKeeperServer struct {
-	Kind     string // zookeeper-3.9.4, or zkserve: the one in process
-	Addr     string // host:port for clients
-	AdminURL string // http://host:port of the AdminServer option, without a path; /commands/monitor is its JSON
-	Dir      string // its data; snapshots and transaction logs
+	Kind       string // zookeeper-3.9.4, or zkserve: the one in process
+	Addr       string // host:port for clients
+	AdminURL   string // http://host:port of the AdminServer option, without a path; /commands/monitor is its JSON
+	MetricsURL string // http://host:port/metrics of the PrometheusMetrics option
+	Dir        string // its data; snapshots and transaction logs
 
 	t     testing.TB
 	name  string
@@ -179,6 +184,15 @@ func newZooKeeper(cp, dir string, port func() (int, error), extra map[string]str
 			}
 			o.settings["admin.enableServer"], o.settings["admin.serverAddress"], o.settings["admin.serverPort"] = "true", "127.0.0.1", strconv.Itoa(admin)
 			s.AdminURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(admin))
+		}
+		if o.metrics {
+			at, err := port()
+			if err != nil {
+				return nil, err
+			}
+			o.settings["metricsProvider.className"] = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
+			o.settings["metricsProvider.httpHost"], o.settings["metricsProvider.httpPort"] = "127.0.0.1", strconv.Itoa(at)
+			s.MetricsURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(at)) + "/metrics"
 		}
 		argv, err := zooArgs(cp, dir, o)
 		if err != nil {
