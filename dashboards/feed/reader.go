@@ -105,6 +105,9 @@ func (r *reader) roster() func([]byte, time.Time) error {
 			}
 			return nil
 		}
+		if in.Order != nil {
+			return nil
+		}
 		if r.f.rosters.add(&in, r.f.cfg.Board, now) {
 			r.f.fenced.Inc()
 		}

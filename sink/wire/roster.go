@@ -8,7 +8,7 @@ import (
 )
 
 // RosterRecord is a record of topic rollcall.roster: changes of one service's roster as they happen, or, with Full, all of it; or, with Own, a collector's word about
-// itself.
+// itself; or, with Order, what became of an operator's order.
 type RosterRecord struct {
 	Collector uint64
 	Start     uint64
@@ -23,11 +23,15 @@ type RosterRecord struct {
 	Term    uint64 // as in Provenance
 	Changes []discovery.Change
 	Own     *Own // of a record without a service
+	Order   *OrderWord
 }
 
 // Key is the record's key in Kafka.
 func (r *RosterRecord) Key() string {
-	if r.Own != nil {
+	switch {
+	case r.Order != nil && r.Order.Order.Burst.Service != "": // in order with what is told of the service
+		return r.Order.Order.Burst.Service + "/" + r.Order.Order.Burst.Env
+	case r.Own != nil || r.Order != nil:
 		return string(appendHex64(nil, r.Collector))
 	}
 	return r.Service + "/" + r.Env
@@ -102,6 +106,10 @@ func (r *RosterRecord) Append(dst []byte) []byte {
 	if r.Own != nil {
 		dst = append(dst, `,"collector":`...)
 		return append(r.Own.append(dst), '}')
+	}
+	if r.Order != nil {
+		dst = append(dst, `,"order":`...)
+		return append(r.Order.append(dst), '}')
 	}
 	dst = append(dst, `,"service":`...)
 	dst = appendString(dst, r.Service)

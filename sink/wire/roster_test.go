@@ -162,6 +162,28 @@ func TestOwnBothWays(t *testing.T) {
 	}
 }
 
+// An order's word comes back as it was sent, and a burst's has the key of its service.
+func TestOrderBothWays(t *testing.T) {
+	at := time.Date(2026, 11, 22, 4, 0, 0, 5000, time.UTC)
+	freeze := discovery.Order{ID: "a", Kind: discovery.FreezeOrder, Path: "/discovery", By: "kim", Why: "it moves", At: at, Until: at.Add(time.Hour)}
+	burst := discovery.Order{ID: "b", Kind: discovery.BurstOrder, Path: "/", By: "kim", At: at, Until: at.Add(time.Hour),
+		Burst: discovery.Burst{Service: "checkout", Env: "prod", Tags: discovery.TagsOf(map[string]string{"a": "b"}), EveryMS: 1000}}
+	for key, w := range map[string]OrderWord{
+		"9f3c2a7be01d44c1": {Event: OrderEnded, Order: freeze, Scope: "group", By: "lee"},
+		"checkout/prod":    {Event: OrderBegun, Order: burst, Scope: "collector", Taken: 312, Of: 1840},
+	} {
+		r := RosterRecord{Collector: 0x9f3c2a7be01d44c1, Start: 12, TS: at.UnixMilli(), Order: &w}
+		b := r.Append(nil)
+		var got RosterRecord
+		if err := DecodeRoster(b, &got); err != nil {
+			t.Fatalf("%v: %s", err, b)
+		}
+		if d := cmp.Diff(r, got, sameRoster); d != "" || got.Key() != key {
+			t.Errorf("%s, want %s\n%s", got.Key(), key, d)
+		}
+	}
+}
+
 func TestDecodeRosterRefuses(t *testing.T) {
 	const ok = `{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"service":"s","env":"e","full":true,"version":1,"entries":[{"state":"present","instance":"h:1","new":{}},7],"new":[1]}`
 	var r RosterRecord
@@ -183,6 +205,7 @@ func FuzzDecodeRoster(f *testing.F) {
 	f.Add([]byte(`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"service":"s","env":"e","full":true,"version":1,"entries":[{"state":"present","instance":"[::1]:1","zxid":"0x5","tags":{"a":"b"},"at":5},7]}`))
 	f.Add([]byte(`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"service":"s","env":"e","entries":[{"state":"departed","cause":"moved","excuse":"x","flaps":3,"seen":"0xffffffffffffffff","old_tags":{"a":"b"}}]}`))
 	f.Add([]byte(`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"collector":{"sources":[{"source":"a","connected":true,"last_heard":"2026-11-22T04:00:00Z"}],"guards":[{"scope":"/a","held":4}],"roster":{"present":3},"delivery":{"dropped":7},"config_ok":true}}`))
+	f.Add([]byte(`{"v":1,"from":"9f3c2a7be01d44c1/12","ts":1,"order":{"event":"begun","order":{"id":"a","kind":"burst","path":"/","by":"kim","burst":{"service":"s","env":"e","tags":{"a":"b"},"every_ms":1000}},"taken":3,"of":4}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r, again RosterRecord
 		if DecodeRoster(b, &r) != nil {

@@ -57,6 +57,12 @@ func DecodeRoster(b []byte, r *RosterRecord) error {
 				} else {
 					r.Own = o
 				}
+			case "order":
+				if o, err := order(s); err != nil {
+					bad = err
+				} else {
+					r.Order = o
+				}
 			case "entries":
 				if rec.array() {
 					for s.More() {
@@ -77,7 +83,7 @@ func DecodeRoster(b []byte, r *RosterRecord) error {
 		return fmt.Errorf("decode roster record: %w", errVersion)
 	case bad != nil:
 		return fmt.Errorf("decode roster record: %w", bad)
-	case r.TS == 0 || r.Service == "" && r.Own == nil || r.Start == 0:
+	case r.TS == 0 || r.Service == "" && r.Own == nil && r.Order == nil || r.Start == 0:
 		return fmt.Errorf("decode roster record: %w", errRosterFields)
 	}
 	for i := range r.Changes {
