@@ -16,8 +16,15 @@ type Why struct {
 	Story discovery.Story `json:"story"`
 	Pull  *Pull           `json:"pull"`  // its last scrape by this collector; null: this collector does not pull it
 	Owner string          `json:"owner"` // the collector that pulls it; empty: not known here
+	Burst *WhyBurst       `json:"burst,omitempty"`
 	// Sentences say all of it in plain words, the most important first.
 	Sentences []string `json:"sentences"`
+}
+
+// WhyBurst is the burst that has it pulled more often by this collector, or would.
+type WhyBurst struct {
+	Order discovery.Order `json:"order"`
+	Not   string          `json:"not,omitempty"` // why it is not pulled more often all the same
 }
 
 // Pull is how the last scrape of a target went.
@@ -68,6 +75,7 @@ func (d *Daemon) serveWhy(w http.ResponseWriter, r *http.Request) {
 		a := d.activeTarget(t)
 		out.Pull = &Pull{URL: a.ScrapeURL, At: t.LastScrape, Outcome: t.Outcome.String(), Error: t.LastError, TookMS: float64(t.LastDuration.Microseconds()) / 1000, Samples: t.Samples}
 	}
+	out.Burst = d.burstOf(&story.Entry)
 	out.Sentences = tell(&out, d.id(), now)
 	answer(w, out)
 }

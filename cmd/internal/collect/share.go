@@ -311,9 +311,11 @@ func isLoopback(addr string) bool {
 	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
-// ordered hands the orders in force to the roster.
+// ordered hands the orders in force to those whom they concern.
 func (d *Daemon) ordered(orders []discovery.Order) {
-	d.onChange(d.roster.Obey(orders, time.Now()))
+	d.bursts.look()
+	ofRoster := slices.DeleteFunc(slices.Clone(orders), func(o discovery.Order) bool { return o.Kind == discovery.BurstOrder })
+	d.onChange(d.roster.Obey(ofRoster, time.Now()))
 }
 
 // mine reports whether an instance is this collector's to scrape.

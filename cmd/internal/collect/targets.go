@@ -141,7 +141,7 @@ func (d *Daemon) allTargets(jobs map[string]job, handed bool) (out []scrape.Targ
 		case j == nil:
 			orphans[e.Source]++
 		default:
-			out = append(out, scrape.Target{Instance: e.Instance, Job: j, Every: d.every(j.Job, e.Key), Handed: handed})
+			out = append(out, scrape.Target{Instance: e.Instance, Job: j, Every: d.every(j, e.Key), Handed: handed})
 		}
 		return true
 	})

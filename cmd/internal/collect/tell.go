@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
@@ -46,6 +47,9 @@ func tell(w *Why, self string, now time.Time) (out []string) {
 	}
 	if w.Story.Entry.State.Scraped() {
 		say("%s", pulled(w, self, now))
+		if w.Burst != nil {
+			say("%s", burst(w.Burst, now))
+		}
 	}
 	return out
 }
@@ -102,6 +106,19 @@ func ordered(o *discovery.Order, now time.Time) string {
 		return text + ". Until then nobody below it leaves."
 	}
 	return text + "."
+}
+
+func burst(b *WhyBurst, now time.Time) string {
+	o := &b.Order
+	asked := fmt.Sprintf("%s asked for that at %s, for %s", cmp.Or(o.By, "Somebody"), when(o.At, now), o.Burst.Slice())
+	if o.Why != "" {
+		asked += ", because: " + strings.TrimSuffix(o.Why, ".")
+	}
+	every := config.Duration(o.Burst.Every())
+	if b.Not != "" {
+		return fmt.Sprintf("It is of a burst, every %s until %s, and is not pulled so often: %s. %s.", every, clock(o.Until), b.Not, asked)
+	}
+	return fmt.Sprintf("It is pulled every %s until %s. %s.", every, clock(o.Until), asked)
 }
 
 func held(h *discovery.Holding, now time.Time) string {

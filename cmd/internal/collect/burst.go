@@ -1,0 +1,252 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/scrape"
+	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/share"
+)
+
+const (
+	// burstEvery is how often the targets of bursts are looked at: whether they can bear it, and who is new.
+	burstEvery = time.Second
+	// restFor is how long one who was let go is left alone. It is taken back once.
+	restFor = 30 * time.Second
+)
+
+// bursts turn orders of that kind into the intervals of this collector's own targets.
+type bursts struct {
+	plan atomic.Pointer[plan]
+	wake chan struct{} // has a value when the orders are others, or what others have
+	ask  chan struct{} // has a value when the others are to be asked
+
+	mu     sync.Mutex
+	let    map[string]map[discovery.Key]letGo // by order
+	others map[string]map[string][]candidate  // what other collectors have of a burst of so many: by order and collector
+	told   orderLog
+}
+
+// letGo is one who did not bear a burst.
+type letGo struct {
+	at    time.Time
+	times int
+	why   string
+}
+
+func newBursts() *bursts {
+	b := &bursts{wake: make(chan struct{}, 1), ask: make(chan struct{}, 1), let: map[string]map[discovery.Key]letGo{}, others: map[string]map[string][]candidate{}, told: newOrderLog()}
+	b.plan.Store(makePlan(nil, 0))
+	return b
+}
+
+func (b *bursts) look() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// every is a target's interval while a burst has it, 0 otherwise.
+func (d *Daemon) every(j *scrape.Job, k discovery.Key) time.Duration {
+	if p, ok := d.bursts.plan.Load().paces[k]; ok && p.every < j.Interval {
+		return p.every
+	}
+	return 0
+}
+
+// followBursts keeps targets at the pace of the orders until ctx ends. A burst ends on time, whoever can be reached then.
+func (d *Daemon) followBursts(ctx context.Context) {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.bursts.wake:
+		case <-t.C:
+		}
+		now := time.Now()
+		orders := d.sharing.now.Load().Orders()
+		d.logOrders(orders, now)
+		d.burst(orders, now)
+		wait := burstEvery
+		for _, o := range orders {
+			if left := time.Until(o.Until); left < wait {
+				wait = max(left, time.Millisecond)
+			}
+		}
+		t.Reset(wait)
+	}
+}
+
+// burst has the pool pull everybody as often as the orders that are in force say.
+func (d *Daemon) burst(orders []share.Placed, now time.Time) {
+	b := d.bursts
+	was := b.plan.Load()
+	var all []slice
+	for _, o := range orders {
+		if o.Kind == discovery.BurstOrder && o.Until.After(now) {
+			all = append(all, d.slice(o.Order, o.Scope == share.ScopeGroup, was, now))
+		}
+	}
+	if len(all)+len(was.orders) == 0 {
+		return
+	}
+	next := makePlan(all, d.burstBudget())
+	b.plan.Store(next)
+	b.forget(next)
+	if slices.ContainsFunc(all, func(s slice) bool { return s.waits }) {
+		select {
+		case b.ask <- struct{}{}:
+		default:
+		}
+	}
+	var changes []discovery.Change
+	was.differ(next, func(k discovery.Key) {
+		if e, err := d.roster.Find(k.String()); err == nil {
+			changes = append(changes, discovery.Change{Entry: e, Was: e.State, At: now})
+		}
+	})
+	if len(changes) > 0 {
+		d.moved.add(changes)
+		d.applyTargets()
+	}
+}
+
+func (d *Daemon) burstBudget() float64 { return d.Config().Burst.Budget() }
+
+// slice is who of a burst's slice is ours, and can bear it.
+func (d *Daemon) slice(o discovery.Order, ofGroup bool, was *plan, now time.Time) slice {
+	s := slice{order: o}
+	jobs := *d.jobs.Load()
+	for _, e := range d.roster.Of(o.Burst.Service, o.Burst.Env) {
+		j := jobs[discovery.JobOf(e.Source)].Job
+		if j == nil || !d.pulls(&e) {
+			continue
+		}
+		tags := d.tagsOf(&e)
+		if !o.Burst.Holds(e.Key, tags) {
+			continue
+		}
+		if d.tooSlow(&o, j, e.Key, was, now) != "" {
+			s.slow++
+			continue
+		}
+		s.all = append(s.all, candidate{Key: e.Key, Version: tags.Get("service.version"), Zone: tags.Get("cloud.availability_zone"), usual: j.Interval})
+	}
+	if o.Burst.Instances > 0 && ofGroup {
+		s.others, s.waits = d.othersOf(o.ID)
+	}
+	return s
+}
+
+// tagsOf are an instance's tags as its snapshots carry them, where it was scraped already.
+func (d *Daemon) tagsOf(e *discovery.Entry) discovery.Tags {
+	if t, ok := d.enrich.Tags(e.Key); ok {
+		return t
+	}
+	return e.Tags
+}
+
+// tooSlow says why one cannot be pulled as often as a burst says; empty: it can. Who slows down, times out or says that it is too much while it is pulled so often is
+// let go, and taken back once.
+func (d *Daemon) tooSlow(o *discovery.Order, j *scrape.Job, k discovery.Key, was *plan, now time.Time) string {
+	every := o.Burst.Every()
+	if every >= j.Interval {
+		return "" // its job asks as much of it
+	}
+	why := ""
+	if t, ok := d.pool.Find(scrape.TargetKey{Key: k, Job: j.Name}); ok && !t.LastScrape.IsZero() {
+		why = strained(&t, every)
+	}
+	b := d.bursts
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.let[o.ID][k]
+	if p, ok := was.paces[k]; ok && p.order == o.ID && why != "" && (l.at.IsZero() || l.times < 2 && now.Sub(l.at) >= restFor) {
+		l = letGo{now, l.times + 1, why}
+		if b.let[o.ID] == nil {
+			b.let[o.ID] = map[discovery.Key]letGo{}
+		}
+		b.let[o.ID][k] = l
+		d.log.Info("a target is let go from a burst", "order", o.ID, "instance", k.String(), "why", why, "times", l.times)
+	}
+	switch {
+	case l.times >= 2:
+		return "twice " + l.why
+	case l.times == 1 && now.Sub(l.at) < restFor:
+		return l.why
+	}
+	return why
+}
+
+// strained says what in the last scrape of a target speaks against pulling it so often.
+func strained(t *scrape.TargetStatus, every time.Duration) string {
+	switch {
+	case t.Outcome == collector.Timeout:
+		return "it did not answer in time"
+	case t.Outcome == collector.Status && (strings.HasPrefix(t.LastError, "status 429") || strings.HasPrefix(t.LastError, "status 503")):
+		return "it said that it is too much"
+	case t.LastDuration > every/2:
+		return fmt.Sprintf("its answer took %s", config.Duration(t.LastDuration.Round(time.Millisecond)))
+	}
+	return ""
+}
+
+// forget drops what is known of orders that are over.
+func (b *bursts) forget(p *plan) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	over := func(id string) bool {
+		return !slices.ContainsFunc(p.orders, func(o discovery.Order) bool { return o.ID == id })
+	}
+	for id := range b.let {
+		if over(id) {
+			delete(b.let, id)
+		}
+	}
+	for id := range b.others {
+		if over(id) {
+			delete(b.others, id)
+		}
+	}
+}
+
+// burstOf is the order by which a target is pulled more often, or keeps it from being so, for people.
+func (d *Daemon) burstOf(e *discovery.Entry) *WhyBurst {
+	p := d.bursts.plan.Load()
+	j := (*d.jobs.Load())[discovery.JobOf(e.Source)].Job
+	if j == nil || !d.pulls(e) {
+		return nil
+	}
+	now := time.Now()
+	var out *WhyBurst
+	for i := range p.orders {
+		o := &p.orders[i]
+		if !o.Burst.Holds(e.Key, d.tagsOf(e)) {
+			continue
+		}
+		switch at, ok := p.paces[e.Key]; {
+		case ok && at.order == o.ID:
+			return &WhyBurst{Order: *o}
+		case ok || out != nil || o.Burst.Every() >= j.Interval:
+		default:
+			out = &WhyBurst{Order: *o, Not: d.tooSlow(o, j, e.Key, p, now)}
+			if out.Not == "" && o.Burst.Instances > 0 {
+				out.Not = "others were chosen"
+			} else if out.Not == "" {
+				out.Not = "the budget for bursts has no room"
+			}
+		}
+	}
+	return out
+}
