@@ -96,20 +96,21 @@ func give(e *env, c *collectorFlags, kind, path, by, why string, d time.Duration
 
 type ordersCmd struct {
 	collectorFlags
-	Cancel string `help:"End this order."`
+	by
+	Cancel string `aliases:"end" help:"End this order; also --end=ID."`
 	Paths  bool   `help:"List the paths that orders may name, and how old each is."`
 	JSON   bool   `help:"As JSON."`
 }
 
 // ordersAnswer is what GET /api/v1/orders answers.
 type ordersAnswer struct {
-	Orders []discovery.Order `json:"orders"`
+	Orders []collect.ShownOrder `json:"orders"`
 }
 
 // Run lists the orders that are in force.
 func (c *ordersCmd) Run(e *env) error {
 	if c.Cancel != "" {
-		res, err := c.do(e.ctx, http.MethodDelete, "/api/v1/orders/"+url.PathEscape(c.Cancel), nil, nil)
+		res, err := c.do(e.ctx, http.MethodDelete, "/api/v1/orders/"+url.PathEscape(c.Cancel), url.Values{"by": {c.who()}}, nil)
 		if err != nil {
 			return err
 		}
@@ -137,9 +138,9 @@ func (c *ordersCmd) Run(e *env) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "ORDER\tKIND\tPATH\tENDS IN\tBY\tWHY")
+	fmt.Fprintln(t, "ORDER\tKIND\tOF\tENDS IN\tBY\tWHY")
 	for _, o := range a.Orders {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", o.ID, o.Kind, plain(o.Path), collect.Span(time.Until(o.Until)), cmp.Or(plain(o.By), "–"), plain(o.Why))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", o.ID, o.Kind, ofOrder(&o), collect.Span(time.Until(o.Until)), cmp.Or(plain(o.By), "–"), plain(o.Why))
 	}
 	return t.Flush()
 }

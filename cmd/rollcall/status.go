@@ -152,6 +152,10 @@ func scrapes(s collect.Status) (bool, string) {
 	if len(rest) > 0 {
 		text += "; " + strings.Join(rest, "; ")
 	}
+	for i := range s.Bursts {
+		o := &s.Bursts[i]
+		text += fmt.Sprintf("; %s until %s, by %s", ofOrder(o), o.Until.UTC().Format("15:04:05 UTC"), plain(o.By))
+	}
 	return len(rest) == 0 && good > 0, text
 }
 

@@ -18,12 +18,13 @@ type Status struct {
 	Roster   map[discovery.State]int `json:"roster"` // instances by state
 	Sources  []discovery.View        `json:"sources"`
 	Guards   []discovery.Guard       `json:"guards"`
-	Missing  Culprits                `json:"missing"`    // departed without an excuse, lately
-	Broken   Culprits                `json:"unparsable"` // members that cannot be read
-	Failed   map[string]Culprits     `json:"failed"`     // targets by the outcome of their last scrape, those that were good aside
-	OldPaths Culprits                `json:"old_paths"`  // not verified for more than a minute though they are watched
+	Missing  Culprits                `json:"missing"`           // departed without an excuse, lately
+	Broken   Culprits                `json:"unparsable"`        // members that cannot be read
+	Failed   map[string]Culprits     `json:"failed"`            // targets by the outcome of their last scrape, those that were good aside
+	OldPaths Culprits                `json:"old_paths"`         // not verified for more than a minute though they are watched
 	Unsaved  string                  `json:"unsaved,omitempty"` // why the roster is not on disk: after a restart it would not be known
-	Outcomes map[string]int          `json:"outcomes"`   // targets by the outcome of their last scrape
+	Outcomes map[string]int          `json:"outcomes"`          // targets by the outcome of their last scrape
+	Bursts   []ShownOrder            `json:"bursts,omitempty"`  // what is pulled more often now, by whose order
 	Delivery sink.Sums               `json:"delivery"`
 	Kafka    string                  `json:"kafka,omitempty"` // what is wrong with it, empty if nothing
 	Loaded   int64                   `json:"config_loaded"`   // when the configuration in force was read
@@ -84,6 +85,7 @@ func (d *Daemon) lookAround() Status {
 		}
 	}
 	s.OldPaths = culprits(old)
+	s.Bursts = slices.DeleteFunc(d.shownOrders(), func(o ShownOrder) bool { return o.Kind != discovery.BurstOrder })
 	return s
 }
 
