@@ -243,3 +243,22 @@ func TestNothingIsAllocated(t *testing.T) {
 		t.Errorf("%v allocations a document", n)
 	}
 }
+
+// Plain says of every text, at every length and place, what looking at each of its bytes says.
+func TestPlain(t *testing.T) {
+	for n := range 40 {
+		for at := range max(1, n) {
+			for c := range 256 {
+				b := []byte(strings.Repeat("x", n))
+				want := true
+				if n > 0 {
+					b[at] = byte(c)
+					want = c >= ' ' && c < 0x80 && c != '"' && c != '\\'
+				}
+				if got := Plain(string(b)); got != want {
+					t.Fatalf("%q: %v", b, got)
+				}
+			}
+		}
+	}
+}

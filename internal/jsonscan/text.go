@@ -178,3 +178,27 @@ func (s *Scanner) text() (Text, bool) {
 func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }
+
+// Plain reports whether s may stand between quotes as it is: all ASCII, no quote, no backslash, no control character.
+func Plain(s string) bool {
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	bad := uint64(0)
+	switch n := len(b); {
+	case n >= 8:
+		for i := 0; i < n-8; i += 8 {
+			x := binary.LittleEndian.Uint64(b[i:])
+			bad |= special(x) | x
+		}
+		x := binary.LittleEndian.Uint64(b[n-8:]) // some of it for the second time
+		bad |= special(x) | x
+	case n >= 4:
+		x := uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<32
+		bad = special(x) | x
+	default:
+		for _, c := range b {
+			x := ones*' '&^0xff | uint64(c)
+			bad |= special(x) | x
+		}
+	}
+	return bad&tops == 0
+}

@@ -43,15 +43,18 @@ func sectionOf(s *collector.Sample) section {
 
 // appendSections appends the samples, grouped, and says how many numbers it left out because JSON has no word for them.
 func appendSections(dst []byte, samples []collector.Sample) (_ []byte, nonfinite int) {
-	var present [numSections]int
+	var within [numSections]struct{ from, to int } // where the samples of a section stand; most stand together
 	exemplars := false
 	for i := range samples {
 		sec := sectionOf(&samples[i])
-		present[sec]++
+		if w := &within[sec]; w.to == 0 {
+			w.from = i
+		}
+		within[sec].to = i + 1
 		exemplars = exemplars || apart(&samples[i], sec)
 	}
-	for sec, n := range present {
-		if n == 0 {
+	for sec, w := range within {
+		if w.to == 0 {
 			continue
 		}
 		sec := section(sec)
@@ -66,7 +69,7 @@ func appendSections(dst []byte, samples []collector.Sample) (_ []byte, nonfinite
 			dst = append(dst, `":{`...)
 		}
 		from := len(dst)
-		for i := range samples {
+		for i := w.from; i < w.to; i++ {
 			s := &samples[i]
 			if sectionOf(s) != sec {
 				continue

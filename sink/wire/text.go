@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rollcall-metrics/rollcall/internal/jsonscan"
 )
 
 // plain has the bytes that stand in a JSON string as they are.
@@ -18,12 +20,11 @@ var plain = func() (t [256]bool) {
 // appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD, one for each bad byte, as encoding/json does it.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	n := plainPrefix(s)
-	if n == len(s) { // almost every name
+	if jsonscan.Plain(s) { // almost every name
 		return append(append(dst, s...), '"')
 	}
 	from := 0
-	for i := n; i < len(s); {
+	for i := 0; i < len(s); {
 		c := s[i]
 		if plain[c] {
 			i++
@@ -61,67 +62,13 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// plainPrefix is how many of the first bytes of s stand in a JSON string as they are, eight at a time.
-func plainPrefix(s string) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		x := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
-			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-		quote, slash := x^ones*'"', x^ones*'\\'
-		if ((quote-ones)&^quote|(slash-ones)&^slash|(x-ones*0x20)&^x|x)&tops != 0 {
-			break
-		}
-	}
-	for i < len(s) && plain[s[i]] {
-		i++
-	}
-	return i
-}
-
-// isNumber reports whether s is a number as JSON spells them, so that its digits can be copied.
-func isNumber(s string) bool {
-	i := 0
-	digits := func() bool {
-		from := i
-		for i < len(s) && s[i]-'0' <= 9 {
-			i++
-		}
-		return i > from
-	}
-	if i < len(s) && s[i] == '-' {
-		i++
-	}
-	if i < len(s) && s[i] == '0' {
-		i++
-	} else if !digits() {
-		return false
-	}
-	if i < len(s) && s[i] == '.' {
-		i++
-		if !digits() {
-			return false
-		}
-	}
-	if i < len(s) && s[i]|0x20 == 'e' {
-		i++
-		if i < len(s) && (s[i] == '+' || s[i] == '-') {
-			i++
-		}
-		if !digits() {
-			return false
-		}
-	}
-	return i == len(s)
-}
-
 // appendNumber appends the digits of s, or, where JSON does not allow such a text (+1, .5, 007, 0xff), the number again in its shortest form;
 // integers keep all their digits. It reports false, with nothing appended, for what is no finite number.
 func appendNumber(dst []byte, s string) ([]byte, bool) {
-	if isNumber(s) {
+	if jsonscan.IsNumber(s) {
 		return append(dst, s...), true
 	}
-	if t, ok := strings.CutPrefix(s, "+"); ok && isNumber(t) && t[0] != '-' {
+	if t, ok := strings.CutPrefix(s, "+"); ok && jsonscan.IsNumber(t) && t[0] != '-' {
 		return append(dst, t...), true
 	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/jsonscan"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -47,7 +48,7 @@ func TestEncodeDecodeIsIdentity(t *testing.T) {
 		}
 		want := Record{ID: id, TS: s.Time.UnixMilli(), Service: s.Instance.Service, Env: s.Instance.Env, Instance: s.Instance.Addr(), Shard: int(s.Instance.Shard),
 			Outcome: s.Outcome, OutcomeText: s.Outcome.String(), Reason: s.Reason, Took: s.Took,
-			Source: Source{Term: p.Term, Slot: slot, Interval: s.Interval, Roster: s.Instance.Source, Zxid: s.Instance.Zxid, Rules: s.RulesHash, Geo: s.GeoBuild,
+			Source: Source{Term: p.Term, Slot: slot, Interval: s.Interval, Usual: s.Usual, Roster: s.Instance.Source, Zxid: s.Instance.Zxid, Rules: s.RulesHash, Geo: s.GeoBuild,
 				Nonfinite: s.Nonfinite, Duplicates: s.Duplicates, Invalid: s.Invalid, LeftOut: s.LeftOut, Skew: s.Skew, BodyBytes: s.BodyBytes, Previous: p.Previous}}
 		for n, v := range s.Tags.All() {
 			want.Tags = append(want.Tags, collector.LabelPair{Name: n, Value: v})
@@ -341,7 +342,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("taken without id or service: %q", b)
 		}
 		for _, s := range r.Samples {
-			if s.Kind != collector.Label && s.Value != "" && !isNumber(s.Value) {
+			if s.Kind != collector.Label && s.Value != "" && !jsonscan.IsNumber(s.Value) {
 				t.Fatalf("%q is no number: %q", s.Value, b)
 			}
 		}
