@@ -29,11 +29,21 @@ var examples = map[string]string{
 	"why": `  rollcall why 10.0.0.5:8001                     one instance, by its address
   rollcall why ip-10-0-0-5                       by any part of its name that fits nobody else
 Exit codes: 0 found, 1 not found or no answer, 2 the name fits several, which are listed.`,
+	"audit": `  rollcall audit --since=1h                      what was lost or doubled in the last hour
+  rollcall audit --since=all --config.file=rollcall.yml --format=json
+  rollcall audit --collector=http://127.0.0.1:7140  with its ledger's reasons for what is missing
+Exit codes: 0 nothing lost and nothing doubled, 1 something was, or the topics cannot be read.`,
 	"freeze": `  rollcall freeze /discovery/checkout/prod --for=30m --why='ZooKeeper is being moved'
   rollcall freeze / --why='nobody leaves until we know more'`,
 	"accept": `  rollcall accept /discovery/checkout/prod --why='the rack is gone for good'`,
+	"burst": `  rollcall burst checkout                        every instance, each second, for five minutes
+  rollcall burst checkout/prod --version=1.42.0 --why='it looks slow'
+  rollcall burst checkout/prod --zone=us-east-1c --interval=500ms --for=2m
+  rollcall burst checkout/prod --instances=20    twenty, some of each version and zone
+  rollcall burst checkout/prod --host=10.0.0.5 --tag team=payments
+Exit codes: 0 taken, 1 not taken, which is explained, 2 usage.`,
 	"orders": `  rollcall orders                                what is in force, until when, and who said so
-  rollcall orders --cancel=ID                    end one`,
+  rollcall orders --end=ID                       end one`,
 	"check service-discovery": `  rollcall check service-discovery --config.file=rollcall.yml apps
   rollcall check service-discovery --config.file=rollcall.yml apps --json
 Exit codes: 0 somebody is found, 1 nobody is, or the source cannot be read, 2 there is no such job.`,

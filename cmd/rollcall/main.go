@@ -30,8 +30,10 @@ type cli struct {
 	Ls      lsCmd            `cmd:"" help:"Who should be there, those who are missing first."`
 	Watch   watchCmd         `cmd:"" help:"Each change of the roster, as it happens."`
 	Why     whyCmd           `cmd:"" help:"Everything that made an instance what it is, in plain sentences."`
+	Audit   auditCmd         `cmd:"" help:"What the topics lack, what stands in them twice: every gap and double by its id. Exit 1 if any."`
 	Freeze  freezeCmd        `cmd:"" help:"Let nobody below a path leave the roster, for a while."`
 	Accept  acceptCmd        `cmd:"" help:"Let those depart whom a guard holds below a path."`
+	Burst   burstCmd         `cmd:"" help:"Pull a part of a service every second, for a few minutes."`
 	Orders  ordersCmd        `cmd:"" help:"Which orders are in force; end one."`
 	Check   checkCmd         `cmd:"" help:"Check a configuration file."`
 	Config  configCmd        `cmd:"" help:"Write a configuration from what a ZooKeeper holds."`
@@ -75,7 +77,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "rollcall:", plainLines(err))
 		return exitFailure
 	}
-	k, code := parse(p, args, stderr, &exited)
+	k, code := parse(p, burstArgs(args), stderr, &exited)
 	if k == nil {
 		return code
 	}

@@ -33,6 +33,7 @@ var thirdParty = map[string]map[string]string{
 	"enrich/geo":         {"github.com/oschwald/geoip2-golang": "MaxMind's own types", "github.com/oschwald/maxminddb-golang": "lookups on the hot path"},
 	"enrich/tag":         {"github.com/prometheus/prometheus": "relabelling with Prometheus' semantics", "github.com/prometheus/common": "label names as relabelling has them"},
 	"sink/kafka":         {"github.com/segmentio/kafka-go": "RawProduce", "github.com/klauspost/compress": "zstd"},
+	"sink/readback":      {"github.com/segmentio/kafka-go": "reads the topics once"},
 	"dashboards/feed":    {"github.com/segmentio/kafka-go": "reads the topics"},
 	"internal/broker":    {"github.com/twmb/franz-go": "kfake, the Kafka protocol in process"},
 	"internal/testenv":   {"github.com/Shopify/toxiproxy": "what networks do to connections", "github.com/rs/zerolog": "toxiproxy's log, to throw it away"},

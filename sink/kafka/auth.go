@@ -38,6 +38,9 @@ func (s SASL) mechanism() (sasl.Mechanism, error) {
 	return login{s}, nil
 }
 
+// Login is how to log in, for those who read the topics; nil where no login is wanted.
+func (s SASL) Login() (sasl.Mechanism, error) { return s.mechanism() }
+
 // login takes the password from its file at every login.
 type login struct{ cfg SASL }
 

@@ -1,0 +1,245 @@
+// Package readback reads topics once, partition by partition: from a time, or from their beginning, to where they end when it is asked.
+//
+// It owns offsets and the road out of Kafka, without a consumer group; it must not know what a record says.
+package readback
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+)
+
+// Config says where to read. Brokers must be given.
+type Config struct {
+	Brokers  []string       // host:port, one or more to begin with
+	TLS      *tls.Config    // nil: plain TCP
+	Login    sasl.Mechanism // nil: none
+	ClientID string         // as the brokers' logs and quotas name us; default rollcall-readback
+}
+
+// Client reads. Close gives its connections back.
+type Client struct {
+	cfg       Config
+	transport *kafka.Transport
+	client    *kafka.Client
+}
+
+// Span is what there is to read of one partition: offsets From to End, without End. First is the oldest that the partition still has: what was before it is gone.
+type Span struct {
+	Topic            string
+	Partition        int
+	First, From, End int64
+}
+
+// Len is how many offsets the span has. A topic that nobody compacts and no transaction was in has as many records.
+func (s Span) Len() int64 { return max(0, s.End-s.From) }
+
+// Message is one record. Its bytes are the caller's.
+type Message struct {
+	Offset     int64
+	Time       time.Time
+	Key, Value []byte
+}
+
+const (
+	dialTimeout = 5 * time.Second
+	askTimeout  = 15 * time.Second
+	maxWait     = 500 * time.Millisecond
+	// emptyAnswers is after how many without a record a span is at its end.
+	emptyAnswers = 3
+	fetchTries   = 5
+	fetchPause   = 200 * time.Millisecond
+	maxBytes     = 4 << 20
+)
+
+// New makes a client; it dials nothing.
+func New(c Config) (*Client, error) {
+	if len(c.Brokers) == 0 {
+		return nil, errors.New("read back: no brokers: give at least one host:port")
+	}
+	c.ClientID = cmp.Or(c.ClientID, "rollcall-readback")
+	t := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: time.Second, TLS: c.TLS, SASL: c.Login, ClientID: c.ClientID}
+	return &Client{cfg: c, transport: t, client: &kafka.Client{Addr: kafka.TCP(c.Brokers...), Timeout: askTimeout, Transport: t}}, nil
+}
+
+// Close gives the connections back.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Broker is one to name in a command.
+func (c *Client) Broker() string { return c.cfg.Brokers[0] }
+
+// ErrNoTopic says that a topic is not there.
+var ErrNoTopic = errors.New("the topic is not there")
+
+// Spans asks what there is to read of the topics' partitions, from a time on; the zero time means their beginning. They come in the order of topics and partitions.
+func (c *Client) Spans(ctx context.Context, from time.Time, topics ...string) ([]Span, error) {
+	ask := map[string][]kafka.OffsetRequest{}
+	for _, topic := range topics {
+		n, err := c.Partitions(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		for p := range n {
+			ask[topic] = append(ask[topic], kafka.FirstOffsetOf(p), kafka.LastOffsetOf(p))
+			if !from.IsZero() {
+				ask[topic] = append(ask[topic], kafka.TimeOffsetOf(p, from))
+			}
+		}
+	}
+	said, err := c.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: ask})
+	if err != nil {
+		return nil, fmt.Errorf("ask for offsets: %w", err)
+	}
+	var out []Span
+	for topic, ps := range said.Topics {
+		for _, o := range ps {
+			if o.Error != nil {
+				return nil, fmt.Errorf("ask for the offsets of %s/%d: %w", topic, o.Partition, o.Error)
+			}
+			s := Span{Topic: topic, Partition: o.Partition, First: max(0, o.FirstOffset), End: max(0, o.LastOffset)}
+			s.From = s.First
+			if !from.IsZero() {
+				s.From = s.End // nothing is as new, unless it says so
+				for offset := range o.Offsets {
+					if offset >= 0 {
+						s.From = max(s.First, min(s.From, offset))
+					}
+				}
+			}
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b Span) int {
+		return cmp.Or(cmp.Compare(slices.Index(topics, a.Topic), slices.Index(topics, b.Topic)), cmp.Compare(a.Partition, b.Partition))
+	})
+	return out, nil
+}
+
+// Partitions is how many partitions a topic has. The error is ErrNoTopic where there is none.
+func (c *Client) Partitions(ctx context.Context, topic string) (int, error) {
+	md, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		return 0, fmt.Errorf("no broker answers at %s: %w", strings.Join(c.cfg.Brokers, ","), err)
+	}
+	if len(md.Topics) == 0 || errors.Is(md.Topics[0].Error, kafka.UnknownTopicOrPartition) || md.Topics[0].Error == nil && len(md.Topics[0].Partitions) == 0 {
+		return 0, fmt.Errorf("topic %q: %w", topic, ErrNoTopic)
+	}
+	if err := md.Topics[0].Error; err != nil {
+		return 0, fmt.Errorf("topic %q: %w", topic, err)
+	}
+	return len(md.Topics[0].Partitions), nil
+}
+
+// Brokers is how many brokers the cluster has.
+func (c *Client) Brokers(ctx context.Context) (int, error) {
+	md, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{}})
+	if err != nil {
+		return 0, fmt.Errorf("no broker answers at %s: %w", strings.Join(c.cfg.Brokers, ","), err)
+	}
+	return len(md.Brokers), nil
+}
+
+// Retention is how long a topic keeps its records, by time; false where nobody says, or for good.
+func (c *Client) Retention(ctx context.Context, topic string) (time.Duration, bool) {
+	r, err := c.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
+		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{"retention.ms"}}}})
+	if err != nil {
+		return 0, false
+	}
+	for _, res := range r.Resources {
+		for _, e := range res.ConfigEntries {
+			if ms, err := strconv.ParseInt(e.ConfigValue, 10, 64); e.ConfigName == "retention.ms" && err == nil && ms > 0 {
+				return time.Duration(ms) * time.Millisecond, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// Read gives every record of the span, in order, until take returns an error, which Read returns, or ctx ends.
+func (c *Client) Read(ctx context.Context, s Span, take func(Message) error) error {
+	if s.Len() == 0 {
+		return nil
+	}
+	nothing := 0
+	for next := s.From; next < s.End; {
+		from := next
+		err := c.fetch(ctx, s, from, func(m Message) error {
+			next = m.Offset + 1
+			return take(m)
+		})
+		if err != nil {
+			return err
+		}
+		if next > from {
+			nothing = 0
+			continue
+		}
+		if nothing++; nothing == emptyAnswers {
+			return nil // the last offsets are of no record, such as a transaction's end
+		}
+	}
+	return nil
+}
+
+// fetch asks once for the records from an offset on.
+func (c *Client) fetch(ctx context.Context, s Span, from int64, take func(Message) error) error {
+	fail := func(err error) error {
+		return fmt.Errorf("read %s/%d at offset %d: %w", s.Topic, s.Partition, from, err)
+	}
+	var res *kafka.FetchResponse
+	var err error
+	for try := range fetchTries {
+		res, err = c.client.Fetch(ctx, &kafka.FetchRequest{Topic: s.Topic, Partition: s.Partition, Offset: from, MinBytes: 1, MaxBytes: maxBytes, MaxWait: maxWait})
+		if err == nil {
+			err = res.Error
+		}
+		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.OffsetOutOfRange) || errors.Is(err, kafka.TopicAuthorizationFailed) {
+			break
+		}
+		t := time.NewTimer(fetchPause << try) // a leader that moves, a broker that restarts
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+	}
+	if err != nil {
+		return fail(err)
+	}
+	for {
+		r, err := res.Records.ReadRecord()
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // an answer may end within a batch
+			return nil
+		}
+		if err != nil {
+			return fail(err)
+		}
+		if r.Offset < from { // a batch begins before
+			continue
+		}
+		if r.Offset >= s.End {
+			return nil
+		}
+		m := Message{Offset: r.Offset, Time: r.Time}
+		if m.Key, err = kafka.ReadAll(r.Key); err == nil {
+			m.Value, err = kafka.ReadAll(r.Value)
+		}
+		if err != nil {
+			return fail(err)
+		}
+		if err := take(m); err != nil {
+			return err
+		}
+	}
+}
