@@ -56,9 +56,9 @@ type backlog struct {
 	others    map[string]*stream
 	accounts  map[string]*sink.Account // by key
 	bytes     int64
-	batches   int      // in memory, taken ones too
-	sealing   []*batch // closed, to be compressed
-	spare     []room   // memory of sealed batches, for new ones
+	batches   int     // in memory, taken ones too
+	sealing   sealing // closed, to be compressed
+	spare     []room  // memory of sealed batches, for new ones
 	sealed    sync.Cond
 	moved     []*batch // never attempted; to be keyed again
 	round     int      // counts the changes of partitions
@@ -218,7 +218,7 @@ func (l *backlog) close(q *queue) {
 	b := q.open
 	q.open = nil
 	q.ready = append(q.ready, b)
-	l.sealing = append(l.sealing, b)
+	l.sealing.push(b)
 	l.sealed.Signal()
 }
 
@@ -261,21 +261,22 @@ func (l *backlog) all() func(yield func(*queue) bool) {
 // sealOne waits for a closed batch and compresses it; false means that there will be none.
 func (l *backlog) sealOne(p *packer) bool {
 	l.mu.Lock()
-	for len(l.sealing) == 0 && !l.ended {
+	for len(l.sealing.batches) == 0 && !l.ended {
 		l.sealed.Wait()
 	}
-	if len(l.sealing) == 0 {
+	if len(l.sealing.batches) == 0 {
 		l.mu.Unlock()
 		return false
 	}
-	b := l.sealing[0]
-	l.sealing = slices.Delete(l.sealing, 0, 1)
-	gone, rows, buf := b.gone || b.kept, slices.Clone(b.rows), b.buf
+	b := l.sealing.pop()
+	gone, buf := b.gone || b.kept, b.buf
+	p.rows = append(p.rows[:0], b.rows...) // which are sorted without the lock
 	l.mu.Unlock()
 	if gone {
 		return true
 	}
-	w := p.pack(rows, buf, b.q.s.schema)
+	w := p.pack(p.rows, buf, b.q.s.schema)
+	clear(p.rows)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if b.gone || b.kept {

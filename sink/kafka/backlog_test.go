@@ -43,7 +43,7 @@ func (l *backlog) sealAll(p *packer) {
 			l.close(q)
 		}
 	}
-	n := len(l.sealing)
+	n := len(l.sealing.batches)
 	l.mu.Unlock()
 	for range n {
 		l.sealOne(p)

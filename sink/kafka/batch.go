@@ -137,6 +137,7 @@ func headers(schema string) []header {
 // packer makes v2 record batches; it is not safe for concurrent use.
 type packer struct {
 	zip     func(dst, src []byte) []byte
+	rows    []row // of the batch that is being sealed
 	records []byte
 	zipped  []byte
 	tail    []byte

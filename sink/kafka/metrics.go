@@ -6,6 +6,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/sink"
 )
 
@@ -22,6 +23,8 @@ type meters struct {
 	producerIDs *metrics.Counter
 	seconds     [sink.NumLanes]*metrics.PrometheusHistogram
 	lanes       [sink.NumLanes]*metrics.Counter
+	encode      *metrics.PrometheusHistogram
+	hand        *metrics.PrometheusHistogram
 }
 
 var produceBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -37,6 +40,10 @@ func newMeters(set *metrics.Set) *meters {
 		maybeDouble: set.GetOrCreateCounter("rollcall_sink_maybe_double_records_total"),
 		producerIDs: set.GetOrCreateCounter("rollcall_sink_producer_ids_total"),
 	}
+	stage := func(name string) *metrics.PrometheusHistogram {
+		return set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`%s{stage=%q}`, collector.StageSeconds, name), collector.StageBounds())
+	}
+	m.encode, m.hand = stage(collector.StageEncoded), stage(collector.StageHanded)
 	for lane := range sink.NumLanes {
 		m.lanes[lane] = set.GetOrCreateCounter(fmt.Sprintf(`rollcall_sink_acknowledged_total{lane=%q}`, lane))
 		m.seconds[lane] = set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`rollcall_sink_produce_seconds{lane=%q}`, lane), produceBounds)

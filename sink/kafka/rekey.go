@@ -182,7 +182,7 @@ func (l *backlog) divide(b *batch, unzip func(dst, src []byte) ([]byte, error)) 
 	for _, h := range halves {
 		l.bytes += h.bytes()
 		l.batches++
-		l.sealing = append(l.sealing, h)
+		l.sealing.push(h)
 	}
 	b.q.ready = slices.Insert(b.q.ready, 0, halves...)
 	l.sealed.Broadcast()

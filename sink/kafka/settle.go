@@ -135,7 +135,7 @@ func (l *backlog) remove(b *batch) {
 		return
 	}
 	b.q.ready = without(b.q.ready, b)
-	l.sealing = without(l.sealing, b)
+	l.sealing.drop(b)
 	l.moved = without(l.moved, b)
 	for _, n := range b.q.lanes {
 		signal(n.wake) // another may be first in line now

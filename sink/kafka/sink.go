@@ -67,6 +67,7 @@ func New(c Config) (*Sink, error) {
 func (s *Sink) Put(snap *collector.Snapshot) {
 	a := s.cfg.Ledger.Scraped(snap.Instance.Service, snap.Instance.Env)
 	s.metrics.scraped.Inc()
+	began := time.Now()
 	ts := max(0, snap.Time.UnixMilli())
 	sc := s.scratch.Get().(*scratch)
 	sc.bodies = sc.bodies[:0]
@@ -78,6 +79,8 @@ func (s *Sink) Put(snap *collector.Snapshot) {
 		}
 		sc.bodies = append(sc.bodies, body)
 	})
+	encoded := time.Since(began)
+	s.metrics.encode.Update(encoded.Seconds())
 	if err != nil || len(a.Key()) > maxKey {
 		s.backlog.mu.Lock()
 		s.backlog.lose(sink.Loss{Reason: sink.DroppedOversize, Partition: -1, Oldest: ts, Newest: ts}, sink.Count{Account: a, N: 1})
@@ -85,6 +88,7 @@ func (s *Sink) Put(snap *collector.Snapshot) {
 	} else {
 		s.backlog.snapshot(a, ts, sc.bodies)
 	}
+	s.metrics.hand.Update((time.Since(began) - encoded).Seconds())
 	s.scratch.Put(sc)
 }
 
