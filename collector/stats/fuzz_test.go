@@ -81,7 +81,7 @@ func parse(t *testing.T, body []byte, contentType string) (*Parser, *collector.S
 
 func FuzzJSON(f *testing.F) {
 	seeds(f, []string{".json"}, `{"a":{"b":[1,{"c":2}],"d":"NaN"},"a.p50":1,"a.p99":2,"a.count":3}`, `{"meters":{"m":{"count":1,"units":"x"}},"timers":{"t":{"count":1}},"histograms":{}}`,
-		`{"gauges":{"g":{"value":[1]}},"counters":{"c":{"count":"x"}},"labels":{"l":{"a":"b"}}}`)
+		`{"value":{"d:type=T,name=N,x=y":{"Count":1,"99thPercentile":2,"MeanRate":3,"e:a=b":{"Count":"x"}}}}`, `{"gauges":{"g":{"value":[1]}},"counters":{"c":{"count":"x"}},"labels":{"l":{"a":"b"}}}`)
 	f.Fuzz(againstReference)
 }
 

@@ -50,7 +50,7 @@ func (p *Parser) json(body []byte) error {
 		sec := sectionOf(k)
 		if sec == flat {
 			n := len(p.samples)
-			p.member(p.name(k))
+			p.child("", k)
 			if string(k.Raw) == "version" && len(p.samples) > n && p.samples[n].Kind == collector.Label {
 				version = n
 			}
@@ -145,9 +145,19 @@ func (p *Parser) register(sp space, name string) (at int) {
 // close tells the entry how far its samples go.
 func (p *Parser) close(at int) { p.seen.entries[at].to = int32(len(p.samples)) }
 
-// member reads the value of a key whose full name is name.
-func (p *Parser) member(name string) {
-	at := p.register(flat, name)
+// child reads the value of a key below prefix, which is empty in the outermost object.
+func (p *Parser) child(prefix string, k jsonscan.Text) {
+	if p.scan.Peek() == jsonscan.Object && isMBean(k.Raw) {
+		p.mbean(k)
+		return
+	}
+	name := ""
+	if prefix == "" {
+		name = p.name(k)
+	} else {
+		name = p.under(prefix, k)
+	}
+	at := p.register(flat, p.id(name))
 	p.value(name)
 	p.close(at)
 }
@@ -158,7 +168,9 @@ func (p *Parser) value(name string) {
 	switch s.Peek() {
 	case jsonscan.Number:
 		p.number(name, collector.Untyped, s.Number())
-		p.dot(name)
+		if p.labelled == nil {
+			p.dot(name)
+		}
 	case jsonscan.Nonfinite:
 		s.Skip()
 		p.nonfinite++
@@ -175,7 +187,7 @@ func (p *Parser) value(name string) {
 	case jsonscan.Object:
 		s.Object()
 		for k, ok := s.Key(); ok && p.err == nil; k, ok = s.Key() {
-			p.member(p.under(name, k))
+			p.child(name, k)
 		}
 	default:
 		s.Skip() // null
@@ -185,7 +197,7 @@ func (p *Parser) value(name string) {
 // emit adds one sample with a value.
 func (p *Parser) emit(name string, kind collector.Kind, value string) {
 	if p.take(name) {
-		p.samples = append(p.samples, collector.Sample{Name: name, Kind: kind, Value: value})
+		p.samples = append(p.samples, collector.Sample{Name: name, Kind: kind, Value: value, Labels: p.labelled})
 	}
 }
 

@@ -228,7 +228,7 @@ func (r *reference) lines() []string {
 	return out
 }
 
-// twice reports whether any two keys of the document could name the same thing: equal keys in one object, an empty one, or one with a slash in it.
+// twice reports whether any two keys of the document could name the same thing: equal keys in one object, an empty one, one with a slash in it, or one of an MBean.
 func twice(d *json.Decoder) bool {
 	var keys []map[string]bool // nil for an array
 	key := false
@@ -249,7 +249,7 @@ func twice(d *json.Decoder) bool {
 		default:
 			if key {
 				k := tok.(string)
-				if seen := keys[len(keys)-1]; seen[k] || strings.Contains(k, "/") || k == "_" {
+				if seen := keys[len(keys)-1]; seen[k] || strings.Contains(k, "/") || k == "_" || isMBean([]byte(k)) {
 					return true
 				} else {
 					seen[k] = true

@@ -10,6 +10,7 @@
 //	Dropwizard         counters, gauges as above; histograms, timers → Distribution (decaying); a meter → a Counter, and a Gauge a rate below its name
 //	dotted JSON        x.count, x.p99, x.avg … → one Distribution x (latched where the percentiles are spelled as Finagle spells them); other numbers → Untyped
 //	other JSON         numbers → Untyped under their path joined by '/', booleans → Gauge 0 or 1, texts up to MaxText bytes → Label, an array → a Gauge of its length
+//	MBeans in JSON     named by domain/type/name/attribute, other properties → labels; percentiles beside a count → Distribution (decaying)
 //	CSV, /vars         as their type says, else as dotted JSON
 //	Prometheus         counter → Counter, gauge → Gauge, _bucket, _sum and _count → Counter, a quantile → Gauge, labels sorted; no TYPE → Untyped;
 //	                   native histogram → Histogram (buckets); exemplars are kept
@@ -118,6 +119,9 @@ type Parser struct {
 
 	exemplars []collector.Exemplar // what the samples' Exemplar point into
 
+	labelled   []collector.LabelPair // of the MBean that is being read; nil outside of one, and of one without labels
+	labelsFrom int                   // where they begin in pairs
+
 	nonfinite, duplicates, invalid, leftOut, stale int
 
 	err error // the first one that is not the scanner's
@@ -164,6 +168,7 @@ func (p *Parser) readVars(body []byte, contentType string, err error) bool {
 func (p *Parser) reset() {
 	p.samples, p.fields, p.pairs, p.text = p.samples[:0], p.fields[:0], p.pairs[:0], p.text[:0]
 	p.dotted, p.groups, p.exemplars = p.dotted[:0], p.groups[:0], p.exemplars[:0]
+	p.labelled, p.labelsFrom = nil, 0
 	p.seen.reset()
 	p.numbers, p.dead, p.nonfinite, p.duplicates, p.invalid, p.leftOut, p.stale, p.err = 0, 0, 0, 0, 0, 0, 0, nil
 }

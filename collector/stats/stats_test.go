@@ -181,6 +181,7 @@ func TestLimits(t *testing.T) {
 		{`a{b="c",d="e"} 1`, Options{Labels: 1}, LimitError{"labels", 1, "d"}},
 		{`a{bbbb="c"} 1`, Options{LabelName: 3}, LimitError{"label name", 3, "bbbb"}},
 		{`a{b="cccc"} 1`, Options{LabelValue: 3}, LimitError{"label value", 3, "b"}},
+		{`{"d:type=T,a=bbbb":{"c":1}}`, Options{LabelValue: 3}, LimitError{"label value", 3, "a"}},
 		{"a 1\nb 2\n# EOF\n", Options{Samples: 1}, LimitError{"samples", 1, "b"}},
 		{"# TYPE a gauge\na{b=\"cccc\"} 1\n# EOF\n", Options{LabelValue: 3}, LimitError{"label value", 3, "b"}},
 		{"counters:\n  a: 1\n  b: 2\n", Options{Samples: 1}, LimitError{"samples", 1, "b"}},
@@ -261,6 +262,11 @@ func TestDuplicatesAndMending(t *testing.T) {
 		{"{\"a\xff\"} 1", "untyped a\ufffd 1", 0, 1, 0},
 		{"a{b=\"x\\\"y\\\\\\n\\z\"} 1", "untyped a{b=x\"y\\\n\\z} 1", 0, 0, 0},
 		{"counters:\n  a: 1\n  a: 2\n", "counter a 2", 1, 0, 0},
+		{`{"value":{"k.s:name=N,type=T":{"Count":1,"MeanRate":2.5,"RateUnit":"S"}}}`, "counter k.s/T/N/Count 1; gauge k.s/T/N/MeanRate 2.5; label k.s/T/N/RateUnit S", 0, 0, 0},
+		{`{"d:type=T,topic=a":{"Count":1},"d:type=T,topic=b":{"Count":2},"d:topic=b,type=T":{"Count":3}}`, "untyped d/T/Count{topic=a} 1; untyped d/T/Count{topic=b} 3", 2, 0, 0},
+		{`{"d:type=T,z=1,y=\"a,\\\"b\"":{"99thPercentile":9,"Max":7,"x":true,"Count":3,"Other":4}}`, `distribution d/T{y=a,\"b}{z=1} p99=9,maximum=7,count=3,; gauge d/T/x{y=a,\"b}{z=1} 1; untyped d/T/Other{y=a,\"b}{z=1} 4`, 0, 0, 0},
+		{`{"java.lang:type=Memory":{"HeapMemoryUsage":{"used":5},"Verbose":false}}`, "untyped java.lang/Memory/HeapMemoryUsage/used 5; gauge java.lang/Memory/Verbose 0", 0, 0, 0},
+		{`{"d:type=T":5,"http://h:1/p?a=b":{"c":1},"d:x":{"c":1},"d:=":{"c":1}}`, "untyped d:type=T 5; untyped http://h:1/p?a=b/c 1; untyped d:x/c 1; untyped d:=/c 1", 0, 0, 0},
 		{"labels:\n  a\xff: b\xff\n", "label a\ufffd b\ufffd", 0, 2, 0},
 	} {
 		var p Parser

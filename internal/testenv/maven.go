@@ -42,7 +42,7 @@ var (
 	JolokiaJar  = Artifacts{"jolokia-2.2.9", []string{"org.jolokia:jolokia-agent-jvm:2.2.9:javaagent"}}
 	ExporterJar = Artifacts{"jmx-exporter-1.0.1", []string{"io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1"}}
 	// TwitterServerJars has twitter-server with Finagle's own statistics.
-	TwitterServerJars = Artifacts{"twitter-server-24.2.0", []string{"com.twitter:twitter-server_2.13:24.2.0", "org.slf4j:slf4j-simple:1.7.36"}}
+	TwitterServerJars = Artifacts{"twitter-server-22.7.0", []string{"com.twitter:twitter-server_2.13:22.7.0", "com.twitter:finagle-stats_2.13:22.7.0", "org.slf4j:slf4j-simple:1.7.36"}}
 )
 
 // all is what FetchAll fetches of Maven.
