@@ -31,10 +31,14 @@ func tooLong(limit int) error {
 	return fail(collector.BodyLimit, "the body is longer than %d bytes", limit)
 }
 
+func announced(n int64, limit int) error {
+	return fail(collector.BodyLimit, "the body is announced as %d bytes and longer than %d", n, limit)
+}
+
 // fixed reads a body of n bytes.
 func (r *reader) fixed(x *pull, n, limit int) error {
 	if n > limit {
-		return fail(collector.BodyLimit, "the body is announced as %d bytes and longer than %d", n, limit)
+		return announced(int64(n), limit)
 	}
 	for len(x.raw) < n {
 		if err := x.grow(n - len(x.raw)); err != nil {
@@ -73,7 +77,7 @@ func (x *pull) rest(from io.Reader, limit int) error {
 
 // chunked reads a body in chunks, as RFC 9112 section 7.1 has them. Extensions and trailers are skipped.
 func (r *reader) chunked(x *pull, limit int) error {
-	for {
+	for between := 0; ; {
 		line, err := r.line()
 		if err != nil {
 			return r.chunkError(err, len(x.raw))
@@ -84,6 +88,10 @@ func (r *reader) chunked(x *pull, limit int) error {
 		}
 		if n == 0 {
 			break
+		}
+		// What stands between the chunks is bounded, too: a size has few digits, and extensions are for nobody here.
+		if between = max(0, between+len(line)-16-2*n); between > headerLimit {
+			return fail(collector.Parse, "more than %d bytes between the chunks of the body than belong there, after %d bytes", headerLimit, len(x.raw))
 		}
 		if n > limit-len(x.raw) {
 			return tooLong(limit)

@@ -6,12 +6,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
@@ -120,33 +124,70 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 	}
 	defer resp.Body.Close()
 	e.clock([]byte(resp.Header.Get("Date")))
+	if resp.StatusCode < 100 || resp.ProtoMajor != 1 && !e.s.job.EnableHTTP2 {
+		return nil, "", fail(collector.Parse, "the answer is not HTTP/1: it starts with %q", resp.Proto+" "+resp.Status)
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, "", statusError(resp.StatusCode, resp.Header.Get("Location"))
 	}
 	e.at = inBody
 	if resp.ContentLength > int64(limit) {
-		return nil, "", tooLong(limit)
+		return nil, "", announced(resp.ContentLength, limit)
 	}
 	x := e.room(int(resp.ContentLength))
 	x.raw = x.raw[:0]
-	if err := x.rest(resp.Body, limit); err != nil {
-		return nil, "", err
+	sent := &bodyOf{Reader: resp.Body}
+	if err := x.rest(sent, limit); err != nil {
+		return nil, "", sent.notHTTP(err, len(x.raw))
 	}
 	body, err = x.decode([]byte(resp.Header.Get("Content-Encoding")), limit)
 	return body, resp.Header.Get("Content-Type"), err
 }
 
-// clientError gives net/http's unnamed errors of the handshake the name that classify knows.
+// clientError gives net/http's unnamed errors the names that classify knows.
 func clientError(err error) error {
 	var op *net.OpError
 	var record tls.RecordHeaderError
+	text := strings.TrimPrefix(err.Error(), "net/http: HTTP/1.x transport connection broken: ")
+	says := func(what ...string) bool {
+		return slices.ContainsFunc(what, func(w string) bool { return strings.Contains(text, w) })
+	}
 	switch {
+	case says("server response headers exceeded"):
+		return fail(collector.BodyLimit, "the header of the answer is longer than %d bytes", headerLimit)
+	case says("malformed HTTP", "malformed MIME", "bad Content-Length", "multiple Content-Length", "unsupported transfer encoding"):
+		return fail(collector.Parse, "the answer is not HTTP/1: %s", text)
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return &handshakeError{err}
 	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert
 		return &handshakeError{err}
 	}
 	return err
+}
+
+// bodyOf is the body of an answer by net/http, and how it ended: what breaks the rules of HTTP is another thing than what broke on the way.
+type bodyOf struct {
+	io.Reader
+	err error
+}
+
+func (b *bodyOf) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.err = err
+	return n, err
+}
+
+// notHTTP names the first of the two; taken is what it was taken for, after so many bytes.
+func (b *bodyOf) notHTTP(taken error, got int) error {
+	if b.err == nil || errors.As(b.err, new(net.Error)) || isTimeout(b.err) {
+		return taken
+	}
+	for _, what := range []string{"chunk", "header line too long", "trailer"} { // net/http gives these errors no names
+		if strings.Contains(b.err.Error(), what) {
+			return fail(collector.Parse, "the chunks of the body are not as HTTP has them, after %d bytes: %v", got, b.err)
+		}
+	}
+	return taken
 }
 
 // everywhere is every network, for the one connection that the operator names himself.

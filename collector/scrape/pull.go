@@ -97,13 +97,15 @@ type reader struct {
 	wire   wire
 	br     *bufio.Reader
 	header fasthttp.ResponseHeader
+
+	unasked *unasked
 }
 
 // headerLimit is how long the header of an answer may be; one read takes header and body of most answers.
 const headerLimit = 16 << 10
 
 func newReader() any {
-	r := &reader{}
+	r := &reader{unasked: newUnasked()}
 	r.br = bufio.NewReaderSize(&r.wire, headerLimit)
 	return r
 }
@@ -146,7 +148,7 @@ func (r *reader) ask(conn net.Conn, request []byte, kept bool, at *stage) (answe
 		if err := h.Read(r.br); err != nil {
 			return answer{}, r.headerError(err, kept)
 		}
-		if h.StatusCode() >= 200 || informational >= 5 {
+		if s := h.StatusCode(); s >= 200 || s == fasthttp.StatusSwitchingProtocols || informational >= 5 {
 			break
 		}
 	}

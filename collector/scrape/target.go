@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
@@ -219,7 +220,8 @@ type target struct {
 	aborted bool
 	leaves  bool // it is not in the set any more: nobody waits for a snapshot that is not good
 
-	link     linkKey // of conn
+	link     linkKey         // of conn
+	raw      syscall.RawConn // of conn, if it has one
 	opened   time.Time
 	request  []byte
 	reqSpec  *spec
@@ -314,7 +316,7 @@ func (t *target) keep(conn net.Conn, link linkKey, now time.Time) bool {
 		_ = conn.Close()
 		return false
 	}
-	t.conn, t.link, t.opened = conn, link, now
+	t.conn, t.raw, t.link, t.opened = conn, rawOf(conn), link, now
 	return true
 }
 
@@ -323,7 +325,7 @@ func (t *target) drop() {
 	defer t.mu.Unlock()
 	if t.conn != nil {
 		_ = t.conn.Close()
-		t.conn = nil
+		t.conn, t.raw = nil, nil
 	}
 }
 

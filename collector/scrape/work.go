@@ -138,6 +138,10 @@ func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentT
 		if err != nil {
 			return nil, "", err
 		}
+		if kept && r.unasked.on(e.t.raw) {
+			e.t.drop()
+			continue // once, as below
+		}
 		e.sent = time.Now()
 		a, err := r.ask(conn, request, kept, &e.at)
 		e.clock(a.date)
