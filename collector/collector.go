@@ -153,6 +153,8 @@ type Snapshot struct {
 	Time     time.Time     // when the request was written, by the collector's clock
 	Took     time.Duration // until the body was read
 	Interval time.Duration // the scrape interval in force
+	// Usual is the interval to which the instance goes back when it is not looked at closely any more; 0: Interval is it.
+	Usual time.Duration
 	// Slot is the start of the slot of Interval that the pull belongs to: the same for an instance on every collector that pulls it as this one does. Zero:
 	// it belongs to none.
 	Slot    time.Time

@@ -111,11 +111,12 @@ func genSnapshot(t *rapid.T) *collector.Snapshot {
 		Instance: genInstance(t), Time: time.UnixMilli(rapid.Int64Range(1, 1<<42).Draw(t, "time")),
 		Took:     time.Duration(rapid.IntRange(0, 1e7).Draw(t, "took")) * time.Microsecond,
 		Interval: time.Duration(rapid.IntRange(0, 1e5).Draw(t, "interval")) * time.Millisecond,
+		Usual:    time.Duration(rapid.IntRange(0, 1e5).Draw(t, "usual")) * time.Millisecond,
 		Outcome:  rapid.SampledFrom([]collector.Outcome{collector.OK, collector.OK, collector.OK, collector.Timeout, collector.Parse}).Draw(t, "outcome"),
 		Reason:   genText.Draw(t, "reason"), Tags: genTags(t),
 		BodyBytes: rapid.IntRange(0, 1e6).Draw(t, "body"), Nonfinite: rapid.IntRange(0, 3).Draw(t, "nonfinite"),
 		Duplicates: rapid.IntRange(0, 3).Draw(t, "duplicates"), Invalid: rapid.IntRange(0, 3).Draw(t, "invalid"),
-		LeftOut: rapid.IntRange(0, 3).Draw(t, "left out"), Skew: time.Duration(rapid.IntRange(-1e6, 1e6).Draw(t, "skew")) * time.Millisecond,
+		Stale: rapid.IntRange(0, 2).Draw(t, "stale"), LeftOut: rapid.IntRange(0, 3).Draw(t, "left out"), Skew: time.Duration(rapid.IntRange(-1e6, 1e6).Draw(t, "skew")) * time.Millisecond,
 		RulesHash: rapid.SampledFrom([]string{"", "9c1d"}).Draw(t, "rules"), GeoBuild: rapid.SampledFrom([]string{"", "2026-11-04"}).Draw(t, "geo")}
 	if slot := rapid.Int64Range(0, 1<<42).Draw(t, "slot"); slot > 0 {
 		s.Slot = time.UnixMilli(slot)

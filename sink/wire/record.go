@@ -45,6 +45,7 @@ type Source struct {
 	Term        uint64        // as in Provenance; 0: its collector was alone
 	Slot        int64         // start of the slot that the pull belongs to, Unix ms; 0: none
 	Interval    time.Duration // the scrape interval in force
+	Usual       time.Duration // as in collector.Snapshot
 	Roster      string        // the discovery source that named the instance
 	Zxid        int64         // the transaction in which it did; 0 outside ZooKeeper
 	Rules       string        // hash of the rules that changed samples
@@ -52,6 +53,7 @@ type Source struct {
 	Nonfinite   int           // numbers left out because JSON cannot say them
 	Duplicates  int           // keys that stood twice in the body
 	Invalid     int           // names mended
+	Stale       int           // samples left out because their own time stamp was far from then
 	LeftOut     int           // samples in a form that a record has no words for
 	Skew        time.Duration // the target's clock minus the collector's; 0 within a second
 	Oversize    int           // samples left out because no record holds them
@@ -229,6 +231,8 @@ func (r *Record) source() error {
 			src.Slot = r.int()
 		case "interval_ms":
 			src.Interval = time.Duration(r.int()) * time.Millisecond
+		case "usual_ms":
+			src.Usual = time.Duration(r.int()) * time.Millisecond
 		case "roster":
 			src.Roster = r.string()
 			if at := strings.LastIndex(src.Roster, ":0x"); at >= 0 {
@@ -246,6 +250,8 @@ func (r *Record) source() error {
 			src.Duplicates = int(r.int())
 		case "invalid":
 			src.Invalid = int(r.int())
+		case "stale":
+			src.Stale = int(r.int())
 		case "left_out":
 			src.LeftOut = int(r.int())
 		case "skew_ms":

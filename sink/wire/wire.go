@@ -151,6 +151,7 @@ func appendSource(dst []byte, s *collector.Snapshot, p Provenance, pt part, nonf
 		count("slot", int(s.Slot.UnixMilli()))
 	}
 	count("interval_ms", int(s.Interval.Milliseconds()))
+	count("usual_ms", int(s.Usual.Milliseconds()))
 	if i := &s.Instance; i.Source != "" || i.Zxid != 0 {
 		field("roster")
 		dst = appendString(dst, i.Source)
@@ -167,6 +168,7 @@ func appendSource(dst []byte, s *collector.Snapshot, p Provenance, pt part, nonf
 	if pt.n <= 1 {
 		count("duplicates", s.Duplicates)
 		count("invalid", s.Invalid)
+		count("stale", s.Stale)
 		count("left_out", s.LeftOut)
 		count("oversize", pt.leftOut)
 		count("body_bytes", s.BodyBytes)

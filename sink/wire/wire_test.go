@@ -49,7 +49,7 @@ func TestEncodeDecodeIsIdentity(t *testing.T) {
 		want := Record{ID: id, TS: s.Time.UnixMilli(), Service: s.Instance.Service, Env: s.Instance.Env, Instance: s.Instance.Addr(), Shard: int(s.Instance.Shard),
 			Outcome: s.Outcome, OutcomeText: s.Outcome.String(), Reason: s.Reason, Took: s.Took,
 			Source: Source{Term: p.Term, Slot: slot, Interval: s.Interval, Usual: s.Usual, Roster: s.Instance.Source, Zxid: s.Instance.Zxid, Rules: s.RulesHash, Geo: s.GeoBuild,
-				Nonfinite: s.Nonfinite, Duplicates: s.Duplicates, Invalid: s.Invalid, LeftOut: s.LeftOut, Skew: s.Skew, BodyBytes: s.BodyBytes, Previous: p.Previous}}
+				Nonfinite: s.Nonfinite, Duplicates: s.Duplicates, Invalid: s.Invalid, Stale: s.Stale, LeftOut: s.LeftOut, Skew: s.Skew, BodyBytes: s.BodyBytes, Previous: p.Previous}}
 		for n, v := range s.Tags.All() {
 			want.Tags = append(want.Tags, collector.LabelPair{Name: n, Value: v})
 		}

@@ -165,6 +165,9 @@ func (d *Daemon) handle(s *collector.Snapshot) {
 	if s.Outcome.Asked() {
 		d.roster.Heard(s.Instance.Key, s.Outcome.Answered(), s.Time)
 	}
+	if j := (*d.jobs.Load())[discovery.JobOf(s.Instance.Source)].Job; j != nil && s.Interval < j.Interval {
+		s.Usual = j.Interval
+	}
 	d.enrich.Enrich(s)
 	d.sink.Put(s)
 	s.Release()
