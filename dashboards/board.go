@@ -70,6 +70,7 @@ type Board struct {
 	evictions Evictions
 	refused   uint64 // records of services over the limit
 
+	orders orders
 	ledger ledger
 	packer packer
 
@@ -200,6 +201,7 @@ func (b *Board) Run(ctx context.Context) error {
 func (b *Board) Tick(now time.Time) {
 	services := b.all()
 	bytes := 0
+	b.tickOrders(now)
 	anew := b.reloaded()
 	known := b.known(now)
 	cutoff := now.Add(-b.opts.Window).UnixMilli()

@@ -30,7 +30,7 @@ func (s *service) cells(in *instance, p *plan, at []int32, from, to int64, fn fu
 	in.scan(from-tooLong(in.longest), to, at, func(r scanned) {
 		if held {
 			held = false
-			c.until = min(r.t, c.to+tooLong(last.every))
+			c.until = min(r.t, c.to+tooLong(max(last.every, r.every))) // as follows has it
 			if c.until > from {
 				fn(&c)
 			}
@@ -59,7 +59,7 @@ func (s *service) cells(in *instance, p *plan, at []int32, from, to int64, fn fu
 		last.vals = vals
 	})
 	if held {
-		if c.until = c.to + tooLong(last.every); c.until > from {
+		if c.until = c.to + tooLong(max(last.every, in.pause())); c.until > from {
 			fn(&c)
 		}
 	}

@@ -94,6 +94,7 @@ type Record struct {
 	Service, Env, Instance string // Instance is host:port
 	Time                   time.Time
 	Took, Interval         time.Duration
+	Usual                  time.Duration // the interval to which the instance goes back after a closer look; 0: Interval is it
 	Outcome                collector.Outcome
 	Reason                 string
 	Term                   uint64                // of the division of the fleet in which it was pulled

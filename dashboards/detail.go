@@ -19,6 +19,7 @@ type Detail struct {
 	Instances []Instance `json:"instances"`
 	Metrics   []Metric   `json:"metrics"`
 	Events    []Event    `json:"events"`
+	Bursts    []Burst    `json:"bursts"` // that are on
 }
 
 // Instance is one endpoint as pages show it. Times are Unix ms.
@@ -72,9 +73,10 @@ func (b *Board) Detail(name, env string) *Detail {
 	if row == nil {
 		return nil
 	}
+	bursts := b.Bursts(name, env, time.UnixMilli(now))
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	d := &Detail{AsOf: now, Row: row, Instances: []Instance{}, Metrics: s.metrics(), Events: s.events.told(0, math.MaxInt64)}
+	d := &Detail{AsOf: now, Row: row, Bursts: bursts, Instances: []Instance{}, Metrics: s.metrics(), Events: s.events.told(0, math.MaxInt64)}
 	slices.Reverse(d.Events)
 	for _, in := range s.sorted() {
 		d.Instances = append(d.Instances, s.detail(in, now))

@@ -26,6 +26,7 @@ const (
 	EventLeave   = "leave"
 	EventRestart = "restart" // counters began anew
 	EventState   = "state"   // quarantined, failing, unconfirmed, …
+	EventOrder   = "order"   // somebody gave an order, or it ended
 )
 
 const (
@@ -113,6 +114,8 @@ func (e *happening) text(n int) string {
 		return strings.TrimSuffix(who+" left: "+e.detail, ": ")
 	case EventRestart:
 		return who + " restarted"
+	case EventOrder:
+		return e.detail
 	}
 	return who + " " + e.detail
 }

@@ -76,7 +76,8 @@ type instance struct {
 	seenFirst time.Time
 	joinNoted int64 // the joining, Unix ms, that was counted
 
-	interval time.Duration
+	interval time.Duration     // in force
+	usual    time.Duration     // to which it goes back; longer than interval while the instance is looked at closely
 	outcome  collector.Outcome // of the newest scrape
 	reason   string
 	by       uint64 // the collector that pulled it last
@@ -93,7 +94,7 @@ type instance struct {
 	head   []row   // oldest first, all newer than the blocks
 	late   []row   // older than the head; merged by flush
 
-	longest  int32  // longest interval that any row kept may have, ms
+	longest  int32  // longest interval that any row kept may have, or the one that follows it, ms
 	planSeq  uint64 // the columns of the golden signals, for the plan of this number
 	planCols int
 	planAt   []int32
@@ -320,7 +321,10 @@ func (in *instance) answering(now int64) bool {
 	return in.last > 0 && in.outcome == collector.OK && now-in.last <= in.patience()
 }
 
-func (in *instance) patience() int64 { return patience(int32(in.interval.Milliseconds())) }
+// pause is how long the next scrape may take to come by its schedule, in ms: a closer look may end at any time.
+func (in *instance) pause() int32 { return int32(max(in.interval, in.usual).Milliseconds()) }
+
+func (in *instance) patience() int64 { return patience(in.pause()) }
 
 // patience is how old a scrape may be: two intervals, and never less than five seconds, in which a busy machine may fall behind without anything being wrong.
 func patience(every int32) int64 { return max(2*int64(every), 5000) }

@@ -87,23 +87,25 @@ func (s *service) asOf(p *plan, percentile PercentileFunc, times []int64) []figu
 func (in *instance) answers(from, to int64, times []int64, out []figures) {
 	var last scanned
 	have := false
-	mark := func(until int64) {
+	// every is the interval of whichever scrape came next, where that is longer.
+	mark := func(until int64, every int32) {
 		if !have {
 			return
 		}
+		limit := last.t + patience(max(last.every, every))
 		i, _ := slices.BinarySearch(times, last.t)
 		for ; i < len(times) && times[i] < until; i++ {
 			out[i].answering = max(out[i].answering, 0)
-			if last.outcome == collector.OK && times[i] <= last.t+patience(last.every) {
+			if last.outcome == collector.OK && times[i] <= limit {
 				out[i].answering++
 			}
 		}
 	}
 	in.scan(from-patience(in.longest), to, nil, func(r scanned) {
-		mark(r.t)
+		mark(r.t, r.every)
 		last, have = r, true
 	})
-	mark(math.MaxInt64)
+	mark(math.MaxInt64, in.pause())
 }
 
 // ring is a service's figures at every tick of the last hour.
@@ -219,6 +221,9 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 		changed = s.ring.set(lo+int64(i), &fs[i]) && times[i] < now-now%sparkStep || changed
 	}
 	s.figures = s.smooth(fs[len(fs)-1], newest)
+	if known >= now && w >= smoothFor.Milliseconds() && s.finest() < smoothFor {
+		s.figures = s.smoothClose(o, now)
+	}
 	if known < now {
 		s.figures = s.smooth(s.asOf(&s.golden, o.Percentile, []int64{known})[0], known/w)
 	}
@@ -242,6 +247,37 @@ func (s *service) smooth(f figures, newest int64) figures {
 	}
 	f.rate, f.errs = rate/n, errs/n
 	return f
+}
+
+// smoothClose are the newest figures of a service that is looked at closely, whose ticks are too wide to average: it averages over the same seconds, one by one.
+func (s *service) smoothClose(o *Options, now int64) figures {
+	var times []int64
+	for t := now - smoothFor.Milliseconds() + 1000; t <= now; t += 1000 {
+		times = append(times, t)
+	}
+	fs := s.asOf(&s.golden, o.Percentile, times)
+	f := fs[len(fs)-1]
+	rate, errs, n := 0.0, 0.0, 0.0
+	for i := range fs {
+		if !math.IsNaN(fs[i].rate + fs[i].errs) {
+			rate, errs, n = rate+fs[i].rate, errs+fs[i].errs, n+1
+		}
+	}
+	if n > 0 && !math.IsNaN(f.rate+f.errs) {
+		f.rate, f.errs = rate/n, errs/n
+	}
+	return f
+}
+
+// finest is the shortest interval at which any instance is scraped now.
+func (s *service) finest() time.Duration {
+	d := s.interval
+	for _, in := range s.instances {
+		if in.last > 0 {
+			d = min(d, in.interval)
+		}
+	}
+	return d
 }
 
 // owe notes ticks of the past that are to be computed anew.

@@ -125,7 +125,7 @@ func (in *instance) expected(rostered bool, now int64) (yes, implied bool) {
 		return in.last > 0 && now-in.last <= discovery.MissedFor.Milliseconds(), true
 	}
 	// The roster's word may come a moment after the first snapshot.
-	return in.last > 0 && now-in.last <= max(3*in.interval.Milliseconds(), 15_000), true
+	return in.last > 0 && now-in.last <= max(3*int64(in.pause()), 15_000), true
 }
 
 // tally is who should answer, who is there and who does.
@@ -153,7 +153,7 @@ func (s *service) count(now int64, missing, silent *[]*instance) tally {
 		}
 		if in.answering(now) {
 			t.answering++
-		} else if silent != nil && (in.last > 0 || now-in.known() > max(3*in.interval.Milliseconds(), 10_000)) {
+		} else if silent != nil && (in.last > 0 || now-in.known() > max(3*int64(in.pause()), 10_000)) {
 			*silent = append(*silent, in)
 		}
 	}

@@ -113,7 +113,7 @@ func (q *Query) complete(now time.Time, s *service) error {
 		return fmt.Errorf("%w: %s is longer than a day; ask for less at a time", ErrQuery, span)
 	}
 	if q.Step == 0 {
-		q.Step = max(s.interval.Round(time.Second), time.Second)
+		q.Step = max(s.finest().Round(time.Second), time.Second)
 		for _, nice := range []time.Duration{0, 2, 5, 10, 15, 30, 60, 120, 300} {
 			if q.Step = max(q.Step, nice*time.Second); span/q.Step <= fewPoints {
 				break
@@ -284,7 +284,7 @@ func (d *drawing) rates(cols []uint32) {
 			})
 			// Where the newest increase leaves off the rate holds, in steps that know nothing yet.
 			if last.To > last.From && in.last <= last.To {
-				end := min(last.To+tooLong(int32(in.interval.Milliseconds())), d.to)
+				end := min(last.To+tooLong(in.pause()), d.to)
 				held := Increase{From: last.To, To: end, By: last.By / float64(last.To-last.From) * float64(end-last.To)}
 				if k := (last.To - from) / step; k >= 0 && end > last.To {
 					if int(k) < d.points && covered[k] > 0 {
@@ -358,10 +358,12 @@ func (d *drawing) combine(agg string) {
 			if len(w.Points) == 0 {
 				continue
 			}
-			hold := tooLong(int32(in.interval.Milliseconds()))
+			hold := tooLong(in.pause())
 			for i, p := range w.Points {
 				until := p.T + hold
-				if i+1 < len(w.Points) {
+				if i+1 < len(w.Points) && !w.Points[i+1].Gap { // whatever the interval was then
+					until = w.Points[i+1].T
+				} else if i+1 < len(w.Points) {
 					until = min(until, w.Points[i+1].T)
 				}
 				first := (p.T - from) / step

@@ -35,7 +35,7 @@ type service struct {
 	broken    map[string]discovery.Entry // members that do not parse, by entry id
 	rostered  bool                       // the roster has spoken of this service
 
-	interval  time.Duration // the shortest in force
+	interval  time.Duration // the shortest in force, closer looks aside: it is the width of a tick, and what is compared with stays comparable
 	firstSeen int64         // Unix ms, by the clock of whoever told of it first
 	newest    int64         // newest scrape
 	versions  map[string]int64
@@ -64,7 +64,7 @@ func (s *service) instance(addr string) *instance {
 	in := s.instances[addr]
 	if in == nil {
 		addr = strings.Clone(addr)
-		in = &instance{addr: addr, index: map[uint32]int32{}, interval: 10 * time.Second}
+		in = &instance{addr: addr, index: map[uint32]int32{}, interval: 10 * time.Second, usual: 10 * time.Second}
 		s.instances[addr] = in
 	}
 	return in
@@ -80,10 +80,10 @@ func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
 		return in, false
 	}
 	if r.Interval > 0 {
-		in.interval = r.Interval
+		in.interval, in.usual = r.Interval, max(r.Interval, r.Usual)
 	}
-	if s.interval == 0 || in.interval < s.interval {
-		s.interval = in.interval
+	if s.interval == 0 || in.usual < s.interval {
+		s.interval = in.usual
 	}
 	if s.firstSeen == 0 || t < s.firstSeen {
 		s.firstSeen = t
@@ -104,7 +104,7 @@ func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
 		}
 		s.retag(in, r.Tags, t)
 	}
-	in.longest = max(in.longest, w.every)
+	in.longest = max(in.longest, w.every, in.pause())
 	if r.Outcome == collector.OK {
 		s.fill(o, in, r, &w, newest)
 	}
@@ -113,7 +113,7 @@ func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
 	if s.dirtyFrom == 0 || t < s.dirtyFrom {
 		s.dirtyFrom = t
 	}
-	s.dirtyTo = max(s.dirtyTo, t+tooLong(w.every))
+	s.dirtyTo = max(s.dirtyTo, t+tooLong(max(w.every, in.pause())))
 	return in, true
 }
 

@@ -201,7 +201,7 @@ func (in *instance) window(col *column, c int32, from, to int64) Window {
 			}
 			p := Point{T: s.t, V: v, Reset: s.flags&flagReset != 0}
 			if n := len(w.Points); n > 0 {
-				p.Gap = gap || s.t-w.Points[n-1].T > tooLong(s.every)
+				p.Gap = gap || s.t-w.Points[n-1].T > tooLong(max(s.every, last.every))
 			}
 			w.Points = append(w.Points, p)
 		}

@@ -78,7 +78,7 @@ func (r *reader) snapshot(backfill bool) func([]byte, time.Time) error {
 		}
 		out = dashboards.Record{
 			ID: dashboards.RecordID(in.ID), Previous: dashboards.RecordID(in.Source.Previous), Parts: in.Parts, Backfill: backfill, Seen: now,
-			Service: in.Service, Env: in.Env, Instance: in.Instance, Time: time.UnixMilli(in.TS), Took: in.Took, Interval: in.Source.Interval,
+			Service: in.Service, Env: in.Env, Instance: in.Instance, Time: time.UnixMilli(in.TS), Took: in.Took, Interval: in.Source.Interval, Usual: in.Source.Usual,
 			Outcome: in.Outcome, Reason: in.Reason, Term: in.Source.Term, Slot: in.Source.Slot, Tags: in.Tags, Samples: in.Samples,
 		}
 		r.f.cfg.Board.Add(&out)
@@ -105,7 +105,10 @@ func (r *reader) roster() func([]byte, time.Time) error {
 			}
 			return nil
 		}
-		if in.Order != nil {
+		if w := in.Order; w != nil {
+			if w.Event == wire.OrderBegun || w.Event == wire.OrderStands || w.Event == wire.OrderEnded {
+				r.f.cfg.Board.Order(dashboards.OrderNews{Order: w.Order, Ended: w.Event == wire.OrderEnded, At: time.UnixMilli(min(in.TS, now.UnixMilli())), By: w.By, Taken: w.Taken, Of: w.Of})
+			}
 			return nil
 		}
 		if r.f.rosters.add(&in, r.f.cfg.Board, now) {
