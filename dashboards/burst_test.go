@@ -66,7 +66,7 @@ func TestCloserLook(t *testing.T) {
 			}
 			for _, q := range []Query{{Metric: "requests"}, {Metric: "requests", By: "instance"}, {Metric: "threads"}, {Metric: "threads", By: "instance"}} {
 				q.Service, q.Env, q.Step = "checkout", "prod", time.Second
-				q.From, q.To = t0.Add(30*time.Second), t0.Add(299*time.Second + 900*time.Millisecond)
+				q.From, q.To = t0.Add(30*time.Second), t0.Add(299*time.Second+900*time.Millisecond)
 				a, err := f.b.Series(q)
 				if err != nil {
 					t.Fatal(err)
