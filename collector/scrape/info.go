@@ -19,6 +19,8 @@ type infoState struct {
 	uptime float64
 	timed  bool // uptime was seen
 	at     int  // the sample that told
+	none   int  // so many samples were looked at, and none told
+	looks  int  // that were left out since
 }
 
 // infoPaths are where Ostrich and twitter-server tell about the build.
@@ -54,6 +56,11 @@ func isUptime(name string) (is, since bool) {
 
 // watch looks for an uptime that fell, or a start that moved: then the process is a new one, and it reports true. It remembers where in the body the number stands.
 func (i *infoState) watch(samples []collector.Sample) (restarted bool) {
+	if i.none > 0 && i.none == len(samples) && i.looks < 15 {
+		i.looks++
+		return false
+	}
+	i.none, i.looks = 0, 0
 	at := -1
 	if i.at < len(samples) {
 		if is, _ := isUptime(samples[i.at].Name); is {
@@ -66,6 +73,7 @@ func (i *infoState) watch(samples []collector.Sample) (restarted bool) {
 		}
 	}
 	if at < 0 {
+		i.none = len(samples)
 		return false
 	}
 	_, since := isUptime(samples[at].Name)

@@ -12,13 +12,27 @@ import (
 
 // poolMetrics are the pool's own numbers: by job and outcome, never by target.
 type poolMetrics struct {
-	set   *metrics.Set
-	delay *metrics.PrometheusHistogram
-	held  *metrics.Counter // moments at which something was due and nobody knew whose it was
+	set    *metrics.Set
+	stages [numMeasured]*metrics.PrometheusHistogram
+	held   *metrics.Counter // moments at which something was due and nobody knew whose it was
 
 	mu   sync.Mutex
 	jobs map[string]*jobMetrics
 }
+
+// measured is a stage of collector.StageSeconds that is the pool's.
+type measured uint8
+
+const (
+	started measured = iota
+	connected
+	firstByte
+	bodyRead
+	parsed
+	numMeasured
+)
+
+var measuredNames = [numMeasured]string{collector.StageStarted, collector.StageConnected, collector.StageFirstByte, collector.StageBody, collector.StageParsed}
 
 // jobMetrics are those of one job, by its name: they outlive a reload.
 type jobMetrics struct {
@@ -31,6 +45,7 @@ type jobMetrics struct {
 	bytes       *metrics.Counter
 	duplicates  *metrics.Counter
 	nonfinite   *metrics.Counter
+	stale       *metrics.Counter
 	late        *metrics.Counter
 	connections *metrics.Counter
 	infoFound   *metrics.Counter
@@ -42,7 +57,9 @@ type jobMetrics struct {
 
 func (m *poolMetrics) register(p *Pool) {
 	m.set, m.jobs = p.c.Metrics, map[string]*jobMetrics{}
-	m.delay = m.set.GetOrCreatePrometheusHistogramExt("rollcall_scrape_delay_seconds", []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10})
+	for s, name := range measuredNames {
+		m.stages[s] = m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("%s{stage=%q}", collector.StageSeconds, name), collector.StageBounds())
+	}
 	m.held = m.set.GetOrCreateCounter("rollcall_scrape_not_fresh_total")
 	locked := func(f func() int) func() float64 {
 		return func() float64 {
@@ -73,7 +90,7 @@ func (m *poolMetrics) job(name string) *jobMetrics {
 	}
 	j.seconds = m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("rollcall_scrape_duration_seconds{job=%q}", name), []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10})
 	j.samples, j.bytes, j.late, j.connections = counter("samples"), counter("body_bytes"), counter("late"), counter("connections")
-	j.duplicates, j.nonfinite = counter("duplicates"), counter("nonfinite")
+	j.duplicates, j.nonfinite, j.stale = counter("duplicates"), counter("nonfinite"), counter("stale")
 	info := func(result string) *metrics.Counter {
 		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_server_info_total{job=%q,result=%q}", name, result))
 	}
@@ -104,4 +121,5 @@ func (j *jobMetrics) note(s *collector.Snapshot) {
 	j.bytes.Add(s.BodyBytes)
 	j.duplicates.Add(s.Duplicates)
 	j.nonfinite.Add(s.Nonfinite)
+	j.stale.Add(s.Stale)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -102,6 +103,13 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 			return nil, "", err
 		}
 	}
+	got := false // a connection; those of redirects come later
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		if !got {
+			e.reach(connected, time.Now())
+			got = true
+		}
+	}})
 	req := (&http.Request{Method: http.MethodGet, URL: u, Host: e.s.hostHeader(), Header: http.Header{}}).WithContext(ctx)
 	req.Header.Set("User-Agent", e.p.c.UserAgent)
 	req.Header.Set("Accept", e.s.job.accept())
@@ -123,6 +131,7 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 		return nil, "", clientError(err)
 	}
 	defer resp.Body.Close()
+	e.reach(firstByte, time.Now())
 	e.clock([]byte(resp.Header.Get("Date")))
 	if resp.StatusCode < 100 || resp.ProtoMajor != 1 && !e.s.job.EnableHTTP2 {
 		return nil, "", fail(collector.Parse, "the answer is not HTTP/1: it starts with %q", resp.Proto+" "+resp.Status)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -97,6 +98,7 @@ type reader struct {
 	wire   wire
 	br     *bufio.Reader
 	header fasthttp.ResponseHeader
+	first  time.Time // when the answer began; zero: it did not
 
 	unasked *unasked
 }
@@ -132,6 +134,7 @@ type answer struct {
 // ask writes the request and reads the header of the answer. That of a status other than 200 has its body read too, or the connection given up.
 func (r *reader) ask(conn net.Conn, request []byte, kept bool, at *stage) (answer, error) {
 	*at = asking
+	r.first = time.Time{}
 	if _, err := conn.Write(request); err != nil {
 		if kept && !isTimeout(err) {
 			return answer{}, errStale
@@ -142,7 +145,11 @@ func (r *reader) ask(conn net.Conn, request []byte, kept bool, at *stage) (answe
 	r.reset(conn)
 	h := &r.header
 	for informational := 0; ; informational++ {
-		if b, _ := r.br.Peek(len(statusLine)); len(b) > 0 && !isHTTP(b) {
+		b, _ := r.br.Peek(len(statusLine))
+		if len(b) > 0 && r.first.IsZero() {
+			r.first = time.Now()
+		}
+		if len(b) > 0 && !isHTTP(b) {
 			return answer{}, notHTTP(r.br)
 		}
 		if err := h.Read(r.br); err != nil {

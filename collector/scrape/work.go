@@ -16,13 +16,13 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 	for _, m := range missed {
 		p.tell(t, s, m)
 	}
-	p.m.delay.Update(late.Seconds())
+	p.m.stages[started].Update(late.Seconds())
 	if late > s.interval/10 {
 		s.run.m.late.Inc()
 	}
 	now := time.Now()
 	snap := collector.Snapshot{Instance: s.Instance, Time: now, Interval: s.interval, Slot: t.slotOf(now.Add(-late), s.interval), Term: p.c.Term(), Tags: s.tags}
-	e := exchange{p: p, t: t, s: s, started: now, deadline: now.Add(s.timeout)}
+	e := exchange{p: p, t: t, s: s, started: now, deadline: now.Add(s.timeout), reached: now}
 	err := e.stats(&snap)
 	switch {
 	case err == nil:
@@ -84,9 +84,18 @@ type exchange struct {
 	deadline time.Time
 	sent     time.Time
 	at       stage
+	reached  time.Time // the end of the last stage that was measured; zero: none is
 
 	skew       time.Duration // of the target's clock, by its last answer
 	periodNote string        // why the distributions are not those of the job's period
+}
+
+// reach notes that a stage of the pull has ended: one request is measured, not what is asked besides.
+func (e *exchange) reach(s measured, now time.Time) {
+	if !e.reached.IsZero() && !now.IsZero() {
+		e.p.m.stages[s].Update(now.Sub(e.reached).Seconds())
+		e.reached = now
+	}
 }
 
 // room is the memory for a body of about n bytes. What an answer announces is believed as far as it resembles the last one.
@@ -112,11 +121,19 @@ func (e *exchange) stats(snap *collector.Snapshot) error {
 	if !e.sent.IsZero() {
 		snap.Time = e.sent
 	}
-	snap.Took = time.Since(snap.Time)
+	now := time.Now()
+	snap.Took = now.Sub(snap.Time)
 	if err != nil {
 		return err
 	}
-	if err := e.x.parser.Parse(snap, body, contentType, e.s.limits); err != nil || e.s.period == "" {
+	e.reach(bodyRead, now)
+	o := e.s.limits
+	if !e.s.job.IgnoreTimestamps {
+		o.Now = snap.Time.Add(e.skew)
+	}
+	err = e.x.parser.Parse(snap, body, contentType, o)
+	e.reach(parsed, time.Now())
+	if e.reached = (time.Time{}); err != nil || e.s.period == "" {
 		return err
 	}
 	err = e.period(snap, r)
@@ -143,7 +160,9 @@ func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentT
 			continue // once, as below
 		}
 		e.sent = time.Now()
+		e.reach(connected, e.sent)
 		a, err := r.ask(conn, request, kept, &e.at)
+		e.reach(firstByte, r.first)
 		e.clock(a.date)
 		if err == nil && a.status == 200 {
 			err = r.body(&a, e.room(a.length), limit)
