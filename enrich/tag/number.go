@@ -35,6 +35,9 @@ func parseNumber(s string) (n number, ok bool) {
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
 		return number{}, false
 	}
+	if f >= 0 && f < 1<<64 && f == math.Trunc(f) { // 12345.0, 1.5e+09: whole too
+		return number{bits: uint64(f)}, true
+	}
 	return number{math.Float64bits(f), true}, true
 }
 
@@ -50,9 +53,10 @@ type sum struct {
 	hi, lo uint64
 	f      float64
 	float  bool
+	on     bool // something went into it
 }
 
-// add adds the increase from before to now: now whole where it fell, as it then began again.
+// add adds the increase from before to now: now whole where it fell, as it then began again. What is below zero is no total, and adds nothing.
 func (s *sum) add(before, now number) {
 	if !before.float && !now.float {
 		d := now.bits
@@ -62,7 +66,7 @@ func (s *sum) add(before, now number) {
 		s.whole(d)
 		return
 	}
-	b, n := before.value(), now.value()
+	b, n := max(before.value(), 0), max(now.value(), 0)
 	if n >= b {
 		s.f += n - b
 	} else {
@@ -74,7 +78,7 @@ func (s *sum) add(before, now number) {
 // all adds a series that is new: whole.
 func (s *sum) all(now number) {
 	if now.float {
-		s.f += now.value()
+		s.f += max(now.value(), 0)
 		s.float = true
 		return
 	}

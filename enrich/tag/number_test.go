@@ -17,7 +17,7 @@ func TestParseNumber(t *testing.T) {
 	}{
 		{"0", 0, false, true}, {"12345", 12345, false, true}, {"9999999999999999999", 9999999999999999999, false, true},
 		{"18446744073709551615", 18446744073709551615, false, true}, {"18446744073709551616", 18446744073709551616, true, true},
-		{"1.0E8", 1e8, true, true}, {"-5", -5, true, true}, {"+1", 1, true, true}, {".5", .5, true, true}, {"007", 7, false, true},
+		{"1.0E8", 1e8, false, true}, {"1.5e+09", 15e8, false, true}, {"1.5", 1.5, true, true}, {"-5", -5, true, true}, {"+1", 1, false, true}, {".5", .5, true, true}, {"007", 7, false, true},
 		{"", 0, false, false}, {"x", 0, false, false}, {"NaN", 0, false, false}, {"Infinity", 0, false, false}, {"-Inf", 0, false, false}, {"1e999", 0, false, false}, {"1 ", 0, false, false},
 	} {
 		n, ok := parseNumber(tc.in)

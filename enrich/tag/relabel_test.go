@@ -173,16 +173,3 @@ func TestMetricRelabel(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
-
-func TestMetricRelabelForgets(t *testing.T) {
-	m, err := newMetricRelabel([]Relabel{{Regex: ptr("x"), Action: "labeldrop"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range uint64(3*relabelMemo + 1) {
-		m.remember(i, &relabelled{})
-	}
-	if n := len(m.now) + len(m.old); n > 2*relabelMemo {
-		t.Fatalf("%d are remembered", n)
-	}
-}

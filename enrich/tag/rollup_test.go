@@ -126,7 +126,7 @@ func TestRollUp(t *testing.T) {
 		{"no number", hits, []scrape{
 			{[]collector.Sample{counter("hits/8.8.8.8", "10")}, collector.OK, ""},
 			{[]collector.Sample{counter("hits/8.8.8.8", "NaN")}, collector.OK, ""},
-			{[]collector.Sample{counter("hits/8.8.8.8", "12")}, collector.OK, g("US") + "12/10s"},
+			{[]collector.Sample{counter("hits/8.8.8.8", "12")}, collector.OK, g("US") + "2/10s"},
 		}},
 		{"an address in a label", Rule{Label: "ip", Lookup: &Lookup{}, Drop: []string{"ip"}}, []scrape{
 			{[]collector.Sample{counter("hits", "1", "code", "200", "ip", "8.8.8.8"), counter("hits", "1", "code", "500", "ip", "8.8.8.8"), counter("hits", "1", "code", "500", "ip", "8.8.4.4")}, collector.OK, ""},

@@ -12,8 +12,9 @@ import (
 // states holds what is remembered of each instance between its scrapes.
 type states struct {
 	seed   maphash.Seed
-	bytes  atomic.Int64 // what rules hold, over all instances
+	bytes  atomic.Int64 // what is remembered of series, over all instances
 	limit  int64
+	bury   func(*shape) // gives back what a shape holds
 	shards [32]struct {
 		mu sync.Mutex
 		m  map[discovery.Key]*state
@@ -32,7 +33,7 @@ type state struct {
 	started  time.Time // of the process, where it says so
 	in       composition
 	out      discovery.Tags
-	rules    rollup
+	shape    shape
 }
 
 func newStates(limit int64) *states {
@@ -85,7 +86,7 @@ func (s *states) forget(k discovery.Key) {
 	st := sh.m[k]
 	delete(sh.m, k)
 	sh.mu.Unlock()
-	s.bury(st)
+	s.end(st)
 }
 
 // sweep drops the state of instances that were not seen for idle, or for five of their intervals where that is longer. It returns how many.
@@ -104,21 +105,20 @@ func (s *states) sweep(now time.Time, idle time.Duration) (dropped int) {
 		}
 		sh.mu.Unlock()
 		for _, st := range gone {
-			s.bury(st)
+			s.end(st)
 		}
 		dropped += len(gone)
 	}
 	return dropped
 }
 
-func (s *states) bury(st *state) {
+func (s *states) end(st *state) {
 	if st == nil {
 		return
 	}
 	st.mu.Lock()
 	st.dead = true
-	s.bytes.Add(-st.rules.bytes)
-	st.rules = rollup{}
+	s.bury(&st.shape)
 	st.mu.Unlock()
 }
 

@@ -39,12 +39,14 @@ type Config struct {
 
 	Rules         []Rule
 	MetricRelabel map[string][]Relabel // metric_relabel_configs by scrape job, as ofJob finds it
+	Limits        Limits               // of series, for every job that has none of its own
+	JobLimits     map[string]Limits    // by scrape job
 
 	Versions  []string      // names of labels that hold a version, before those that are known
 	NoTracks  bool          // infer no rollcall.track
 	CanaryAge time.Duration // how long a minority version may be a canary; default 24 h
 
-	StateBytes int64         // what rules may remember over all instances; default 256 MiB
+	StateBytes int64         // what may be remembered of series over all instances; default 256 MiB
 	Idle       time.Duration // an instance not seen for so long, and for 5 of its intervals, is forgotten; default 10 min
 	CheckEvery time.Duration // how often the files of networks are looked at; default 5 s
 
@@ -59,7 +61,8 @@ type compiled struct {
 	generation uint64
 	hash       string // of rules and metric relabelling; "" without
 	rules      []*rule
-	relabel    map[string]*metricRelabel
+	plans      map[string]*plan // of jobs
+	plan       *plan            // of all other jobs
 	networks   *networks
 	drop       map[string]bool
 	rename     []string // old names in order
@@ -80,6 +83,14 @@ func (c *Config) validate() error {
 			errs = append(errs, fmt.Errorf("tags.rename %q: %q: give both names", old, name))
 		}
 	}
+	for _, l := range c.JobLimits {
+		if l.Target < 0 || l.Service < 0 {
+			errs = append(errs, errors.New("a limit of series is negative; 0 is none"))
+		}
+	}
+	if c.Limits.Target < 0 || c.Limits.Service < 0 {
+		errs = append(errs, errors.New("a limit of series is negative; 0 is none"))
+	}
 	if c.CanaryAge < 0 || c.Idle < 0 || c.CheckEvery < 0 || c.StateBytes < 0 {
 		errs = append(errs, errors.New("a duration or size is negative"))
 	}
@@ -94,7 +105,7 @@ func compile(cfg Config, generation uint64) (*compiled, error) {
 	cfg.StateBytes = cmp.Or(cfg.StateBytes, 256<<20)
 	cfg.Idle = cmp.Or(cfg.Idle, 10*time.Minute)
 	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, 5*time.Second)
-	c := &compiled{cfg: cfg, generation: generation, drop: map[string]bool{}, relabel: map[string]*metricRelabel{}, places: cfg.Host, rename: slices.Sorted(maps.Keys(cfg.Rename))}
+	c := &compiled{cfg: cfg, generation: generation, drop: map[string]bool{}, plans: map[string]*plan{}, places: cfg.Host, rename: slices.Sorted(maps.Keys(cfg.Rename))}
 	c.versions, c.trackNames = ranks(cfg.Versions, versionNames), ranks(nil, trackNames)
 	errs := []error{cfg.validate()}
 	for _, n := range cfg.Drop {
@@ -109,18 +120,32 @@ func compile(cfg Config, generation uint64) (*compiled, error) {
 		c.rules = append(c.rules, cr)
 		c.places = c.places || cr.from != ""
 	}
-	for _, job := range slices.Sorted(maps.Keys(cfg.MetricRelabel)) {
-		if len(cfg.MetricRelabel[job]) == 0 {
-			continue
-		}
-		m, err := newMetricRelabel(cfg.MetricRelabel[job])
-		if err != nil {
-			errs = append(errs, fmt.Errorf("job %q: metric_relabel_configs%w", job, err))
-			continue
-		}
-		c.relabel[job] = m
+	jobs := map[string]bool{}
+	for job := range cfg.MetricRelabel {
+		jobs[job] = true
 	}
-	if len(c.rules)+len(c.relabel) > 0 {
+	for job := range cfg.JobLimits {
+		jobs[job] = true
+	}
+	relabels := false
+	for _, job := range slices.Sorted(maps.Keys(jobs)) {
+		limits, own := cfg.JobLimits[job]
+		if !own {
+			limits = cfg.Limits
+		}
+		p, err := newPlan(cfg.MetricRelabel[job], c.rules, cfg.Rules, limits)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("job %q: %w", job, err))
+			continue
+		}
+		relabels = relabels || p.relabel != nil
+		c.plans[job] = p
+	}
+	var err error
+	if c.plan, err = newPlan(nil, c.rules, cfg.Rules, cfg.Limits); err != nil {
+		errs = append(errs, err)
+	}
+	if len(c.rules) > 0 || relabels {
 		b, err := json.Marshal([]any{cfg.Rules, cfg.MetricRelabel})
 		errs = append(errs, err)
 		sum := sha256.Sum256(b)
@@ -132,25 +157,26 @@ func compile(cfg Config, generation uint64) (*compiled, error) {
 	return c, nil
 }
 
-// may reports in a few nanoseconds whether some rule could fit the sample.
-func (c *compiled) may(s *collector.Sample) bool {
-	for _, r := range c.rules {
-		if r.may(s) {
-			return true
-		}
+// of is the plan of a source's job.
+func (c *compiled) of(source string) *plan {
+	if p := ofJob(c.plans, source); p != nil {
+		return p
 	}
-	return false
+	return c.plan
 }
 
 // Enricher implements enrich.Enricher. Samples of good scrapes go through metric relabelling, then rules; the tags of every snapshot, failed ones too, get networks,
 // places, version, track and the external ones, and are dropped and renamed at last. It keeps no string of a sample, and allocates nothing while nothing changes.
 type Enricher struct {
-	log    *slog.Logger
-	set    *metrics.Set
-	states *states
-	tracks *Tracks
-	cur    atomic.Pointer[compiled]
-	update sync.Mutex
+	log     *slog.Logger
+	set     *metrics.Set
+	states  *states
+	library library
+	walkers sync.Pool // of *walker
+	over    exceeders
+	tracks  *Tracks
+	cur     atomic.Pointer[compiled]
+	update  sync.Mutex
 
 	leftOut [collector.Label + 1]*metrics.Counter
 	noRoom  *metrics.Counter
@@ -163,7 +189,8 @@ func New(cfg Config) (*Enricher, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Enricher{log: cfg.Log, set: cfg.Metrics, states: newStates(c.cfg.StateBytes), tracks: NewTracks(c.cfg.CanaryAge)}
+	e := &Enricher{log: cfg.Log, set: cfg.Metrics, states: newStates(c.cfg.StateBytes), library: library{services: map[serviceID]*service{}}, tracks: NewTracks(c.cfg.CanaryAge)}
+	e.states.bury = e.bury
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -221,6 +248,7 @@ func (e *Enricher) Run(ctx context.Context) error {
 			return ctx.Err()
 		case now := <-time.After(c.cfg.CheckEvery):
 			e.states.sweep(now, c.cfg.Idle)
+			e.over.sweep(now)
 			e.tracks.Sweep(now)
 		}
 	}
@@ -264,18 +292,19 @@ func ofJob[T any](m map[string]T, source string) T {
 
 // Status tells how the Enricher stands.
 type Status struct {
-	Rules      string       `json:"rules,omitempty"` // RulesHash
-	Instances  int          `json:"instances"`       // of which something is remembered
-	StateBytes int64        `json:"state_bytes"`     // what rules hold, roughly
-	Networks   int          `json:"networks"`        // prefixes in use
-	Error      string       `json:"error,omitempty"` // of the files of networks
+	Rules      string       `json:"rules,omitempty"`    // RulesHash
+	Instances  int          `json:"instances"`          // of which something is remembered
+	StateBytes int64        `json:"state_bytes"`        // what is remembered of series, roughly
+	Exceeded   []Exceeded   `json:"exceeded,omitempty"` // who has more series than a day may have
+	Networks   int          `json:"networks"`           // prefixes in use
+	Error      string       `json:"error,omitempty"`    // of the files of networks
 	Geo        []geo.Status `json:"geo,omitempty"`
 }
 
 // Status tells how the Enricher stands.
 func (e *Enricher) Status() Status {
 	c := e.cur.Load()
-	s := Status{Rules: c.hash, Instances: e.states.len(), StateBytes: e.states.bytes.Load(), Networks: c.networks.len(), Geo: c.cfg.Geo.Status()}
+	s := Status{Rules: c.hash, Instances: e.states.len(), StateBytes: e.states.bytes.Load(), Exceeded: e.over.list(), Networks: c.networks.len(), Geo: c.cfg.Geo.Status()}
 	if err := c.networks.err(); err != nil {
 		s.Error = err.Error()
 	}
@@ -288,15 +317,25 @@ func (e *Enricher) Enrich(s *collector.Snapshot) {
 	st := e.states.get(s.Instance.Key)
 	defer st.mu.Unlock()
 	st.seen, st.interval = s.Time, s.Interval
-	e.read(c, st, s)
+	t, ask := e.read(c, st, s)
+	if st.shape.slot.handed(s) {
+		st.shape.last = time.Time{} // what another collector has counted is not counted again
+	}
+	st.shape.slot = pulled{slotOf(s), s.Term, s.Interval}
 	if s.Outcome == collector.OK {
-		if m := ofJob(c.relabel, s.Instance.Source); m != nil {
-			if m.apply(e.states.seed, s, e.dropped) {
-				s.RulesHash = c.hash
+		switch p := c.of(s.Instance.Source); {
+		case p.active && ask:
+			e.walk(c, p, st, s, &t)
+		case p.active:
+			e.walk(c, p, st, s, nil)
+		default:
+			e.bury(&st.shape)
+			if ask {
+				t.samples(s)
 			}
 		}
-		if len(c.rules) > 0 {
-			e.apply(c, st, s)
+		if ask {
+			st.told(&t)
 		}
 	}
 	if c.places {

@@ -94,6 +94,7 @@ type teller struct {
 	service        string
 	version, track found
 	texts          [2]found // of the top of the body: labels, unless the body turns out to be expvar's
+	told           source
 	started        time.Time
 }
 
@@ -117,21 +118,27 @@ func (t *teller) offer(name, text string, src source, base int) {
 	}
 }
 
-// read finds out what the snapshot says of version, track and start of the process. What the registration says is known of failed scrapes, too; what the
-// application said last stands until its next good scrape, so that a failing version is still told apart.
-func (e *Enricher) read(c *compiled, st *state, s *collector.Snapshot) {
+// read finds out what the snapshot says of version, track and start of the process, but for its samples: those that tells are to be given to the teller,
+// and then told. What the registration says is known of failed scrapes, too; what the application said last stands until its next good scrape, so that a
+// failing version is still told apart. Without a teller nobody needs to be asked.
+func (e *Enricher) read(c *compiled, st *state, s *collector.Snapshot) (t teller, ask bool) {
 	if m := (registration{s.Instance.Tags, s.Tags}); m != st.meta.of || st.meta.generation != c.generation {
 		st.meta = c.registered(m)
 	}
-	st.version, st.track = keep(st.version, st.meta.version), keep(st.track, st.meta.track)
+	st.version, st.track = standing(st.version, st.meta.version), standing(st.track, st.meta.track)
 	if s.Outcome != collector.OK || st.meta.version.text != "" && st.meta.track.text != "" {
-		return
+		return t, false
 	}
-	t := teller{c: c, service: s.Instance.Service}
+	t = teller{c: c, service: s.Instance.Service, told: byLabels}
 	for n, v := range s.Info.All() {
 		t.offer(n, v, byServerInfo, 0)
 	}
-	t.samples(s)
+	return t, true
+}
+
+// told takes what the teller has found.
+func (st *state) told(t *teller) {
+	t.end()
 	if st.meta.version.text == "" {
 		st.version = t.version.own(st.version)
 	}
@@ -141,8 +148,8 @@ func (e *Enricher) read(c *compiled, st *state, s *collector.Snapshot) {
 	st.started = t.started
 }
 
-// keep is what is registered, or what was told before by another than the registration.
-func keep(was, registered said) said {
+// standing is what is registered, or what was told before by another than the registration.
+func standing(was, registered said) said {
 	if registered.text != "" {
 		return registered
 	}
@@ -160,33 +167,56 @@ func (f *found) own(was said) said {
 	return said{strings.Clone(f.text), f.source}
 }
 
-// samples looks at every sample; on most that is one comparison.
+// tells reports whether a sample may say something of a version, a track or a start. On most that is one comparison.
+func tells(s *collector.Sample) bool {
+	n := s.Name
+	switch {
+	case s.Kind == collector.Label:
+		return true
+	case len(s.Labels) > 0:
+		return strings.HasSuffix(n, "build_info") || n == "target_info"
+	case len(n) < 10:
+		return false
+	case n[0] == 'm':
+		return n[:9] == "memstats/"
+	}
+	return n[0] == 'p' && n == processStart || n[0] == 'j' && (n == "jvm_start_time" || n == "jvm/start_time" || n == "jvm_uptime" || n == "jvm/uptime")
+}
+
+const processStart = "process_start_time_seconds"
+
+// samples looks at every sample.
 func (t *teller) samples(s *collector.Snapshot) {
-	told := byLabels
 	for i := range s.Samples {
-		smp := &s.Samples[i]
-		n := smp.Name
-		switch {
-		case smp.Kind == collector.Label:
-			src := byLabels
-			if strings.IndexByte(n, '/') >= 0 {
-				src = byExpvar
-			}
-			t.offer(n, smp.Value, src, 0)
-		case len(smp.Labels) > 0:
-			if strings.HasSuffix(n, "build_info") || n == "target_info" {
-				t.buildInfo(smp)
-			}
-		case len(n) < 10:
-		case n[0] == 'm' && n[:9] == "memstats/":
-			told = byExpvar // every expvar body has it: its texts are not Ostrich's labels
-		case n[0] == 'j' || n[0] == 'p':
-			t.start(smp, s.Time)
+		if tells(&s.Samples[i]) {
+			t.sample(&s.Samples[i], s.Time)
 		}
 	}
+}
+
+// sample takes what one of those that tells has to say.
+func (t *teller) sample(s *collector.Sample, now time.Time) {
+	switch {
+	case s.Kind == collector.Label:
+		src := byLabels
+		if strings.IndexByte(s.Name, '/') >= 0 {
+			src = byExpvar
+		}
+		t.offer(s.Name, s.Value, src, 0)
+	case len(s.Labels) > 0:
+		t.buildInfo(s)
+	case s.Name[0] == 'm':
+		t.told = byExpvar // every expvar body has it: its texts are not Ostrich's labels
+	default:
+		t.start(s, now)
+	}
+}
+
+// end weighs what the texts at the top of the body said: only now it is known whose they are.
+func (t *teller) end() {
 	for n, f := range []*found{&t.version, &t.track} {
 		if x := t.texts[n]; x.text != "" {
-			f.offer(x.text, told, x.rank)
+			f.offer(x.text, t.told, x.rank)
 		}
 	}
 }
@@ -221,7 +251,7 @@ func sameName(prefix, service string) bool {
 func (t *teller) start(s *collector.Sample, now time.Time) {
 	var at time.Time
 	switch s.Name {
-	case "process_start_time_seconds":
+	case processStart:
 		f, err := s.Float()
 		if err != nil || !(f > 0 && f < math.MaxInt32*4) {
 			return

@@ -1,0 +1,122 @@
+package tag
+
+// Limits are how many different series may go on the wire in a day, UTC; 0: any number. What is new past one is left out, and counted; what was let through
+// keeps flowing, also past midnight, and so does the rest.
+type Limits struct {
+	Target  int // of one instance
+	Service int // of a service in an environment, over all its instances: a series that several have is one
+}
+
+// past is why a series is left out.
+type past uint8
+
+const (
+	onTheWire past = iota
+	targetLimit
+	serviceLimit
+	noMemory // to tell what is new
+)
+
+var pastNames = [...]string{"", "target", "service", "memory"}
+
+func (p past) String() string { return pastNames[p] }
+
+// seen reports whether something of the series goes on the wire.
+func (a action) seen() bool { return a == keep || a == rename || a == add }
+
+// admit decides of a series that the instance did not have whether it goes on the wire. The service is locked.
+func (e *Enricher) admit(sh *shape, svc *service, d *def, l Limits) past {
+	if sh.gone.has(d.unique) { // it had it today, or another series with the same name on the wire
+		e.carryService(svc, d, sh.day, l)
+		return onTheWire
+	}
+	if l.Target > 0 && sh.seen >= l.Target {
+		return targetLimit
+	}
+	svc.turn(sh.day, e)
+	known := d.day != 0 && d.day >= svc.day-1 || svc.seen.has(d.unique)
+	if !known && l.Service > 0 {
+		if svc.seen.n >= l.Service {
+			return serviceLimit
+		}
+		if !e.roomFor(&svc.seen) {
+			return noMemory
+		}
+	}
+	if d.do != keep && l.Target > 0 {
+		if !e.roomFor(&sh.gone) {
+			return noMemory
+		}
+		sh.gone.add(d.unique) // its bytes are weighed with the shape
+	}
+	sh.seen++
+	e.carryService(svc, d, sh.day, l)
+	return onTheWire
+}
+
+// roomFor reports whether a set may take one more. A small one always may.
+func (e *Enricher) roomFor(s *set32) bool {
+	more, then := s.growth()
+	return more == 0 || then <= set32Small || e.room(more, true)
+}
+
+// carry counts a series that goes on the wire and did before. The service is locked.
+func (e *Enricher) carry(sh *shape, svc *service, d *def, l Limits) {
+	if d.do == keep {
+		sh.seen++
+	} else if !sh.gone.has(d.unique) {
+		sh.gone.add(d.unique)
+		sh.seen++
+	}
+	e.carryService(svc, d, sh.day, l)
+}
+
+func (e *Enricher) carryService(svc *service, d *def, day int32, l Limits) {
+	svc.turn(day, e)
+	if d.day == svc.day {
+		return
+	}
+	d.day = svc.day
+	if l.Service > 0 && !svc.seen.has(d.unique) {
+		was := svc.seen.bytes()
+		svc.seen.add(d.unique)
+		e.states.bytes.Add(svc.seen.bytes() - was)
+	}
+}
+
+// turn begins a new day. Instances are not all asked in the same moment: one that was asked before midnight does not bring yesterday back.
+func (svc *service) turn(day int32, e *Enricher) {
+	if day > svc.day || day < svc.day-1 {
+		e.free(svc.seen.bytes())
+		svc.day, svc.seen = day, set32{}
+	}
+}
+
+// turn begins a new day for an instance, or takes up other limits: what went on the wire still does, and is counted first; then what was left out gets its chance.
+func (e *Enricher) turn(sh *shape, day int32, l Limits) {
+	svc := sh.book.of
+	svc.mu.Lock()
+	if day != sh.day {
+		sh.day, sh.seen, sh.gone = day, 0, set32{}
+		if l != (Limits{}) {
+			for i, d := range sh.rows {
+				if d.do.seen() && sh.why(i) == onTheWire {
+					e.carry(sh, svc, d, l)
+				}
+			}
+		}
+	}
+	some := false
+	for i, why := range sh.left {
+		if why != onTheWire {
+			sh.left[i] = e.admit(sh, svc, sh.rows[i], l)
+			some = some || sh.left[i] != onTheWire
+		}
+	}
+	if !some {
+		sh.left = nil
+	}
+	sh.limits = l
+	svc.mu.Unlock()
+	e.weigh(sh)
+}
