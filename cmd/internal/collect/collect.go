@@ -94,6 +94,7 @@ type Daemon struct {
 type ownMetrics struct {
 	reloadOK   atomic.Int64
 	reloadTime atomic.Int64
+	enriched   *metrics.PrometheusHistogram
 	set        *metrics.Set // of tags
 	zk         *metrics.Set // of ZooKeeper sessions
 }
@@ -151,7 +152,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := d.newSharing(c, ident.Hex()); err != nil {
 		return nil, err
 	}
-	d.pool, err = scrape.New(scrape.Config{Handle: d.handle, Fresh: d.fresh, Term: d.term, Retired: d.retired, Log: d.log.With("part", "scrape"), Metrics: o.Metrics.NewSet()})
+	d.pool, err = scrape.New(scrape.Config{Handle: d.handle, Fresh: d.fresh, Behind: d.sink.Behind, Term: d.term, Retired: d.retired, Log: d.log.With("part", "scrape"), Metrics: o.Metrics.NewSet()})
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +169,9 @@ func (d *Daemon) handle(s *collector.Snapshot) {
 	if j := (*d.jobs.Load())[discovery.JobOf(s.Instance.Source)].Job; j != nil && s.Interval < j.Interval {
 		s.Usual = j.Interval
 	}
+	began := time.Now()
 	d.enrich.Enrich(s)
+	d.own.enriched.Update(time.Since(began).Seconds())
 	d.sink.Put(s)
 	s.Release()
 }

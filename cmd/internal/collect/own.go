@@ -10,6 +10,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
+	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/zk"
 	"github.com/rollcall-metrics/rollcall/enrich/tag"
@@ -34,6 +35,7 @@ func (d *Daemon) ownSeries() {
 		}
 		return 1
 	})
+	d.own.enriched = set.NewPrometheusHistogramExt(fmt.Sprintf("%s{stage=%q}", collector.StageSeconds, collector.StageEnriched), collector.StageBounds())
 	d.published.own = d.word
 }
 
