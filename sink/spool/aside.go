@@ -1,0 +1,196 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	asideDir  = "aside"
+	asideMax  = 1000 // batches; past it the oldest goes
+	asideTail = ".batch"
+)
+
+// Aside is one batch that was refused for good.
+type Aside struct {
+	Name   string // of its file, without folder
+	Topic  string
+	Reason string
+	At     int64 // Unix milliseconds
+	Meta
+	Size int
+
+	batch []byte
+}
+
+// Batch is the batch itself, unstamped.
+func (a *Aside) Batch() []byte { return a.batch }
+
+// SetAside keeps a batch that was refused for good out of everybody's way, with the reason. It gives what had to go because too many are aside.
+// e.Pos is zero for a batch that is not in the spool; one that is there is done with it.
+func (s *Spool) SetAside(e Entry, batch []byte, topic, reason string, at int64) (gone []Aside, err error) {
+	name := strconv.FormatInt(at, 10) + "-" + e.Pos.String() + "-" + strconv.Itoa(int(e.Partition)) + "-" + strconv.FormatUint(e.First, 10) + asideTail
+	b := binaryText(nil, topic)
+	b = binaryText(b, reason)
+	b = appendTimeMilli(b, at)
+	m := e.Meta
+	m.replaces = Pos{}
+	b = appendHead(append([]byte(asideMagic), append(le.AppendUint32(nil, uint32(len(b))), b...)...), Pos{}, &m, batch)
+	b = append(b, batch...)
+	dir := filepath.Join(s.cfg.Path, asideDir)
+	tmp := filepath.Join(dir, "."+name)
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err == nil {
+		err = s.write(f, b, 0)
+		if err == nil && s.cfg.Fsync != FsyncNever {
+			err = f.Sync()
+		}
+		err = errors.Join(err, f.Close())
+		if err == nil {
+			err = os.Rename(tmp, filepath.Join(dir, name))
+		}
+		if err != nil {
+			err = errors.Join(err, os.Remove(tmp))
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("set batch aside: %w", err)
+	}
+	if e.Pos != (Pos{}) {
+		s.Done(e.Pos)
+		s.mu.Lock()
+		s.marked()
+		s.mu.Unlock()
+	}
+	names, err := asideNames(s.cfg.Path)
+	for err == nil && len(names) > asideMax {
+		a, rerr := ReadAside(s.cfg.Path, names[0])
+		err = os.Remove(filepath.Join(dir, names[0]))
+		if rerr == nil && err == nil {
+			gone = append(gone, a)
+		}
+		names = names[1:]
+	}
+	if err != nil {
+		return gone, fmt.Errorf("set batch aside: %w", err)
+	}
+	return gone, nil
+}
+
+// Asides reads what was set aside in a folder, the oldest first, without the batches; each is called with an error where a file cannot be read.
+func Asides(path string, each func(Aside, error)) error {
+	names, err := asideNames(path)
+	if err != nil {
+		return fmt.Errorf("list what was set aside: %w", err)
+	}
+	for _, name := range names {
+		a, err := ReadAside(path, name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		a.Name, a.batch = name, nil
+		each(a, err)
+	}
+	return nil
+}
+
+func asideNames(path string) (names []string, err error) {
+	all, err := os.ReadDir(filepath.Join(path, asideDir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range all {
+		if strings.HasSuffix(e.Name(), asideTail) && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { // by time, which is a number
+		if len(a) != len(b) {
+			x, _, _ := strings.Cut(a, "-")
+			y, _, _ := strings.Cut(b, "-")
+			if len(x) != len(y) {
+				return len(x) - len(y)
+			}
+		}
+		return strings.Compare(a, b)
+	})
+	return names, err
+}
+
+const asideMagic = "RCASIDE\x01"
+
+// ReadAside reads one batch that was set aside.
+func ReadAside(path, name string) (Aside, error) {
+	if name != filepath.Base(name) || !strings.HasSuffix(name, asideTail) {
+		return Aside{}, fmt.Errorf("read %q: it is no name that ls gives", name)
+	}
+	b, err := os.ReadFile(filepath.Join(path, asideDir, name))
+	if err != nil {
+		return Aside{}, fmt.Errorf("read what was set aside: %w", err)
+	}
+	a, err := parseAside(b)
+	if err != nil {
+		return Aside{}, fmt.Errorf("read what was set aside, %q: %w", name, err)
+	}
+	a.Name = name
+	return a, nil
+}
+
+func parseAside(b []byte) (a Aside, err error) {
+	if len(b) < len(asideMagic)+4 || string(b[:len(asideMagic)-1]) != asideMagic[:len(asideMagic)-1] {
+		return a, errEntry
+	}
+	if b[len(asideMagic)-1] > version {
+		return a, ErrVersion
+	}
+	b = b[len(asideMagic):]
+	n := le.Uint32(b)
+	b = b[4:]
+	if uint64(n) > uint64(len(b)) {
+		return a, errEntry
+	}
+	r := reader{b: b[:n]}
+	a.Topic, a.Reason, a.At = string(r.bytes(r.upTo(maxMeta))), string(r.bytes(r.upTo(maxMeta))), r.varint()
+	b = b[n:]
+	h := headLen(b)
+	if r.bad || h == 0 || h > len(b) {
+		return a, errEntry
+	}
+	e, err := parseHead(Pos{}, b[:h], func(b []byte) string { return string(b) })
+	if err != nil {
+		return a, err
+	}
+	if a.batch = b[h:]; len(a.batch) != e.Size || crcOf(a.batch) != e.crc {
+		return a, errEntry
+	}
+	a.Meta, a.Size = e.Meta, e.Size
+	return a, nil
+}
+
+// Retry takes what was set aside back among the batches that wait, as never attempted.
+func (s *Spool) Retry(name string) error {
+	a, err := ReadAside(s.cfg.Path, name)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Append(a.Meta, a.batch); err != nil {
+		return fmt.Errorf("retry %q: %w", name, err)
+	}
+	return s.DropAside(name)
+}
+
+// DropAside removes what was set aside for good.
+func (s *Spool) DropAside(name string) error {
+	if name != filepath.Base(name) || !strings.HasSuffix(name, asideTail) {
+		return fmt.Errorf("drop %q: it is no name that ls gives", name)
+	}
+	if err := os.Remove(filepath.Join(s.cfg.Path, asideDir, name)); err != nil {
+		return fmt.Errorf("drop what was set aside: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Run syncs and tidies until ctx ends.
+func (s *Spool) Run(ctx context.Context) {
+	t := time.NewTicker(flushEvery)
+	defer t.Stop()
+	last, said := time.Now(), false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			err := s.tend(now, now.Sub(last) >= syncEvery)
+			if now.Sub(last) >= syncEvery {
+				last = now
+			}
+			if err != nil && !said {
+				s.cfg.Logger.Error("the spool's folder cannot be written", "path", s.cfg.Path, "err", err)
+			}
+			said = err != nil
+		}
+	}
+}
+
+// tend writes marks that wait, begins a new journal when it is time, and syncs.
+func (s *Spool) tend(now time.Time, sync bool) error {
+	s.mu.Lock()
+	s.jmu.Lock()
+	j := &s.journal
+	if sync && !s.closed {
+		j.wait = appendRecord(j.wait, recordBeat, appendTime(now))
+	}
+	err := s.flush()
+	full := j.at-s.begun > s.journalLimit
+	s.jmu.Unlock()
+	if err == nil && full && !s.closed {
+		err = s.begin()
+	}
+	s.mu.Unlock()
+	if sync {
+		err = errors.Join(err, s.present())
+	}
+	if err == nil && sync {
+		if s.cfg.Fsync != FsyncNever {
+			err = s.sync()
+		}
+		err = errors.Join(err, s.cleanJournals())
+	}
+	return err
+}
+
+// present begins the folder anew where somebody has removed it: what was in it is lost, and what comes is not written into nothing.
+func (s *Spool) present() error {
+	name := filepath.Join(s.cfg.Path, "lock")
+	ours, err := s.lock.Stat()
+	if err != nil {
+		return err
+	}
+	if there, err := os.Stat(name); err == nil && os.SameFile(ours, there) {
+		return nil
+	}
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	lost := 0
+	for _, g := range slices.Clone(s.segments) {
+		if _, err := os.Stat(g.path); err == nil {
+			continue
+		}
+		lost += g.alive
+		if g == s.active {
+			s.active = nil
+		}
+		s.remove(g)
+	}
+	s.damaged.Entries += uint64(lost)
+	s.cfg.Logger.Error("the spool's folder was removed; what was in it is lost", "path", s.cfg.Path, "batches", lost)
+	if err := os.MkdirAll(filepath.Join(s.cfg.Path, asideDir), 0o750); err != nil {
+		return s.failed(err)
+	}
+	lock, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return s.failed(err)
+	}
+	if err := lockFile(lock); err != nil {
+		lock.Close()
+		return s.failed(err)
+	}
+	s.lock.Close()
+	s.lock = lock
+	return s.begin()
+}
+
+// Close writes what waits and gives the folder back. What is not settled waits for the next process.
+func (s *Spool) Close() error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	var errs []error
+	if g := s.active; g != nil && !g.broken {
+		errs = append(errs, s.full(g))
+	}
+	s.active = nil
+	s.mu.Unlock()
+	s.jmu.Lock()
+	s.journal.wait = appendRecord(s.journal.wait, recordClosed, nil)
+	errs = append(errs, s.flush())
+	s.jmu.Unlock()
+	if s.cfg.Fsync != FsyncNever {
+		errs = append(errs, s.sync())
+	}
+	errs = append(errs, s.cleanJournals())
+	s.release()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close spool %q: %w", s.cfg.Path, err)
+	}
+	return nil
+}
+
+// release closes every file, the lock last.
+func (s *Spool) release() {
+	for _, g := range s.segments {
+		if g.f != nil {
+			g.f.Close()
+			g.f = nil
+		}
+	}
+	for _, f := range s.unsynced {
+		f.Close()
+	}
+	s.unsynced = nil
+	if s.journal.f != nil {
+		s.journal.f.Close()
+		s.journal.f = nil
+	}
+	if s.lock != nil {
+		s.lock.Close()
+		s.lock = nil
+	}
+}
+
+// sync makes all that was written survive a power loss: batches first, then what was said of them.
+func (s *Spool) sync() error {
+	s.mu.Lock()
+	full, names := s.unsynced, s.names
+	s.unsynced, s.names = nil, false
+	var active *os.File
+	if g := s.active; g != nil {
+		active = g.f
+	}
+	s.jmu.Lock()
+	var journal *os.File
+	if s.journal.dirty {
+		journal, s.journal.dirty = s.journal.f, false
+	}
+	s.jmu.Unlock()
+	s.mu.Unlock()
+	var errs []error
+	for _, f := range full {
+		errs = append(errs, f.Sync(), f.Close())
+	}
+	if active != nil {
+		errs = append(errs, unlessClosed(active.Sync()))
+	}
+	if journal != nil {
+		errs = append(errs, unlessClosed(journal.Sync()))
+	}
+	if names {
+		errs = append(errs, syncFolder(s.cfg.Path))
+	}
+	return errors.Join(errs...)
+}
+
+// syncFolder makes the names in a folder survive a power loss.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// unlessClosed leaves out that a file was closed meanwhile: it is of a segment or journal that is no more.
+func unlessClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// cleanJournals removes journals that a later one has made superfluous.
+func (s *Spool) cleanJournals() error {
+	s.jmu.Lock()
+	old := s.journal.old
+	s.journal.old = nil
+	s.jmu.Unlock()
+	var errs []error
+	for _, n := range old {
+		if err := os.Remove(journalPath(s.cfg.Path, n)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
