@@ -37,6 +37,10 @@ type Job struct {
 	// NativeHistograms asks for protobuf first, the only form in which applications serve native histograms. It costs several times what text costs.
 	NativeHistograms bool
 
+	// IgnoreTimestamps takes every number as one of the moment of the pull. Otherwise those whose own time stamp, by the target's clock, is more than stats.MaxAge
+	// away from it are left out and counted.
+	IgnoreTimestamps bool
+
 	DisableCompression bool // do not ask for zstd and gzip
 	FollowRedirects    bool // at most 10, each to an allowed address; unlike Prometheus' the default is not to: a member must not send the collector anywhere
 	EnableHTTP2        bool

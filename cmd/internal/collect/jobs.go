@@ -71,7 +71,8 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 		FollowRedirects: s.FollowRedirects, EnableHTTP2: s.EnableHTTP2,
 		DisableCompression: s.Compression != nil && !*s.Compression,
 		OstrichPeriod:      s.OstrichPeriod.Std(0), NativeHistograms: s.NativeHistograms,
-		NoServerInfo: s.ServerInfo != nil && !*s.ServerInfo,
+		IgnoreTimestamps: s.HonorTimestamps != nil && !*s.HonorTimestamps,
+		NoServerInfo:     s.ServerInfo != nil && !*s.ServerInfo,
 	}
 	var err error
 	if j.TLS, err = TLS(s.TLS); err != nil {

@@ -116,6 +116,7 @@ type Scrape struct {
 	// OstrichPeriod asks Ostrich a second time in the same scrape, for the distributions of the last period of that length.
 	OstrichPeriod    Duration `yaml:"ostrich_period"`
 	NativeHistograms bool     `yaml:"scrape_native_histograms"` // ask for protobuf first
+	HonorTimestamps  *bool    `yaml:"honor_timestamps"`         // leave out samples whose own time is more than five minutes from now; default true
 
 	Serverset      []ServersetSD  `yaml:"serverset_sd_configs"`
 	Nerve          []ServersetSD  `yaml:"nerve_sd_configs"`
