@@ -96,7 +96,8 @@ func TestOrderRoutes(t *testing.T) {
 		{"by way of a proxy, signed in", true, func(r *http.Request) { r.Header.Set("Via", "1.1 proxy"); r.SetBasicAuth("lee", "x") }, order("d"), 200},
 		{"as a form", false, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, order("e"), 415},
 		{"no JSON", false, nil, `{`, 400},
-		{"another kind", false, nil, `{"kind":"burst","path":"/","by":"kim"}`, 400},
+		{"another kind", false, nil, `{"kind":"nonsense","path":"/","by":"kim"}`, 400},
+		{"a burst of nobody", false, nil, `{"kind":"burst","by":"kim"}`, 400},
 		{"without an end", false, nil, `{"kind":"freeze","path":"/","by":"kim"}`, 400},
 	} {
 		users = tc.users
