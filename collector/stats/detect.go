@@ -14,7 +14,7 @@ const (
 	Unknown        Format = iota
 	JSON                  // any of the JSON dialects: they are told apart section by section
 	OstrichText           // counters:, gauges:, labels:, metrics: and indented lines
-	PrometheusText        // text exposition 0.0.4
+	PrometheusText        // text exposition 0.0.4, and 1.0.0, in which names may be any UTF-8
 	OpenMetrics           // OpenMetrics text 1.0
 	Protobuf              // io.prometheus.client.MetricFamily messages, each behind its length
 	CSV                   // name,value · type,name,value · timestamp,name,value
@@ -37,7 +37,7 @@ func Detect(body []byte, contentType string) Format {
 		return OpenMetrics
 	case strings.EqualFold(media, "application/json") || len(media) > 5 && strings.EqualFold(media[len(media)-5:], "+json"):
 		return JSON
-	case strings.EqualFold(media, "text/plain") && hasVersion(params, "0.0.4"):
+	case strings.EqualFold(media, "text/plain") && (hasVersion(params, "0.0.4") || hasVersion(params, "1.0.0")):
 		return PrometheusText
 	case strings.EqualFold(media, "application/vnd.google.protobuf"):
 		return Protobuf
@@ -85,7 +85,7 @@ func Detect(body []byte, contentType string) Format {
 // saysPrometheus reports a Content-Type that leaves no doubt: a body that cannot be read is broken, and nothing else.
 func saysPrometheus(contentType string) bool {
 	_, params, _ := strings.Cut(contentType, ";")
-	return hasVersion(params, "0.0.4")
+	return hasVersion(params, "0.0.4") || hasVersion(params, "1.0.0")
 }
 
 // plain reports that nothing up to and with the line at an offset is a mark of Prometheus' text: a comment, or labels.

@@ -179,9 +179,13 @@ func (p *Parser) value(name string) {
 	case jsonscan.String:
 		p.string(name)
 	case jsonscan.Array:
-		n := 0
-		for s.Array(); s.More(); n++ {
-			s.Skip()
+		n, within := 0, p.o.Arrays != nil && p.o.Arrays.MatchString(name)
+		for s.Array(); s.More() && p.err == nil; n++ {
+			if within {
+				p.element(name, n)
+			} else {
+				s.Skip()
+			}
 		}
 		p.emit(name, collector.Gauge, p.itoa(n))
 	case jsonscan.Object:
@@ -192,6 +196,17 @@ func (p *Parser) value(name string) {
 	default:
 		s.Skip() // null
 	}
+}
+
+// element reads the n-th value of the array called name.
+func (p *Parser) element(name string, n int) {
+	from := len(p.text)
+	p.text = append(append(p.text, name...), '/')
+	p.text = strconv.AppendInt(p.text, int64(n), 10)
+	one := p.kept(from)
+	at := p.register(flat, p.id(one))
+	p.value(one)
+	p.close(at)
 }
 
 // emit adds one sample with a value.

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 	"time"
 
@@ -42,6 +43,8 @@ type Options struct {
 	// Window is the span of the distributions in an Ostrich body: WindowUnknown means Lifetime, which is what a plain GET answers; a job that asks
 	// with ?period= says Latched.
 	Window collector.Window
+	// Arrays matches the names of arrays in JSON whose elements are read, too, below the name by their number from 0. nil: an array is its length and no more.
+	Arrays *regexp.Regexp
 	// Now is the time by the target's clock. Samples with a time stamp of their own that is more than MaxAge away from it are left out and counted: they do not
 	// speak of now. Zero: time stamps say nothing, and every sample counts as of now.
 	Now time.Time

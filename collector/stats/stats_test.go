@@ -3,6 +3,7 @@ package stats
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -36,6 +37,7 @@ func TestDetect(t *testing.T) {
 		{"\n gauges: \n", "", OstrichText},
 		{"counters:\n", "Text/Plain;  Version=\"0.0.4\"", PrometheusText},
 		{``, prom, PrometheusText},
+		{"{\"a b\"} 1", "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8", PrometheusText},
 		{`a 1`, om, OpenMetrics},
 		{``, "", Unknown},
 		{" \n", "text/plain", Unknown},
@@ -304,6 +306,32 @@ func TestManyDuplicates(t *testing.T) {
 	}
 	if p.Size() < 2000*112 {
 		t.Errorf("holds %d bytes", p.Size())
+	}
+}
+
+func TestArrays(t *testing.T) {
+	for _, tc := range []struct{ body, arrays, want string }{
+		{`{"a":[1,{"b":2},[3]],"c":[4]}`, "", "gauge a 3; gauge c 1"},
+		{`{"a":[1,{"b":2},[3]],"c":[4]}`, "a", "untyped a/0 1; untyped a/1/b 2; gauge a/2 1; gauge a 3; gauge c 1"},
+		{`{"a":[1,{"b":2},[3]],"c":[4]}`, "a.*", "untyped a/0 1; untyped a/1/b 2; untyped a/2/0 3; gauge a/2 1; gauge a 3; gauge c 1"},
+		{`{"a":[],"b":["x",null,true,NaN]}`, "b|a", "gauge a 0; label b/0 x; gauge b/2 1; gauge b 4"},
+		{`{"a/0":5,"a":[6]}`, "a", "untyped a/0 6; gauge a 1"},
+	} {
+		var p Parser
+		var s collector.Snapshot
+		o := Options{}
+		if tc.arrays != "" {
+			o.Arrays = regexp.MustCompile("^(?:" + tc.arrays + ")$")
+		}
+		if err := p.Parse(&s, []byte(tc.body), "", o); err != nil || flatten(&s) != tc.want {
+			t.Errorf("%s, %q: %v %s, want %s", tc.body, tc.arrays, err, flatten(&s), tc.want)
+		}
+	}
+	var p Parser
+	var s collector.Snapshot
+	var le *LimitError
+	if err := p.Parse(&s, []byte(`{"a":[1,2,3]}`), "", Options{Samples: 2, Arrays: regexp.MustCompile("a")}); !errors.As(err, &le) || le.Name != "a/2" {
+		t.Errorf("three are too many: %v", err)
 	}
 }
 
