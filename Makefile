@@ -10,7 +10,7 @@ WHOLE      = /cmd/internal/collect$$|/cmd/rollcall$$
 # Built by their pinned version, never @latest.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check race fuzz bench bench-roster bench-reconnect ui servers browser pictures clean
+.PHONY: help build demo test check race fuzz bench bench-roster bench-collector flame bench-reconnect ui servers browser pictures clean
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
@@ -56,6 +56,12 @@ bench:           ## the hot paths beside their floor and the naive way
 
 bench-roster:    ## 150,000 members in a real ZooKeeper, followed by rollcall and by Prometheus: 8 minutes; ROSTER='-members=15000' for a quick one
 	cd bench && $(GO) run . roster $(ROSTER)
+
+bench-collector: ## rollcall, a plain collector and the floors scrape one fleet into Kafka, from 1,000 to 15,000 targets and past all they can: 12 minutes; COLLECTOR='-quick' for a short one
+	cd bench && $(GO) run . collector $(COLLECTOR)
+
+flame:           ## where the collector's time goes: draws docs/collector-flame.svg, a minute
+	cd bench && $(GO) run . collector -flame ../docs/collector-flame.svg
 
 bench-reconnect: ## 500 sessions cut at once, ours and plain ones: when is each back? Draws docs/reconnects.svg
 	cd bench && $(GO) run . reconnect -svg ../docs/reconnects.svg

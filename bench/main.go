@@ -1,4 +1,4 @@
-// Command bench measures rollcall's discovery against a real ZooKeeper, beside what others do, in one run on one machine.
+// Command bench measures rollcall beside what others do, in one run on one machine: its discovery on a real ZooKeeper, its collector on a fleet of its own.
 //
 // It is a Go module of its own, so that what it compares with (Prometheus' discovery as a library) stays out of rollcall. It runs on Linux: it reads /proc and
 // asks the kernel how many bytes came over a socket. Each side is measured in a process of its own, which is this program again.
@@ -16,6 +16,7 @@ import (
 
 const usage = `usage: bench roster [flags]     rollcall and Prometheus follow the same serversets; -h lists the flags
        bench reconnect [flags]  many sessions are cut at once: when is each back?
+       bench collector [flags]  a fleet is scraped into Kafka: by rollcall, by a plain collector, and by nobody who keeps what he reads
 `
 
 func main() {
@@ -38,6 +39,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return benchRoster(ctx, args, stdout, stderr)
 	case "reconnect":
 		return benchReconnect(ctx, args, stdout, stderr)
+	case "collector":
+		return benchCollector(ctx, args, stdout, stderr)
+	case "fleet": // what follows is started by collector
+		return runFleet(ctx, args, stdin, stdout)
+	case "broker":
+		return runBroker(ctx, args, stdin, stdout)
+	case "agent":
+		return runAgent(ctx, args, stdin, stdout)
 	case "side": // one of those measured, started by roster
 		return runSide(ctx, args, stdin, stdout)
 	}

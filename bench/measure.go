@@ -22,19 +22,32 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// rss is how many bytes of this process are in memory: VmRSS.
-func rss() (uint64, error) {
-	b, err := os.ReadFile("/proc/self/status")
+// cpuOf is the time that a process has spent on a processor, to the nanosecond: the kernel's clock of that process.
+func cpuOf(pid int) (time.Duration, error) {
+	const scheduled = 2 // CPUCLOCK_SCHED
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &ts); err != nil {
+		return 0, fmt.Errorf("read the clock of process %d: %w", pid, err)
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
+// rss is how many bytes of this process are in memory.
+func rss() (uint64, error) { return memoryOf("self", "VmRSS") }
+
+// memoryOf is a size in /proc/<process>/status, in bytes: VmRSS is what is in memory, VmHWM the most that ever was.
+func memoryOf(process, what string) (uint64, error) {
+	b, err := os.ReadFile("/proc/" + process + "/status")
 	if err != nil {
 		return 0, fmt.Errorf("read resident size: %w", err)
 	}
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, what+":"); ok {
 			kb, err := strconv.ParseUint(strings.Fields(rest)[0], 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("read resident size: no VmRSS in /proc/self/status")
+	return 0, fmt.Errorf("read resident size: no %s in /proc/%s/status", what, process)
 }
 
 // received is how many bytes came over this process' open connections to a server: the kernel's own count, so it costs neither side a proxy.

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"time"
@@ -207,73 +203,19 @@ func (p plan) change(ctx context.Context, t *tree, writers sessions, seed uint64
 	return nil
 }
 
-// process is one side.
-type process struct {
-	name string
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	from *os.File // what out reads; closed by end, for the process may be gone before its last answer is read
-	out  *json.Decoder
-	done chan struct{}
-}
-
 // start has a side load everything.
 func (p plan) start(ctx context.Context, name, addr string, members int) (*process, loading, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, loading{}, err
-	}
 	args := []string{"side", "-of", name, "-server", addr, "-want", fmt.Sprint(members)}
 	if p.profile != "" {
 		args = append(args, "-profile", p.profile+"."+name)
 	}
-	proc := &process{name: name, cmd: exec.CommandContext(ctx, self, args...), done: make(chan struct{})}
-	proc.cmd.Env = append(os.Environ(), asCommand+"=1")
-	proc.cmd.Stderr = os.Stderr
-	if proc.in, err = proc.cmd.StdinPipe(); err != nil {
-		return nil, loading{}, err
-	}
-	r, w, err := os.Pipe() // the command's own would be closed at its end, read or not
+	proc, err := startSelf(ctx, name, anyCore, args...)
 	if err != nil {
 		return nil, loading{}, err
-	}
-	proc.cmd.Stdout, proc.from, proc.out = w, r, json.NewDecoder(bufio.NewReaderSize(r, 1<<20))
-	err = startChild(proc.cmd, func() { close(proc.done) })
-	w.Close()
-	if err != nil {
-		return nil, loading{}, errors.Join(err, r.Close())
 	}
 	var l loading
 	if err := proc.out.Decode(&l); err != nil {
 		return nil, l, errors.Join(fmt.Errorf("%s did not load: %w", name, err), proc.end())
 	}
 	return proc, l, nil
-}
-
-// asCommand tells the tests' own binary to be this program.
-const asCommand = "ROLLCALL_BENCH"
-
-// ask has a side do something and decodes its answer, unless into is nil.
-func (p *process) ask(what string, into any) error {
-	if _, err := io.WriteString(p.in, what+"\n"); err != nil {
-		return fmt.Errorf("ask %s for %s: %w", p.name, what, err)
-	}
-	if into == nil {
-		into = new(any)
-	}
-	if err := p.out.Decode(into); err != nil {
-		return fmt.Errorf("ask %s for %s: %w", p.name, what, err)
-	}
-	return nil
-}
-
-func (p *process) end() error {
-	err := p.in.Close()
-	select {
-	case <-p.done:
-	case <-time.After(5 * time.Second):
-		_ = p.cmd.Process.Kill() // the treecache takes its time
-		<-p.done
-	}
-	return errors.Join(err, p.from.Close())
 }

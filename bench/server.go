@@ -11,10 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
@@ -61,7 +59,7 @@ func startServer(ctx context.Context, heap string, progress io.Writer) (_ *serve
 	s.cmd = exec.Command("java", "-Xmx"+heap, "-XX:-UsePerfData", "-Djute.maxbuffer=4194304", "-Dzookeeper.forceSync=no", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 		"-cp", cp, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := startChild(s.cmd, func() { log.Close(); close(s.done) }); err != nil {
+	if err := startChild(s.cmd, anyCore, func() { log.Close(); close(s.done) }); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	for end := time.Now().Add(90 * time.Second); ; {
@@ -102,24 +100,6 @@ func (s *server) stop() {
 	_ = s.cmd.Process.Kill() // it may have ended by itself
 	<-s.done
 	_ = os.RemoveAll(s.dir)
-}
-
-// startChild starts a program that dies with this process, and calls ended once it is gone. The kernel's signal comes when the thread that started it ends, so
-// one is kept for it.
-func startChild(cmd *exec.Cmd, ended func()) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // who waits for its end asks for no reason
-			ended()
-		}
-	}()
-	return <-started
 }
 
 // ask sends a four-letter word.
