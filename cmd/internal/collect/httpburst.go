@@ -16,20 +16,14 @@ import (
 	"github.com/rollcall-metrics/rollcall/discovery/share"
 )
 
-// Bounds and defaults of a burst that is asked for.
-const (
-	DefaultBurstFor   = 5 * time.Minute
-	DefaultBurstEvery = time.Second
-)
-
 // BurstRequest asks for a burst: what POST /api/v1/burst takes.
 type BurstRequest struct {
 	Service   string            `json:"service"`
 	Env       string            `json:"env"` // may be left out where the service has one only
 	Tags      map[string]string `json:"tags,omitempty"`
 	Instances int               `json:"instances,omitempty"`
-	Interval  string            `json:"interval,omitempty"` // such as 1s
-	For       string            `json:"for,omitempty"`      // such as 5m
+	Interval  string            `json:"interval,omitempty"` // default 1s
+	For       string            `json:"for,omitempty"`      // default 5m
 	By        string            `json:"by"`
 	Why       string            `json:"why,omitempty"`
 }
@@ -68,16 +62,16 @@ func (d *Daemon) serveBurst(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	every, err := config.ParseDuration(cmp.Or(q.Interval, "1s"))
-	d2, err2 := config.ParseDuration(cmp.Or(q.For, "5m"))
-	if err := errors.Join(err, err2); err != nil {
+	last, bad := config.ParseDuration(cmp.Or(q.For, "5m"))
+	if err := errors.Join(err, bad); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if d2 <= 0 || d2 > discovery.MaxBurstFor {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("for %s: a burst lasts 1h at most; give 5m or so", config.Duration(d2)))
+	if last <= 0 || last > discovery.MaxBurstFor {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("for %s: a burst lasts 1h at most; give 5m or so", config.Duration(last)))
 		return
 	}
-	d.placeBurst(w, r, discovery.Order{Kind: discovery.BurstOrder, Path: "/", By: q.By, Why: q.Why, Until: time.Now().Add(d2),
+	d.placeBurst(w, r, discovery.Order{Kind: discovery.BurstOrder, Path: "/", By: q.By, Why: q.Why, Until: time.Now().Add(last),
 		Burst: discovery.Burst{Service: q.Service, Env: q.Env, Tags: discovery.TagsOf(q.Tags), Instances: q.Instances, EveryMS: every.Milliseconds()}})
 }
 
