@@ -40,8 +40,9 @@ type answer struct {
 }
 
 const (
-	acceptProtobuf    = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
-	acceptOpenMetrics = "application/openmetrics-text; version=1.0.0"
+	acceptProtobuf    = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8"
+	acceptUTF8        = "text/plain;version=1.0.0;escaping=allow-utf-8"
+	acceptOpenMetrics = "application/openmetrics-text; version=1.0.0; escaping=allow-utf-8"
 )
 
 func programs() []program {
@@ -51,6 +52,7 @@ func programs() []program {
 		{"expvar", expvarProgram, []answer{{"expvar.json", "", "", []string{"untyped memstats/Alloc", "gauge cmdline", "label version", "untyped requests", "untyped hits/cart"}}}},
 		{"client_golang", clientGolang, []answer{
 			{"client-golang.pb", "", acceptProtobuf, []string{"histogram latency_seconds", "counter requests_total{code=200}", "counter sizes_bucket{le=2.5,route=/a}", "gauge age_seconds{quantile=0.99}", "counter age_seconds_count"}},
+			{"client-golang.prom", "", acceptUTF8, []string{`gauge queue.länge{room.name=ä "1"}`, "counter latency_seconds_count", "gauge age_seconds{quantile=0.99}"}},
 			{"client-golang.openmetrics.txt", "", acceptOpenMetrics, []string{"counter latency_seconds_count", "counter requests_total{code=200}", "counter sizes_bucket{le=2.5,route=/a}"}},
 		}},
 		{"node-exporter", nodeExporter, []answer{{"node-exporter.prom", "/metrics", "", node}, {"node-exporter.pb", "/metrics", acceptProtobuf, node}}},
@@ -227,7 +229,7 @@ func TestProtobufIsText(t *testing.T) {
 		}
 		return m
 	}
-	if d := cmp.Diff(said("text/plain;version=0.0.4"), said(acceptProtobuf)); d != "" {
+	if d := cmp.Diff(said(acceptUTF8), said(acceptProtobuf)); d != "" {
 		t.Error(d)
 	}
 }

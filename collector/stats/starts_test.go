@@ -45,7 +45,9 @@ func clientGolang(t *testing.T) (urls, bool) {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "requests_total", Help: "Requests."}, []string{"code"})
 	age := prometheus.NewSummary(prometheus.SummaryOpts{Name: "age_seconds", Help: "Age.", Objectives: map[float64]float64{0.5: 0.05, 0.99: 0.001, 1: 0}})
 	temperature := prometheus.NewGauge(prometheus.GaugeOpts{Name: "temperature_celsius", Help: "Temperature."})
-	reg.MustRegister(native, sizes, requests, age, temperature)
+	queue := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "queue.länge", Help: "A name that only UTF-8 has."}, []string{"room.name"})
+	queue.WithLabelValues("ä \"1\"").Set(3)
+	reg.MustRegister(native, sizes, requests, age, temperature, queue)
 	temperature.Set(math.NaN())
 	for i := range 200 {
 		v := float64(i+1) / 50
