@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -248,7 +249,7 @@ func BenchmarkScrape(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	body := string(benchBody(1))
-	all := &pulls{budget: 1 << 20, decoders: newDecoders()}
+	all := &pulls{budget: 1 << 20, zstd: sync.OnceValues(newZstd)}
 	for _, bc := range []struct{ encoding, raw string }{{"gzip", zipped(body)}, {"zstd", zstandard(body)}} {
 		b.Run(bc.encoding, func(b *testing.B) {
 			x := all.get(len(body))

@@ -1,11 +1,8 @@
 package scrape
 
 import (
-	"bytes"
 	"errors"
 	"io"
-	"runtime"
-	"slices"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/valyala/fasthttp"
@@ -19,9 +16,6 @@ const acceptEncoding = "zstd, gzip"
 // maxWindow is the largest window of a zstd body: what RFC 8878 asks of every decoder, and what no encoder exceeds that was not told to.
 const maxWindow = 8 << 20
 
-// keptWindow is the largest window whose memory a decoder keeps for the next body.
-const keptWindow = 256 << 10
-
 // unzipped collects what is unzipped in x.decoded, up to a limit.
 type unzipped struct {
 	x     *pull
@@ -34,8 +28,13 @@ func (u unzipped) Write(p []byte) (int, error) {
 	if len(p) > u.limit-len(u.x.decoded) {
 		return 0, errCapped
 	}
+	if n := len(u.x.decoded) + len(p); n > cap(u.x.decoded) {
+		if err := u.x.unzipTo(min(max(n, 4096, 2*cap(u.x.decoded)), u.limit)); err != nil {
+			return 0, err
+		}
+	}
 	u.x.decoded = append(u.x.decoded, p...)
-	return len(p), u.x.charge()
+	return len(p), nil
 }
 
 // decode undoes the content encoding of x.raw. What it returns is in x.raw or in x.decoded.
@@ -66,83 +65,54 @@ func (x *pull) decode(encoding []byte, limit int) ([]byte, error) {
 	return nil, fail(collector.Parse, "unzip the body of %d bytes: %v, after %d bytes", len(x.raw), err, len(x.decoded))
 }
 
-// unzstd decodes x.raw into x.decoded, in steps, so that no more memory is taken than there are bytes.
+// unzstd decodes x.raw into x.decoded, at one go: so it needs no window besides. What a frame says of its size is believed up to the limit; where it says nothing, or
+// less than comes, the memory doubles until it is enough, which the next body of the target finds as it is.
 func (x *pull) unzstd(limit int) error {
 	if len(x.raw) == 0 {
 		return io.ErrUnexpectedEOF
 	}
-	d, err := x.all.decoder()
+	d, err := x.all.zstd()
 	if err != nil {
 		return err
 	}
+	want := max(4096, 4*len(x.raw))
 	var h zstd.Header
-	keep := false
-	defer func() { x.all.decoders <- d.kept(keep) }()
-	if err := h.Decode(x.raw); err == nil && h.WindowSize <= keptWindow {
-		keep = true
-	}
-	if h.HasFCS && h.FrameContentSize > uint64(limit) {
-		return errCapped
-	}
-	d.in.Reset(x.raw)
-	if err := d.zstd.Reset(&d.in); err != nil {
-		return err
+	if h.Decode(x.raw) == nil && h.HasFCS {
+		if h.FrameContentSize > uint64(limit) {
+			return errCapped
+		}
+		want = int(h.FrameContentSize) + 16 // it is quicker with some bytes to spare
 	}
 	for {
-		if len(x.decoded) == cap(x.decoded) {
-			x.decoded = slices.Grow(x.decoded, min(max(4096, 4*len(x.raw), len(x.decoded)), limit+1-len(x.decoded)))
-			if err := x.charge(); err != nil {
-				return err
-			}
-		}
-		n, err := d.zstd.Read(x.decoded[len(x.decoded):min(cap(x.decoded), limit+1)])
-		x.decoded = x.decoded[:len(x.decoded)+n]
-		switch {
-		case len(x.decoded) > limit:
-			return errCapped
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
+		if err := x.unzipTo(min(want, limit+1)); err != nil {
 			return err
 		}
+		out, err := d.DecodeAll(x.raw, x.decoded[:0:min(cap(x.decoded), limit+1)])
+		switch {
+		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
+			if x.decoded = out; len(out) > limit {
+				return errCapped
+			}
+			return err
+		case cap(x.decoded) > limit:
+			return errCapped
+		}
+		want = 2 * cap(x.decoded)
 	}
 }
 
-// decoder is one of zstd and what it reads from.
-type decoder struct {
-	zstd *zstd.Decoder
-	in   bytes.Reader
-}
-
-// newDecoders has room for as many as can work at once, so that the windows of all bodies together have a bound. They are made when they are first needed.
-func newDecoders() chan *decoder {
-	ch := make(chan *decoder, runtime.GOMAXPROCS(0))
-	for range cap(ch) {
-		ch <- nil
-	}
-	return ch
-}
-
-// decoder takes one, which must be given back.
-func (p *pulls) decoder() (*decoder, error) {
-	d := <-p.decoders
-	if d != nil {
-		return d, nil
-	}
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-	if err != nil {
-		p.decoders <- nil
-		return nil, err
-	}
-	return &decoder{zstd: z}, nil
-}
-
-// kept is d for the next body, or nil where what it holds is too much to keep.
-func (d *decoder) kept(keep bool) *decoder {
-	if !keep {
-		d.zstd.Close()
+// unzipTo makes room for n bytes at least in x.decoded, of which nothing is kept that is behind its length.
+func (x *pull) unzipTo(n int) error {
+	if n <= cap(x.decoded) {
 		return nil
 	}
-	d.in.Reset(nil)
-	return d
+	bigger := make([]byte, len(x.decoded), n)
+	copy(bigger, x.decoded)
+	x.decoded = bigger
+	return x.charge()
+}
+
+// newZstd makes what all bodies are decoded by, as many at once as there are processors: it holds nothing of one for the next.
+func newZstd() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(2*maxBodyLimit))
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/valyala/fasthttp"
 
 	"github.com/rollcall-metrics/rollcall/collector"
@@ -35,7 +36,7 @@ type pulls struct {
 	budget  int64
 	used    atomic.Int64
 
-	decoders chan *decoder
+	zstd func() (*zstd.Decoder, error)
 }
 
 func classOf(n int) int { return min(max(0, bits.Len(uint(max(0, n-1)))-12), 19) }

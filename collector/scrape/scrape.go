@@ -138,7 +138,7 @@ func New(c Config) (*Pool, error) {
 		load: newLoad(), targets: map[TargetKey]*target{}, leaving: map[TargetKey]*target{}, left: map[TargetKey]time.Time{}, jobs: map[*Job]*jobRun{},
 	}
 	p.readers.New = newReader
-	p.pulls.budget, p.pulls.decoders = cmp.Or(c.MaxBodyBytes, 512<<20), newDecoders()
+	p.pulls.budget, p.pulls.zstd = cmp.Or(c.MaxBodyBytes, 512<<20), sync.OnceValues(newZstd)
 	p.m.register(p)
 	return p, nil
 }

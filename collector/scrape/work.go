@@ -36,6 +36,9 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 		snap.Outcome, snap.Reason = collector.Skipped, "the collector stopped before the answer was whole"
 	default:
 		snap.Outcome, snap.Reason = classify(err, e.at)
+		if e.x != nil { // the next one will need as much
+			t.lastBody = max(len(e.x.raw), len(e.x.decoded))
+		}
 		if snap.Outcome == collector.Refused {
 			t.info.again() // it may come back as something else
 		}
@@ -101,11 +104,8 @@ func (e *exchange) reach(s measured, now time.Time) {
 // room is the memory for a body of about n bytes. What an answer announces is believed as far as it resembles the last one.
 func (e *exchange) room(n int) *pull {
 	if e.x == nil {
-		likely := max(64<<10, 2*e.t.lastBody)
-		if n < 0 {
-			n = e.t.lastBody
-		}
-		e.x = e.p.pulls.get(min(n, likely))
+		last := e.t.lastBody // unzipped: what it takes to hold one like it
+		e.x = e.p.pulls.get(min(max(n, last), max(64<<10, 2*last)))
 	}
 	return e.x
 }
