@@ -1,9 +1,7 @@
 package stats
 
 import (
-	"encoding/binary"
-	"math/bits"
-	"math/rand/v2"
+	"hash/maphash"
 	"unsafe"
 )
 
@@ -37,7 +35,7 @@ type seen struct {
 	entries []entry
 	last    [numSpaces]string // the greatest name so far, while they rise
 	mixed   [numSpaces]bool   // they did not: the names are in the table
-	seed    [2]uint64         // of this Parser, so that nobody outside can choose names that collide
+	seed    maphash.Seed      // of this Parser, so that nobody outside can choose names that collide
 	seeded  bool
 	slots   []slot // open addressing, a power of two
 	used    int
@@ -109,34 +107,9 @@ func (d *seen) find(sp space, name string, place int) int {
 
 func (d *seen) hash(sp space, name string) uint32 {
 	if !d.seeded {
-		d.seed, d.seeded = [2]uint64{rand.Uint64(), rand.Uint64()}, true
+		d.seed, d.seeded = maphash.MakeSeed(), true
 	}
-	return uint32(hash(d.seed, name)>>32) + uint32(sp)*0x9e3779b9
-}
-
-// hash folds sixteen bytes a step into a product of 128 bits, both factors of which have a secret in them. On names as long as they are here it takes half of what maphash does.
-func hash(seed [2]uint64, name string) uint64 {
-	b := unsafe.Slice(unsafe.StringData(name), len(name))
-	h := seed[0]
-	fold := func(x, y uint64) {
-		hi, lo := bits.Mul64(x^seed[1], y^h)
-		h = hi ^ lo
-	}
-	u64 := binary.LittleEndian.Uint64
-	for len(b) > 16 {
-		fold(u64(b), u64(b[8:]))
-		b = b[16:]
-	}
-	switch n := len(b); {
-	case n >= 8:
-		fold(u64(b), u64(b[n-8:]))
-	case n >= 4:
-		fold(uint64(binary.LittleEndian.Uint32(b)), uint64(binary.LittleEndian.Uint32(b[n-4:])))
-	case n > 0:
-		fold(uint64(b[0])<<16|uint64(b[n/2])<<8|uint64(b[n-1]), 0)
-	}
-	hi, lo := bits.Mul64(h^uint64(len(name))*0x9e3779b97f4a7c15, seed[1]|1)
-	return hi ^ lo
+	return uint32(maphash.String(d.seed, name)>>32) + uint32(sp)*0x9e3779b9
 }
 
 func (d *seen) grow() {
