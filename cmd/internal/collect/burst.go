@@ -19,6 +19,8 @@ import (
 const (
 	// burstEvery is how often the targets of bursts are looked at: whether they can bear it, and who is new.
 	burstEvery = time.Second
+	// burstAnew is how often all of a slice are looked at though nothing seems to have changed: tags of an instance come with its scrapes, and who was let go may return.
+	burstAnew = 5 * time.Second
 	// restFor is how long one who was let go is left alone. It is taken back once.
 	restFor = 30 * time.Second
 )
@@ -28,6 +30,7 @@ type bursts struct {
 	plan atomic.Pointer[plan]
 	wake chan struct{} // has a value when the orders are others, or what others have
 	ask  chan struct{} // has a value when the others are to be asked
+	seen lookedAt      // followBursts'
 
 	mu     sync.Mutex
 	let    map[string]map[discovery.Key]letGo // by order
@@ -72,12 +75,15 @@ func (d *Daemon) followBursts(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-d.bursts.wake:
+			d.bursts.seen = lookedAt{}
 		case <-t.C:
 		}
 		now := time.Now()
 		orders := d.sharing.now.Load().Orders()
 		d.logOrders(orders, now)
-		d.burst(orders, now)
+		if !d.calm(orders, now) {
+			d.burst(orders, now)
+		}
 		wait := burstEvery
 		for _, o := range orders {
 			if left := time.Until(o.Until); left < wait {
@@ -86,6 +92,37 @@ func (d *Daemon) followBursts(ctx context.Context) {
 		}
 		t.Reset(wait)
 	}
+}
+
+// lookedAt is what the last look at everybody was made of.
+type lookedAt struct {
+	roster uint64
+	div    *share.Division
+	orders string
+	at     time.Time
+}
+
+// calm reports that nothing has come since the last look at everybody for which there would have to be another, but for those who
+// are let go for that.
+func (d *Daemon) calm(orders []share.Placed, now time.Time) bool {
+	b := d.bursts
+	is := lookedAt{roster: d.roster.Version(), div: d.sharing.now.Load().Division(), at: b.seen.at}
+	for _, o := range orders {
+		if o.Kind == discovery.BurstOrder && o.Until.After(now) {
+			is.orders += o.ID + " "
+		}
+	}
+	if is != b.seen || now.Sub(is.at) >= burstAnew {
+		is.at = now
+		b.seen = is
+		return false
+	}
+	for k, p := range b.plan.Load().paces {
+		if t, ok := d.pool.Find(scrape.TargetKey{Key: k, Job: p.job}); ok && !t.LastScrape.IsZero() && strained(&t, p.every) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // burst has the pool pull everybody as often as the orders that are in force say.
@@ -141,7 +178,7 @@ func (d *Daemon) slice(o discovery.Order, ofGroup bool, was *plan, now time.Time
 			s.slow++
 			continue
 		}
-		s.all = append(s.all, candidate{Key: e.Key, Version: tags.Get("service.version"), Zone: tags.Get("cloud.availability_zone"), usual: j.Interval})
+		s.all = append(s.all, candidate{Key: e.Key, Version: tags.Get("service.version"), Zone: tags.Get("cloud.availability_zone"), job: j.Name, usual: j.Interval})
 	}
 	if o.Burst.Instances > 0 && ofGroup {
 		s.others, s.waits = d.othersOf(o.ID)

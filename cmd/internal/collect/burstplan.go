@@ -17,6 +17,7 @@ type candidate struct {
 	Version string        `json:"version,omitempty"`
 	Zone    string        `json:"zone,omitempty"`
 
+	job   string
 	usual time.Duration // its interval without a burst
 }
 
@@ -47,6 +48,7 @@ func (c *covered) add(o covered) {
 type pace struct {
 	every time.Duration
 	order string // its ID
+	job   string
 }
 
 // plan is what all bursts come to. It is never changed.
@@ -81,7 +83,7 @@ func makePlan(slices []slice, budget float64) *plan {
 				continue
 			}
 			p.added += more
-			p.paces[t.Key] = pace{every, s.order.ID}
+			p.paces[t.Key] = pace{every, s.order.ID, t.job}
 			c.Taken++
 		}
 		p.covered[s.order.ID] = c

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/share"
 )
 
 // sliceOf is n candidates, of which every tenth runs 2.0 and which are spread over three zones; 2.0 is in one of them only.
@@ -149,5 +150,25 @@ func TestNearest(t *testing.T) {
 		if got := fmt.Sprint(nearest(name, names)); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
+	}
+}
+
+// BenchmarkBurst is the look at a burst of a service of 10,000 that comes each second while it is on.
+func BenchmarkBurst(b *testing.B) {
+	var of []*discovery.Member
+	for i := range 10_000 {
+		of = append(of, member("checkout", "/discovery/checkout/prod", fmt.Sprintf("10.0.%d.%d:80", i>>8, i&255)))
+	}
+	d, _ := rollOf(b, 0, discovery.Set{Source: "apps", Path: "/discovery/checkout/prod", Members: of, Verified: time.Now()})
+	now := time.Now()
+	o := burstOrder("a", time.Second, 0)
+	o.Until = now.Add(time.Hour)
+	placed := []share.Placed{{Order: o, Scope: share.ScopeHere}}
+	b.ReportAllocs()
+	for b.Loop() {
+		d.burst(placed, now)
+	}
+	if c := d.bursts.plan.Load().covered["a"]; c.Of != 10_000 || c.Taken != 555 {
+		b.Errorf("%+v", c)
 	}
 }
