@@ -51,6 +51,17 @@ func (c *statusCmd) Run(e *env) error {
 		say(ok, "scrapes", "%s", text)
 		d := s.Delivery
 		say(d.Dropped == 0 && s.Kafka == "", "delivery", "%d acknowledged, %d waiting, %d dropped%s", d.Acknowledged, d.InMemory, d.Dropped, reasons(d.Reasons, s.Kafka))
+		for _, x := range s.Series {
+			who := x.Service
+			if x.Instance != "" {
+				who += " on " + x.Instance
+			}
+text := fmt.Sprintf("%s has more than a day may have: %d samples left out since %s, such as %s", who, x.LeftOut, x.Since.UTC().Format("15:04"), x.Example)
+			if x.Varies != "" {
+				text += "; what differs from one to the next is " + x.Varies
+			}
+			say(false, "series", "%s", plain(text))
+		}
 		if !s.ConfigOK {
 			bad++
 			fmt.Fprintln(e.stdout, "BAD  config     the file on disk is not what runs: the last reload failed")

@@ -209,16 +209,19 @@ func (b *book) define(seed maphash.Seed, h uint64, s *collector.Sample, like *de
 	switch d.do {
 	case keep:
 		d.quick = !d.tells
-		d.unique = uint32(h >> 32)
+		d.unique = unique(h-uint64(d.kind), d.kind)
 	case rename:
 		d.out = &output{name: f.name, labels: f.labels}
-		d.unique = uint32((hashSeries(seed, f.name, f.labels) + uint64(d.kind)) >> 32)
+		d.unique = unique(hashSeries(seed, f.name, f.labels), d.kind)
 	case add:
 		d.out = b.output(seed, f)
-		d.unique = uint32((d.out.hash + uint64(collector.Delta)) >> 32)
+		d.unique = unique(d.out.hash, collector.Delta)
 	}
 	return d
 }
+
+// unique tells apart what goes on the wire.
+func unique(h uint64, kind collector.Kind) uint32 { return uint32(h>>32) + uint32(kind)*0x9E3779B9 }
 
 // output is the sum that a fate leads to, shared where the book has it.
 func (b *book) output(seed maphash.Seed, f fate) *output {

@@ -48,11 +48,13 @@ type pulled struct {
 	at       time.Time
 	term     uint64
 	interval time.Duration
+	left     bool // the instance has left since
 }
 
-// handed reports whether another collector may have pulled the instance since: the fleet was divided anew, and one of its slots is not among what was seen here.
+// handed reports whether another collector may have pulled the instance since: it has left, or the fleet was divided anew, and one of its slots is not among what
+// was seen here. Who leaves in order is pulled once more, at once: that is not handed over.
 func (p pulled) handed(s *collector.Snapshot) bool {
-	return !p.at.IsZero() && p.term != s.Term && slotOf(s).Sub(p.at) > max(p.interval, s.Interval)*3/2
+	return !p.at.IsZero() && (p.left || p.term != s.Term) && slotOf(s).Sub(p.at) > max(p.interval, s.Interval)*3/2
 }
 
 func slotOf(s *collector.Snapshot) time.Time {

@@ -254,8 +254,19 @@ func (e *Enricher) Run(ctx context.Context) error {
 	}
 }
 
-// Forget drops what is remembered of an instance. Call it when the instance leaves this collector: departed, or handed over to another one. Its next scrape is then a
-// first one; otherwise its sums would count again what the other collector has counted.
+// Left tells that an instance has left the roster. It may be pulled once more, and what it has counted until then counts; when it comes back later, its first scrape is a
+// first one. What is remembered of it goes when it was idle for long enough.
+func (e *Enricher) Left(k discovery.Key) {
+	if st := e.states.peek(k); st != nil {
+		st.shape.slot.left = true
+		st.mu.Unlock()
+	}
+	e.tracks.Forget(k)
+}
+
+// Forget drops what is remembered of an instance. Call it when the instance is handed over to another collector. Its next scrape is then a first one; otherwise its
+// sums would count again what the other collector has counted. A scrape that was under way may bring it back to mind; then the gap in its slots, under another
+// division of the fleet, makes the next one a first one.
 func (e *Enricher) Forget(k discovery.Key) {
 	e.states.forget(k)
 	e.tracks.Forget(k)
@@ -321,7 +332,7 @@ func (e *Enricher) Enrich(s *collector.Snapshot) {
 	if st.shape.slot.handed(s) {
 		st.shape.last = time.Time{} // what another collector has counted is not counted again
 	}
-	st.shape.slot = pulled{slotOf(s), s.Term, s.Interval}
+	st.shape.slot = pulled{at: slotOf(s), term: s.Term, interval: s.Interval}
 	if s.Outcome == collector.OK {
 		switch p := c.of(s.Instance.Source); {
 		case p.active && ask:

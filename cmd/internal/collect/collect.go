@@ -185,7 +185,7 @@ func (d *Daemon) onChange(changes []discovery.Change) {
 	d.published.changes(changes)
 	for _, c := range changes {
 		if !c.State.Scraped() && !inOrder(&c.Entry) { // else when its last scrape is in: see retired
-			d.enrich.Forget(c.Key)
+			d.enrich.Left(c.Key)
 		}
 	}
 	d.moved.add(changes)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
@@ -46,7 +48,7 @@ func (d *Daemon) setJobs(c *config.Config) error {
 			}
 		}
 		jobs[s.JobName] = j
-		rel = append(rel, tag.Job{Name: s.JobName, Scheme: j.Scheme, MetricsPath: j.MetricsPath, Params: s.Params, Interval: j.Interval, Timeout: j.Timeout, Relabel: relabels(s.Relabel)})
+		rel = append(rel, tag.Job{Name: s.JobName, Scheme: j.Scheme, MetricsPath: j.MetricsPath, Params: s.Params, Interval: j.Interval, Timeout: j.Timeout, Relabel: Relabels(s.Relabel)})
 	}
 	targets, err := tag.NewTargets(rel)
 	if err := errors.Join(append(errs, err)...); err != nil {
@@ -75,6 +77,11 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 		NoServerInfo:     s.ServerInfo != nil && !*s.ServerInfo,
 	}
 	var err error
+	if len(s.FlattenArrays) > 0 {
+		if j.Limits.Arrays, err = regexp.Compile("^(?:" + strings.Join(s.FlattenArrays, "|") + ")$"); err != nil {
+			return nil, err
+		}
+	}
 	if j.TLS, err = TLS(s.TLS); err != nil {
 		return nil, err
 	}
@@ -107,7 +114,8 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 	return j, j.Validate()
 }
 
-func relabels(in []config.Relabel) []tag.Relabel {
+// Relabels are relabelling steps as enrich/tag takes them.
+func Relabels(in []config.Relabel) []tag.Relabel {
 	out := make([]tag.Relabel, len(in))
 	for i, r := range in {
 		out[i] = tag.Relabel(r)
@@ -133,24 +141,44 @@ func geoConfig(c *config.Config, o Options) geo.Config {
 func (d *Daemon) tagConfig(c *config.Config) tag.Config {
 	out := tag.Config{
 		Host: c.Enrich.Geo.Host, Drop: c.Enrich.Tags.Drop, Rename: c.Enrich.Tags.Rename, External: c.Global.ExternalLabels,
-		MetricRelabel: map[string][]tag.Relabel{}, Geo: d.geo, Log: d.log.With("part", "tags"), Metrics: d.tagMetrics(),
+		MetricRelabel: map[string][]tag.Relabel{}, JobLimits: map[string]tag.Limits{}, Limits: seriesLimits(&config.Scrape{}), Geo: d.geo, Log: d.log.With("part", "tags"), Metrics: d.tagMetrics(),
 	}
 	if f := c.Enrich.Networks.File; f != "" {
 		out.Networks = []string{f}
 	}
-	for _, r := range c.Enrich.Rules {
-		t := tag.Rule{Name: r.Name, Label: r.Label, Drop: r.Drop, Counter: r.Counter}
-		if r.Lookup != nil {
-			t.Lookup = &tag.Lookup{From: r.Lookup.From, As: r.Lookup.As}
-		}
-		out.Rules = append(out.Rules, t)
-	}
+	out.Rules = Rules(c)
 	for i := range c.Scrape {
-		if s := &c.Scrape[i]; len(s.MetricRelabel) > 0 {
-			out.MetricRelabel[s.JobName] = relabels(s.MetricRelabel)
+		s := &c.Scrape[i]
+		out.JobLimits[s.JobName] = seriesLimits(s)
+		if len(s.MetricRelabel) > 0 {
+			out.MetricRelabel[s.JobName] = Relabels(s.MetricRelabel)
 		}
 	}
 	return out
+}
+
+// Rules are the rules of a configuration, as enrich/tag takes them.
+func Rules(c *config.Config) (out []tag.Rule) {
+	for _, r := range c.Enrich.Rules {
+		t := tag.Rule{Name: r.Name, Label: r.Label, Drop: r.Drop, Counter: r.Counter}
+		if r.Lookup != nil {
+			t.Lookup = &tag.Lookup{From: r.Lookup.From, As: r.Lookup.As, Add: r.Lookup.Add}
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// seriesLimits are a job's limits of unique series a day.
+func seriesLimits(s *config.Scrape) tag.Limits {
+	l := tag.Limits{Target: config.DefaultSeriesLimit, Service: config.DefaultServiceSeries}
+	if s.SeriesLimit != nil {
+		l.Target = *s.SeriesLimit
+	}
+	if s.ServiceSeries != nil {
+		l.Service = *s.ServiceSeries
+	}
+	return l
 }
 
 // Topics are the topics of a configuration.

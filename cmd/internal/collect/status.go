@@ -9,6 +9,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/collector/scrape"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/enrich/tag"
 	"github.com/rollcall-metrics/rollcall/sink"
 )
 
@@ -18,13 +19,14 @@ type Status struct {
 	Roster   map[discovery.State]int `json:"roster"` // instances by state
 	Sources  []discovery.View        `json:"sources"`
 	Guards   []discovery.Guard       `json:"guards"`
-	Missing  Culprits                `json:"missing"`           // departed without an excuse, lately
-	Broken   Culprits                `json:"unparsable"`        // members that cannot be read
-	Failed   map[string]Culprits     `json:"failed"`            // targets by the outcome of their last scrape, those that were good aside
-	OldPaths Culprits                `json:"old_paths"`         // not verified for more than a minute though they are watched
-	Unsaved  string                  `json:"unsaved,omitempty"` // why the roster is not on disk: after a restart it would not be known
-	Outcomes map[string]int          `json:"outcomes"`          // targets by the outcome of their last scrape
-	Bursts   []ShownOrder            `json:"bursts,omitempty"`  // what is pulled more often now, by whose order
+	Missing  Culprits                `json:"missing"`                   // departed without an excuse, lately
+	Broken   Culprits                `json:"unparsable"`                // members that cannot be read
+	Failed   map[string]Culprits     `json:"failed"`                    // targets by the outcome of their last scrape, those that were good aside
+	OldPaths Culprits                `json:"old_paths"`                 // not verified for more than a minute though they are watched
+	Unsaved  string                  `json:"unsaved,omitempty"`         // why the roster is not on disk: after a restart it would not be known
+	Outcomes map[string]int          `json:"outcomes"`                  // targets by the outcome of their last scrape
+	Bursts   []ShownOrder            `json:"bursts,omitempty"`          // what is pulled more often now, by whose order
+	Series   []tag.Exceeded          `json:"series_exceeded,omitempty"` // who has more series than a day may have: the first by samples left out
 	Delivery sink.Sums               `json:"delivery"`
 	Kafka    string                  `json:"kafka,omitempty"` // what is wrong with it, empty if nothing
 	Loaded   int64                   `json:"config_loaded"`   // when the configuration in force was read

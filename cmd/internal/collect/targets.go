@@ -86,6 +86,9 @@ func (d *Daemon) applyTargets() {
 			}
 			j := jobs[discovery.JobOf(e.Source)].Job
 			pulled := found == nil && j != nil && d.pulls(&e)
+			if found == nil && e.State.Scraped() && !pulled {
+				d.enrich.Forget(e.Key) // another collector counts it from here on
+			}
 			for name := range jobs {
 				if c.Was == "" {
 					break // the pool has never heard of it: a first load costs no look at each job
@@ -138,6 +141,9 @@ func (d *Daemon) allTargets(jobs map[string]job, handed bool) (out []scrape.Targ
 	d.roster.Walk(func(e *discovery.Entry) bool {
 		switch j := jobs[discovery.JobOf(e.Source)].Job; {
 		case !d.pulls(e):
+			if e.State.Scraped() {
+				d.enrich.Forget(e.Key) // as above
+			}
 		case j == nil:
 			orphans[e.Source]++
 		default:

@@ -98,9 +98,11 @@ type Scrape struct {
 	MetricsPath     string         `yaml:"metrics_path"` // default /stats.json
 	Scheme          string         `yaml:"scheme"`       // default http
 	Params          Params         `yaml:"params"`
-	BodySizeLimit   Size           `yaml:"body_size_limit"` // decoded bytes; default 8MB
-	SampleLimit     int            `yaml:"sample_limit"`    // default 20000
-	LabelLimit      int            `yaml:"label_limit"`     // default 64
+	BodySizeLimit   Size           `yaml:"body_size_limit"`      // decoded bytes; default 8MB
+	SampleLimit     int            `yaml:"sample_limit"`         // default 20000
+	LabelLimit      int            `yaml:"label_limit"`          // default 64
+	SeriesLimit     *int           `yaml:"series_limit"`         // different series of a target in a day; 0: any number; default 50000
+	ServiceSeries   *int           `yaml:"service_series_limit"` // of a service, over all its targets; default 1000000
 	LabelNameLimit  int            `yaml:"label_name_length_limit"`
 	LabelValueLimit int            `yaml:"label_value_length_limit"`
 	Compression     *bool          `yaml:"enable_compression"` // default true
@@ -116,6 +118,7 @@ type Scrape struct {
 	// OstrichPeriod asks Ostrich a second time in the same scrape, for the distributions of the last period of that length.
 	OstrichPeriod    Duration `yaml:"ostrich_period"`
 	NativeHistograms bool     `yaml:"scrape_native_histograms"` // ask for protobuf first
+	FlattenArrays    []string `yaml:"flatten_arrays"`           // anchored RE2 over the names of arrays in JSON whose elements are read, too
 	HonorTimestamps  *bool    `yaml:"honor_timestamps"`         // leave out samples whose own time is more than five minutes from now; default true
 
 	Serverset      []ServersetSD  `yaml:"serverset_sd_configs"`
@@ -228,8 +231,9 @@ type Rule struct {
 
 // RuleLookup turns an address into <as>.as.number, <as>.geo.country.iso_code, ….
 type RuleLookup struct {
-	From string `yaml:"from"`
-	As   string `yaml:"as"`
+	From string   `yaml:"from"`
+	As   string   `yaml:"as"`
+	Add  []string `yaml:"add"` // which attributes; default as.number and geo.country.iso_code
 }
 
 // Kafka is where the stream goes. Without brokers `up` and `demo` run the embedded broker.
@@ -284,6 +288,8 @@ const (
 	DefaultBodyLimit      = 8 << 20
 	DefaultSampleLimit    = 20_000
 	DefaultLabelLimit     = 64
+	DefaultSeriesLimit    = 50_000
+	DefaultServiceSeries  = 1_000_000
 	DefaultQueueBytes     = 256 << 20
 	DefaultWindow         = time.Hour
 	DefaultExpectedEvery  = 30 * time.Second

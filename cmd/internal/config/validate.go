@@ -177,8 +177,18 @@ func (s *Scrape) validate(k checker, interval time.Duration) {
 	if s.SampleLimit < 0 || s.LabelLimit < 0 || s.LabelNameLimit < 0 || s.LabelValueLimit < 0 {
 		k.fail("limits are not negative; 0 means the default")
 	}
+	for name, n := range map[string]*int{"series_limit": s.SeriesLimit, "service_series_limit": s.ServiceSeries} {
+		if n != nil && *n < 0 {
+			k.in(".%s", name).fail("%d is negative; 0 lets any number of series through", *n)
+		}
+	}
 	if !slices.Contains([]string{"", "lifetime", "latched", "decaying", "interval"}, s.Distributions) {
 		k.in(".distributions").fail("%q: use lifetime, latched, decaying or interval", s.Distributions)
+	}
+	for i, a := range s.FlattenArrays {
+		if _, err := regexp.Compile("^(?:" + a + ")$"); err != nil {
+			k.in(".flatten_arrays[%d]", i).fail("%v", err)
+		}
 	}
 	if p := s.OstrichPeriod.Std(0); p%time.Second != 0 || p < 0 || p > time.Hour {
 		k.in(".ostrich_period").fail("%s is not a number of whole seconds up to 1h", Duration(p))
@@ -299,6 +309,9 @@ func (r *Relabel) validate(k checker) {
 	}
 }
 
+// attributes are what lookup.add may name.
+var attributes = []string{"as.number", "as.organization.name", "geo.country.iso_code", "geo.continent.code", "geo.region.iso_code", "geo.locality.name"}
+
 func (e *Enrich) validate(k checker) {
 	for i, r := range e.Rules {
 		kr := k.in(".rules[%d]", i)
@@ -323,6 +336,11 @@ func (e *Enrich) validate(k checker) {
 		if l := r.Lookup; l != nil {
 			if r.Name != "" && !slices.Contains(groups, l.From) {
 				kr.in(".lookup.from").fail("%q is no group of the name's pattern", l.From)
+			}
+			for j, a := range l.Add {
+				if !slices.Contains(attributes, a) {
+					kr.in(".lookup.add[%d]", j).fail("%q is no attribute of a place; use %s", a, strings.Join(attributes, ", "))
+				}
 			}
 			if l.As == "" {
 				kr.in(".lookup").fail("as is missing; say whose address it is, such as client")
