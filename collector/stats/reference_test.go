@@ -19,7 +19,9 @@ type reference struct {
 }
 
 func (r *reference) read(doc []byte) bool {
-	if twice(json.NewDecoder(bytes.NewReader(doc))) {
+	keys := json.NewDecoder(bytes.NewReader(doc))
+	keys.UseNumber() // else one that no float64 holds ends the search
+	if twice(keys) {
 		return false
 	}
 	d := json.NewDecoder(bytes.NewReader(doc))
