@@ -33,6 +33,7 @@ var thirdParty = map[string]map[string]string{
 	"enrich/geo":         {"github.com/oschwald/geoip2-golang": "MaxMind's own types", "github.com/oschwald/maxminddb-golang": "lookups on the hot path"},
 	"enrich/tag":         {"github.com/prometheus/prometheus": "relabelling with Prometheus' semantics", "github.com/prometheus/common": "label names as relabelling has them"},
 	"sink/kafka":         {"github.com/segmentio/kafka-go": "RawProduce", "github.com/klauspost/compress": "zstd"},
+	"sink/export":        {"github.com/segmentio/kafka-go": "the consumer group, and RawProduce into other topics", "github.com/klauspost/compress": "zstd, gzip and snappy, as the outputs have them"},
 	"sink/readback":      {"github.com/segmentio/kafka-go": "reads the topics once"},
 	"dashboards/feed":    {"github.com/segmentio/kafka-go": "reads the topics"},
 	"internal/broker":    {"github.com/twmb/franz-go": "kfake, the Kafka protocol in process"},

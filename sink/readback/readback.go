@@ -49,6 +49,7 @@ type Message struct {
 	Offset     int64
 	Time       time.Time
 	Key, Value []byte
+	Headers    []kafka.Header
 }
 
 const (
@@ -59,6 +60,8 @@ const (
 	emptyAnswers = 3
 	fetchTries   = 5
 	fetchPause   = 200 * time.Millisecond
+	followPause  = 100 * time.Millisecond
+	followMost   = 5 * time.Second
 	maxBytes     = 4 << 20
 )
 
@@ -96,6 +99,26 @@ func (c *Client) Spans(ctx context.Context, from time.Time, topics ...string) ([
 			}
 		}
 	}
+	return c.list(ctx, ask, from, topics)
+}
+
+// Span is what one partition has.
+func (c *Client) Span(ctx context.Context, topic string, partition int, from time.Time) (Span, error) {
+	ask := []kafka.OffsetRequest{kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition)}
+	if !from.IsZero() {
+		ask = append(ask, kafka.TimeOffsetOf(partition, from))
+	}
+	spans, err := c.list(ctx, map[string][]kafka.OffsetRequest{topic: ask}, from, []string{topic})
+	if err == nil && len(spans) != 1 {
+		err = fmt.Errorf("ask for the offsets of %s/%d: no answer", topic, partition)
+	}
+	if err != nil {
+		return Span{}, err
+	}
+	return spans[0], nil
+}
+
+func (c *Client) list(ctx context.Context, ask map[string][]kafka.OffsetRequest, from time.Time, topics []string) ([]Span, error) {
 	said, err := c.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: ask})
 	if err != nil {
 		return nil, fmt.Errorf("ask for offsets: %w", err)
@@ -173,73 +196,112 @@ func (c *Client) Read(ctx context.Context, s Span, take func(Message) error) err
 	}
 	nothing := 0
 	for next := s.From; next < s.End; {
-		from := next
-		err := c.fetch(ctx, s, from, func(m Message) error {
-			next = m.Offset + 1
-			return take(m)
-		})
+		ms, _, err := c.fetch(ctx, s.Topic, s.Partition, next, fetchTries)
 		if err != nil {
 			return err
 		}
-		if next > from {
-			nothing = 0
-			continue
+		for _, m := range ms {
+			if m.Offset >= s.End {
+				return nil
+			}
+			if err := take(m); err != nil {
+				return err
+			}
+			next = m.Offset + 1
 		}
-		if nothing++; nothing == emptyAnswers {
+		if len(ms) > 0 {
+			nothing = 0
+		} else if nothing++; nothing == emptyAnswers {
 			return nil // the last offsets are of no record, such as a transaction's end
 		}
 	}
 	return nil
 }
 
-// fetch asks once for the records from an offset on.
-func (c *Client) fetch(ctx context.Context, s Span, from int64, take func(Message) error) error {
-	fail := func(err error) error {
-		return fmt.Errorf("read %s/%d at offset %d: %w", s.Topic, s.Partition, from, err)
+// Follow gives the records of a partition from an offset on, as they come, an answer of the broker at a time, with where the partition ends as of then; a waiting
+// answer is one without records. It goes on over errors, which it tells, until ctx ends or take returns an error, which it returns. Where the offset is not there
+// any more, it goes on with the oldest that is, and tells ErrTrimmed.
+func (c *Client) Follow(ctx context.Context, topic string, partition int, from int64, take func(ms []Message, end int64) error, trouble func(error)) error {
+	pause := followPause
+	for ctx.Err() == nil {
+		ms, end, err := c.fetch(ctx, topic, partition, from, 1)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, kafka.OffsetOutOfRange):
+			if s, err := c.Span(ctx, topic, partition, time.Time{}); err == nil {
+				trouble(fmt.Errorf("%w: %s/%d at offset %d; going on at %d", ErrTrimmed, topic, partition, from, s.First))
+				from = s.First
+			}
+		case err != nil:
+			trouble(err)
+		default:
+			pause = followPause
+			if n := len(ms); n > 0 {
+				from = ms[n-1].Offset + 1
+			}
+			if err := take(ms, end); err != nil {
+				return err
+			}
+			continue
+		}
+		wait(ctx, pause)
+		pause = min(2*pause, followMost)
 	}
+	return ctx.Err()
+}
+
+// ErrTrimmed says that records were removed before they were read.
+var ErrTrimmed = errors.New("records were removed before they were read")
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// fetch asks for the records from an offset on, up to so many times, and where the partition ends.
+func (c *Client) fetch(ctx context.Context, topic string, partition int, from int64, tries int) ([]Message, int64, error) {
+	fail := func(err error) error { return fmt.Errorf("read %s/%d at offset %d: %w", topic, partition, from, err) }
 	var res *kafka.FetchResponse
 	var err error
-	for try := range fetchTries {
-		res, err = c.client.Fetch(ctx, &kafka.FetchRequest{Topic: s.Topic, Partition: s.Partition, Offset: from, MinBytes: 1, MaxBytes: maxBytes, MaxWait: maxWait})
+	for try := range tries {
+		if try > 0 {
+			wait(ctx, fetchPause<<try) // a leader that moves, a broker that restarts
+		}
+		res, err = c.client.Fetch(ctx, &kafka.FetchRequest{Topic: topic, Partition: partition, Offset: from, MinBytes: 1, MaxBytes: maxBytes, MaxWait: maxWait})
 		if err == nil {
 			err = res.Error
 		}
 		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.OffsetOutOfRange) || errors.Is(err, kafka.TopicAuthorizationFailed) {
 			break
 		}
-		t := time.NewTimer(fetchPause << try) // a leader that moves, a broker that restarts
-		select {
-		case <-ctx.Done():
-		case <-t.C:
-		}
-		t.Stop()
 	}
 	if err != nil {
-		return fail(err)
+		return nil, 0, fail(err)
 	}
+	var out []Message
 	for {
 		r, err := res.Records.ReadRecord()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // an answer may end within a batch
-			return nil
+			return out, res.HighWatermark, nil
 		}
 		if err != nil {
-			return fail(err)
+			return nil, 0, fail(err)
 		}
 		if r.Offset < from { // a batch begins before
 			continue
 		}
-		if r.Offset >= s.End {
-			return nil
-		}
-		m := Message{Offset: r.Offset, Time: r.Time}
+		m := Message{Offset: r.Offset, Time: r.Time, Headers: r.Headers}
 		if m.Key, err = kafka.ReadAll(r.Key); err == nil {
 			m.Value, err = kafka.ReadAll(r.Value)
 		}
 		if err != nil {
-			return fail(err)
+			return nil, 0, fail(err)
 		}
-		if err := take(m); err != nil {
-			return err
-		}
+		out = append(out, m)
 	}
 }
