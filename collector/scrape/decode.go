@@ -65,8 +65,11 @@ func (x *pull) decode(encoding []byte, limit int) ([]byte, error) {
 	return nil, fail(collector.Parse, "unzip the body of %d bytes: %v, after %d bytes", len(x.raw), err, len(x.decoded))
 }
 
+// zstdBlock is the most that one block of zstd comes to.
+const zstdBlock = 128 << 10
+
 // unzstd decodes x.raw into x.decoded, at one go: so it needs no window besides. What a frame says of its size is believed up to the limit; where it says nothing, or
-// less than comes, the memory doubles until it is enough, which the next body of the target finds as it is.
+// less than comes, the memory doubles until it is enough, and the next body of the target finds it as it is.
 func (x *pull) unzstd(limit int) error {
 	if len(x.raw) == 0 {
 		return io.ErrUnexpectedEOF
@@ -83,25 +86,30 @@ func (x *pull) unzstd(limit int) error {
 		}
 		want = int(h.FrameContentSize) + 16 // it is quicker with some bytes to spare
 	}
-	for {
-		if err := x.unzipTo(min(want, limit+1)); err != nil {
+	for most := limit + zstdBlock + 16; ; {
+		if err := x.unzipTo(min(want, most)); err != nil {
 			return err
 		}
-		out, err := d.DecodeAll(x.raw, x.decoded[:0:min(cap(x.decoded), limit+1)])
+		room := min(cap(x.decoded), most)
+		out, err := d.DecodeAll(x.raw, x.decoded[:0:room])
+		full := errors.Is(err, zstd.ErrDecoderSizeExceeded)
 		switch {
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
-			if x.decoded = out; len(out) > limit {
-				return errCapped
-			}
-			return err
-		case cap(x.decoded) > limit:
+		case len(out) > limit, full && room == most:
 			return errCapped
+		case err == nil:
+			x.decoded = out
+			return nil
+		// A block that does not fit is not always called so: whoever failed within a block of the end may have had too little room.
+		case full, room < most && len(out)+zstdBlock > room && !errors.Is(err, zstd.ErrWindowSizeExceeded):
+			want = 2 * room
+			continue
 		}
-		want = 2 * cap(x.decoded)
+		x.decoded = x.decoded[:min(len(out), room)] // for the reason
+		return err
 	}
 }
 
-// unzipTo makes room for n bytes at least in x.decoded, of which nothing is kept that is behind its length.
+// unzipTo makes room for n bytes at least in x.decoded.
 func (x *pull) unzipTo(n int) error {
 	if n <= cap(x.decoded) {
 		return nil
@@ -112,7 +120,7 @@ func (x *pull) unzipTo(n int) error {
 	return x.charge()
 }
 
-// newZstd makes what all bodies are decoded by, as many at once as there are processors: it holds nothing of one for the next.
+// newZstd makes what all bodies are decoded by, as many at once as there are processors: it keeps nothing of one for the next.
 func newZstd() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(2*maxBodyLimit))
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxWindow(maxWindow))
 }
