@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "until": until, "free": free, "occupy": occupy, "json": jsonHolds,
+			"exits": exits, "until": until, "free": free, "occupy": occupy, "json": jsonHolds, "answers": answers,
 		},
 	})
 }
@@ -69,6 +72,28 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(end) {
 			ts.Fatalf("%s still ends with %v:\n%s%s", strings.Join(args, " "), err, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+		}
+	}
+}
+
+// answers URL REGEXP asks again and again until the answer is as it should be, for half a minute.
+func answers(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := regexp.Compile(args[1])
+	ts.Check(err)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(30 * time.Second); ; <-tick.C {
+		var text []byte
+		res, err := http.Get(args[0])
+		if err == nil {
+			text, err = io.ReadAll(res.Body)
+			res.Body.Close()
+		}
+		if err == nil && want.Match(text) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s still answers %v %.2000s", args[0], err, text)
 		}
 	}
 }
