@@ -50,7 +50,11 @@ func (p *Parser) json(body []byte) error {
 		sec := sectionOf(k)
 		if sec == flat {
 			n := len(p.samples)
-			p.child("", k)
+			if string(k.Raw) == "value" && s.Peek() == jsonscan.Object && p.asked() != "" {
+				p.mbean(p.asked())
+			} else {
+				p.child("", k)
+			}
 			if string(k.Raw) == "version" && len(p.samples) > n && p.samples[n].Kind == collector.Label {
 				version = n
 			}
@@ -148,7 +152,7 @@ func (p *Parser) close(at int) { p.seen.entries[at].to = int32(len(p.samples)) }
 // child reads the value of a key below prefix, which is empty in the outermost object.
 func (p *Parser) child(prefix string, k jsonscan.Text) {
 	if p.scan.Peek() == jsonscan.Object && isMBean(k.Raw) {
-		p.mbean(k)
+		p.mbean(p.name(k))
 		return
 	}
 	name := ""

@@ -42,9 +42,8 @@ func nextProperty(props string) (key, value, rest string) {
 
 // mbean reads the object of an MBean. Its samples are called by the domain, the properties type and name, and the attribute, joined by '/'; its other properties
 // are their labels: kafka.network:name=TotalTimeMs,request=Fetch,type=RequestMetrics is kafka.network/RequestMetrics/TotalTimeMs{request="Fetch"}.
-func (p *Parser) mbean(k jsonscan.Text) {
+func (p *Parser) mbean(full string) {
 	outer, outerFrom := p.labelled, p.labelsFrom
-	full := p.name(k)
 	domain, props, _ := strings.Cut(full, ":")
 	parts := [3]string{domain}
 	p.labelsFrom = len(p.pairs)
@@ -82,6 +81,17 @@ func (p *Parser) mbean(k jsonscan.Text) {
 	p.yammer(name, first)
 	p.close(at)
 	p.labelled, p.labelsFrom = outer, outerFrom
+}
+
+// asked is the MBean that Jolokia was asked for, where it was one alone: then its name is in the request, which the answer repeats, and not a key.
+func (p *Parser) asked() string {
+	for i := range p.samples {
+		s := &p.samples[i]
+		if s.Name == "request/mbean" && s.Kind == collector.Label && !strings.ContainsAny(s.Value, "*?") && isMBean([]byte(s.Value)) {
+			return s.Value
+		}
+	}
+	return ""
 }
 
 // id is a name with the labels of the MBean that is being read: what makes two numbers of a body the same.

@@ -66,6 +66,7 @@ func programs() []program {
 		{"twitter-server", twitterServer, []answer{{"twitter-server-program.json", "/admin/metrics.json", "", []string{"untyped srv/http/requests", "untyped srv/http/total", "untyped jvm/uptime", "untyped jvm/heap/used"}}}},
 		{"Kafka", kafka, []answer{
 			{"kafka-jolokia.json", "/jolokia/read/kafka.server:type=BrokerTopicMetrics,*", "", []string{"counter kafka.server/BrokerTopicMetrics/BytesInPerSec/Count", "gauge kafka.server/BrokerTopicMetrics/BytesInPerSec/MeanRate"}},
+			{"kafka-jolokia-one.json", "/jolokia/read/java.lang:type=Memory", "", []string{"untyped java.lang/Memory/HeapMemoryUsage/used", "gauge java.lang/Memory/Verbose"}},
 			{"kafka-jolokia-requests.json", "/jolokia/read/kafka.network:type=RequestMetrics,name=TotalTimeMs,*", "", []string{"distribution kafka.network/RequestMetrics/TotalTimeMs{request=Metadata}"}},
 			{"kafka-exporter.prom", "/metrics", "", []string{"untyped kafka_server_brokertopicmetrics_count{name=BytesInPerSec}", "gauge jvm_memory_used_bytes{area=heap}"}},
 		}},

@@ -30,6 +30,9 @@ func (r *reference) read(doc []byte) bool {
 	if d.Decode(&top) != nil {
 		return false
 	}
+	if request, ok := top["request"].(map[string]any); ok && request["mbean"] != nil {
+		return false
+	}
 	r.dists = map[string]map[string]string{}
 	objects := map[string]bool{}
 	for k, v := range top {

@@ -267,6 +267,8 @@ func TestDuplicatesAndMending(t *testing.T) {
 		{`{"value":{"k.s:name=N,type=T":{"Count":1,"MeanRate":2.5,"RateUnit":"S"}}}`, "counter k.s/T/N/Count 1; gauge k.s/T/N/MeanRate 2.5; label k.s/T/N/RateUnit S", 0, 0, 0},
 		{`{"d:type=T,topic=a":{"Count":1},"d:type=T,topic=b":{"Count":2},"d:topic=b,type=T":{"Count":3}}`, "untyped d/T/Count{topic=a} 1; untyped d/T/Count{topic=b} 3", 2, 0, 0},
 		{`{"d:type=T,z=1,y=\"a,\\\"b\"":{"99thPercentile":9,"Max":7,"x":true,"Count":3,"Other":4}}`, `distribution d/T{y=a,\"b}{z=1} p99=9,maximum=7,count=3,; gauge d/T/x{y=a,\"b}{z=1} 1; untyped d/T/Other{y=a,\"b}{z=1} 4`, 0, 0, 0},
+		{`{"request":{"mbean":"d:name=N,type=T,q=1"},"value":{"Count":7,"deep":{"x":1}},"status":200}`, "label request/mbean d:name=N,type=T,q=1; untyped d/T/N/Count{q=1} 7; untyped d/T/N/deep/x{q=1} 1; untyped status 200", 0, 0, 0},
+		{`{"request":{"mbean":"d:type=T,*"},"value":{"Count":7}}`, "label request/mbean d:type=T,*; untyped value/Count 7", 0, 0, 0},
 		{`{"java.lang:type=Memory":{"HeapMemoryUsage":{"used":5},"Verbose":false}}`, "untyped java.lang/Memory/HeapMemoryUsage/used 5; gauge java.lang/Memory/Verbose 0", 0, 0, 0},
 		{`{"d:type=T":5,"http://h:1/p?a=b":{"c":1},"d:x":{"c":1},"d:=":{"c":1}}`, "untyped d:type=T 5; untyped http://h:1/p?a=b/c 1; untyped d:x/c 1; untyped d:=/c 1", 0, 0, 0},
 		{"labels:\n  a\xff: b\xff\n", "label a\ufffd b\ufffd", 0, 2, 0},
