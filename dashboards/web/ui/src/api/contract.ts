@@ -121,12 +121,26 @@ export interface Metric {
   instances: number;
 }
 
+/** Burst is a closer look: a part of the service is pulled more often for a while. */
+export interface Burst {
+  id: string;
+  slice: string;
+  every_ms: number;
+  at: number;
+  until: number;
+  by: string;
+  why?: string;
+  taken?: number;
+  of?: number;
+}
+
 export interface ServiceAnswer {
   as_of: number;
   row: Row;
   instances: Instance[] | null;
   metrics: Metric[] | null;
   events: Mark[] | null;
+  bursts?: Burst[] | null; // that are on
 }
 
 export interface Line {

@@ -1,6 +1,6 @@
 // One service: what is wrong with it, its signals, who is there, and every number it says.
 import { useEffect, useRef } from "preact/hooks";
-import { rowKey, type Mark, type Metric, type Row, type ServiceAnswer } from "../api/contract";
+import { rowKey, type Burst, type Mark, type Metric, type Row, type ServiceAnswer } from "../api/contract";
 import { Refusal, getService } from "../api/fetch";
 import { sorted } from "../api/merge";
 import { usePoll } from "../api/poll";
@@ -96,6 +96,9 @@ function Head({ row, a, error, told }: { row: Row; a: ServiceAnswer | null; erro
         </span>
         {row.owner && <span>owner {row.owner}</span>}
         {!told && row.trouble > 0 && !!row.why?.length && <span class={row.trouble === 2 ? "bad" : "warn"}>{row.why.join(" · ")}</span>}
+        {(a?.bursts ?? []).map((b) => (
+          <CloserLook key={b.id} b={b} of={`${row.service}/${row.env}`} />
+        ))}
         <span data-testid="service-age">
           {age != null && (age > 10_000 || error) ? (
             <span class="warn">
@@ -127,6 +130,21 @@ function Head({ row, a, error, told }: { row: Row; a: ServiceAnswer | null; erro
         </p>
       )}
     </header>
+  );
+}
+
+/** CloserLook says that some are pulled more often, until when, and who asked for it. */
+function CloserLook({ b, of }: { b: Burst; of: string }) {
+  const zone = useZone();
+  const now = useNow();
+  if (b.until <= now) return null;
+  const slice = b.slice.startsWith(of) ? b.slice.slice(of.length).replace(/^, /, "") : b.slice;
+  const who = b.of && (b.taken ?? 0) < b.of ? `${count(b.taken ?? 0)} of ${count(b.of)} instances ` : "";
+  return (
+    <span data-testid="burst" title={b.why}>
+      {who}every {b.every_ms === 1000 ? "second" : milliseconds(b.every_ms)} until {at(b.until, zone, now)}, by {b.by}
+      {slice && <span class="dim"> ({slice})</span>}
+    </span>
   );
 }
 
