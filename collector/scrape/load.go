@@ -39,7 +39,7 @@ func (p *Pool) room() int {
 // launch gives targets that wait to workers, as many as there are places and processors for. False means that there are too few processors for all: the scheduler has to look
 // again. It lets one begin then, so that a process which is busy with something else still pulls.
 func (p *Pool) launch() bool {
-	if p.waiting.len()+p.suspects.len() == 0 {
+	if p.inLine() == 0 {
 		return true
 	}
 	room := p.room()
@@ -61,7 +61,7 @@ func (p *Pool) launch() bool {
 
 // following is what a worker does next that has just ended a pull: the next one, or nil.
 func (p *Pool) following() *target {
-	if p.waiting.len()+p.suspects.len() == 0 {
+	if p.inLine() == 0 {
 		return nil
 	}
 	if p.room() <= 0 {

@@ -69,7 +69,7 @@ func (m *poolMetrics) register(p *Pool) {
 		}
 	}
 	m.set.GetOrCreateGauge("rollcall_scrape_in_flight", locked(func() int { return p.workers.busy }))
-	m.set.GetOrCreateGauge("rollcall_scrape_waiting", locked(func() int { return p.waiting.len() + p.suspects.len() }))
+	m.set.GetOrCreateGauge("rollcall_scrape_waiting", locked(p.inLine))
 	m.set.GetOrCreateGauge("rollcall_scrape_held_bytes", func() float64 { return float64(p.pulls.used.Load()) })
 	m.set.GetOrCreateGauge("rollcall_scrape_workers", locked(func() int { return p.workers.busy + len(p.workers.resting) }))
 }

@@ -13,7 +13,7 @@ const lastWithin = time.Second
 const (
 	lastOK      = "ok"
 	lastFailed  = "failed"   // it was gone already, or did not answer in time
-	lastLeftOut = "left_out" // it had timed out before, too many left at once, no worker was free, or it is not known whose it is
+	lastLeftOut = "left_out" // its last pull timed out or broke a limit, too many left at once, no worker was free, or it is not known whose it is
 )
 
 // Retire drops targets that leave in order, and pulls each once more before: at once, or when the pull that is under way has ended well. What their counters say last is
@@ -53,7 +53,7 @@ func (p *Pool) retire(key TargetKey, now time.Time) {
 		}
 		return
 	}
-	if t.suspect || !p.c.Fresh(now) || !p.lasts.take(1, now) {
+	if t.bad != notBad || !p.c.Fresh(now) || !p.lasts.take(1, now) {
 		t.spec.Load().run.m.last(lastLeftOut).Inc()
 		t.retired = t.running
 		if p.leave(t, now); !t.retired {
@@ -82,7 +82,8 @@ func (p *Pool) again(t *target, o collector.Outcome) bool {
 		t.spec.Load().run.m.last(lastFailed).Inc()
 		return false
 	}
-	t.lasting, t.wanted = true, time.Now()
+	t.lasting, t.wanted, t.was = true, time.Now(), t.bad
+	p.pulled[t.was]++
 	return true
 }
 

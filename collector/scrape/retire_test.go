@@ -342,7 +342,7 @@ func TestRetireInAnyOrder(t *testing.T) {
 			told += e.of(a)
 		}
 		p.mu.Lock()
-		if told != len(hosts) || len(p.targets)+len(p.leaving)+p.heap.len()+p.waiting.len()+p.suspects.len() != 0 || p.counts != (counts{}) || f.open != 0 {
+		if told != len(hosts) || len(p.targets)+len(p.leaving)+p.heap.len()+p.inLine() != 0 || p.counts != (counts{}) || f.open != 0 {
 			t.Errorf("%d ends told, %d targets, %d leaving, %d due, %d connections", told, len(p.targets), len(p.leaving), p.heap.len(), f.open)
 		}
 		p.mu.Unlock()

@@ -429,6 +429,47 @@ func TestHangingTargetsHurtThemselves(t *testing.T) {
 	})
 }
 
+// Targets that are too large are pulled two at a time: so many of them take no more memory than two do, and nobody waits for them.
+func TestLargeTargetsHurtThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		hosts := addrs(60)
+		var large, most atomic.Int64
+		for i, a := range hosts {
+			f.handler(a, func(w http.ResponseWriter, r *http.Request) {
+				if i < 40 {
+					most.Store(max(most.Load(), large.Add(1)))
+					defer large.Add(-1)
+					time.Sleep(200 * time.Millisecond)
+					fmt.Fprint(w, strings.Repeat(" ", 5000))
+				}
+				fmt.Fprint(w, someStats)
+			})
+		}
+		p, got, stop := f.running(t, Config{})
+		set(t, p, targets(&Job{Name: "apps", NoServerInfo: true, Interval: 5 * time.Second, BodyLimit: 4000}, hosts...))
+		time.Sleep(10 * time.Second) // until all are known for what they are
+		synctest.Wait()
+		got.take()
+		most.Store(0)
+		time.Sleep(60 * time.Second)
+		synctest.Wait()
+		good, tooLarge := 0, 0
+		for _, s := range got.take() {
+			switch s.Outcome {
+			case collector.OK:
+				good++
+			case collector.BodyLimit:
+				tooLarge++
+			}
+		}
+		if good != 20*12 || tooLarge < 40*11 || most.Load() > gorgedAtOnce+1 { // one may still be at its end that nobody reads any more
+			t.Errorf("%d good pulls of 240, %d of 480 that were too large, %d at once", good, tooLarge, most.Load())
+		}
+		stop()
+	})
+}
+
 // Workers that nobody needs end.
 func TestWorkersEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -100,10 +100,9 @@ type Pool struct {
 	bucket   bucket // of first pulls
 	lasts    bucket // of last pulls
 	workers  workers
-	waiting  fifo   // for a worker
-	line     uint64 // the last place in line that was given
-	suspects fifo   // those among them that timed out the last time
-	doubtful int    // suspects being pulled
+	line     uint64           // the last place in line that was given
+	lines    [numBadness]fifo // for a worker, by how the last pull ended
+	pulled   [numBadness]int  // that are being pulled
 	counts   counts
 	load     load
 }
@@ -252,36 +251,74 @@ const heldFor = 20 * time.Millisecond
 func (p *Pool) start(t *target, due time.Time) {
 	p.line++
 	t.queued, t.wanted, t.place = true, due, p.line
-	if t.suspect {
-		p.suspects.push(t)
-	} else {
-		p.waiting.push(t)
-	}
+	p.lines[t.bad].push(t)
 }
 
-// pick is the next target to pull: the one that waits longest. But those that timed out the last time never take more than half of the places: targets that hang hurt
-// only each other.
+// badness is how a target's last pull ended, as far as others could suffer from the next one: then it stands in a line of its own, of which few are pulled at once.
+type badness uint8
+
+const (
+	notBad badness = iota
+	hung           // it timed out
+	gorged         // its body was as large as may be, or larger
+	numBadness
+)
+
+func badnessOf(o collector.Outcome) badness {
+	switch o {
+	case collector.Timeout:
+		return hung
+	case collector.BodyLimit, collector.SampleLimit:
+		return gorged
+	}
+	return notBad
+}
+
+// gorgedAtOnce is how many targets are pulled at once that broke a limit of size the last time. Each may take as much memory as its limit is; together they take no more
+// than a few do.
+const gorgedAtOnce = 2
+
+// places is how many targets of a line may be pulled at once.
+func (p *Pool) places(b badness) int {
+	switch b {
+	case hung:
+		return max(1, p.c.MaxInFlight/2)
+	case gorged:
+		return gorgedAtOnce
+	}
+	return p.c.MaxInFlight
+}
+
+// inLine is how many targets wait for a worker.
+func (p *Pool) inLine() (n int) {
+	for i := range p.lines {
+		n += p.lines[i].len()
+	}
+	return n
+}
+
+// pick is the next target to pull: the one that waits longest. But those that timed out the last time never take more than half of the places, and those that were
+// too large two: who is bad hurts only the like.
 func (p *Pool) pick() *target {
 	for {
-		from := &p.waiting
-		if x := p.suspects.first(); x != nil && p.doubtful < max(1, p.c.MaxInFlight/2) {
-			if w := from.first(); w == nil || x.place < w.place {
-				from = &p.suspects
+		var from *fifo
+		for b := range p.lines {
+			if x := p.lines[b].first(); x != nil && p.pulled[b] < p.places(badness(b)) && (from == nil || x.place < from.first().place) {
+				from = &p.lines[b]
 			}
 		}
-		t := from.pop()
-		if t == nil {
+		if from == nil {
 			return nil
 		}
+		t := from.pop()
 		t.queued = false
 		if t.gone && !t.last {
 			continue
 		}
 		t.running = true
 		t.lasting, t.last = t.last, false
-		if t.doubted = t.suspect; t.doubted {
-			p.doubtful++
-		}
+		t.was = t.bad
+		p.pulled[t.was]++
 		return t
 	}
 }
@@ -313,11 +350,8 @@ func (p *Pool) work(ch chan *target) {
 
 // finish takes t back from its worker and gives the worker its next one, or nil.
 func (p *Pool) finish(t *target, o collector.Outcome) *target {
-	t.running, t.lasting, t.suspect = false, false, o == collector.Timeout
-	if t.doubted {
-		p.doubtful--
-		t.doubted = false
-	}
+	t.running, t.lasting, t.bad = false, false, badnessOf(o)
+	p.pulled[t.was]--
 	t.mu.Lock()
 	t.aborted, t.leaves, t.stop = false, false, nil
 	t.mu.Unlock()
@@ -339,7 +373,7 @@ func (p *Pool) finish(t *target, o collector.Outcome) *target {
 func (p *Pool) end() {
 	p.stopped.Store(true)
 	p.mu.Lock()
-	p.waiting, p.suspects = fifo{}, fifo{}
+	p.lines = [numBadness]fifo{}
 	for _, t := range p.targets {
 		t.gone = true
 		if t.queued {

@@ -55,7 +55,6 @@ type spec struct {
 	every    time.Duration // Target.Every
 	interval time.Duration
 	timeout  time.Duration
-	limits   stats.Options
 	handed   bool
 	bad      string // why it cannot be pulled at all, or ""
 	link     linkKey
@@ -70,7 +69,7 @@ type linkKey struct {
 // newSpec puts a target's attributes and its job's defaults together.
 func newSpec(t *Target, run *jobRun, external map[string]string) *spec {
 	j := t.Job
-	s := &spec{Instance: t.Instance, job: j, run: run, handed: t.Handed, every: t.Every, interval: j.interval(), timeout: j.timeout(), limits: j.limits(),
+	s := &spec{Instance: t.Instance, job: j, run: run, handed: t.Handed, every: t.Every, interval: j.interval(), timeout: j.timeout(),
 		scheme: cmp.Or(t.Scheme, j.Scheme, "http"), host: cmp.Or(t.StatsHost, t.Host), port: cmp.Or(t.StatsPort, t.Port)}
 	s.secure = s.scheme == "https"
 	if t.Every > 0 {
@@ -208,10 +207,10 @@ type target struct {
 	wanted  time.Time // start of the slot that it waits for, or is pulled for
 	place   uint64    // in the line of those who wait: smaller ones came before
 	started time.Time
-	counted int    // where Outcomes counts it
-	suspect bool   // its last pull timed out
-	doubted bool   // it did when this one began
-	missed  []miss // slots that were skipped and not told yet
+	counted int     // where Outcomes counts it
+	bad     badness // of its last pull
+	was     badness // of the one before, while it is pulled
+	missed  []miss  // slots that were skipped and not told yet
 
 	// The worker's that runs it. conn and stop also under mu, for abort.
 	mu      sync.Mutex
