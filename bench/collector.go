@@ -71,8 +71,8 @@ func benchCollector(ctx context.Context, args []string, stdout, stderr io.Writer
 	fs := flag.NewFlagSet("collector", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.IntVar(&b.runs, "runs", 3, "turns of each side; the medians count")
-	fs.DurationVar(&b.warm, "warm", 3*time.Second, "how long a side scrapes before it is measured, after it has scraped everybody once")
-	fs.DurationVar(&b.window, "window", 6*time.Second, "how long it is measured; at least one interval")
+	fs.DurationVar(&b.warm, "warm", 2*time.Second, "how long a side scrapes before it is measured, after it has scraped everybody once")
+	fs.DurationVar(&b.window, "window", 5*time.Second, "how long it is measured; at least one interval")
 	fs.StringVar(&b.only, "loads", "", "only these: 1000,5000,15000,10000,overload")
 	fs.StringVar(&b.sides, "sides", "", "only these: bare,nethttp,plain,rollcall")
 	fs.StringVar(&b.program, "rollcall", "", "the program to measure; default: built from this tree")
@@ -86,7 +86,7 @@ func benchCollector(ctx context.Context, args []string, stdout, stderr io.Writer
 		return err
 	}
 	if quick {
-		b.runs, b.warm, b.window = 1, 2*time.Second, 3*time.Second
+		b.runs, b.warm, b.window = 1, time.Second, 3*time.Second
 	}
 	if b.runs < 1 || b.window < 100*time.Millisecond || b.scale <= 0 || b.scale > 1 || b.steps < 1 || b.steps > len(overloadSteps) {
 		return errors.New("collector: at least 1 run, a window of 100ms, a scale above 0 and up to 1, 1 to 11 steps")

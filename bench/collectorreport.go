@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"text/tabwriter"
 )
@@ -52,11 +53,9 @@ func ofMissed(f figures) float64       { return float64(f.missed) }
 func ofAllocations(f figures) float64  { return f.allocations() }
 func ofRSS(f figures) float64          { return float64(f.rss) }
 func ofPeak(f figures) float64         { return float64(f.peak) }
+func ofUntold(f figures) float64       { return float64(f.untold) }
 func ofDifference(f figures) float64 {
-	if f.trouble != "" {
-		return max(1, float64(f.requests-f.records))
-	}
-	return max(float64(f.requests-f.records), float64(f.records-f.requests))
+	return math.Abs(float64(f.requests-f.records)) + float64(f.wrong)
 }
 
 var sideNames = map[string]string{sideBare: "bare connection", sideNetHTTP: "net/http", sidePlain: "plain collector", sideOurs: "rollcall"}
@@ -146,7 +145,11 @@ func judge(name string, n int, by map[string]turns) (out []target) {
 	}
 	budget := float64(baseBytes+n*bytesPerTarget) / (1 << 20)
 	atMost("MB resident (64 MB and 25 KB a target), in the worst run", us.most(ofRSS)/(1<<20), budget, "%.0f")
-	atMost("scrapes missed, in all runs together", sum(us, ofMissed), 0, "%.0f")
+	if name == "10000" { // more than a core can do on many machines: then what it skips is counted
+		atMost("slots of which nothing is told, in all runs together", sum(us, ofUntold), 0, "%.0f")
+	} else {
+		atMost("scrapes missed, in all runs together", sum(us, ofMissed), 0, "%.0f")
+	}
 	atMost("records more or less than the fleet's answers, or wrong", sum(us, ofDifference), 0, "%.0f")
 	atMost("allocations a scrape", us.median(ofAllocations), mostAllocated, "%.1f")
 	return out
@@ -182,14 +185,15 @@ func reportOverload(w io.Writer, over []overload) {
 
 // judgeOverload holds what the collector does with more than it can against what it should do.
 func judgeOverload(over []overload) []target {
-	share, twice, uneven, lost := 0.0, true, 0.0, 0.0
+	share, twice, even, spread, lost := 0.0, true, true, 0, 0.0
 	budget := uint64(baseBytes + over[0].targets*bytesPerTarget + queueBytes)
 	var rss uint64
 	shares := make([]float64, len(over))
 	for i, o := range over {
 		shares[i] = o.kept / o.best
 		twice = twice && o.offered >= 2*o.best
-		uneven = max(uneven, float64(o.most-o.least)/float64(max(1, o.most)))
+		even = even && o.most-o.least <= max(2, o.most/10)
+		spread = max(spread, o.most-o.least)
 		lost += float64(o.lost + max(o.slots, -o.slots))
 		rss = max(rss, o.peak)
 	}
@@ -198,7 +202,7 @@ func judgeOverload(over []overload) []target {
 		{"at least twice its best was offered", twice, fmt.Sprintf("%.0f, best %.0f", over[0].offered, over[0].best)},
 		{"at least 90 % of its best when overloaded", share >= leastOfBest, fmt.Sprintf("%.1f %%", 100*share)},
 		{fmt.Sprintf("at most %.0f MB resident when overloaded, ever (64 MB, 25 KB a target, and the queue's %d MB)", float64(budget)/(1<<20), queueBytes>>20), rss <= budget, fmt.Sprintf("%.0f MB", mb(rss))},
-		{"who is skipped is skipped evenly: most less fewest at most a tenth of the most", uneven <= 0.1, fmt.Sprintf("%.1f %%", 100*uneven)},
+		{"who is skipped is skipped evenly: most less fewest at most a tenth, or 2", even, fmt.Sprint(spread)},
 		{"every answer is a record, every slot is accounted for", lost == 0, fmt.Sprintf("%.0f are not", lost)},
 	}
 }

@@ -29,7 +29,9 @@ type figures struct {
 	mallocs  uint64
 	requests int64  // that the fleet answered, in the whole run
 	records  int64  // in the topic, of good scrapes; -1: this side makes none
-	trouble  string // what its topic has that it must not have
+	untold   int    // slots that no record speaks of
+	wrong    int    // ids twice or missing, records that are not whole
+	trouble  string // in words
 }
 
 // microseconds is the CPU of one number.
@@ -47,10 +49,7 @@ func (f figures) line(side string) string {
 	if f.records >= 0 {
 		s += fmt.Sprintf(", %d records of %d answers", f.records, f.requests)
 	}
-	if f.trouble != "" {
-		s += ", " + f.trouble
-	}
-	return s
+	return s + f.trouble
 }
 
 func mb(b uint64) float64 { return float64(b) / (1 << 20) }
@@ -122,7 +121,7 @@ func (b *collectorBench) measure(ctx context.Context, l load, side string) (f fi
 		err = eachRecord(ctx, addr, plainTopic, func([]byte) error { f.records++; return nil })
 	}
 	if last.LastError != "" {
-		f.trouble += "last error: " + last.LastError
+		f.trouble += ", last error: " + last.LastError
 	}
 	return f, err
 }
@@ -169,6 +168,10 @@ func (b *collectorBench) warmUp(ctx context.Context, l load, s running) error {
 
 // observe measures a side for a window.
 func (b *collectorBench) observe(ctx context.Context, l load, s running, broker *process, f *figures) error {
+	asked, err := s.counts(ctx)
+	if err != nil {
+		return err
+	}
 	counts, err := s.counts(ctx)
 	if err != nil {
 		return err
@@ -177,12 +180,12 @@ func (b *collectorBench) observe(ctx context.Context, l load, s running, broker 
 	if err != nil {
 		return err
 	}
-	brokerWas, err := cpuOf(broker.pid())
+	cpuWas, err := cpuOf(s.pid())
 	if err != nil {
 		return err
 	}
 	begin := time.Now()
-	cpuWas, err := cpuOf(s.pid())
+	brokerWas, err := cpuOf(broker.pid())
 	if err != nil {
 		return err
 	}
@@ -197,15 +200,15 @@ func (b *collectorBench) observe(ctx context.Context, l load, s running, broker 
 		}
 		f.rss = max(f.rss, now)
 	}
+	is, err := b.totals(l.targets) // as at the beginning, so that what it takes shifts the window and does not stretch it
+	if err != nil {
+		return err
+	}
 	cpuNow, err := cpuOf(s.pid())
 	if err != nil {
 		return err
 	}
 	f.window = time.Since(begin)
-	is, err := b.totals(l.targets)
-	if err != nil {
-		return err
-	}
 	brokerIs, err := cpuOf(broker.pid())
 	if err != nil {
 		return err
@@ -220,7 +223,8 @@ func (b *collectorBench) observe(ctx context.Context, l load, s running, broker 
 	// Who throws an answer away, because it came too late for him, has scraped nothing; and nobody has scraped what was not answered.
 	f.scrapes = min(is.Answered-was.Answered, int64(counted.OK-counts.OK))
 	f.cpu, f.others = cpuNow-cpuWas, is.CPU-was.CPU+brokerIs-brokerWas
-	f.mallocs = counted.Mallocs - counts.Mallocs
+	// To ask allocates, too: as much as was allocated between the first two times, in which there was little else.
+	f.mallocs = counted.Mallocs - counts.Mallocs - min(counted.Mallocs-counts.Mallocs, counts.Mallocs-asked.Mallocs)
 	f.missed = int64(counted.Skipped-counts.Skipped) + int64(counted.Failed-counts.Failed)
 	return nil
 }
@@ -231,16 +235,15 @@ func (f *figures) readOurs(ctx context.Context, addr string, interval time.Durat
 	if err != nil {
 		return err
 	}
-	f.records = int64(t.Records)
-	f.missed = int64(t.Untold)
+	f.records, f.missed, f.untold = int64(t.Records), int64(t.Untold), t.Untold
 	for outcome, n := range t.Other {
 		if outcome != outcomeStopped {
 			f.missed += int64(n)
-			f.trouble += fmt.Sprintf("%d %s, ", n, outcome)
+			f.trouble += fmt.Sprintf(", %d %s", n, outcome)
 		}
 	}
-	if t.Doubles+t.Missing+t.Broken > 0 {
-		f.trouble += fmt.Sprintf("%d ids twice, %d missing, %d records not whole", t.Doubles, t.Missing, t.Broken)
+	if f.wrong = t.Doubles + t.Missing + t.Broken; f.wrong > 0 {
+		f.trouble += fmt.Sprintf(", %d ids twice, %d missing, %d records not whole", t.Doubles, t.Missing, t.Broken)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ type digits struct {
 	gauge     bool // goes up and down; else it grows
 }
 
-// newShape makes up a program. Names are as long as they are in the wild: with digits and punctuation 33 bytes a number.
+// newShape makes up a program. Names are as long as they are in the wild: with digits and punctuation 34 bytes a number.
 func newShape(n int) *shape {
 	rng := rand.New(rand.NewPCG(uint64(n), 200))
 	s := &shape{}
@@ -48,10 +48,10 @@ func newShape(n int) *shape {
 		add("}")
 	}
 	section(`{"counters":{`, 100, func(i int) {
-		add(fmt.Sprintf("%s/%s_%02d/%s", pick("http", "thrift", "cache", "kafka", "mysql"), pick("user", "board", "pin", "feed", "search", "ads"), i, pick("requests", "success", "failures", "retries", "timeouts", "status_200", "status_503")))
+		add(fmt.Sprintf("%s/%s_%02d/%s", pick("http", "thrift", "cache", "kafka", "mysql"), pick("user_timeline", "board_detail", "pin_details", "home_feed", "search_query", "ad_auction"), i, pick("requests", "success", "failures", "retries", "timeouts", "status_200", "status_503")))
 	}, func(int) { put(4+rng.IntN(6), false) })
 	section(`,"gauges":{`, 56, func(i int) {
-		add(fmt.Sprintf("%s/%s_%02d_%s", pick("jvm", "pool", "queue", "threads"), pick("eden", "workers", "clients", "buffers"), i, pick("used", "size", "max", "depth")))
+		add(fmt.Sprintf("%s/%s_%02d_%s", pick("jvm", "executor", "queue", "connections"), pick("eden_space", "worker_threads", "client_sessions", "direct_buffers"), i, pick("used", "size", "max", "depth")))
 	}, func(i int) {
 		put(2+rng.IntN(4), true)
 		if i%4 == 0 { // not all are whole

@@ -135,6 +135,9 @@ func (p *process) gone() <-chan struct{} { return p.done }
 
 func (p *process) end() error {
 	err := p.in.Close()
+	if errors.Is(err, os.ErrClosed) { // it has ended already
+		err = nil
+	}
 	select {
 	case <-p.done:
 	case <-time.After(5 * time.Second):
