@@ -56,7 +56,7 @@ func (c *statusCmd) Run(e *env) error {
 			if x.Instance != "" {
 				who += " on " + x.Instance
 			}
-text := fmt.Sprintf("%s has more than a day may have: %d samples left out since %s, such as %s", who, x.LeftOut, x.Since.UTC().Format("15:04"), x.Example)
+			text := fmt.Sprintf("%s has more than a day may have: %d samples left out since %s, such as %s", who, x.LeftOut, x.Since.UTC().Format("15:04"), x.Example)
 			if x.Varies != "" {
 				text += "; what differs from one to the next is " + x.Varies
 			}

@@ -135,9 +135,9 @@ func (m *cold) enrich(s *collector.Snapshot) {
 		}
 	}
 	type group struct {
-		sum     *big.Rat
-		of      fate
-		float   bool
+		sum   *big.Rat
+		of    fate
+		float bool
 	}
 	m.float = map[int]bool{}
 	groups := map[string]*group{}

@@ -1,0 +1,216 @@
+package tag
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// users are n counters with a user's id in their names, from the first on.
+func users(first, n int) (out []collector.Sample) {
+	for i := range n {
+		out = append(out, counter(fmt.Sprintf("users/%d/requests", first+i), "1"))
+	}
+	return out
+}
+
+func byUser(first, n int) (out []collector.Sample) {
+	for i := range n {
+		out = append(out, counter("requests_total", "1", "code", fmt.Sprint(200+i%2), "user_id", fmt.Sprint(first+i)))
+	}
+	return out
+}
+
+// names are those of a snapshot's samples, in order.
+func names(s *collector.Snapshot) string {
+	var out []string
+	for _, x := range s.Samples {
+		out = append(out, text(x.Name, x.Labels))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestSeriesLimits(t *testing.T) {
+	steady := []collector.Sample{counter("a", "1"), gauge("b", "2")}
+	with := func(more ...collector.Sample) []collector.Sample {
+		return append(append([]collector.Sample(nil), steady...), more...)
+	}
+	type scrape struct {
+		port    uint16
+		after   time.Duration
+		body    []collector.Sample
+		kept    int // samples that go on
+		leftOut int
+	}
+	const day = 24 * time.Hour
+	for _, tc := range []struct {
+		name   string
+		limits Limits
+		rules  []Rule
+		run    []scrape
+		varies string
+	}{
+		{"none", Limits{}, nil, []scrape{{1, 0, users(0, 500), 500, 0}, {1, time.Second, users(500, 500), 500, 0}}, ""},
+		{"below", Limits{10, 10}, nil, []scrape{{1, 0, users(0, 10), 10, 0}, {1, time.Second, users(0, 10), 10, 0}}, ""},
+		{"of a target", Limits{Target: 5}, nil, []scrape{
+			{1, 0, with(), 2, 0},
+			{1, time.Second, with(users(0, 3)...), 5, 0},
+			{1, 2 * time.Second, with(users(3, 3)...), 2, 3}, // what is known flows on
+			{1, 3 * time.Second, with(users(0, 2)...), 4, 0}, // what came before is known
+			{2, 3 * time.Second, with(users(0, 3)...), 5, 0}, // somebody else's is not touched
+		}, "the name: users/*/requests"},
+		{"of a target, by label", Limits{Target: 4}, nil, []scrape{{1, 0, byUser(0, 4), 4, 0}, {1, time.Second, byUser(0, 9), 4, 5}, {1, 2 * time.Second, byUser(4, 5), 0, 5}}, "the label user_id"},
+		{"within one body", Limits{Target: 5}, nil, []scrape{{1, 0, users(0, 9), 5, 4}, {1, time.Second, users(0, 9), 5, 4}}, "the name: users/*/requests"},
+		{"of a service: what several have is one", Limits{Service: 5}, nil, []scrape{
+			{1, 0, with(users(0, 3)...), 5, 0}, {2, 0, with(users(0, 3)...), 5, 0}, {3, 0, with(users(2, 3)...), 3, 2},
+			{1, time.Second, with(users(0, 3)...), 5, 0}, {2, time.Second, with(users(7, 1)...), 2, 1},
+		}, "the name: users/*/requests"},
+		{"midnight", Limits{Target: 5}, nil, []scrape{
+			{1, 11*time.Hour + 59*time.Minute, with(users(0, 4)...), 5, 1},
+			{1, 12 * time.Hour, with(users(1, 4)...), 4, 2},     // what flowed is counted first
+			{1, 13 * time.Hour, with(users(0, 2)...), 4, 0},     // and is known
+			{1, 12*time.Hour + day, with(users(7, 9)...), 3, 8}, // the next day has room for one
+		}, "the name: users/*/requests"},
+		{"what rules sum counts once", Limits{Target: 3}, []Rule{{Name: `users/(?P<id>\d+)/(?P<name>.+)`, Drop: []string{"id"}}}, []scrape{
+			{1, 0, with(users(0, 100)...), 2, 0}, {1, time.Second, with(users(50, 500)...), 3, 0}, {1, 2 * time.Second, with(users(900, 100)...), 3, 0},
+		}, ""},
+		{"what a rule renames", Limits{Target: 3}, []Rule{{Name: `users/(?P<id>\d+)/(?P<name>.+)`}}, []scrape{{1, 0, users(0, 5), 3, 2}, {1, time.Second, users(3, 5), 0, 5}, {1, 2 * time.Second, users(0, 5), 3, 2}}, "the name: users/*/requests"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var log bytes.Buffer
+			e := mustNew(t, Config{Limits: tc.limits, Rules: tc.rules, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			left := uint64(0)
+			for i, sc := range tc.run {
+				s := snapshot(t0.Add(sc.after), append([]collector.Sample(nil), sc.body...)...)
+				s.Instance.Port = sc.port
+				e.Enrich(s)
+				if len(s.Samples) != sc.kept || s.LeftOut != sc.leftOut {
+					t.Fatalf("scrape %d: %d go on and %d are left out, want %d and %d: %s", i, len(s.Samples), s.LeftOut, sc.kept, sc.leftOut, names(s))
+				}
+				left += uint64(sc.leftOut)
+			}
+			var sum uint64
+			for _, x := range e.Status().Exceeded {
+				sum += x.LeftOut
+				if x.Service != "checkout/prod" || x.Example == "" || x.Varies != tc.varies || (x.Instance == "") != (tc.limits.Target == 0) || x.Max != tc.limits.Target+tc.limits.Service {
+					t.Errorf("the status says %+v, want what varies: %q", x, tc.varies)
+				}
+			}
+			if _, turned := map[string]bool{"midnight": true}[tc.name]; sum != left && !turned {
+				t.Errorf("the status counts %d, want %d", sum, left)
+			}
+			what := "target"
+			if tc.limits.Target == 0 {
+				what = "service"
+			}
+			if n := e.set.GetOrCreateCounter(fmt.Sprintf("rollcall_series_left_out_samples_total{service=\"checkout/prod\",limit=%q}", what)).Get(); n != left {
+				t.Errorf("the metric counts %d, want %d", n, left)
+			}
+			if said := strings.Count(log.String(), "more series than a day may have"); (said > 0) != (left > 0) || said > 3 {
+				t.Errorf("said %d times: %s", said, log.String())
+			}
+		})
+	}
+}
+
+// Who is let through under another limit, at once and without a scrape being a first one.
+func TestSeriesLimitChanges(t *testing.T) {
+	e := mustNew(t, Config{Limits: Limits{Target: 3}, Rules: []Rule{{Name: `s/(?P<id>\d+)/(?P<name>.+)`, Drop: []string{"id"}}}})
+	body := func(v string) []collector.Sample {
+		return append(users(0, 5), counter("s/1/sum", v), counter("s/2/sum", v))
+	}
+	s := snapshot(t0, body("10")...)
+	if e.Enrich(s); len(s.Samples) != 3 || s.LeftOut != 4 {
+		t.Fatalf("%s, %d left out", names(s), s.LeftOut)
+	}
+	if err := e.Update(Config{Limits: Limits{Target: 6}, Rules: []Rule{{Name: `s/(?P<id>\d+)/(?P<name>.+)`, Drop: []string{"id"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	s = snapshot(t0.Add(10*time.Second), body("13")...)
+	if e.Enrich(s); len(s.Samples) != 6 || s.LeftOut != 0 || s.Samples[5].Value != "6" {
+		t.Fatalf("%s, %d left out: what was left out is known, and its increase counts", show(s), s.LeftOut)
+	}
+	if err := e.Update(Config{Limits: Limits{Target: 1}, Rules: []Rule{{Name: `s/(?P<id>\d+)/(?P<name>.+)`, Drop: []string{"id"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	s = snapshot(t0.Add(20*time.Second), append(body("13"), users(9, 1)...)...)
+	if e.Enrich(s); len(s.Samples) != 6 || s.LeftOut != 1 {
+		t.Fatalf("%s, %d left out: what is known flows on", show(s), s.LeftOut)
+	}
+}
+
+// A service that makes new series without end takes a bounded amount of memory, and is held to what it has where that is used up; a small one beside it is not touched.
+func TestSeriesMemoryIsBounded(t *testing.T) {
+	const limit = 200 << 10
+	e := mustNew(t, Config{Limits: Limits{Target: 1 << 30, Service: 1 << 30}, StateBytes: limit})
+	at := t0
+	held := false
+	for i := range 300 {
+		at = at.Add(time.Second)
+		s := snapshot(at, users(i*200, 200)...)
+		e.Enrich(s)
+		held = held || s.LeftOut > 0
+		small := snapshot(at, users(0, 20)...)
+		small.Instance.Service, small.Instance.Port = "small", 2
+		if e.Enrich(small); len(small.Samples) != 20 {
+			t.Fatalf("scrape %d: %d of the small one go on", i, len(small.Samples))
+		}
+		if b := e.Status().StateBytes; b > limit+limit/4 {
+			t.Fatalf("scrape %d: %d bytes", i, b)
+		}
+	}
+	if !held {
+		t.Fatal("nothing was ever left out for want of memory")
+	}
+	x := e.Status().Exceeded
+	if len(x) != 1 || x[0].Limit != "memory" || x[0].Service != "checkout/prod" {
+		t.Fatalf("the status says %+v", x)
+	}
+	e.Forget(checkout.Key)
+	small := checkout.Key
+	small.Service, small.Port = "small", 2
+	e.Forget(small)
+	if b := e.Status().StateBytes; b != 0 {
+		t.Fatalf("%d bytes are left", b)
+	}
+}
+
+func TestSet32(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s set32
+		want := map[uint32]bool{}
+		for range rapid.IntRange(0, 300).Draw(t, "n") {
+			h := rapid.OneOf(rapid.Uint32(), rapid.Uint32Range(0, 5)).Draw(t, "hash")
+			known := max(h, 1)
+			if s.has(h) != want[known] {
+				t.Fatalf("has(%d) is %v", h, s.has(h))
+			}
+			if !s.has(h) {
+				s.add(h)
+				want[known] = true
+			}
+			if s.n != len(want) || s.n*4 > len(s.slots)*3 {
+				t.Fatalf("%d of %d in %d slots", s.n, len(want), len(s.slots))
+			}
+		}
+	})
+}
+
+func BenchmarkSeriesLimits(b *testing.B) {
+	plain := func(i int) string { return fmt.Sprintf("http/requests/%d", i) }
+	for _, bm := range []struct {
+		name string
+		cfg  Config
+	}{{"none", Config{}}, {"default", Config{Limits: Limits{50_000, 1_000_000}}}, {"far over", Config{Limits: Limits{10, 1_000_000}}}} {
+		b.Run(bm.name, func(b *testing.B) {
+			benchmark(b, bm.cfg, newBody(200, plain), map[string]string{Version: "1", Track: "canary"})
+		})
+	}
+}
