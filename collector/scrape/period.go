@@ -96,7 +96,7 @@ func (e *exchange) latched(snap *collector.Snapshot, path string, r *reader) err
 	e.x = nil
 	body, contentType, err := e.get(r, path, e.s.job.bodyLimit())
 	if err == nil {
-		o := e.s.limits
+		o := e.s.run.limits
 		o.Window = collector.Latched
 		err = e.x.parser.Parse(snap, body, contentType, o)
 	}

@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/stats"
 )
 
 // jobRun is what the pool has of a job.
 type jobRun struct {
 	job     *Job
 	allow   allowList
+	limits  stats.Options
 	allowed string // the same in words: connections are opened anew when it changes
 	m       *jobMetrics
 	client  *http.Client // where the job needs net/http
@@ -20,7 +22,7 @@ type jobRun struct {
 }
 
 func (p *Pool) newJobRun(j *Job) *jobRun {
-	r := &jobRun{job: j, allow: j.Allow.list(), allowed: fmt.Sprint(j.Allow), m: p.m.job(j.Name)}
+	r := &jobRun{job: j, allow: j.Allow.list(), limits: j.limits(), allowed: fmt.Sprint(j.Allow), m: p.m.job(j.Name)}
 	if j.netHTTP() {
 		r.client = p.newClient(r)
 	}

@@ -58,7 +58,7 @@ func (e *exchange) good(snap *collector.Snapshot) {
 	if restarted {
 		t.period.of = nil // it may be another program
 	}
-	t.windows.See(snap.Samples, e.s.limits.Window, restarted)
+	t.windows.See(snap.Samples, e.s.run.limits.Window, restarted)
 }
 
 // hand notes how the pull ended and hands it over. Its samples are not the exchange's any more.
@@ -127,7 +127,7 @@ func (e *exchange) stats(snap *collector.Snapshot) error {
 		return err
 	}
 	e.reach(bodyRead, now)
-	o := e.s.limits
+	o := e.s.run.limits
 	if !e.s.job.IgnoreTimestamps {
 		o.Now = snap.Time.Add(e.skew)
 	}
