@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/exemplar"
 	plabels "github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 
@@ -85,43 +87,63 @@ func FuzzVars(f *testing.F) {
 // FuzzProtobuf holds what is taken against Prometheus' own reading of the same bytes.
 func FuzzProtobuf(f *testing.F) {
 	seeds(f, []string{".pb"}, "", "\x00", "\x0b\x0a\x01a\x18\x01\x22\x04\x12\x02\x09\x00")
-	f.Fuzz(func(t *testing.T, body []byte) {
-		_, s, err := parse(t, body, acceptProtobuf)
-		var le *LimitError
-		if errors.As(err, &le) || bytes.Contains(body, []byte("__name__")) {
-			return
+	f.Fuzz(againstProtobuf)
+}
+
+func againstProtobuf(t *testing.T, body []byte) {
+	_, s, err := parse(t, body, acceptProtobuf)
+	var le *LimitError
+	if errors.As(err, &le) || bytes.Contains(body, []byte("__name__")) {
+		return
+	}
+	want, werr := ofTextparse(body)
+	if werr != nil && err == nil {
+		t.Fatalf("Prometheus says %v, we take it", werr)
+	}
+	if werr == nil && err != nil && !stricter(err) {
+		t.Fatalf("Prometheus takes it, we say %v", err)
+	}
+	if err != nil {
+		return
+	}
+	got := map[string]string{}
+	for i := range s.Samples {
+		x := &s.Samples[i]
+		id := x.Name
+		for _, l := range x.Labels {
+			id += "\x00" + l.Name + "\x01" + l.Value
 		}
-		want, werr := ofTextparse(body)
-		if werr != nil && err == nil {
-			t.Fatalf("Prometheus says %v, we take it", werr)
+		if x.Hist != nil {
+			got[id] = fmt.Sprint(x.Hist.Schema, x.Hist.Count, x.Hist.PositiveCounts, x.Hist.NegativeCounts, x.Hist.Exemplars)
+			continue
 		}
-		if werr == nil && err != nil && !strings.Contains(err.Error(), "want ") && !strings.Contains(err.Error(), "spans of a native") { // groups, numbers of more than 64 bits
-			t.Fatalf("Prometheus takes it, we say %v", err)
-		}
+		v, err := x.Float()
 		if err != nil {
-			return
+			t.Fatal(err)
 		}
-		got := map[string]string{}
-		for i := range s.Samples {
-			x := &s.Samples[i]
-			id := x.Name
-			for _, l := range x.Labels {
-				id += "\x00" + l.Name + "\x01" + l.Value
-			}
-			if x.Hist != nil {
-				got[id] = fmt.Sprint(x.Hist.Schema, x.Hist.Count, x.Hist.PositiveCounts, x.Hist.NegativeCounts)
-				continue
-			}
-			v, err := x.Float()
-			if err != nil {
-				t.Fatal(err)
-			}
-			got[id] = strconv.FormatFloat(v, 'g', -1, 64)
+		got[id] = strconv.FormatFloat(v, 'g', -1, 64)
+		if x.Kind == collector.Untyped {
+			delete(got, id)
+			continue
 		}
-		if d := cmp.Diff(want, got); d != "" {
-			t.Fatal(d)
+		if x.Exemplar != nil {
+			got[id] += fmt.Sprint(*x.Exemplar)
 		}
-	})
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Fatalf("%s\n%x", d, body)
+	}
+}
+
+// stricter reports what we do not take and Prometheus does: groups, numbers that lose bits, packed numbers that reach beyond their length, and histograms whose
+// buckets do not fit, of which it looks at the first of a family only.
+func stricter(err error) bool {
+	for _, s := range []string{"want no group", "at most 64 bits", "whole numbers behind a length", "as many buckets as the spans"} {
+		if strings.Contains(err.Error(), s) {
+			return true
+		}
+	}
+	return false
 }
 
 // ofTextparse is what Prometheus takes of a body: the last of equal series, if it is a number.
@@ -139,6 +161,7 @@ func ofTextparse(body []byte) (said map[string]string, err error) {
 		}
 		tp := textparse.NewProtobufParser(body[:n+int(size)], false, false, false, false, plabels.NewSymbolTable())
 		body = body[n+int(size):]
+		var kind model.MetricType
 		for {
 			e, err := tp.Next()
 			if errors.Is(err, io.EOF) {
@@ -146,6 +169,9 @@ func ofTextparse(body []byte) (said map[string]string, err error) {
 			}
 			if err != nil {
 				return nil, err
+			}
+			if e == textparse.EntryType {
+				_, kind = tp.Type()
 			}
 			if e != textparse.EntrySeries && e != textparse.EntryHistogram {
 				continue
@@ -160,7 +186,7 @@ func ofTextparse(body []byte) (said map[string]string, err error) {
 					name = strings.ToValidUTF8(l.Value, "\ufffd")
 					return
 				}
-				if l.Name == "le" || l.Name == "quantile" {
+				if l.Name == "le" && (kind == model.MetricTypeHistogram || kind == model.MetricTypeGaugeHistogram) || l.Name == "quantile" && kind == model.MetricTypeSummary {
 					l.Value = strings.TrimSuffix(l.Value, ".0")
 				}
 				if _, again := last[l.Name]; !again {
@@ -181,18 +207,46 @@ func ofTextparse(body []byte) (said map[string]string, err error) {
 				}
 				delete(said, id)
 				if fh.Schema >= -4 && fh.Schema <= 8 && fh.CounterResetHint == 0 && finites(fh.Count, fh.ZeroCount, fh.ZeroThreshold) && finites(fh.PositiveBuckets...) && finites(fh.NegativeBuckets...) {
-					said[id] = fmt.Sprint(fh.Schema, fh.Count, fh.PositiveBuckets, fh.NegativeBuckets)
+					all := []collector.Exemplar(nil)
+					for e, more := exemplarOf(tp); more; e, more = exemplarOf(tp) {
+						if finites(e.Value) && len(all) < maxExemplars {
+							all = append(all, e)
+						}
+					}
+					said[id] = fmt.Sprint(fh.Schema, fh.Count, fh.PositiveBuckets, fh.NegativeBuckets, all)
 				}
 				continue
 			}
 			_, _, v := tp.Series()
 			delete(said, id)
+			if kind == model.MetricTypeUnknown {
+				continue // its decoder keeps the value of an untyped metric for the next one that has none
+			}
 			if !math.IsNaN(v) && !math.IsInf(v, 0) {
 				said[id] = strconv.FormatFloat(v, 'g', -1, 64)
+				if e, ok := exemplarOf(tp); ok && finites(e.Value) {
+					said[id] += fmt.Sprint(e)
+				}
 			}
 		}
 	}
 	return said, nil
+}
+
+// exemplarOf is the next exemplar of what the parser stands at.
+func exemplarOf(tp textparse.Parser) (e collector.Exemplar, ok bool) {
+	var x exemplar.Exemplar
+	if !tp.Exemplar(&x) {
+		return e, false
+	}
+	e.Value, e.Labels = x.Value, []collector.LabelPair{}
+	if x.HasTs {
+		e.Time = x.Ts
+	}
+	x.Labels.Range(func(l plabels.Label) {
+		e.Labels = append(e.Labels, collector.LabelPair{Name: l.Name, Value: l.Value})
+	})
+	return e, true
 }
 
 // The second histogram of a family is held to its spans, too.
@@ -206,7 +260,7 @@ func TestSecondHistogramIsChecked(t *testing.T) {
 		body []byte
 		want string
 	}{
-		{append([]byte{byte(len(family))}, family...), "metric family at byte 0"},
+		{append([]byte{byte(len(family))}, family...), "as many buckets"},
 		{append([]byte{byte(5 + len(metric(1))), 0x0a, 1, 'a', 0x18, 4}, metric(1)...), ""},
 	} {
 		var p Parser

@@ -114,9 +114,9 @@ type Parser struct {
 	seen    seen
 	dotted  []dotted
 	groups  []group
-	scratch scratch
-	numbers int // taken so far, against Options.Samples
-	dead    int // samples that a later duplicate has replaced
+	whole   []protoWalk // where the messages of one metric stand
+	numbers int         // taken so far, against Options.Samples
+	dead    int         // samples that a later duplicate has replaced
 
 	now int64 // milliseconds; noTime where time stamps say nothing
 

@@ -148,7 +148,11 @@ func TestBrokenBodies(t *testing.T) {
 		{"\x0b\x0a\x01a\x18\x01\x22\x04\x12\x02\x09", "application/vnd.google.protobuf", 0, "a metric family of 11 bytes, of which 10 are there"},
 		{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "application/vnd.google.protobuf", 0, "want the length"},
 		{"\x00\x03\x22\x05a", "application/vnd.google.protobuf", 2, "byte 2: a field is longer"},
-		{"\x00\x07\x0a\x01a\x22\x02\x09\x00", "application/vnd.google.protobuf", 1, "metric family at byte 1"},
+		{"\x00\x07\x0a\x01a\x22\x02\x09\x00", "application/vnd.google.protobuf", 8, "want eight bytes of a number"},
+		{"\x00\x0b\x0a\x01a\x22\x06\x0a\x04\x0a\x00\x12\x00", "application/vnd.google.protobuf", 9, "want the name of a label"},
+		{"\x00\x05\x0a\x00\x22\x01\x00", "application/vnd.google.protobuf", 2, "want the name of the metric family"},
+		{"\x00\x07\x0a\x01a\x18\x09\x22\x00", "application/vnd.google.protobuf", 2, "want a type of metric family, not 9"},
+		{"\x00\x07\x0a\x01a\x22\x02\x12\x03", "application/vnd.google.protobuf", 7, "longer than the message"},
 		{"metrics:\n  m: (count=1, p99)\n", "", 11, "want name: value"},
 		{"metrics:\n  m:\n    count: x\n", "", 18, `want a number of the distribution "m"`},
 	} {

@@ -27,7 +27,7 @@ var thirdParty = map[string]map[string]string{
 	"discovery/zk":       {"github.com/go-zookeeper/zk": "the ZooKeeper client"},
 	"discovery/register": {"github.com/go-zookeeper/zk": "the ZooKeeper client", "github.com/goccy/go-yaml": "services.d/*.yml"},
 	"discovery/file":     {"github.com/goccy/go-yaml": "file_sd in YAML"},
-	"collector/stats":    {"github.com/prometheus/prometheus": "textparse reads Prometheus' exposition formats", "github.com/prometheus/common": "the kinds of families as textparse calls them"},
+	"collector/stats":    {"github.com/prometheus/prometheus": "takes the empty buckets out of native histograms; textparse is the fuzzers' oracle", "github.com/prometheus/common": "the kinds of families as that oracle calls them"},
 	"collector/scrape":   {"github.com/valyala/fasthttp": "22 KB a target against net/http's 93", "github.com/klauspost/compress": "bodies in zstd"},
 	"collector/expose":   {"github.com/prometheus/client_golang": "any Gatherer as /stats.json", "github.com/prometheus/client_model": "what a Gatherer returns"},
 	"enrich/geo":         {"github.com/oschwald/geoip2-golang": "MaxMind's own types", "github.com/oschwald/maxminddb-golang": "lookups on the hot path"},
