@@ -75,3 +75,32 @@ func TestUnzip(t *testing.T) {
 		t.Error("what is no zstd has no reason")
 	}
 }
+
+// A few large pulls are kept, and given back when nobody needs them for a while; small ones and the largest never are.
+func TestLargeKept(t *testing.T) {
+	all := &pulls{budget: 1 << 30}
+	var out []*pull
+	for _, n := range []int{100, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, maxKeptBytes + 1} {
+		out = append(out, all.get(n))
+	}
+	for _, x := range out {
+		x.release()
+	}
+	if len(all.large.kept) != maxKept {
+		t.Errorf("%d are kept", len(all.large.kept))
+	}
+	if x, last := all.get(1<<20), out[4]; x != last {
+		t.Error("the last one that was kept is not used first")
+	} else {
+		x.release()
+	}
+	for i, want := range []int{4, 1, 0} { // of those that were used since the last time
+		all.large.trim()
+		if i == 0 {
+			all.get(1 << 20).release()
+		}
+		if len(all.large.kept) != want {
+			t.Errorf("%d are kept after %d rounds, want %d", len(all.large.kept), i+1, want)
+		}
+	}
+}

@@ -33,6 +33,7 @@ type pull struct {
 // all bodies that are read or worked on at the same time.
 type pulls struct {
 	classes [20]sync.Pool // of up to 4 KiB, 8 KiB, … 2 GiB
+	large   large
 	budget  int64
 	used    atomic.Int64
 
@@ -43,6 +44,11 @@ func classOf(n int) int { return min(max(0, bits.Len(uint(max(0, n-1)))-12), 19)
 
 // get is a pull for a body of about n bytes.
 func (p *pulls) get(n int) *pull {
+	if n > free {
+		if x := p.large.take(); x != nil {
+			return x
+		}
+	}
 	if x, ok := p.classes[classOf(n)].Get().(*pull); ok {
 		return x
 	}
@@ -55,7 +61,9 @@ func (p *pulls) get(n int) *pull {
 		}
 		p.used.Add(-x.charged)
 		x.charged = 0
-		p.classes[classOf(max(cap(x.raw), cap(x.decoded)))].Put(x)
+		if size := max(cap(x.raw), cap(x.decoded)); size <= free || !p.large.keep(x) {
+			p.classes[classOf(size)].Put(x)
+		}
 	}
 	return x
 }

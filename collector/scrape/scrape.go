@@ -192,6 +192,7 @@ func (p *Pool) Run(ctx context.Context) error {
 		case <-trim.C:
 			p.mu.Lock()
 			p.workers.trim()
+			p.pulls.large.trim()
 			p.mu.Unlock()
 			continue
 		case <-p.wake:

@@ -1,0 +1,55 @@
+package scrape
+
+import "sync"
+
+// large keeps a few pulls of large bodies where the collector of garbage does not take them: it does so in each of its rounds, of which there are several between two
+// bodies of one target. Whoever sends a large body again, good or not, then makes none.
+type large struct {
+	mu    sync.Mutex
+	kept  []*pull // the one that came last is used first
+	spare int     // the fewest that were kept since the last trim
+}
+
+const (
+	maxKept      = 4
+	maxKeptBytes = 16 << 20 // of one
+)
+
+// take is one that was kept, or nil.
+func (l *large) take() *pull {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.kept) - 1
+	if n < 0 {
+		return nil
+	}
+	x := l.kept[n]
+	l.kept[n] = nil
+	l.kept = l.kept[:n]
+	l.spare = min(l.spare, n)
+	return x
+}
+
+// keep reports whether x is kept.
+func (l *large) keep(x *pull) bool {
+	if cap(x.raw)+cap(x.decoded)+x.parser.Size() > maxKeptBytes {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.kept) == maxKept {
+		return false
+	}
+	l.kept = append(l.kept, x)
+	return true
+}
+
+// trim gives those back that nobody needed since the last time.
+func (l *large) trim() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := copy(l.kept, l.kept[l.spare:])
+	clear(l.kept[n:])
+	l.kept = l.kept[:n]
+	l.spare = n
+}
