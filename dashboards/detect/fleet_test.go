@@ -240,3 +240,43 @@ func TestCrashLoop(t *testing.T) {
 		}
 	}
 }
+
+// A closer look at a service, or at a part of it, is no news: not while it is on, not when it begins, and not when it ends. What breaks under it is found.
+func TestCloserLook(t *testing.T) {
+	w := newWorld(t, sim.Demo(28, start, 10*time.Second))
+	look := func(every time.Duration, of func(*sim.Instance) bool) {
+		for _, in := range w.Instances {
+			if of(in) {
+				in.Every = every
+			}
+		}
+	}
+	calm := func() bool {
+		if open := w.open(); len(open) > 0 {
+			t.Errorf("at %v:%s", w.now.Sub(start), w.show())
+			return false
+		}
+		return true
+	}
+	w.run(12*time.Minute, nil)
+	part := func(in *sim.Instance) bool { return checkout(in) && in.Zone == sim.Zones[2] }
+	for _, of := range []func(*sim.Instance) bool{checkout, part} {
+		look(time.Second, of)
+		w.run(2*time.Minute, calm)
+		look(0, of)
+		w.run(time.Minute, calm)
+	}
+	look(time.Second, part)
+	w.run(30*time.Second, calm)
+	w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .65, Hits: func(in *sim.Instance) bool { return checkout(in) && in.Version == "1.42.0" }})
+	found := false
+	w.run(2*time.Minute, func() bool {
+		for _, f := range w.open() {
+			found = found || f.Service == "checkout" && f.Metric == "errors" && strings.Contains(f.Only, "1.42.0")
+		}
+		return !found
+	})
+	if !found {
+		t.Errorf("what broke under a closer look is not found:%s", w.show())
+	}
+}

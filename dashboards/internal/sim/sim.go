@@ -4,6 +4,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -44,10 +45,12 @@ type Instance struct {
 	Service             *Service
 	Addr, Zone, Version string
 	Track, Host         string
-	Gone                bool // left the roster and answers no more
+	Gone                bool          // left the roster and answers no more
+	Every               time.Duration // it is looked at closely, so often; 0: as the fleet
 	Tags                []collector.LabelPair
 
 	start    time.Time
+	last     time.Time // scrape
 	requests float64
 	errors   float64
 	latCount float64
@@ -238,9 +241,10 @@ func (f *Fleet) Scrape(b *dashboards.Board, from, to time.Time) {
 		if in.Gone {
 			continue
 		}
-		offset := time.Duration(uint64(i)*0x9e3779b97f4a7c15%1000) * f.Interval / 1000
-		k := (from.Sub(f.start) - offset + f.Interval - 1) / f.Interval
-		for at := f.start.Add(k*f.Interval + offset); at.Before(to); at = at.Add(f.Interval) {
+		every := cmp.Or(in.Every, f.Interval)
+		offset := time.Duration(uint64(i)*0x9e3779b97f4a7c15%1000) * f.Interval / 1000 % every
+		k := (from.Sub(f.start) - offset + every - 1) / every
+		for at := f.start.Add(k*every + offset); at.Before(to); at = at.Add(every) {
 			if !at.Before(from) && !at.Before(in.start) {
 				b.Add(f.record(in, at))
 			}
@@ -307,6 +311,10 @@ func (f *Fleet) record(in *Instance, at time.Time) *dashboards.Record {
 	phase := 2 * math.Pi * float64(at.Sub(f.start)) / float64(f.Day)
 	shape := 1 + 0.4*math.Sin(phase) + 0.04*math.Sin(float64(at.UnixMilli())/7e3+float64(part))
 	dt := f.Interval.Seconds()
+	if gap := at.Sub(in.last); in.Every > 0 || gap < f.Interval { // a closer look, or its end
+		dt = gap.Seconds()
+	}
+	in.last = at
 	n := f.poisson(s.RPS * shape * rate * dt)
 	var failed float64
 	for i, c := range Clients {
@@ -330,6 +338,9 @@ func (f *Fleet) record(in *Instance, at time.Time) *dashboards.Record {
 	in.boot += dt
 	r := &dashboards.Record{ID: dashboards.RecordID{Collector: 0x9f3c2a7be01d44c1, Start: 1, Partition: part, Sequence: f.seq[part]}, Seen: at.Add(f.latency),
 		Service: s.Name, Env: s.Env, Instance: in.Addr, Time: at, Interval: f.Interval, Took: time.Duration(1+f.rng.ExpFloat64()) * time.Millisecond, Outcome: outcome, Tags: in.Tags}
+	if in.Every > 0 {
+		r.Interval, r.Usual = in.Every, f.Interval
+	}
 	if outcome != collector.OK {
 		r.Reason = "made up for the test"
 		return r
