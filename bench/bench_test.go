@@ -60,7 +60,7 @@ func TestReconnectSmall(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"x"}, {"roster", "-members=1"}, {"reconnect", "-sessions=1"}, {"side", "-of=x"}, {"collector", "-scale=2"}, {"agent", "-of=x"}} {
+	for _, args := range [][]string{nil, {"x"}, {"roster", "-members=1"}, {"reconnect", "-sessions=1"}, {"side", "-of=x"}, {"collector", "-scale=2"}, {"collector", "-loads=5001"}, {"collector", "-sides=me"}, {"agent", "-of=x"}} {
 		if err := run(context.Background(), args, nil, io.Discard, io.Discard); err == nil {
 			t.Errorf("%q is taken", args)
 		}

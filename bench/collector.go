@@ -44,7 +44,7 @@ var loads = []load{
 // overloaded is the name of the load that is found out.
 const overloaded = "overload"
 
-// bench is a run of all of it.
+// collectorBench is a run of all of it.
 type collectorBench struct {
 	runs      int
 	warm      time.Duration // after every target has answered
@@ -91,6 +91,9 @@ func benchCollector(ctx context.Context, args []string, stdout, stderr io.Writer
 	if b.runs < 1 || b.window < 100*time.Millisecond || b.scale <= 0 || b.scale > 1 || b.steps < 1 || b.steps > len(overloadSteps) {
 		return errors.New("collector: at least 1 run, a window of 100ms, a scale above 0 and up to 1, 1 to 11 steps")
 	}
+	if err := b.known(); err != nil {
+		return err
+	}
 	began := time.Now()
 	b.say = func(format string, args ...any) {
 		fmt.Fprintf(stderr, "%5.1f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
@@ -101,6 +104,22 @@ func benchCollector(ctx context.Context, args []string, stdout, stderr io.Writer
 		err = fmt.Errorf("collector: %d of the targets missed", len(missed))
 	}
 	return err
+}
+
+// known says which names of loads and sides are none.
+func (b *collectorBench) known() error {
+	names := []string{overloaded}
+	for _, l := range loads {
+		names = append(names, l.name)
+	}
+	for list, of := range map[string][]string{b.only: names, b.sides: allSides} {
+		for name := range strings.SplitSeq(list, ",") {
+			if list != "" && !slices.Contains(of, name) {
+				return fmt.Errorf("collector: %q is none of %s", name, strings.Join(of, ", "))
+			}
+		}
+	}
+	return nil
 }
 
 // wanted says whether a comma-separated list has a name, or is empty.
@@ -115,6 +134,9 @@ func (b *collectorBench) run(ctx context.Context, stdout io.Writer) (missed []st
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	if b.core, b.other, err = cores(); err != nil {
 		return nil, err
+	}
+	if b.core == b.other {
+		b.say("there is one core: what is measured shares it with the fleet and the broker")
 	}
 	if b.program == "" && (wanted(b.sides, sideOurs) || b.flame != "") {
 		b.say("building rollcall")
@@ -163,6 +185,9 @@ func (b *collectorBench) run(ctx context.Context, stdout io.Writer) (missed []st
 			over = append(over, o)
 			b.say("run %d, overload: %s", run+1, o.line())
 		}
+	}
+	if len(results)+len(over) == 0 {
+		return nil, errors.New("no load has any of these sides")
 	}
 	return b.report(results, over, stdout), nil
 }

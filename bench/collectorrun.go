@@ -231,7 +231,7 @@ func (b *collectorBench) observe(ctx context.Context, l load, s running, broker 
 
 // readOurs holds what is in the topics against what the fleet has answered.
 func (f *figures) readOurs(ctx context.Context, addr string, interval time.Duration, topics ...string) error {
-	t, err := readTopics(ctx, addr, interval, topics...)
+	t, err := readTopics(ctx, addr, interval, false, topics...)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type agent struct {
 	last                       atomic.Pointer[string]
 }
 
-// target is one line of the list of targets.
+// scraped is one of the list of targets.
 type scraped struct {
 	Service string
 	Addr    string

@@ -124,7 +124,7 @@ func (b *collectorBench) overload(ctx context.Context) (o overload, err error) {
 		return o, err
 	}
 	topics := sink.DefaultTopics()
-	t, err := readTopics(ctx, addr, hard, topics.Snapshots, topics.Backfill)
+	t, err := readTopics(ctx, addr, hard, true, topics.Snapshots, topics.Backfill)
 	if err != nil {
 		return o, err
 	}

@@ -64,10 +64,10 @@ type tally struct {
 	Missing  int            // ids that are missing between others
 	Untold   int            // slots of a target between its first and its last record that no record speaks of
 	Broken   int            // records that do not say what the fleet said
-	Bytes    int64          // as they are, before compression
 	Fewest   int            // skipped of one target
 	Most     int
 	interval int64 // ms; Untold, Fewest and Most are of scrapes at this one
+	changed  bool  // there was another interval before: a pull that waited meanwhile is the first at this one
 	slots    map[string]*targetSlots
 	ids      map[int32][]uint64
 }
@@ -79,14 +79,17 @@ type targetSlots struct {
 }
 
 // untold is how many slots no record speaks of. Who is scraped at once, because he is new, has his second scrape in the first slot that is half an interval or more
-// away; so one slot may be missing after the first record.
-func (s *targetSlots) untold(interval int64) (n int) {
+// away; so one slot may be missing after the first record. Where the interval was another one before, that record is from before.
+func (s *targetSlots) untold(interval int64, changed bool) (n int) {
 	slices.Sort(s.told)
 	told := slices.Compact(s.told)
 	for i := 1; i < len(told); i++ {
 		gap := int((told[i]-told[i-1])/interval) - 1
 		if i == 1 {
 			gap = max(0, gap-1)
+		}
+		if i == 1 && changed {
+			gap = 0
 		}
 		n += gap
 	}
@@ -104,9 +107,10 @@ func newTally(interval int64) *tally {
 	return &tally{interval: interval, Other: map[string]int{}, slots: map[string]*targetSlots{}, ids: map[int32][]uint64{}}
 }
 
-// readTopics reads every record of the topics, both lanes, and counts. Slots are compared of the scrapes at one interval.
-func readTopics(ctx context.Context, addr string, interval time.Duration, topics ...string) (*tally, error) {
+// readTopics reads every record of the topics, both lanes, and counts. Slots are compared of the scrapes at one interval; changed says that there were others before.
+func readTopics(ctx context.Context, addr string, interval time.Duration, changed bool, topics ...string) (*tally, error) {
 	t := newTally(interval.Milliseconds())
+	t.changed = changed
 	for _, topic := range topics {
 		err := eachRecord(ctx, addr, topic, t.record)
 		if err != nil {
@@ -134,7 +138,7 @@ func (t *tally) sum() {
 	t.ids = nil
 	t.Fewest = 1 << 30
 	for _, s := range t.slots {
-		t.Untold += s.untold(t.interval)
+		t.Untold += s.untold(t.interval, t.changed)
 		t.Fewest, t.Most = min(t.Fewest, s.skipped), max(t.Most, s.skipped)
 	}
 }
@@ -203,7 +207,6 @@ func (t *tally) record(rec []byte) error {
 		return err
 	}
 	t.ids[id.Partition] = append(t.ids[id.Partition], id.Sequence)
-	t.Bytes += int64(len(rec))
 	outcome := between(body, `"outcome":"`)
 	instance := between(body, `"instance":"`)
 	slot := numberAfter(body, `"slot":`)
