@@ -159,6 +159,12 @@ func New(cfg Config) (*Membership, error) {
 	m := &Membership{cfg: cfg, log: cfg.Log.With("group", cfg.Group), self: cfg.Self, passed: map[string]int64{}, orders: map[string]placed{}, local: map[string]placed{}, ended: map[string]discovery.Order{}, dirty: make(chan struct{}, 1)}
 	m.audit = audit{dir: cfg.Dir, collector: cfg.Self.ID, log: m.log}
 	m.m.register(m)
+	if cfg.Begin != nil {
+		cfg.Begin.mu.Lock()
+		maps.Copy(m.local, cfg.Begin.local) // they bind this collector, whatever its group
+		cfg.Begin.mu.Unlock()
+		m.obeyed = m.inForce(time.Now())
+	}
 	if cfg.Session == nil {
 		m.div.Store(NewDivision(cfg.Self.ID, cfg.Self.Jobs, []Collector{cfg.Self}, 0, Alone, time.Now()))
 	} else if cfg.Begin != nil {
