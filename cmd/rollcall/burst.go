@@ -100,7 +100,7 @@ func burstNotes(a *collect.BurstAnswer) (out []string) {
 		out = append(out, "this collector only obeys it: it has no group, or ZooKeeper could not be told; give it to each collector")
 	}
 	if n := a.Covers.Slow; n > 0 {
-		out = append(out, fmt.Sprintf("%d of them took longer than half of %s for an answer, or did not answer in time; they stay at their job's interval until they are faster", n, config.Duration(a.Burst.Every())))
+		out = append(out, fmt.Sprintf("%d of them took longer than half of %s for an answer, did not answer in time, or said that it is too much; they stay at their job's interval until they are faster", n, config.Duration(a.Burst.Every())))
 	}
 	if n := a.Covers.Full; n > 0 {
 		out = append(out, fmt.Sprintf("for %d of them the budget has no room (burst.max_scrapes_per_second of each collector); those who are taken stand for all: of each version and zone some", n))

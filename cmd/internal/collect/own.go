@@ -36,6 +36,8 @@ func (d *Daemon) ownSeries() {
 		return 1
 	})
 	d.own.enriched = set.NewPrometheusHistogramExt(fmt.Sprintf("%s{stage=%q}", collector.StageSeconds, collector.StageEnriched), collector.StageBounds())
+	set.NewGauge("rollcall_burst_targets", func() float64 { return float64(len(d.bursts.plan.Load().paces)) })
+	set.NewGauge("rollcall_burst_added_scrapes_per_second", func() float64 { return d.bursts.plan.Load().added })
 	d.published.own = d.word
 }
 
