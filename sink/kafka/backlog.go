@@ -51,21 +51,23 @@ type backlog struct {
 	previous atomic.Int32 // queues that have a previous id to tell
 	recalled state        // what the start before left
 
-	mu        sync.Mutex
-	snapshots *stream
-	others    map[string]*stream
-	accounts  map[string]*sink.Account // by key
-	bytes     int64
-	batches   int     // in memory, taken ones too
-	sealing   sealing // closed, to be compressed
-	spare     []room  // memory of sealed batches, for new ones
-	sealed    sync.Cond
-	moved     []*batch // never attempted; to be keyed again
-	round     int      // counts the changes of partitions
-	taken     map[*batch]bool
-	draining  bool // close at once
-	closed    bool // take nothing more
-	ended     bool // sealers go home
+	mu         sync.Mutex
+	snapshots  *stream
+	others     map[string]*stream
+	accounts   map[string]*sink.Account // by key
+	bytes      int64
+	batches    int     // in memory, taken ones too
+	sealing    sealing // closed, to be compressed
+	spare      []room  // memory of sealed batches, for new ones
+	spareBytes int
+	open       int // batches that are
+	sealed     sync.Cond
+	moved      []*batch // never attempted; to be keyed again
+	round      int      // counts the changes of partitions
+	taken      map[*batch]bool
+	draining   bool // close at once
+	closed     bool // take nothing more
+	ended      bool // sealers go home
 }
 
 func newBacklog(c *Config, m *meters) *backlog {
@@ -87,7 +89,7 @@ type room struct {
 	buf  []byte
 }
 
-const maxSpare = 8
+const maxSpare = 8 << 20 // bytes of it that are kept
 
 // resize gives a stream n queues. It returns those that are new.
 func (s *stream) resize(n int) (added []*queue) {
@@ -202,9 +204,12 @@ func (l *backlog) append(q *queue, key string, ts int64, head, body []byte) *bat
 		if n := len(l.spare); n > 0 {
 			q.open.rows, q.open.buf = l.spare[n-1].rows, l.spare[n-1].buf
 			l.spare = l.spare[:n-1]
+			l.spareBytes -= cap(q.open.buf)
 		}
 		l.batches++
-		signal(l.opened)
+		if l.open++; l.open == 1 { // else the closer wakes for an older one, and sees to this, too
+			signal(l.opened)
+		}
 	}
 	b := q.open
 	before := b.bytes()
@@ -217,25 +222,31 @@ func (l *backlog) append(q *queue, key string, ts int64, head, body []byte) *bat
 func (l *backlog) close(q *queue) {
 	b := q.open
 	q.open = nil
+	l.open--
 	q.ready = append(q.ready, b)
 	l.sealing.push(b)
 	l.sealed.Signal()
 }
 
-// closeDue closes every batch that has waited long enough and says how long the next one has to.
+// closeDue closes every batch that has waited long enough, and with it those that have waited half as long: a few wake-ups that do much cost less than many that do
+// little. It says how long the next one has to wait.
 func (l *backlog) closeDue(now time.Time) (next time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next = time.Hour
+	left := func(q *queue) time.Duration { return time.UnixMilli(q.open.opened).Add(l.linger).Sub(now) }
+	due := l.draining
 	for q := range l.all() {
-		if q.open == nil {
-			continue
+		due = due || q.open != nil && left(q) <= 0
+	}
+	for q := range l.all() {
+		switch {
+		case q.open == nil:
+		case due && (l.draining || left(q) <= l.linger/2):
+			l.close(q)
+		default:
+			next = min(next, left(q))
 		}
-		if left := time.UnixMilli(q.open.opened).Add(l.linger).Sub(now); left > 0 && !l.draining {
-			next = min(next, left)
-			continue
-		}
-		l.close(q)
 	}
 	return next
 }
@@ -284,7 +295,8 @@ func (l *backlog) sealOne(p *packer) bool {
 	}
 	l.metrics.packed(len(p.records), len(w))
 	before := b.bytes()
-	if len(l.spare) < maxSpare {
+	if c := cap(b.buf); l.spareBytes+c <= maxSpare {
+		l.spareBytes += c
 		l.spare = append(l.spare, room{b.rows[:0], b.buf[:0]})
 	}
 	b.wire, b.rows, b.buf = w, nil, nil

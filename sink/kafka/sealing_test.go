@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What waits to be compressed is counted in bytes, whichever way it goes, and too much of it is told.
@@ -38,5 +39,58 @@ func TestBehind(t *testing.T) {
 	check(false)
 	if n := len(l.sealing.batches); n != 0 || l.bytes > 1<<20 {
 		t.Errorf("%d batches wait, %d bytes", n, l.bytes)
+	}
+}
+
+// Batches that are nearly due are closed with one that is, and the closer is woken for the first one alone.
+func TestCloseTogether(t *testing.T) {
+	l, _, _ := newTestBacklog(t, 8, nil)
+	open := func() (n int) {
+		for q := range l.all() {
+			if q.open != nil {
+				n++
+			}
+		}
+		if l.open != n {
+			t.Errorf("%d batches are open, %d are said to be", n, l.open)
+		}
+		return n
+	}
+	for i := range 8 {
+		l.putTest(fmt.Sprint("service-", i*i), 1000, "{}")
+	}
+	n, now := open(), time.Now()
+	at := func(q *queue, age time.Duration) { q.open.opened = now.Add(-age).UnixMilli() }
+	if len(l.opened) != 1 {
+		t.Error("the closer was not woken")
+	}
+	<-l.opened
+	first := true
+	for q := range l.all() {
+		if q.open == nil {
+			continue
+		}
+		if at(q, l.linger*6/10); first {
+			at(q, l.linger/10)
+			first = false
+		}
+	}
+	if next := l.closeDue(now); open() != n || next <= 0 || next > l.linger/2 {
+		t.Errorf("nothing is due, and %d of %d are open; the next in %s", open(), n, next)
+	}
+	last := l.snapshots.queues[0]
+	for q := range l.all() {
+		if q.open != nil {
+			last = q
+		}
+	}
+	at(last, l.linger)
+	if next := l.closeDue(now); open() != 1 || next <= l.linger/2 || next > l.linger {
+		t.Errorf("%d are open, the next in %s", open(), next)
+	}
+	l.putTest("service-0", 1000, "{}")
+	l.putTest("service-1", 1000, "{}")
+	if len(l.opened) != 0 {
+		t.Error("the closer was woken, though it would wake in time")
 	}
 }

@@ -132,6 +132,7 @@ func (l *backlog) oldest(of func(*stream) bool) (old *batch) {
 func (l *backlog) remove(b *batch) {
 	if b.q.open == b {
 		b.q.open = nil
+		l.open--
 		return
 	}
 	b.q.ready = without(b.q.ready, b)
