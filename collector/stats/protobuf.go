@@ -303,6 +303,7 @@ func (e *protoExemplar) add(w protoWalk) {
 func (p *Parser) protoExemplar(e *protoExemplar) *collector.Exemplar {
 	from, fits := len(p.pairs), true
 	x := collector.Exemplar{}
+	seconds, nanos := int64(0), int32(0)
 	read := func(w protoWalk) {
 		for w.next() {
 			switch w.num {
@@ -315,7 +316,6 @@ func (p *Parser) protoExemplar(e *protoExemplar) *collector.Exemplar {
 			case 2:
 				x.Value = w.float()
 			case 3:
-				seconds, nanos := int64(0), int32(0)
 				for in := w.within(); in.next(); {
 					switch in.num {
 					case 1:
