@@ -208,6 +208,7 @@ export interface Order {
   why?: string;
   at: string;
   until: string;
+  burst?: { service: string; env: string; tags?: Record<string, string>; instances?: number; every_ms: number };
 }
 
 export interface Guard {

@@ -1,6 +1,6 @@
 // What holds the roster as it is: guards that do not believe what they see, and what people have ordered.
 import type { Guard, GuardsAnswer, Order } from "../api/contract";
-import { count, plural } from "../say/number";
+import { count, milliseconds, plural } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useNow, useZone } from "../state/app";
 
@@ -74,6 +74,12 @@ export function together(guards: readonly Guard[]): string {
 
 const verbs: Record<string, string> = { freeze: "Frozen", accept: "Accepted", burst: "Burst" };
 
+/** slice is whom a burst has pulled more often, and how often. */
+function slice(b: NonNullable<Order["burst"]>): string {
+  const tags = Object.entries(b.tags ?? {}).map(([name, value]) => `${name} ${value}`);
+  return [`${b.service}/${b.env}`, ...tags, ...(b.instances ? [`at most ${b.instances}`] : []), `every ${milliseconds(b.every_ms)}`].join(", ");
+}
+
 function Ordered({ order: o }: { order: Order }) {
   const { clock } = useApp();
   const zone = useZone();
@@ -82,7 +88,7 @@ function Ordered({ order: o }: { order: Order }) {
   return (
     <span class="order">
       <b>
-        {verbs[o.kind] ?? o.kind}: {o.path}
+        {verbs[o.kind] ?? o.kind}: {o.burst ? slice(o.burst) : o.path}
       </b>{" "}
       <span class="dim">
         until {at(Date.parse(o.until), zone, now)}
