@@ -47,6 +47,9 @@ Exit codes: 0 taken, 1 not taken, which is explained, 2 usage.`,
 	"check service-discovery": `  rollcall check service-discovery --config.file=rollcall.yml apps
   rollcall check service-discovery --config.file=rollcall.yml apps --json
 Exit codes: 0 somebody is found, 1 nobody is, or the source cannot be read, 2 there is no such job.`,
+	"test": `  rollcall test rules-test.yml                   bodies in, what goes on the wire out, compared
+  rollcall test tests/*.yml
+Exit codes: 0 all passed, 1 some failed, or a file cannot be read.`,
 	"check config": `  rollcall check config rollcall.yml`,
 	"config init":  `  rollcall config init --zookeeper=zk-1:2181 > rollcall.yml`,
 	"broker":       `  rollcall broker --storage.path=data --listen=127.0.0.1:7192`,

@@ -36,6 +36,7 @@ type cli struct {
 	Burst   burstCmd         `cmd:"" help:"Pull a part of a service every second, for a few minutes."`
 	Orders  ordersCmd        `cmd:"" help:"Which orders are in force; end one."`
 	Check   checkCmd         `cmd:"" help:"Check a configuration file."`
+	Test    testCmd          `cmd:"" help:"Run unit tests of rules and relabelling; no server is needed."`
 	Config  configCmd        `cmd:"" help:"Write a configuration from what a ZooKeeper holds."`
 	Broker  brokerCmd        `cmd:"" help:"The embedded Kafka-protocol broker alone."`
 	Fleet   fleetCmd         `cmd:"" help:"A fleet to load-test with: serves statistics and registers itself, or writes a target file."`

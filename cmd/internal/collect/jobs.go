@@ -141,7 +141,7 @@ func geoConfig(c *config.Config, o Options) geo.Config {
 func (d *Daemon) tagConfig(c *config.Config) tag.Config {
 	out := tag.Config{
 		Host: c.Enrich.Geo.Host, Drop: c.Enrich.Tags.Drop, Rename: c.Enrich.Tags.Rename, External: c.Global.ExternalLabels,
-		MetricRelabel: map[string][]tag.Relabel{}, JobLimits: map[string]tag.Limits{}, Limits: seriesLimits(&config.Scrape{}), Geo: d.geo, Log: d.log.With("part", "tags"), Metrics: d.tagMetrics(),
+		MetricRelabel: map[string][]tag.Relabel{}, JobLimits: map[string]tag.Limits{}, Limits: SeriesLimits(&config.Scrape{}), Geo: d.geo, Log: d.log.With("part", "tags"), Metrics: d.tagMetrics(),
 	}
 	if f := c.Enrich.Networks.File; f != "" {
 		out.Networks = []string{f}
@@ -149,7 +149,7 @@ func (d *Daemon) tagConfig(c *config.Config) tag.Config {
 	out.Rules = Rules(c)
 	for i := range c.Scrape {
 		s := &c.Scrape[i]
-		out.JobLimits[s.JobName] = seriesLimits(s)
+		out.JobLimits[s.JobName] = SeriesLimits(s)
 		if len(s.MetricRelabel) > 0 {
 			out.MetricRelabel[s.JobName] = Relabels(s.MetricRelabel)
 		}
@@ -169,8 +169,8 @@ func Rules(c *config.Config) (out []tag.Rule) {
 	return out
 }
 
-// seriesLimits are a job's limits of unique series a day.
-func seriesLimits(s *config.Scrape) tag.Limits {
+// SeriesLimits are a job's limits of unique series a day.
+func SeriesLimits(s *config.Scrape) tag.Limits {
 	l := tag.Limits{Target: config.DefaultSeriesLimit, Service: config.DefaultServiceSeries}
 	if s.SeriesLimit != nil {
 		l.Target = *s.SeriesLimit
