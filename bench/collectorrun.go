@@ -27,11 +27,12 @@ type figures struct {
 	rss      uint64        // the most of the window
 	peak     uint64        // the most ever
 	mallocs  uint64
-	requests int64  // that the fleet answered, in the whole run
-	records  int64  // in the topic, of good scrapes; -1: this side makes none
-	untold   int    // slots that no record speaks of
-	wrong    int    // ids twice or missing, records that are not whole
-	trouble  string // in words
+	requests int64   // that the fleet answered, in the whole run
+	records  int64   // in the topic, of good scrapes; -1: this side makes none
+	packed   float64 // how many bytes became one
+	untold   int     // slots that no record speaks of
+	wrong    int     // ids twice or missing, records that are not whole
+	trouble  string  // in words
 }
 
 // microseconds is the CPU of one number.
@@ -48,6 +49,9 @@ func (f figures) line(side string) string {
 		side, f.microseconds(), f.busy(), f.others.Seconds()/f.window.Seconds()*100, float64(f.scrapes)/f.window.Seconds(), f.missed, mb(f.rss), mb(f.peak), f.allocations())
 	if f.records >= 0 {
 		s += fmt.Sprintf(", %d records of %d answers", f.records, f.requests)
+	}
+	if f.packed > 0 {
+		s += fmt.Sprintf(", packed %.1f : 1", f.packed)
 	}
 	return s + f.trouble
 }
@@ -225,6 +229,7 @@ func (b *collectorBench) observe(ctx context.Context, l load, s running, broker 
 	f.cpu, f.others = cpuNow-cpuWas, is.CPU-was.CPU+brokerIs-brokerWas
 	// To ask allocates, too: as much as was allocated between the first two times, in which there was little else.
 	f.mallocs = counted.Mallocs - counts.Mallocs - min(counted.Mallocs-counts.Mallocs, counts.Mallocs-asked.Mallocs)
+	f.packed = float64(counted.Unpacked-counts.Unpacked) / float64(max(1, counted.Packed-counts.Packed))
 	f.missed = int64(counted.Skipped-counts.Skipped) + int64(counted.Failed-counts.Failed)
 	return nil
 }

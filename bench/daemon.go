@@ -173,6 +173,10 @@ func (d *daemon) counts(ctx context.Context) (agentCounts, error) {
 			c.OK += uint64(v)
 		case strings.HasPrefix(name, "rollcall_scrape_pulls_total{") && !strings.Contains(name, `outcome="skipped"`):
 			c.Failed += uint64(v)
+		case name == "rollcall_sink_batch_bytes_total":
+			c.Unpacked = uint64(v)
+		case name == "rollcall_sink_batch_compressed_bytes_total":
+			c.Packed = uint64(v)
 		case strings.HasPrefix(name, "rollcall_sink_acknowledged_total{"):
 			c.Acknowledged += uint64(v)
 		}

@@ -27,6 +27,7 @@ type agentCounts struct {
 	Mallocs             uint64
 	Acknowledged        uint64 // records, where it makes some
 	LastError           string
+	Packed, Unpacked    uint64 // bytes of batches, of rollcall
 }
 
 // agent is a way to scrape that is measured beside rollcall.
@@ -91,7 +92,7 @@ func runAgent(ctx context.Context, args []string, stdin io.Reader, stdout io.Wri
 	for lines.Scan() {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		if err := out.Encode(agentCounts{a.ok.Load(), a.failed.Load(), a.skipped.Load(), m.Mallocs, a.acked.Load(), *cmp.Or(a.last.Load(), new(string))}); err != nil {
+		if err := out.Encode(agentCounts{OK: a.ok.Load(), Failed: a.failed.Load(), Skipped: a.skipped.Load(), Mallocs: m.Mallocs, Acknowledged: a.acked.Load(), LastError: *cmp.Or(a.last.Load(), new(string))}); err != nil {
 			return err
 		}
 	}
