@@ -115,24 +115,41 @@ func BenchmarkOthers(b *testing.B) {
 			}
 		}
 	})
-	b.Run("prometheus/textparse", func(b *testing.B) {
-		b.SetBytes(int64(len(prom)))
-		b.ReportAllocs()
-		for b.Loop() {
-			p := textparse.NewPromParser(prom, plabels.NewSymbolTable(), false)
-			var ls plabels.Labels
-			for {
-				e, err := p.Next()
-				if errors.Is(err, io.EOF) {
-					break
-				}
-				if err != nil {
-					b.Fatal(err)
-				}
-				if e == textparse.EntrySeries {
-					p.Labels(&ls)
+	pb, err := os.ReadFile("testdata/node-exporter.pb")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, bc := range []struct {
+		name string
+		body []byte
+		read func([]byte, *plabels.SymbolTable) textparse.Parser
+	}{
+		{"prometheus/textparse", prom, func(b []byte, t *plabels.SymbolTable) textparse.Parser { return textparse.NewPromParser(b, t, false) }},
+		{"openmetrics/textparse", append(prometheusBody(200), "# EOF\n"...), func(b []byte, t *plabels.SymbolTable) textparse.Parser { return textparse.NewOpenMetricsParser(b, t) }},
+		{"protobuf/textparse", pb, func(b []byte, t *plabels.SymbolTable) textparse.Parser {
+			return textparse.NewProtobufParser(b, false, false, false, false, t)
+		}},
+	} {
+		b.Run(bc.name, func(b *testing.B) {
+			b.SetBytes(int64(len(bc.body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				p := bc.read(bc.body, plabels.NewSymbolTable())
+				var ls plabels.Labels
+				for {
+					e, err := p.Next()
+					if errors.Is(err, io.EOF) {
+						break
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+					if e == textparse.EntrySeries {
+						p.Series()
+						p.Labels(&ls)
+					}
 				}
 			}
-		}
-	})
+		})
+	}
 }

@@ -3,6 +3,7 @@ package stats
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -375,10 +376,20 @@ func TestServerInfo(t *testing.T) {
 	}
 }
 
+func recorded(t *testing.T, file string) []byte {
+	b, err := os.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func TestNothingIsAllocated(t *testing.T) {
 	for _, tc := range []struct{ name, body string }{
 		{"ostrich", string(ostrichBody(200))},
 		{"prometheus", string(prometheusBody(200))},
+		{"openmetrics", string(prometheusBody(200)) + "a 1 # {x=\"y\"} 2 3\n# EOF\n"},
+		{"protobuf", string(recorded(t, "node-exporter.pb"))},
 		{"csv", string(csvBody(200))},
 		{"vars", string(varsBody(200))},
 	} {
