@@ -2,7 +2,9 @@ package tag
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -44,16 +46,19 @@ func (b *body) next() []collector.Sample {
 func BenchmarkEnrich(b *testing.B) {
 	plain := func(i int) string { return fmt.Sprintf("http/requests/%d", i) }
 	byClient := func(i int) string { return fmt.Sprintf("hits/8.8.8.%d", i%256) }
-	names := func(name func(int) string) (out []string) {
-		for i := range 1 << 20 {
-			out = append(out, name(i))
-		}
-		return out
+	names := func(name func(int) string) func() []string {
+		return sync.OnceValue(func() (out []string) {
+			for i := range 1 << 20 {
+				out = append(out, name(i))
+			}
+			return out
+		})
 	}
 	ids, clients := names(plain), names(func(i int) string { return fmt.Sprintf("hits/8.%d.%d.%d", i>>16, i>>8&255, i&255) })
-	// Every fifth series is another one at each turn.
-	churn := func(names []string) func(int, []collector.Sample) {
+	// Every fifth series is another one at each turn, that was never there before.
+	churn := func(names func() []string) func(int, []collector.Sample) {
 		return func(turn int, all []collector.Sample) {
+			names := names()
 			for i := 0; i < len(all); i += 5 {
 				all[i].Name = names[(200+turn*40+i/5)%len(names)]
 			}
@@ -81,7 +86,7 @@ func BenchmarkEnrich(b *testing.B) {
 		{"rule that fits nothing", Config{Rules: []Rule{hits}}, newBody(200, plain), both},
 		{"ten rules that fit nothing", Config{Rules: slices.Repeat([]Rule{hits}, 10)}, newBody(200, plain), both},
 		{"rule over all, summed", Config{Rules: []Rule{hits}}, newBody(200, byClient), both},
-		{"rule over all, summed, 20 % churned", Config{Rules: []Rule{hits}}, newBody(200, func(i int) string { return clients[i] }).changing(churn(clients)), both},
+		{"rule over all, summed, 20 % churned", Config{Rules: []Rule{hits}}, newBody(200, byClient).changing(churn(clients)), both},
 		{"rule over all, summed, reordered", Config{Rules: []Rule{hits}}, newBody(200, byClient).changing(turned), both},
 		{"rule over all, renamed", Config{Rules: []Rule{{Name: `http/(?P<what>requests)/(?P<n>\d+)`}}}, newBody(200, plain), both},
 		{"metric relabelling", Config{MetricRelabel: drop}, newBody(200, plain), both},
@@ -110,6 +115,8 @@ func benchmark(b *testing.B, cfg Config, body *body, own map[string]string) {
 	}
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
+	body.next()
+	runtime.GC()
 	began := cpu()
 	for b.Loop() {
 		at = at.Add(10 * time.Second)

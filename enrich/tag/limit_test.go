@@ -214,3 +214,17 @@ func BenchmarkSeriesLimits(b *testing.B) {
 		})
 	}
 }
+
+// What is remembered of a target is little where its service has the same series: 8 bytes each.
+func TestTargetsShareTheirSeries(t *testing.T) {
+	e := mustNew(t, Config{Limits: Limits{50_000, 1_000_000}})
+	const targets, series = 1000, 200
+	for i := range targets {
+		s := snapshot(t0, users(0, series)...)
+		s.Instance.Port = uint16(i + 1)
+		e.Enrich(s)
+	}
+	if b := e.Status().StateBytes / targets; b > series*8*5/4 {
+		t.Fatalf("%d bytes a target", b)
+	}
+}

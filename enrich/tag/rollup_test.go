@@ -347,3 +347,28 @@ func modulo(s string) (v uint64) {
 	}
 	return v
 }
+
+// Who has left is pulled once more, and what it has counted until then counts. When it comes back another collector may have counted it in between.
+func TestLeft(t *testing.T) {
+	e := mustNew(t, Config{Rules: []Rule{hits}})
+	for _, tc := range []struct {
+		at   time.Duration
+		n    string
+		left bool
+		want string
+	}{
+		{0, "10", false, ""},
+		{10 * time.Second, "12", false, "hits:delta:2/10s"},
+		{11 * time.Second, "13", true, "hits:delta:1/1s"}, // the last pull
+		{31 * time.Second, "40", true, ""},
+		{41 * time.Second, "41", false, "hits:delta:1/10s"},
+	} {
+		if tc.left {
+			e.Left(checkout.Key)
+		}
+		s := snapshot(t0.Add(tc.at), counter("hits/8.8.8.8", tc.n))
+		if e.Enrich(s); show(s) != tc.want {
+			t.Fatalf("at %s: %q, want %q", tc.at, show(s), tc.want)
+		}
+	}
+}
