@@ -3,6 +3,7 @@ package scrape
 import (
 	"runtime"
 	runtimemetrics "runtime/metrics"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,12 +18,12 @@ const together = 5 * time.Millisecond
 // load says whether this process has processors to spare.
 type load struct {
 	waiting []runtimemetrics.Sample // goroutines that could run
-	crowded bool                    // as of the last look
+	crowded atomic.Bool             // as of the last look
 	again   bool                    // the scheduler will look again soon
 }
 
-func newLoad() load {
-	return load{waiting: []runtimemetrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}}
+func (l *load) init() {
+	l.waiting = []runtimemetrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
 }
 
 // room is how many pulls may begin now.
@@ -32,7 +33,7 @@ func (p *Pool) room() int {
 	if p.c.Behind() {
 		n = 0
 	}
-	p.load.crowded = n <= 0
+	p.load.crowded.Store(n <= 0)
 	return n
 }
 
@@ -40,6 +41,7 @@ func (p *Pool) room() int {
 // again. It lets one begin then, so that a process which is busy with something else still pulls.
 func (p *Pool) launch() bool {
 	if p.inLine() == 0 {
+		p.load.crowded.Store(false)
 		return true
 	}
 	room := p.room()

@@ -134,10 +134,11 @@ func New(c Config) (*Pool, error) {
 	}
 	p := &Pool{
 		c: c, dial: newDialer(&c), wake: make(chan struct{}, 1),
-		load: newLoad(), targets: map[TargetKey]*target{}, leaving: map[TargetKey]*target{}, left: map[TargetKey]time.Time{}, jobs: map[*Job]*jobRun{},
+		targets: map[TargetKey]*target{}, leaving: map[TargetKey]*target{}, left: map[TargetKey]time.Time{}, jobs: map[*Job]*jobRun{},
 	}
 	p.readers.New = newReader
 	p.pulls.budget, p.pulls.zstd = cmp.Or(c.MaxBodyBytes, 512<<20), sync.OnceValues(newZstd)
+	p.load.init()
 	p.m.register(p)
 	return p, nil
 }

@@ -44,7 +44,7 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 		}
 	}
 	e.hand(&snap)
-	if err == nil && !s.job.NoServerInfo && !t.left() && t.info.due(s) && !p.stopped.Load() {
+	if err == nil && !s.job.NoServerInfo && !t.left() && t.info.due(s) && !p.stopped.Load() && !p.load.crowded.Load() {
 		e.info(now.Add(s.interval - late)) // its snapshot does not wait for it: the next one has it
 	}
 	return snap.Outcome
