@@ -15,7 +15,8 @@ type group struct {
 	n       int32 // of them
 	from    int32 // their place in the Parser's fields, once they are a distribution
 	taken   int32
-	percent bool // a percentile is among them
+	place   int32 // the sample that they become
+	percent bool  // a percentile is among them
 	counted bool
 	mean    bool // a sum or an average
 	zero    bool // the count is 0
@@ -143,15 +144,38 @@ func (p *Parser) gather() {
 		if s.Kind == deadKind || !g.whole {
 			continue
 		}
-		p.fields[g.from+g.taken] = collector.Field{Name: fieldName(s.Name[len(g.prefix)+1:]), Value: s.Value}
+		f := collector.Field{Name: fieldName(s.Name[len(g.prefix)+1:]), Value: s.Value}
+		if p.spelled(g, f) {
+			p.kill(d.sample, d.sample+1)
+			continue
+		}
+		p.fields[g.from+g.taken] = f
 		if g.taken++; g.taken > 1 {
 			p.kill(d.sample, d.sample+1)
 			continue
 		}
+		g.place = d.sample
 		window := window
 		if g.said {
 			window = p.o.Window
 		}
 		*s = collector.Sample{Name: g.prefix, Kind: collector.Distribution, Window: window, Fields: p.fields[g.from : g.from+g.n : g.from+g.n]}
 	}
+}
+
+// spelled reports a number that the group has in another spelling, x.avg beside x.mean: it takes that one's place.
+func (p *Parser) spelled(g *group, f collector.Field) bool {
+	if f.Name != "average" && f.Name != "p999" { // the others have one
+		return false
+	}
+	for i := g.from; i < g.from+g.taken; i++ {
+		if p.fields[i].Name == f.Name {
+			p.fields[i].Value = f.Value
+			p.duplicates++
+			s := &p.samples[g.place]
+			s.Fields = s.Fields[: len(s.Fields)-1 : len(s.Fields)-1]
+			return true
+		}
+	}
+	return false
 }

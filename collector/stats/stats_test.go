@@ -264,6 +264,7 @@ func TestDuplicatesAndMending(t *testing.T) {
 		{`{"x.count":0,"y.p50":1,"y.p99":2}`, "distribution x count=0,; distribution y p50=1,p99=2,", 0, 0, 0},
 		{`{"x.count":5,"y.p50":1,"y.p99":2}`, "untyped x.count 5; distribution y p50=1,p99=2,", 0, 0, 0},
 		{`{"q.max":5,"q.count":1}`, "untyped q.max 5; untyped q.count 1", 0, 0, 0},
+		{`{"q.avg":5,"q.count":1,"q.mean":6,"q.p999":7,"q.p9990":8}`, "distribution q average=6,count=1,p999=8,", 2, 0, 0},
 		{`{"q.sum":5,"q.count":1}`, "distribution q sum=5,count=1,", 0, 0, 0},
 		{"a{b=\"c\"} 1\na{ b=\"c\" } 2\na 1\na{} 2\na{b=\"\"} 3\n{\"a\"} 4", "untyped a{b=c} 2; untyped a 4", 4, 0, 0},
 		{"{\"a\xff\"} 1", "untyped a\ufffd 1", 0, 1, 0},
