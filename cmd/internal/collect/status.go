@@ -87,6 +87,8 @@ func (d *Daemon) lookAround() Status {
 		}
 	}
 	s.OldPaths = culprits(old)
+	s.Series = d.enrich.Status().Exceeded
+	s.Series = s.Series[:min(len(s.Series), namedCulprits)]
 	s.Bursts = slices.DeleteFunc(d.shownOrders(), func(o ShownOrder) bool { return o.Kind != discovery.BurstOrder })
 	return s
 }
