@@ -22,7 +22,7 @@ func TestCollectorSmall(t *testing.T) {
 	}
 	for _, want := range []string{
 		"30 targets x 200 numbers every 1s", "plain collector",
-		"reached  at most 0 scrapes missed, in all runs together at 30 targets: 0",
+		"reached  at most 0 slots of which nothing is told, in all runs together at 30 targets: 0",
 		"reached  at most 0 records more or less than the fleet's answers, or wrong at 30 targets: 0",
 		"300 targets x 200 numbers, asked for ever more often",
 		"reached  every answer is a record, every slot is accounted for: 0 are not",
@@ -60,6 +60,15 @@ func TestTally(t *testing.T) {
 		if tl.Records != tc.good || tl.Doubles != tc.doubles || tl.Missing != tc.missing || tl.Untold != tc.untold || tl.Most != tc.skipped {
 			t.Errorf("%s: %+v", tc.name, tl)
 		}
+	}
+	tl := newTally(1000)
+	for _, r := range [][]byte{record("1", "1000", "timeout"), record("2", "2000", "skipped")} {
+		if err := tl.record(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tl.off(0) != 0 || tl.off(1) != 0 || tl.off(2) != 1 || tl.words() != ", 1 skipped, 1 timeout" {
+		t.Errorf("%d, %d, %d off%s", tl.off(0), tl.off(1), tl.off(2), tl.words())
 	}
 	if wholeRecord(record("1", "1000", "ok")) {
 		t.Error("a record without a number is taken for whole")

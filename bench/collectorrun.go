@@ -31,7 +31,7 @@ type figures struct {
 	records  int64   // in the topic, of good scrapes; -1: this side makes none
 	packed   float64 // how many bytes became one
 	untold   int     // slots that no record speaks of
-	wrong    int     // ids twice or missing, records that are not whole
+	off      int     // answers without a record, records without an answer, ids twice or missing, records that are not whole
 	trouble  string  // in words
 }
 
@@ -240,16 +240,8 @@ func (f *figures) readOurs(ctx context.Context, addr string, interval time.Durat
 	if err != nil {
 		return err
 	}
-	f.records, f.missed, f.untold = int64(t.Records), int64(t.Untold), t.Untold
-	for outcome, n := range t.Other {
-		if outcome != outcomeStopped {
-			f.missed += int64(n)
-			f.trouble += fmt.Sprintf(", %d %s", n, outcome)
-		}
-	}
-	if f.wrong = t.Doubles + t.Missing + t.Broken; f.wrong > 0 {
-		f.trouble += fmt.Sprintf(", %d ids twice, %d missing, %d records not whole", t.Doubles, t.Missing, t.Broken)
-	}
+	f.records, f.untold, f.off, f.trouble = int64(t.Records), t.Untold, t.off(f.requests), t.words()
+	f.missed = int64(t.Untold + t.failed() + t.Other[outcomeSkipped])
 	return nil
 }
 

@@ -37,7 +37,7 @@ type overload struct {
 	peak    uint64
 	least   int // skipped of the target that was skipped least, while overloaded
 	most    int
-	lost    int // answers that no record speaks of, good or bad; or records without an answer
+	lost    int // as figures.off
 	slots   int // slots that no record speaks of, while overloaded
 	trouble string
 }
@@ -129,18 +129,7 @@ func (b *collectorBench) overload(ctx context.Context) (o overload, err error) {
 		return o, err
 	}
 	o.least, o.most, o.slots = t.Fewest, t.Most, t.Untold
-	failed := 0
-	for outcome, n := range t.Other {
-		if outcome != outcomeSkipped && outcome != outcomeStopped {
-			failed += n
-			o.trouble += fmt.Sprintf(", %d %s", n, outcome)
-		}
-	}
-	o.lost = max(0, int(all.Answered)-t.Records-failed, t.Records-int(all.Answered))
-	if t.Doubles+t.Missing+t.Broken > 0 {
-		o.lost += t.Doubles + t.Missing + t.Broken
-		o.trouble += fmt.Sprintf(", %d ids twice, %d missing, %d records not whole", t.Doubles, t.Missing, t.Broken)
-	}
+	o.lost, o.trouble = t.off(all.Answered), t.words()
 	return o, nil
 }
 
