@@ -161,7 +161,9 @@ func (w *walker) take(at int, r *result) {
 
 func (w *walker) row(d *def, why past) {
 	w.new.rows = append(w.new.rows, d)
-	w.new.leave(len(w.new.rows)-1, why)
+	if why != onTheWire || w.new.left != nil {
+		w.new.leave(len(w.new.rows)-1, why)
+	}
 }
 
 // search looks for a series that is not where it was.
@@ -170,14 +172,17 @@ func (w *walker) search(smp *collector.Sample) (r result) {
 		w.move()
 	}
 	sh := w.sh
-	h := hashSample(w.e.states.seed, smp)
-	i, found := w.find(h, smp)
-	switch {
-	case !found:
-		return w.learn(h, i, smp)
-	case i >= len(sh.rows):
-		i -= len(sh.rows)
-		return result{def: w.fresh[i], why: w.why[i], again: true}
+	i := w.at + 1 // one has gone, or another has taken its place
+	if i >= len(sh.rows) || w.used[i] || !sh.rows[i].is(smp) {
+		h := hashSample(w.e.states.seed, smp)
+		var found bool
+		switch i, found = w.find(h, smp); {
+		case !found:
+			return w.learn(h, i, smp)
+		case i >= len(sh.rows):
+			i -= len(sh.rows)
+			return result{def: w.fresh[i], why: w.why[i], again: true}
+		}
 	}
 	r.def, r.why = sh.rows[i], sh.why(i)
 	if w.used[i] {
