@@ -41,6 +41,7 @@ type answer struct {
 
 const (
 	acceptProtobuf    = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8"
+	acceptText        = "application/json,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.8,text/plain;version=0.0.4;q=0.7,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.1" // as collector/scrape asks
 	acceptUTF8        = "text/plain;version=1.0.0;escaping=allow-utf-8"
 	acceptOpenMetrics = "application/openmetrics-text; version=1.0.0; escaping=allow-utf-8"
 )
@@ -68,6 +69,7 @@ func programs() []program {
 			{"kafka-jolokia.json", "/jolokia/read/kafka.server:type=BrokerTopicMetrics,*", "", []string{"counter kafka.server/BrokerTopicMetrics/BytesInPerSec/Count", "gauge kafka.server/BrokerTopicMetrics/BytesInPerSec/MeanRate"}},
 			{"kafka-jolokia-one.json", "/jolokia/read/java.lang:type=Memory", "", []string{"untyped java.lang/Memory/HeapMemoryUsage/used", "gauge java.lang/Memory/Verbose"}},
 			{"kafka-jolokia-requests.json", "/jolokia/read/kafka.network:type=RequestMetrics,name=TotalTimeMs,*", "", []string{"distribution kafka.network/RequestMetrics/TotalTimeMs{request=Metadata}"}},
+			{"kafka-exporter.openmetrics.txt", "/metrics", acceptText, []string{"untyped kafka_server_brokertopicmetrics_count{name=BytesInPerSec}", "gauge jvm_memory_used_bytes{area=heap}"}},
 			{"kafka-exporter.prom", "/metrics", "", []string{"untyped kafka_server_brokertopicmetrics_count{name=BytesInPerSec}", "gauge jvm_memory_used_bytes{area=heap}"}},
 		}},
 	}
