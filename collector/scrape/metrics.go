@@ -47,6 +47,7 @@ type jobMetrics struct {
 	nonfinite   *metrics.Counter
 	stale       *metrics.Counter
 	late        *metrics.Counter
+	skipped     map[string]*metrics.Counter // by reason
 	connections *metrics.Counter
 	infoFound   *metrics.Counter
 	infoNone    *metrics.Counter
@@ -81,7 +82,7 @@ func (m *poolMetrics) job(name string) *jobMetrics {
 	if j := m.jobs[name]; j != nil {
 		return j
 	}
-	j := &jobMetrics{set: m.set, name: name}
+	j := &jobMetrics{set: m.set, name: name, skipped: map[string]*metrics.Counter{}}
 	counter := func(what string) *metrics.Counter {
 		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_%s_total{job=%q}", what, name))
 	}
@@ -100,12 +101,11 @@ func (m *poolMetrics) job(name string) *jobMetrics {
 	j.periods, j.periodRefused, j.periodFailed = period("ok"), period("refused"), period("failed")
 	j.infoFound, j.infoNone, j.infoFailed = info("found"), info("none"), info("failed")
 	m.set.GetOrCreateGauge(fmt.Sprintf("rollcall_scrape_targets{job=%q}", name), func() float64 { return float64(j.targets.Load()) })
+	for _, why := range skippedReasons {
+		j.skipped[why] = m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_skipped_total{job=%q,reason=%q}", name, why))
+	}
 	m.jobs[name] = j
 	return j
-}
-
-func (j *jobMetrics) skipped(why string) *metrics.Counter {
-	return j.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_skipped_total{job=%q,reason=%q}", j.name, why))
 }
 
 // last counts what became of the last pulls of those who left in order.

@@ -126,9 +126,15 @@ func TestCrowd(t *testing.T) {
 type instant struct {
 	net.Conn
 	answer bytes.Reader
+	asked  int
 }
 
-func (c *instant) Write(b []byte) (int, error)      { c.answer.Reset(instantAnswer); return len(b), nil }
+func (c *instant) Write(b []byte) (int, error) {
+	c.answer.Reset(instantAnswer)
+	c.asked++
+	return len(b), nil
+}
+
 func (c *instant) Read(b []byte) (int, error)       { return c.answer.Read(b) }
 func (c *instant) Close() error                     { return nil }
 func (c *instant) SetDeadline(time.Time) error      { return nil }
@@ -136,6 +142,30 @@ func (c *instant) SetReadDeadline(time.Time) error  { return nil }
 func (c *instant) SetWriteDeadline(time.Time) error { return nil }
 
 var instantAnswer = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(benchBody(0)), benchBody(0))
+
+// While there are too few processors for the scrapes, nobody is asked anything besides.
+func TestCrowdedAsksNoMore(t *testing.T) {
+	c := &instant{}
+	p, err := New(Config{Handle: (*collector.Snapshot).Release, Dial: func(context.Context, string, string) (net.Conn, error) { return c, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Set(targets(&Job{Name: "apps", Interval: time.Hour}, "10.0.0.1:8001")); err != nil {
+		t.Fatal(err)
+	}
+	p.ctx = context.Background()
+	p.turn(time.Now())
+	for _, x := range p.targets {
+		for _, crowded := range []bool{true, false} {
+			c.asked = 0
+			p.load.crowded.Store(crowded)
+			p.scrape(x, nil, 0)
+			if c.asked == 0 || c.asked > 1 == crowded {
+				t.Errorf("crowded %v: asked %d times", crowded, c.asked)
+			}
+		}
+	}
+}
 
 // idlePool is a pool of n targets that have been pulled twice each, and then wait.
 func idlePool(tb testing.TB, n int, c Config) *Pool {

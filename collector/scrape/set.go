@@ -198,6 +198,8 @@ const (
 	skippedStopped = "stopped" // the collector stopped while the target waited for a worker
 )
 
+var skippedReasons = [...]string{skippedRunning, skippedBusy, skippedSlept, skippedStopped}
+
 // maxMissed bounds the skipped slots that one target remembers to tell.
 const maxMissed = 16
 
@@ -208,7 +210,7 @@ type miss struct {
 
 // miss notes a slot in which t was not pulled.
 func (p *Pool) miss(t *target, s *spec, due time.Time, why string) {
-	s.run.m.skipped(why).Inc()
+	s.run.m.skipped[why].Inc()
 	if len(t.missed) < maxMissed {
 		t.missed = append(t.missed, miss{due, why})
 	}
