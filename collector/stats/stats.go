@@ -92,7 +92,7 @@ func (e *LimitError) Error() string {
 	case "samples":
 		return fmt.Sprintf("more than %d samples; the first too many is %q", e.Limit, e.Name)
 	case "labels":
-		return fmt.Sprintf("more than %d labels on %q", e.Limit, e.Name)
+		return fmt.Sprintf("more than %d labels on one series; the first too many is %q", e.Limit, e.Name)
 	case "depth":
 		return fmt.Sprintf("objects and arrays more than %d deep in %q", e.Limit, e.Name)
 	case "label value":

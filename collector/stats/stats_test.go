@@ -212,7 +212,7 @@ func TestLimits(t *testing.T) {
 	}
 	for _, tc := range []struct{ e, want string }{
 		{(&LimitError{"samples", 2, "c"}).Error(), `more than 2 samples; the first too many is "c"`},
-		{(&LimitError{"labels", 2, "c"}).Error(), `more than 2 labels on "c"`},
+		{(&LimitError{"labels", 2, "c"}).Error(), `more than 2 labels on one series; the first too many is "c"`},
 		{(&LimitError{"label value", 2, "c"}).Error(), `label value longer than 2 bytes: that of "c"`},
 		{(&LimitError{"depth", 2, "c"}).Error(), `objects and arrays more than 2 deep in "c"`},
 		{(&LimitError{"name", 2, "ccc"}).Error(), `name longer than 2 bytes: "ccc"…`},
