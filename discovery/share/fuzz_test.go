@@ -3,6 +3,8 @@ package share
 import (
 	"testing"
 	"time"
+
+	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 func FuzzDecodeOrder(f *testing.F) {
@@ -10,9 +12,13 @@ func FuzzDecodeOrder(f *testing.F) {
 	f.Add("one", []byte(`{"id":"two"}`))
 	f.Add("..", []byte(`{"id":"..","kind":"freeze","path":"/","by":"x"}`))
 	f.Add("one", []byte(`{"id":"one","kind":"freeze","path":"/","by":"kim","until":"9999-99-99T00:00:00Z"}`))
+	f.Add("one", []byte(`{"id":"one","kind":"burst","path":"/","by":"kim","at":"2026-11-01T00:00:00Z","until":"2026-11-01T00:05:00Z","burst":{"service":"s","env":"e","tags":{"a":"b"},"instances":3,"every_ms":1000}}`))
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		o, err := decodeOrder(name, data)
 		if err == nil && (o.ID != name || !cleanName(o.ID) || o.Path == "" || o.By == "" || o.Kind == "") {
+			t.Errorf("%q is taken: %+v", data, o)
+		}
+		if err == nil && o.Kind == discovery.BurstOrder && (o.Burst.Service == "" || o.Burst.Every() < discovery.LeastBurst || o.Until.Sub(o.At) > discovery.MaxBurstFor) {
 			t.Errorf("%q is taken: %+v", data, o)
 		}
 	})
