@@ -55,8 +55,13 @@ func Lacks() []string {
 			out = append(out, a.Name)
 		}
 	}
-	if _, ok := havePython(Kazoo); !ok {
-		out = append(out, Kazoo...)
+	for _, packages := range [][]string{Kazoo, Fastavro} {
+		if _, ok := havePython(packages); !ok {
+			out = append(out, packages...)
+		}
+	}
+	if _, ok := haveArchive(Apicurio); !ok {
+		out = append(out, Apicurio)
 	}
 	return append(out, lackingTools()...)
 }
@@ -83,11 +88,19 @@ func FetchAll(ctx context.Context, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "%s: there\n", a.Name)
 	}
-	fmt.Fprintf(out, "%s: looking\n", Kazoo[0])
-	if _, err := fetchPython(ctx, Kazoo, out); err != nil {
+	for _, packages := range [][]string{Kazoo, Fastavro} {
+		fmt.Fprintf(out, "%s: looking\n", packages[0])
+		if _, err := fetchPython(ctx, packages, out); err != nil {
+			errs = append(errs, err)
+		} else {
+			fmt.Fprintf(out, "%s: there\n", packages[0])
+		}
+	}
+	fmt.Fprintf(out, "%s: looking\n", Apicurio)
+	if _, err := fetchArchive(ctx, Apicurio, out); err != nil {
 		errs = append(errs, err)
 	} else {
-		fmt.Fprintf(out, "%s: there\n", Kazoo[0])
+		fmt.Fprintf(out, "%s: there\n", Apicurio)
 	}
 	lacks := lackingTools()
 	for name := range tools {
