@@ -60,6 +60,11 @@ func TestFaults(t *testing.T) {
 	const job = "scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['h:1']}]\n"
 	for _, tc := range []struct{ name, text, want string }{
 		{"unknown key", "global:\n  scrape_intervall: 1s\n", "[2:3]"},
+		{"Prometheus' headers", job + "  http_headers: {X: {values: [a]}}\n", "[4:3] unknown field \"http_headers\": no other headers are sent; for a token use authorization"},
+		{"Prometheus' OAuth", job + "  oauth2: {client_id: x}\n", "authorization.credentials_file"},
+		{"a certificate in place", job + "  tls_config: {cert: x, key: y}\n", "name that in cert_file"},
+		{"a version of TLS", job + "  tls_config: {min_version: TLS13}\n", "TLS 1.2 at least"},
+		{"the environment's proxy", job + "  proxy_from_environment: true\n", "name the proxy in proxy_url"},
 		{"not YAML", "global: [", "1"},
 		{"two documents", "global: {}\n---\nglobal: {}\n", "keep one"},
 		{"duration", "global:\n  scrape_interval: fast\n", `line 2: duration "fast": write it as`},

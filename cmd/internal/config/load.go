@@ -141,11 +141,31 @@ func addressOf(n ast.Node) *ast.StringNode {
 	return ast.String(token.New(text, text, key.Position))
 }
 
+var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
+
+// instead is what to do about keys that Prometheus has and this file has not.
+var instead = map[string]string{
+	"http_headers":           "no other headers are sent; for a token use authorization, for a user basic_auth",
+	"oauth2":                 "let something else fetch the token and write it to a file, and name that in authorization.credentials_file: it is read again when it changes",
+	"sigv4":                  "requests are not signed; put a proxy that signs them in proxy_url",
+	"ca":                     "write it to a file and name that in ca_file",
+	"cert":                   "write it to a file and name that in cert_file",
+	"key":                    "write it to a file and name that in key_file",
+	"min_version":            "it is TLS 1.2 at least, and cannot be set; remove it",
+	"max_version":            "the newest that both sides speak is taken; remove it",
+	"proxy_from_environment": "the environment is not asked; name the proxy in proxy_url",
+	"no_proxy":               "a job has one proxy or none; give the targets that need none a job of their own",
+	"proxy_connect_header":   "a proxy is given a user and a password only: http://user:password@proxy:3128",
+}
+
 var wrongType = regexp.MustCompile(`cannot unmarshal (.+?) into Go (?:value|struct field \S+) of type (\S+)`)
 
 // inPlainWords says of a value of the wrong type what it is and what is wanted, in words of YAML instead of Go's.
 func inPlainWords(err error) error {
 	text := err.Error()
+	if m := unknownField.FindStringSubmatch(text); m != nil && instead[m[1]] != "" {
+		return errors.New(strings.Replace(text, m[0], m[0]+": "+instead[m[1]], 1))
+	}
 	m := wrongType.FindStringSubmatchIndex(text)
 	if m == nil {
 		return err
