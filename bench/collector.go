@@ -58,6 +58,7 @@ type collectorBench struct {
 	scale     float64 // of the numbers of targets: tests are small
 	steps     int     // on the way to its best
 	noTargets bool
+	markdown  bool
 
 	dir         string
 	core, other int // of what is measured; of all the rest
@@ -82,6 +83,7 @@ func benchCollector(ctx context.Context, args []string, stdout, stderr io.Writer
 	fs.IntVar(&b.steps, "steps", len(overloadSteps), "at most so many steps on the way to overload")
 	fs.BoolVar(&quick, "quick", false, "one run of everything, with short windows")
 	fs.BoolVar(&b.noTargets, "no-targets", false, "do not fail where a target is missed")
+	fs.BoolVar(&b.markdown, "markdown", false, "print tables as docs/performance.md has them")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

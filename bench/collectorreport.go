@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -71,12 +72,13 @@ func (b *collectorBench) report(results []result, over []overload, w io.Writer) 
 		if len(by) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "%d targets x %d numbers every %s; medians of %d runs\n", n, numbersEach, l.interval, len(by[l.sides[len(l.sides)-1]]))
-		table(w, by, n)
+		fmt.Fprintf(w, "%d targets x %d numbers every %s; medians of %d runs\n\n", n, numbersEach, l.interval, len(by[l.sides[len(l.sides)-1]]))
+		table(by, n).write(w, b.markdown)
 		targets = append(targets, judge(l.name, n, by)...)
 	}
 	if len(over) > 0 {
-		reportOverload(w, over)
+		fmt.Fprintf(w, "%d targets x %d numbers, asked for ever more often; medians of %d runs\n\n", over[0].targets, numbersEach, len(over))
+		overloadTable(over).write(w, b.markdown)
 		targets = append(targets, judgeOverload(over)...)
 	}
 	for _, t := range targets {
@@ -90,9 +92,31 @@ func (b *collectorBench) report(results []result, over []overload, w io.Writer) 
 	return missed
 }
 
-func table(w io.Writer, by map[string]turns, n int) {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(tw, "\tµs a sample\tx net/http\tCPU of the core\tscrapes/s\tmissed\tresident\ta target\tmost ever\tallocations a scrape\trecords - answers\t\n")
+// rows are a table, its head first. They are written for a terminal, or as Markdown for the documentation.
+type rows [][]string
+
+func (r *rows) add(cells ...string) { *r = append(*r, cells) }
+
+func (r rows) write(w io.Writer, markdown bool) {
+	if markdown {
+		for i, cells := range r {
+			fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
+			if i == 0 {
+				fmt.Fprintln(w, strings.Repeat("|---", len(cells))+"|")
+			}
+		}
+	} else {
+		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		for _, cells := range r {
+			fmt.Fprintln(tw, strings.Join(cells, "\t")+"\t")
+		}
+		_ = tw.Flush() // to a terminal or a buffer
+	}
+	fmt.Fprintln(w)
+}
+
+func table(by map[string]turns, n int) rows {
+	r := rows{{"", "µs a sample", "times net/http", "of its core", "scrapes/s", "missed", "resident", "a target", "most ever", "allocations a scrape", "records - answers"}}
 	floor := by[sideNetHTTP]
 	for _, side := range allSides {
 		t := by[side]
@@ -109,11 +133,10 @@ func table(w io.Writer, by map[string]turns, n int) {
 				records += fmt.Sprintf(", %d", f.records-f.requests)
 			}
 		}
-		fmt.Fprintf(tw, "%s\t%.3f\t%s\t%.0f %%\t%.0f\t%.0f\t%.0f MB\t%.1f KB\t%.0f MB\t%.1f\t%s\t\n", sideNames[side], us, ratio, t.median(ofBusy), t.median(ofRate), t.most(ofMissed),
-			t.median(ofRSS)/(1<<20), t.median(ofRSS)/float64(n)/(1<<10), t.most(ofPeak)/(1<<20), t.median(ofAllocations), records)
+		r.add(sideNames[side], fmt.Sprintf("%.3f", us), ratio, fmt.Sprintf("%.0f %%", t.median(ofBusy)), fmt.Sprintf("%.0f", t.median(ofRate)), fmt.Sprintf("%.0f", t.most(ofMissed)),
+			fmt.Sprintf("%.0f MB", t.median(ofRSS)/(1<<20)), fmt.Sprintf("%.1f KB", t.median(ofRSS)/float64(n)/(1<<10)), fmt.Sprintf("%.0f MB", t.most(ofPeak)/(1<<20)), fmt.Sprintf("%.1f", t.median(ofAllocations)), records)
 	}
-	_ = tw.Flush() // to a terminal or a buffer
-	fmt.Fprintln(w)
+	return r
 }
 
 // judge holds the figures of rollcall against the targets.
@@ -158,25 +181,26 @@ func sum(t turns, of func(figures) float64) (all float64) {
 	return all
 }
 
-func reportOverload(w io.Writer, over []overload) {
-	of := func(f func(overload) float64) float64 {
+func overloadTable(over []overload) rows {
+	of := func(form string, by float64, f func(overload) float64) string {
 		all := make([]float64, len(over))
 		for i, o := range over {
 			all[i] = f(o)
 		}
-		return middle(all)
+		return fmt.Sprintf(form, middle(all)/by)
 	}
-	fmt.Fprintf(w, "%d targets x %d numbers, asked for ever more often; medians of %d runs\n", over[0].targets, numbersEach, len(over))
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(tw, "\toffered/s\tkept/s\tsamples/s\tskipped/s\tresident\tmost ever\tskipped of a target\t\n")
-	best := of(func(o overload) float64 { return o.best })
-	fmt.Fprintf(tw, "at its best\t%.0f\t%.0f\t%.0f\t%.0f\t\t\t\t\n", of(func(o overload) float64 { return o.asked }), best, best*numbersEach, of(func(o overload) float64 { return o.left }))
-	kept := of(func(o overload) float64 { return o.kept })
-	fmt.Fprintf(tw, "overloaded\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f MB\t%.0f MB\t%.0f to %.0f\t\n", of(func(o overload) float64 { return o.offered }), kept, kept*numbersEach, of(func(o overload) float64 { return o.skipped }),
-		of(func(o overload) float64 { return float64(o.rss) })/(1<<20), of(func(o overload) float64 { return float64(o.peak) })/(1<<20),
-		of(func(o overload) float64 { return float64(o.least) }), of(func(o overload) float64 { return float64(o.most) }))
-	_ = tw.Flush() // to a terminal or a buffer
-	fmt.Fprintln(w)
+	count := func(f func(overload) float64) string { return of("%.0f", 1, f) }
+	size := func(f func(overload) float64) string { return of("%.0f MB", 1<<20, f) }
+	samples := func(f func(overload) float64) string { return of("%.0f", 1.0/numbersEach, f) }
+	best := func(o overload) float64 { return o.best }
+	kept := func(o overload) float64 { return o.kept }
+	return rows{
+		{"", "asked for a second", "scraped", "samples", "skipped", "resident", "most ever", "skipped of one target"},
+		{"at its best", count(func(o overload) float64 { return o.asked }), count(best), samples(best), count(func(o overload) float64 { return o.left }), "", "", ""},
+		{"overloaded", count(func(o overload) float64 { return o.offered }), count(kept), samples(kept), count(func(o overload) float64 { return o.skipped }),
+			size(func(o overload) float64 { return float64(o.rss) }), size(func(o overload) float64 { return float64(o.peak) }),
+			count(func(o overload) float64 { return float64(o.least) }) + " to " + count(func(o overload) float64 { return float64(o.most) })},
+	}
 }
 
 // judgeOverload holds what the collector does with more than it can against what it should do.

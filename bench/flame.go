@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/pprof/profile"
@@ -52,7 +51,7 @@ func (b *collectorBench) drawFlame(ctx context.Context, stdout io.Writer) error 
 	if err := os.WriteFile(b.flame, flameSVG(root, title, perScrape), 0o644); err != nil {
 		return fmt.Errorf("draw the flames: %w", err)
 	}
-	reportStages(stdout, root, perScrape, floors)
+	reportStages(stdout, b.markdown, root, perScrape, floors)
 	return nil
 }
 
@@ -99,24 +98,24 @@ func (b *collectorBench) profileDaemon(ctx context.Context, l load) (raw []byte,
 	return bytes.Clone(got.raw), f, errors.Join(err, got.err)
 }
 
-func reportStages(w io.Writer, root *frame, perScrape float64, floors map[string]figures) {
+func reportStages(w io.Writer, markdown bool, root *frame, perScrape float64, floors map[string]figures) {
 	all, kernel := make([]int64, len(stages)), make([]int64, len(stages))
 	root.byStage(all, kernel)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(tw, "\tµs a scrape\tns a sample\tof it in the kernel\tshare\t\n")
-	line := func(name string, us, inKernel, share float64) {
-		fmt.Fprintf(tw, "%s\t%.1f\t%.0f\t%.1f\t%.0f %%\t\n", name, us, us*1000/numbersEach, inKernel, 100*share)
+	table := rows{{"", "µs a scrape", "ns a sample", "of it in the kernel", "share"}}
+	line := func(name string, us float64, inKernel string, share float64) {
+		table.add(name, fmt.Sprintf("%.1f", us), fmt.Sprintf("%.0f", us*1000/numbersEach), inKernel, fmt.Sprintf("%.0f %%", 100*share))
 	}
+	ofKernel := func(nanos int64) string { return fmt.Sprintf("%.1f", perScrape*float64(nanos)/float64(root.nanos)) }
 	var inKernel int64
 	for i, s := range stages {
 		inKernel += kernel[i]
 		share := float64(all[i]) / float64(root.nanos)
-		line(s.name, perScrape*share, perScrape*float64(kernel[i])/float64(root.nanos), share)
+		line(s.name, perScrape*share, ofKernel(kernel[i]), share)
 	}
-	line("all", perScrape, perScrape*float64(inKernel)/float64(root.nanos), 1)
+	line("all", perScrape, ofKernel(inKernel), 1)
 	for _, side := range []string{sideNetHTTP, sideBare} {
 		us := floors[side].microseconds() * numbersEach
-		fmt.Fprintf(tw, "%s, read and discard\t%.1f\t%.0f\t\t%.0f %%\t\n", sideNames[side], us, us*1000/numbersEach, 100*us/perScrape)
+		line(sideNames[side]+", read and discard", us, "", us/perScrape)
 	}
-	_ = tw.Flush() // to a terminal or a buffer
+	table.write(w, markdown)
 }

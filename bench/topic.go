@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	_ "github.com/segmentio/kafka-go/zstd"
 
 	"github.com/rollcall-metrics/rollcall/internal/broker"
 )
