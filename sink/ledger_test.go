@@ -42,9 +42,9 @@ func TestLedgerBalancesAtEveryInstant(t *testing.T) {
 				for _, m := range plan {
 					switch m {
 					case 0, 1, 2:
-						held = append(held, Count{l.Scraped(fmt.Sprint("s", m), "e"), 1})
+						held = append(held, Count{Account: l.Scraped(fmt.Sprint("s", m), "e"), N: 1})
 					case 3:
-						held = append(held, Count{l.Published("roster"), 1})
+						held = append(held, Count{Account: l.Published("roster"), N: 1})
 					case 4:
 						l.Acknowledged(Lane(len(held)%2), held...)
 						held = nil
@@ -108,12 +108,12 @@ func TestLossesJoin(t *testing.T) {
 	for range 30 {
 		l.Scraped("checkout", "prod")
 	}
-	l.Dropped(Loss{At: 1, Reason: DroppedBudget, Partition: 2, First: 1, Last: 10, Oldest: 100, Newest: 200}, Count{a, 10})
-	l.Dropped(Loss{At: 2, Reason: DroppedBudget, Partition: 3, First: 1, Last: 1}, Count{a, 1})
-	l.Dropped(Loss{At: 3, Reason: DroppedBudget, Partition: 2, First: 11, Last: 15, Oldest: 90, Newest: 150}, Count{a, 5})
-	l.Dropped(Loss{At: 4, Reason: DroppedBudget, Partition: 2, First: 17, Last: 17}, Count{a, 1})
-	l.Dropped(Loss{At: 5, Reason: DroppedOversize, Partition: -1}, Count{a, 1})
-	l.Dropped(Loss{At: 6, Reason: DroppedOversize, Partition: -1}, Count{a, 1})
+	l.Dropped(Loss{At: 1, Reason: DroppedBudget, Partition: 2, First: 1, Last: 10, Oldest: 100, Newest: 200}, Count{Account: a, N: 10})
+	l.Dropped(Loss{At: 2, Reason: DroppedBudget, Partition: 3, First: 1, Last: 1}, Count{Account: a, N: 1})
+	l.Dropped(Loss{At: 3, Reason: DroppedBudget, Partition: 2, First: 11, Last: 15, Oldest: 90, Newest: 150}, Count{Account: a, N: 5})
+	l.Dropped(Loss{At: 4, Reason: DroppedBudget, Partition: 2, First: 17, Last: 17}, Count{Account: a, N: 1})
+	l.Dropped(Loss{At: 5, Reason: DroppedOversize, Partition: -1}, Count{Account: a, N: 1})
+	l.Dropped(Loss{At: 6, Reason: DroppedOversize, Partition: -1}, Count{Account: a, N: 1})
 	l.MarkUnclean(Unclean{Start: 2, Saved: 7})
 	r := l.Report(time.Unix(2, 0))
 	if err := balanced(r); err != nil {
@@ -138,7 +138,7 @@ func TestLossesAreBounded(t *testing.T) {
 	l := NewLedger(Identity{1, 1}, time.Now())
 	for i := range uint64(3 * maxLosses) {
 		a := l.Scraped("s", "e")
-		l.Dropped(Loss{Reason: DroppedBudget, First: 2 * i, Last: 2 * i}, Count{a, 1})
+		l.Dropped(Loss{Reason: DroppedBudget, First: 2 * i, Last: 2 * i}, Count{Account: a, N: 1})
 	}
 	r := l.Report(time.Now())
 	if len(r.Losses) != maxLosses || r.Unlisted != 2*maxLosses {
@@ -153,8 +153,8 @@ func TestLanes(t *testing.T) {
 	l := NewLedger(Identity{1, 1}, time.Now())
 	a := l.Scraped("s", "e")
 	l.Scraped("s", "e")
-	l.Acknowledged(Live, Count{a, 1})
-	l.Acknowledged(Backfill, Count{a, 1})
+	l.Acknowledged(Live, Count{Account: a, N: 1})
+	l.Acknowledged(Backfill, Count{Account: a, N: 1})
 	if got := l.Report(time.Now()).Total.Lanes; got["live"] != 1 || got["backfill"] != 1 {
 		t.Error(got)
 	}
@@ -164,6 +164,6 @@ func BenchmarkLedger(b *testing.B) {
 	l := NewLedger(Identity{1, 1}, time.Now())
 	b.ReportAllocs()
 	for b.Loop() {
-		l.Acknowledged(Live, Count{l.Scraped("checkout", "prod"), 1})
+		l.Acknowledged(Live, Count{Account: l.Scraped("checkout", "prod"), N: 1})
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 // stream is all queues of one kind of record: the snapshots, with two lanes, or another topic, with one.
 type stream struct {
+	kind     uint8    // its number on disk
 	topics   []string // by lane
 	schema   []header
 	numbered bool // snapshots: records have ids
@@ -27,15 +28,17 @@ type queue struct {
 	part  int32
 	next  uint64 // sequence of the next snapshot
 	open  *batch
-	ready []*batch // closed and never attempted, oldest first; and the halves of one that was
+	late  []*batch // read back from disk, older than what is ready; and the halves of one that was attempted
+	ready []*batch // closed and never attempted, oldest first
 	lanes []*lane
+	shelf shelf
 	began bool // something was attempted
 	gone  bool // Kafka has fewer partitions
 	// previous is the last id of the start before; it is told in every record until one of ours is acknowledged.
 	previous wire.ID
 }
 
-// backlog is everything in memory, under one lock. It is the place for a spool on disk: what comes after it needs add, take, settle, and no more.
+// backlog is all that waits, under one lock: what is in memory, and which part of the spool on disk is at hand.
 type backlog struct {
 	ledger  *sink.Ledger
 	id      sink.Identity
@@ -54,7 +57,7 @@ type backlog struct {
 	mu         sync.Mutex
 	snapshots  *stream
 	others     map[string]*stream
-	accounts   map[string]*sink.Account // by key
+	streams    []*stream // by their numbers on disk
 	bytes      int64
 	batches    int     // in memory, taken ones too
 	sealing    sealing // closed, to be compressed
@@ -64,21 +67,29 @@ type backlog struct {
 	sealed     sync.Cond
 	moved      []*batch // never attempted; to be keyed again
 	round      int      // counts the changes of partitions
-	taken      map[*batch]bool
-	draining   bool // close at once
-	closed     bool // take nothing more
-	ended      bool // sealers go home
+	parts      struct { // of snapshots whose parts are being keyed again: their new ids
+		round int
+		ids   map[partID]wire.ID
+	}
+	taken    map[*batch]bool
+	disk     disk
+	draining bool // close at once
+	closed   bool // take nothing more
+	ended    bool // sealers go home
 }
 
 func newBacklog(c *Config, m *meters) *backlog {
 	l := &backlog{ledger: c.Ledger, id: c.Ledger.Identity(), budget: c.MemoryBytes, maxAge: c.LiveMaxAge, linger: c.Linger, metrics: m,
 		opened: make(chan struct{}, 1), unpacks: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		others: map[string]*stream{}, accounts: map[string]*sink.Account{}, taken: map[*batch]bool{}}
+		others: map[string]*stream{}, taken: map[*batch]bool{}}
 	l.sealed.L = &l.mu
 	t := c.Topics
 	l.snapshots = &stream{topics: []string{t.Snapshots, t.Backfill}, schema: headers(wire.SnapshotSchema), numbered: true}
-	for topic, schema := range map[string]string{t.Roster: wire.RosterSchema, t.Rollups: "rollup/1", t.Findings: "finding/1"} {
-		l.others[topic] = &stream{topics: []string{topic}, schema: headers(schema), yields: topic == t.Roster}
+	l.streams = []*stream{l.snapshots}
+	for _, o := range [][2]string{{t.Roster, wire.RosterSchema}, {t.Rollups, "rollup/1"}, {t.Findings, "finding/1"}} {
+		s := &stream{kind: uint8(len(l.streams)), topics: []string{o[0]}, schema: headers(o[1]), yields: o[0] == t.Roster}
+		l.others[o[0]] = s
+		l.streams = append(l.streams, s)
 	}
 	return l
 }
@@ -139,21 +150,18 @@ func (l *backlog) snapshot(a *sink.Account, ts int64, bodies [][]byte) {
 		l.lose(sink.Loss{Reason: sink.DroppedClosed, Partition: -1}, sink.Count{Account: a, N: 1})
 		return
 	}
-	key := a.Key()
-	if _, ok := l.accounts[key]; !ok {
-		l.accounts[key] = a
-	}
-	q := l.snapshots.queue(key)
-	var sp *split
-	if len(bodies) > 1 {
-		sp = &split{account: a}
-	}
+	q := l.snapshots.queue(a.Key())
 	id := l.number(q)
 	for i, body := range bodies {
-		if sp != nil {
+		if len(bodies) > 1 {
 			id.Part = i + 1
 		}
-		l.place(q, a, id, ts, body, sp)
+		var head [128]byte
+		b := l.append(q, a.Key(), ts, wire.AppendHead(head[:0], id), body)
+		b.number(id.Sequence)
+		if i == len(bodies)-1 {
+			b.count(a, 1)
+		}
 	}
 	l.makeRoom()
 }
@@ -163,18 +171,6 @@ func (l *backlog) number(q *queue) wire.ID {
 	id := wire.ID{Collector: l.id.Collector, Start: l.id.Start, Partition: q.part, Sequence: q.next}
 	q.next++
 	return id
-}
-
-// place appends one record of a snapshot.
-func (l *backlog) place(q *queue, a *sink.Account, id wire.ID, ts int64, body []byte, sp *split) {
-	var head [128]byte
-	b := l.append(q, a.Key(), ts, wire.AppendHead(head[:0], id), body)
-	b.number(id.Sequence)
-	if sp != nil {
-		b.part(sp, id)
-	} else {
-		b.count(a, 1)
-	}
 }
 
 // publish takes a record of another topic.
@@ -200,7 +196,7 @@ func (l *backlog) append(q *queue, key string, ts int64, head, body []byte) *bat
 		l.close(q)
 	}
 	if q.open == nil {
-		q.open = &batch{q: q, opened: time.Now().UnixMilli()}
+		q.open = &batch{q: q, opened: time.Now().UnixMilli(), of: len(q.s.queues), round: l.round, start: l.id.Start}
 		if n := len(l.spare); n > 0 {
 			q.open.rows, q.open.buf = l.spare[n-1].rows, l.spare[n-1].buf
 			l.spare = l.spare[:n-1]
@@ -301,9 +297,7 @@ func (l *backlog) sealOne(p *packer) bool {
 	}
 	b.wire, b.rows, b.buf = w, nil, nil
 	l.bytes += b.bytes() - before
-	for _, lane := range b.q.lanes {
-		signal(lane.wake)
-	}
+	l.offer(b)
 	return true
 }
 
@@ -312,12 +306,12 @@ func (l *backlog) sealOne(p *packer) bool {
 func (l *backlog) take(n *lane, now time.Time) (*batch, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, wait := l.eligible(n, now)
-	if i < 0 {
+	list, i, wait := l.eligible(n, now)
+	if list == nil {
 		return nil, wait
 	}
-	b := n.q.ready[i]
-	n.q.ready = slices.Delete(n.q.ready, i, i+1)
+	b := (*list)[i]
+	*list = slices.Delete(*list, i, i+1)
 	l.taken[b] = true
 	n.q.began = true
 	return b, 0
@@ -327,28 +321,33 @@ func (l *backlog) take(n *lane, now time.Time) (*batch, time.Duration) {
 func (l *backlog) waits(n *lane, now time.Time) (bool, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, wait := l.eligible(n, now)
-	return i >= 0, wait
+	list, _, wait := l.eligible(n, now)
+	return list != nil, wait
 }
 
-func (l *backlog) eligible(n *lane, now time.Time) (int, time.Duration) {
+func (l *backlog) eligible(n *lane, now time.Time) (list *[]*batch, at int, wait time.Duration) {
+	wait = time.Hour
 	if !n.q.s.learned {
-		return -1, time.Hour // the partition may turn out to be another; learn wakes us
+		return nil, 0, wait // the partition may turn out to be another; learn wakes us
 	}
 	limit := now.Add(-l.maxAge).UnixMilli()
-	wait := time.Hour
-	for i, b := range n.q.ready {
-		fresh := b.newest >= limit || len(n.q.lanes) == 1
-		if fresh != (n.kind == sink.Live) {
-			if fresh {
-				wait = min(wait, time.Duration(b.newest-limit+1)*time.Millisecond)
+	for _, list := range []*[]*batch{&n.q.late, &n.q.ready} {
+		if list == &n.q.ready && n.old() && l.behind(n.q) {
+			break // what is on disk is older
+		}
+		for i, b := range *list {
+			fresh := b.newest >= limit || len(n.q.lanes) == 1
+			if fresh != (n.kind == sink.Live) {
+				if fresh {
+					wait = min(wait, time.Duration(b.newest-limit+1)*time.Millisecond)
+				}
+				continue
 			}
-			continue
+			if !b.offered {
+				break // is being compressed, or written to disk; its lane is woken then, and nothing overtakes it
+			}
+			return list, i, 0
 		}
-		if b.wire == nil {
-			break // being compressed; its lane is woken then, and nothing overtakes it
-		}
-		return i, 0
 	}
-	return -1, wait
+	return nil, 0, wait
 }

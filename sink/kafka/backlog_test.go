@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -161,13 +162,13 @@ func TestRekey(t *testing.T) {
 		step := func(n int) {
 			for i := range n {
 				body := fmt.Sprintf(`,"n":%d}`, len(all))
-				all[body] = true
 				service := fmt.Sprint("service-", rapid.IntRange(0, 9).Draw(rt, "service"))
 				if rapid.IntRange(0, 9).Draw(rt, "parts") == 0 {
-					second := fmt.Sprintf(`,"n":%d,"second":1}`, len(all))
-					all[second] = true
+					body, second := `,"parts":2`+body, `,"parts":2,"second":1`+body
+					all[body], all[second] = true, true
 					l.putTest(service, int64(1000+i), body, second)
 				} else {
+					all[body] = true
 					l.putTest(service, int64(1000+i), body)
 				}
 				if rapid.IntRange(0, 5).Draw(rt, "seal") == 0 {
@@ -187,7 +188,7 @@ func TestRekey(t *testing.T) {
 			l.learn(l.snapshots, rapid.IntRange(1, 8).Draw(rt, "was"))
 			step(rapid.IntRange(0, 10).Draw(rt, "between"))
 			for range rapid.IntRange(0, 4).Draw(rt, "some") {
-				if _, err := l.rekey(unzip); err != nil {
+				if _, err := l.rekey(context.Background(), p, unzip); err != nil {
 					rt.Fatal(err)
 				}
 			}
@@ -196,7 +197,7 @@ func TestRekey(t *testing.T) {
 		step(rapid.IntRange(0, 10).Draw(rt, "after"))
 		for more := true; more; {
 			var err error
-			if more, err = l.rekey(unzip); err != nil {
+			if more, err = l.rekey(context.Background(), p, unzip); err != nil {
 				rt.Fatal(err)
 			}
 		}
@@ -290,7 +291,7 @@ func TestHalvesOfAnUnclearBatch(t *testing.T) {
 			l.sealAll(p)
 			b, _ := l.take(l.snapshots.queues[0].lanes[sink.Live], time.Now())
 			b.unclear = true
-			if ok, err := l.divide(b, unzip); !ok || err != nil {
+			if ok, err := l.divide(b, p, unzip); !ok || err != nil {
 				t.Fatalf("%t %v", ok, err)
 			}
 			l.learn(l.snapshots, tc.partitions)

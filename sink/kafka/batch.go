@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/spool"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -26,22 +27,6 @@ type row struct {
 	at, to int
 }
 
-// split is a snapshot in parts: they settle apart, and count as one.
-type split struct {
-	account *sink.Account
-	left    int    // batches that hold parts of it
-	lost    string // the reason of the first that was dropped
-
-	again wire.ID // whole, since its parts are being keyed again
-	round int     // in which that is done
-}
-
-// parts says that a batch holds parts of a snapshot, under this id.
-type parts struct {
-	of *split
-	id wire.ID // whole
-}
-
 // batch is what goes to one partition at once. It is filled, closed, sealed (compressed into a v2 record batch) and, at its first send, stamped
 // with lane, producer and sequence; from then on its bytes do not change until it is settled. The backlog's lock guards all of it but the
 // stamp, which belongs to the lane that has taken the batch.
@@ -52,9 +37,11 @@ type batch struct {
 	last   uint64
 	oldest int64 // times of records, Unix milliseconds
 	newest int64
-	n      int // records
-	counts []sink.Count
-	splits []parts
+	n      int          // records
+	counts []sink.Count // a snapshot in parts counts where its last part is
+	of     int          // partitions when its records were keyed
+	round  int          // of the backlog, then
+	start  uint64       // of the collector, that gave the sequences
 
 	rows []row // until sealed
 	buf  []byte
@@ -62,12 +49,20 @@ type batch struct {
 	gone bool // settled, dropped or replaced
 	kept bool // is being keyed again: not to be sealed any more
 
-	wire []byte // int32 size, v2 header, compressed records; once sealed
+	wire []byte // int32 size, v2 header, compressed records; once sealed, and nil again while it is on disk only
 
-	stamped  bool
-	producer producer
-	sequence int32
-	unclear  bool // an attempt has ended without an answer
+	offered   bool        // the disk was asked to take it: it may be sent
+	offering  bool        // is being asked
+	spooled   bool        // it is on disk, at
+	entry     spool.Entry // this place
+	inherited bool        // from an earlier start
+	to        string      // the topic that an earlier start attempted to send it to
+
+	stamped   bool
+	journaled bool // with this stamp
+	producer  producer
+	sequence  int32
+	unclear   bool // an attempt has ended without an answer
 }
 
 // room reports whether another record of so many bytes fits.
@@ -103,15 +98,6 @@ func (b *batch) count(a *sink.Account, n uint64) {
 		return
 	}
 	b.counts = append(b.counts, sink.Count{Account: a, N: n})
-}
-
-// part notes that the batch holds a part of sp under id.
-func (b *batch) part(sp *split, id wire.ID) {
-	p := parts{sp, id.Whole()}
-	if !slices.Contains(b.splits, p) {
-		b.splits = append(b.splits, p)
-		sp.left++
-	}
 }
 
 // bytes is what the batch takes of the memory budget.

@@ -15,6 +15,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/internal/broker"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/sinktest"
+	"github.com/rollcall-metrics/rollcall/sink/spool"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -31,7 +32,7 @@ func fleet() (out []*collector.Snapshot) {
 	return out
 }
 
-// BenchmarkProduce sends the same snapshots, encoded anew each, to the same embedded broker in three ways; an operation is a record acknowledged.
+// BenchmarkProduce sends the same snapshots, encoded anew each, to the same embedded broker: by this sink with and without a spool, and in two other ways; an operation is a record acknowledged.
 func BenchmarkProduce(b *testing.B) {
 	snaps := fleet()
 	size := len(wire.AppendSnapshot(nil, snaps[0], wire.ID{Sequence: 1}, wire.Provenance{}))
@@ -52,30 +53,38 @@ func BenchmarkProduce(b *testing.B) {
 		end() // the topics are there
 		return addr
 	}
-	b.Run("rollcall", func(b *testing.B) {
-		addr := setup(b)
-		s := subject(b, addr, func(c *Config) { c.Logger = nil })
-		k := s.Sink.(*Sink)
-		end := s.Go(b)
-		b.SetBytes(int64(size))
-		b.ReportAllocs()
-		done := cpu(b)
-		n := 0
-		for b.Loop() {
-			s.Sink.Put(snaps[n%len(snaps)])
-			if n++; n%1000 == 0 {
-				for k.Status().Memory > 32<<20 {
-					<-k.backlog.changed
+	ours := func(spooled bool) func(b *testing.B) {
+		return func(b *testing.B) {
+			addr := setup(b)
+			s := subject(b, addr, func(c *Config) {
+				if c.Logger = nil; spooled {
+					c.Spool = &spool.Config{Path: b.TempDir()}
+				}
+			})
+			k := s.Sink.(*Sink)
+			end := s.Go(b)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			done := cpu(b)
+			n := 0
+			for b.Loop() {
+				s.Sink.Put(snaps[n%len(snaps)])
+				if n++; n%1000 == 0 {
+					for k.Status().Memory > 32<<20 {
+						<-k.backlog.changed
+					}
 				}
 			}
+			end()
+			done()
+			if r := s.Ledger.Report(time.Now()).Total; r.Acknowledged != uint64(n) {
+				b.Fatalf("%+v, want %d", r, n)
+			}
+			b.ReportMetric(float64(k.metrics.packedOut.Get())/float64(n), "wire-B/op")
 		}
-		end()
-		done()
-		if r := s.Ledger.Report(time.Now()).Total; r.Acknowledged != uint64(n) {
-			b.Fatalf("%+v, want %d", r, n)
-		}
-		b.ReportMetric(float64(k.metrics.packedOut.Get())/float64(n), "wire-B/op")
-	})
+	}
+	b.Run("rollcall", ours(true))
+	b.Run("without-spool", ours(false))
 	b.Run("writer", func(b *testing.B) {
 		addr := setup(b)
 		tr := &kafka.Transport{}

@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 		child(dir, os.Getenv(childAddr))
 		return
 	}
+	if text := os.Getenv(killedEnv); text != "" {
+		killed(text)
+	}
 	goleak.VerifyTestMain(testenv.Runner{M: m})
 }
 

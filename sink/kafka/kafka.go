@@ -1,13 +1,15 @@
-// Package kafka delivers to Kafka: nothing lost that fits its memory, nothing twice, the fresh before the late.
+// Package kafka delivers to Kafka: nothing lost that fits its spool, nothing twice, the fresh before the late.
 //
 // It owns the road from a snapshot to an acknowledged batch: queues by partition, batches, their stamps, two lanes, one retry policy (judge),
 // the topics. It knows the record only as bytes that sink/wire makes. What is here is, file by file:
 //
 //	kafka.go    the configuration
 //	sink.go     Put, Publish, Run and the drain
-//	backlog.go  what is in memory: queues, the byte budget, what is dropped; the place where a spool on disk goes
+//	backlog.go  what waits: queues by partition, and which batch is next; settle.go how that ends, and the memory's budget
+//	disk.go     which part of it is on disk only; store.go opens the spool
 //	batch.go    v2 record batches and their stamps; unpack.go reads them back, zip.go compresses
 //	rekey.go    batches whose partition turned out to be another, or that are too large
+//	pace.go     how fast the backfill may be
 //	lane.go     one way to one partition of one topic: one unsettled attempt at a time
 //	policy.go   what an answer means
 //	survey.go   brokers, leaders, partitions, topics; create.go makes topics
@@ -28,6 +30,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/spool"
 )
 
 // Config shapes a Sink. Brokers and Ledger must be given; the rest has defaults.
@@ -38,9 +41,14 @@ type Config struct {
 
 	StoragePath string // folder of delivery.json, which the next start reads; empty: the next start knows nothing
 
+	// Spool keeps what waits on disk; nil: it waits in memory only, and a process that is killed loses it. Run opens the folder.
+	Spool *spool.Config
+
+	BackfillBytes int // a second, compressed, that all backfill lanes send together at most; default 16 MiB
+
 	LiveMaxAge  time.Duration   // a batch older than this at its first send goes to the backfill lane; default 20 s
-	Linger      time.Duration   // how long a batch waits for company; default 100 ms
-	MemoryBytes int64           // budget of all that waits; default 256 MiB. Over it the oldest batch never attempted is dropped and counted
+	Linger      time.Duration   // how long a batch waits for company; default 100 ms, and with a spool 75 ms at most: within 100 it is on disk
+	MemoryBytes int64           // budget of all that waits in memory; default 256 MiB. Over it the oldest batch never attempted is dropped and counted
 	Drain       time.Duration   // how long Run goes on delivering after its context has ended; default 10 s
 	Cut         <-chan struct{} // closed: the drain ends at once; may be nil
 	Timeout     time.Duration   // of one request; default 10 s
@@ -76,6 +84,10 @@ func (c *Config) fill() {
 	c.Topics.Findings = cmp.Or(c.Topics.Findings, d.Findings)
 	c.LiveMaxAge = cmp.Or(c.LiveMaxAge, 20*time.Second)
 	c.Linger = cmp.Or(c.Linger, 100*time.Millisecond)
+	if c.Spool != nil {
+		c.Linger = min(c.Linger, 75*time.Millisecond)
+	}
+	c.BackfillBytes = cmp.Or(c.BackfillBytes, 16<<20)
 	c.MemoryBytes = cmp.Or(c.MemoryBytes, 256<<20)
 	c.Drain = cmp.Or(c.Drain, 10*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
@@ -113,6 +125,12 @@ func (c *Config) validate() error {
 	fault(c.MemoryBytes < 4<<20, "%d bytes of memory: want at least 4 MiB", c.MemoryBytes)
 	fault(c.Drain < 0, "drain %v: want 0 or more", c.Drain)
 	fault(c.Timeout < 100*time.Millisecond, "timeout %v: want at least 100ms", c.Timeout)
+	fault(c.BackfillBytes < 1<<10, "%d bytes of backfill a second: want at least 1 KiB", c.BackfillBytes)
+	if c.Spool != nil {
+		if err := c.Spool.Validate(); err != nil {
+			faults = append(faults, fmt.Errorf("spool: %w", err))
+		}
+	}
 	fault(c.Partitions < 1 || c.Partitions > 10_000, "%d partitions: want 1 to 10000", c.Partitions)
 	fault(c.Replication < 0 || c.Replication > 32, "replication %d: want 0 to 32", c.Replication)
 	if _, err := c.SASL.mechanism(); err != nil {

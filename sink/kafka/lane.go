@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/spool"
 )
 
 // lane is the way to one partition of one topic. One batch at a time is attempted, until it is settled; its stamps follow each other without a
@@ -20,6 +22,8 @@ type lane struct {
 	q     *queue
 	wake  chan struct{} // something may be there to take
 	stop  chan struct{} // closed when the partition is gone
+
+	orphan *batch // all that it sends: an attempt of an earlier start, with its stamp
 
 	// Of the goroutine that runs the lane:
 	known    bool // producer is ours
@@ -32,6 +36,13 @@ const sameTime = 60_000
 
 // run sends what comes until ctx ends or the partition is gone.
 func (n *lane) run(ctx context.Context, s *Sink) {
+	if b := n.orphan; b != nil {
+		n.producer, n.next, n.known = b.producer, nextSequence(b.sequence, b.n), true
+		if slot, ok := s.cluster.slot(ctx, n); ok {
+			n.deliver(ctx, s, b, slot)
+		}
+		return
+	}
 	for {
 		slot, ok := n.turn(ctx, s)
 		if !ok {
@@ -43,6 +54,9 @@ func (n *lane) run(ctx context.Context, s *Sink) {
 			continue
 		}
 		n.deliver(ctx, s, b, slot)
+		if n.kind == sink.Backfill {
+			pause(ctx, s.pace.after(len(b.wire), time.Now()))
+		}
 	}
 }
 
@@ -50,6 +64,7 @@ func (n *lane) run(ctx context.Context, s *Sink) {
 // chosen by its age at its first send.
 func (n *lane) turn(ctx context.Context, s *Sink) (*slot, bool) {
 	for {
+		s.backlog.refill(n)
 		some, wait := s.backlog.waits(n, time.Now())
 		if !some {
 			timer := time.NewTimer(wait)
@@ -81,10 +96,19 @@ func (n *lane) turn(ctx context.Context, s *Sink) (*slot, bool) {
 func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
 	var last string // reason of the attempt before
 	same := 0       // attempts in a row with it
+	if b.wire == nil {
+		if err := s.backlog.load(b); err != nil {
+			slot.free()
+			s.log.Error("a batch cannot be read back from the spool; its records are lost", "topic", n.topic, "partition", n.q.part, "records", b.n, "first", b.first, "last", b.last, "err", err)
+			s.backlog.drop(b, sink.DroppedDamaged)
+			return
+		}
+	}
 	for {
 		if !b.stamped {
 			n.stamp(b)
 		}
+		n.journal(s, b)
 		began := time.Now()
 		throttle, v := n.attempt(ctx, s, b)
 		b.unclear = b.unclear || v.unclear
@@ -116,7 +140,10 @@ func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
 				n.refuse(s, b, v) // its records share their fate
 				return
 			}
-			ok, err := s.backlog.divide(b, s.zip.unzip)
+			ok, err := s.backlog.divide(b, &packer{zip: s.zip.zip}, s.zip.unzip)
+			if errors.Is(err, errDisk) {
+				break // later, again
+			}
 			if err != nil {
 				s.log.Error("a batch is too large for its topic and cannot be divided", "topic", n.topic, "partition", n.q.part, "err", err)
 			}
@@ -151,9 +178,24 @@ func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
 
 // stamp gives a batch its place in this lane, for good.
 func (n *lane) stamp(b *batch) {
-	b.producer, b.sequence, b.stamped = n.producer, n.next, true
+	b.producer, b.sequence, b.stamped, b.journaled = n.producer, n.next, true, false
 	stamp(b.wire, b.producer, b.sequence)
 	n.next = nextSequence(n.next, b.n)
+}
+
+// journal has the disk know a batch's stamp before the bytes leave. Where it does not take it, they leave all the same: a process that is killed then may send
+// the batch again as another.
+func (n *lane) journal(s *Sink, b *batch) {
+	if b.journaled || !b.spooled {
+		return
+	}
+	err := s.backlog.disk.spool.Attempt(spool.Attempt{Pos: b.entry.Pos, Topic: n.topic, Partition: n.q.part, Producer: b.producer.id, Epoch: b.producer.epoch,
+		Sequence: b.sequence, At: time.Now().UnixMilli()})
+	if b.journaled = err == nil; err != nil {
+		s.trouble.is("spool", 0, verdict{reason: "journal"}, err)
+	} else {
+		s.trouble.over("spool", 0)
+	}
 }
 
 // after readies the lane for what follows a batch that will not be sent any more. A refused batch has used no sequence; one that may be in the topic
@@ -167,6 +209,11 @@ func (n *lane) after(b *batch) {
 
 func (n *lane) refuse(s *Sink, b *batch, v verdict) {
 	n.after(b)
+	if s.backlog.setAside(b, n.topic, v.reason) {
+		s.log.Error("Kafka refuses a batch for good; it is set aside: see rollcall spool", "topic", n.topic, "partition", n.q.part, "reason", v.reason,
+			"records", b.n, "first", b.first, "last", b.last)
+		return
+	}
 	s.log.Error("Kafka refuses a batch for good; its records are lost", "topic", n.topic, "partition", n.q.part, "reason", v.reason,
 		"records", b.n, "first", b.first, "last", b.last)
 	s.backlog.drop(b, "refused_"+v.reason)
@@ -185,6 +232,7 @@ func (n *lane) renew(ctx context.Context, s *Sink, b *batch) bool {
 	n.producer, n.next, n.known = p, 0, true
 	b.wire = bytes.Clone(b.wire) // a request that was given up may still read the old bytes
 	b.stamped = false
+	b.inherited = false // what may be double is counted
 	s.log.Warn("Kafka has lost track of this producer; the partition goes on as another", "topic", n.topic, "partition", n.q.part, "maybe_double", b.unclear)
 	return true
 }

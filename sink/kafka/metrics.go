@@ -8,6 +8,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/spool"
 )
 
 // meters are the sink's own metrics.
@@ -65,6 +66,15 @@ func (m *meters) dropped(reason string, n uint64) {
 	m.set.GetOrCreateCounter(fmt.Sprintf(`rollcall_sink_dropped_total{reason=%q}`, reason)).AddInt64(int64(n))
 }
 
+// asided counts what was set aside.
+func (m *meters) asided(reason string, counts []sink.Count) {
+	n := uint64(0)
+	for _, c := range counts {
+		n += c.N
+	}
+	m.set.GetOrCreateCounter(fmt.Sprintf(`rollcall_sink_set_aside_total{reason=%q}`, reason)).AddInt64(int64(n))
+}
+
 // attempted counts a produce request by how it ended.
 func (m *meters) attempted(lane sink.Lane, reason string, took time.Duration) {
 	m.seconds[lane].Update(took.Seconds())
@@ -90,4 +100,26 @@ func (m *meters) watch(l *backlog) {
 		return oldest.Seconds()
 	})
 	gauge("rollcall_sink_memory_budget_bytes", func() float64 { return float64(l.budget) })
+	for lane := range sink.NumLanes {
+		gauge(fmt.Sprintf(`rollcall_sink_lane_oldest_seconds{lane=%q}`, lane), func() float64 { return l.lag(lane, time.Now()).Seconds() })
+	}
+	spooled := func(name string, f func(spool.Status) float64) {
+		gauge("rollcall_sink_spool_"+name, func() float64 {
+			if sp := l.store(); sp != nil {
+				return f(sp.Status())
+			}
+			return 0
+		})
+	}
+	spooled("bytes", func(s spool.Status) float64 { return float64(s.Bytes) })
+	spooled("budget_bytes", func(s spool.Status) float64 { return float64(s.Budget) })
+	spooled("batches", func(s spool.Status) float64 { return float64(s.Batches) })
+	spooled("damaged_batches", func(s spool.Status) float64 { return float64(s.Damage.Entries) })
+	spooled("damaged_bytes", func(s spool.Status) float64 { return float64(s.Damage.Bytes) })
+	spooled("failing", func(s spool.Status) float64 {
+		if s.Fault != nil {
+			return 1
+		}
+		return 0
+	})
 }

@@ -1,32 +1,30 @@
 package kafka
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/spool"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
+
+// forgets is the age at which a broker may have forgotten who wrote a record: it then takes the same bytes again without a word.
+const forgets = 12 * time.Hour
 
 // acknowledged settles a batch that is in the topic.
 func (l *backlog) acknowledged(b *batch, kind sink.Lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget(b)
-	counts := b.counts
-	for _, p := range b.splits {
-		sp := p.of
-		if sp.left--; sp.left == 0 {
-			if sp.lost != "" {
-				l.lose(sink.Loss{Reason: sp.lost, Partition: -1}, sink.Count{Account: sp.account, N: 1})
-			} else {
-				counts = append(counts, sink.Count{Account: sp.account, N: 1})
-			}
-		}
+	if b.inherited && l.disk.doubt || b.unclear && time.Since(time.UnixMilli(b.newest)) > forgets {
+		l.metrics.maybeDouble.Add(b.n)
 	}
-	l.ledger.Acknowledged(kind, counts...)
+	l.done(b)
+	l.ledger.Acknowledged(kind, b.counts...)
 	if b.q.s.numbered {
 		n := uint64(0)
-		for _, c := range counts {
+		for _, c := range b.counts {
 			n += c.N
 		}
 		l.metrics.acked(kind, n)
@@ -34,6 +32,13 @@ func (l *backlog) acknowledged(b *batch, kind sink.Lane) {
 	if b.q.previous != (wire.ID{}) {
 		b.q.previous = wire.ID{}
 		l.previous.Add(-1)
+	}
+}
+
+// done tells the disk that a batch needs nothing any more.
+func (l *backlog) done(b *batch) {
+	if b.spooled {
+		l.disk.spool.Done(b.entry.Pos)
 	}
 }
 
@@ -49,25 +54,51 @@ func (l *backlog) dropLocked(b *batch, reason string) {
 	if b.unclear && (reason == sink.DroppedBudget || reason == sink.DroppedShutdown) {
 		reason = sink.DroppedUnclear
 	}
+	l.done(b)
+	l.lose(l.loss(b, reason), b.counts...)
+}
+
+// loss is what the ledger is told of a batch that is lost.
+func (l *backlog) loss(b *batch, reason string) sink.Loss {
 	loss := sink.Loss{Reason: reason, Partition: b.q.part, First: b.first, Last: b.last, Oldest: b.oldest, Newest: b.newest}
+	if b.start != l.id.Start {
+		loss.Start = b.start
+	}
 	if !b.q.s.numbered {
 		loss.Topic = b.q.s.topics[0]
 	}
-	counts := b.counts
-	for _, p := range b.splits {
-		sp := p.of
-		if sp.lost == "" {
-			sp.lost = reason
-		}
-		if sp.left--; sp.left == 0 {
-			if sp.lost == reason {
-				counts = append(counts, sink.Count{Account: sp.account, N: 1})
-			} else {
-				l.lose(sink.Loss{Reason: sp.lost, Partition: -1}, sink.Count{Account: sp.account, N: 1})
-			}
-		}
+	return loss
+}
+
+// setAside keeps a batch that was refused for good on disk. It reports false where there is none that takes it.
+func (l *backlog) setAside(b *batch, topic, reason string) bool {
+	l.mu.Lock()
+	sp := l.disk.spool
+	if sp == nil {
+		l.mu.Unlock()
+		return false
 	}
-	l.lose(loss, counts...)
+	e := b.entry
+	if !b.spooled {
+		e = spool.Entry{Meta: l.meta(b)}
+	}
+	l.mu.Unlock()
+	gone, err := sp.SetAside(e, b.wire, topic, reason, time.Now().UnixMilli())
+	if err != nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget(b)
+	l.ledger.SetAside(reason, b.counts...)
+	l.metrics.asided(reason, b.counts)
+	for _, a := range gone {
+		counts := l.countsOf(a.Kind, a.Counts)
+		l.ledger.Unaside(a.Reason, counts...)
+		l.lose(l.loss(&batch{q: &queue{s: l.streams[min(int(a.Kind), len(l.streams)-1)], part: a.Partition}, first: a.First, last: a.Last, oldest: a.Oldest, newest: a.Newest, start: a.Start},
+			sink.DroppedAside), counts...)
+	}
+	return true
 }
 
 // lose writes a loss into the ledger.
@@ -87,15 +118,22 @@ func (l *backlog) forget(b *batch) {
 	l.bytes -= b.bytes()
 	l.batches--
 	delete(l.taken, b)
+	if b.spooled {
+		delete(l.disk.listed, b.entry.Pos)
+	}
 	signal(l.changed)
 }
 
-// makeRoom drops the oldest batches that were never attempted until the rest is within the budget. The roster's go before any snapshot: its full states come again.
+// makeRoom drops the oldest batches that were never attempted and are in memory only until the rest is within the budget. The roster's go before any
+// snapshot: its full states come again.
 func (l *backlog) makeRoom() {
+	if l.bytes > l.budget {
+		l.trim()
+	}
 	for l.bytes > l.budget {
-		b := l.oldest(func(s *stream) bool { return s.yields })
+		b := l.victim(func(s *stream) bool { return s.yields })
 		if b == nil {
-			b = l.oldest(nil)
+			b = l.victim(nil)
 		}
 		if b == nil {
 			return
@@ -105,16 +143,18 @@ func (l *backlog) makeRoom() {
 	}
 }
 
-// oldest is the batch that has waited longest and was never attempted, of the streams that of names; nil: of all.
-func (l *backlog) oldest(of func(*stream) bool) (old *batch) {
+// victim is the batch that has waited longest in memory only and was never attempted, of the streams that of names; nil: of all.
+func (l *backlog) victim(of func(*stream) bool) (old *batch) {
 	older := func(b *batch) {
-		if b != nil && (of == nil || of(b.q.s)) && (old == nil || b.oldest < old.oldest) {
+		if b != nil && !b.spooled && (of == nil || of(b.q.s)) && (old == nil || b.oldest < old.oldest) {
 			old = b
 		}
 	}
 	for q := range l.all() {
-		if len(q.ready) > 0 {
-			older(q.ready[0])
+		for _, list := range [][]*batch{q.late, q.ready} {
+			if i := slices.IndexFunc(list, func(b *batch) bool { return !b.spooled }); i >= 0 {
+				older(list[i])
+			}
 		}
 	}
 	for _, b := range l.moved {
@@ -136,11 +176,10 @@ func (l *backlog) remove(b *batch) {
 		return
 	}
 	b.q.ready = without(b.q.ready, b)
+	b.q.late = without(b.q.late, b)
 	l.sealing.drop(b)
 	l.moved = without(l.moved, b)
-	for _, n := range b.q.lanes {
-		signal(n.wake) // another may be first in line now
-	}
+	l.wake(b.q) // another may be first in line now
 }
 
 func without(from []*batch, b *batch) []*batch {
@@ -160,38 +199,83 @@ func (l *backlog) drain() {
 	signal(l.opened)
 }
 
-// empty reports that nothing is left in memory.
-func (l *backlog) empty() bool {
+// empty reports that nothing is left that an end would lose, or that is fresh: what is late and on disk can wait for the next start.
+func (l *backlog) empty(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.batches == 0
+	if l.disk.spool == nil {
+		return l.batches == 0
+	}
+	limit := now.Add(-l.maxAge).UnixMilli()
+	if len(l.taken) > len(l.disk.orphans) || len(l.sealing.batches) > 0 {
+		return false
+	}
+	for q := range l.all() {
+		for _, list := range [][]*batch{q.late, q.ready} {
+			for _, b := range list {
+				if !b.spooled || b.newest >= limit {
+					return false
+				}
+			}
+		}
+		if q.open != nil {
+			return false
+		}
+	}
+	return true
 }
 
-// shut ends it all: what is left is dropped and counted, and nothing is taken in any more.
-func (l *backlog) shut() (lost int) {
+// end takes nothing in any more and has what is open sealed.
+func (l *backlog) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed, l.ended = true, true
+	for q := range l.all() {
+		if q.open != nil {
+			l.close(q)
+		}
+	}
+	l.sealed.Broadcast()
+}
+
+// shut ends it all, once nothing is sealed any more: what is on disk stays there for the next start, the rest is dropped and counted.
+func (l *backlog) shut() (lost, kept int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed, l.ended = true, true
 	l.sealed.Broadcast()
-	lost = l.batches
 	for b := range l.taken {
+		if b.spooled {
+			kept++
+			l.forget(b)
+			continue
+		}
+		lost++
 		l.dropLocked(b, sink.DroppedShutdown)
 	}
-	for b := l.oldest(nil); b != nil; b = l.oldest(nil) {
+	for b := l.victim(nil); b != nil; b = l.victim(nil) {
+		lost++
 		l.remove(b)
 		l.dropLocked(b, sink.DroppedShutdown)
 	}
-	return lost
+	kept += l.batches
+	return lost, kept
 }
 
-// waiting is what is in memory: bytes, batches, and the age of the oldest record.
+// waiting is what is in memory: bytes, batches; and the age of the oldest record, wherever it waits.
 func (l *backlog) waiting(now time.Time) (bytes int64, batches int, oldest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.bytes, l.batches, l.age(nil, now)
+	oldest = l.age(nil, now)
+	if sp := l.disk.spool; sp != nil {
+		if at := sp.Status().Oldest; at > 0 {
+			oldest = max(oldest, now.Sub(time.UnixMilli(at)))
+		}
+	}
+	return l.bytes, l.batches, oldest
 }
 
-// waited is the age of the oldest record of another topic that is in memory.
+// waited is the age of the oldest record of another topic that is at hand.
 func (l *backlog) waited(topic string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,13 +285,24 @@ func (l *backlog) waited(topic string, now time.Time) time.Duration {
 
 func (l *backlog) age(of func(*stream) bool, now time.Time) time.Duration {
 	at := now.UnixMilli()
-	if b := l.oldest(of); b != nil {
-		at = min(at, b.oldest)
-	}
-	for b := range l.taken {
-		if of == nil || of(b.q.s) {
+	older := func(b *batch) {
+		if b != nil && (of == nil || of(b.q.s)) {
 			at = min(at, b.oldest)
 		}
+	}
+	for q := range l.all() {
+		older(q.open)
+		for _, list := range [][]*batch{q.late, q.ready} {
+			if len(list) > 0 {
+				older(list[0])
+			}
+		}
+	}
+	for _, b := range l.moved {
+		older(b)
+	}
+	for b := range l.taken {
+		older(b)
 	}
 	return time.Duration(now.UnixMilli()-at) * time.Millisecond
 }

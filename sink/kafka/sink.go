@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/sink"
+	"github.com/rollcall-metrics/rollcall/sink/spool"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -25,8 +27,9 @@ type Sink struct {
 	trouble   trouble
 	scratch   sync.Pool // of *scratch
 
-	lanes sync.WaitGroup
-	spawn func(*queue) // set by Run
+	pace      pace // of the backfill
+	lanes     sync.WaitGroup
+	spawnLane func(*lane) // set by Run
 }
 
 var _ sink.Sink = (*Sink)(nil)
@@ -44,6 +47,7 @@ func New(c Config) (*Sink, error) {
 		return nil, fmt.Errorf("configure Kafka: %w", err)
 	}
 	s := &Sink{cfg: c, log: c.Logger, metrics: newMeters(c.Metrics)}
+	s.pace.bytes = float64(c.BackfillBytes)
 	s.trouble = trouble{log: c.Logger, what: map[string]*fault{}}
 	s.producers = producers{s: s, used: map[topicPartition]bool{}}
 	s.scratch.New = func() any { return new(scratch) }
@@ -112,15 +116,19 @@ func (s *Sink) Run(ctx context.Context) error {
 	defer cut()
 	defer s.zip.close()
 	defer s.cluster.transport.CloseIdleConnections()
+	if err := s.openStore(); err != nil {
+		return fmt.Errorf("deliver to Kafka: %w", err)
+	}
 	if u := s.cfg.Ledger.Report(time.Now()).Unclean; u != nil {
-		s.log.Warn("the start before this one did not end in order; what it took in last may be missing", "start", u.Start, "known_until", time.UnixMilli(u.Saved))
+		s.log.Warn("the start before this one did not end in order; what it took in last may be missing", "start", u.Start, "alive", time.UnixMilli(u.Saved),
+			"unrecorded_before_its_end", time.Duration(u.Unrecorded)*time.Millisecond, "power_loss", u.PowerLoss)
 	}
 	var work, seal sync.WaitGroup
-	s.start(func(q *queue) {
-		for _, n := range q.lanes {
-			s.lanes.Go(func() { n.run(hard, s) })
-		}
-	})
+	s.spawnLane = func(n *lane) { s.lanes.Go(func() { n.run(hard, s) }) }
+	for q := range s.backlog.all() {
+		s.spawn(q)
+	}
+	work.Go(func() { s.keepStore(hard) })
 	work.Go(func() { s.cluster.watch(hard) })
 	work.Go(func() { s.closer(hard) })
 	work.Go(func() { s.rekeyer(hard) })
@@ -136,19 +144,27 @@ func (s *Sink) Run(ctx context.Context) error {
 	cut()
 	work.Wait()
 	s.lanes.Wait()
-	if lost := s.backlog.shut(); lost > 0 {
+	s.backlog.end()
+	seal.Wait()
+	lost, kept := s.backlog.shut()
+	if lost > 0 {
 		s.log.Error("the time to drain is over; what was left is lost, and in the ledger", "batches", lost, "drain", s.cfg.Drain)
 	}
-	seal.Wait()
+	if kept > 0 {
+		s.log.Info("what is left waits in the spool for the next start", "batches", kept)
+	}
 	st := s.backlog.note(time.Now(), true)
-	return st.save(s.cfg.StoragePath)
+	err := st.save(s.cfg.StoragePath)
+	if sp := s.backlog.store(); sp != nil {
+		err = errors.Join(err, sp.Close())
+	}
+	return err
 }
 
-// start runs the lanes of all queues there are; learn runs those of new ones.
-func (s *Sink) start(spawn func(*queue)) {
-	s.spawn = spawn
-	for q := range s.backlog.all() {
-		spawn(q)
+// spawn runs the lanes of a queue.
+func (s *Sink) spawn(q *queue) {
+	for _, n := range q.lanes {
+		s.spawnLane(n)
 	}
 }
 
@@ -165,6 +181,7 @@ func (s *Sink) learn(topic string, n int) {
 	for _, q := range s.backlog.learn(st, n) {
 		s.spawn(q)
 	}
+	s.foster(st)
 	if was != n {
 		s.log.Info("topic has another number of partitions than believed; what waits is keyed again", "topic", topic, "believed", was, "is", n)
 	}
@@ -194,7 +211,7 @@ func (s *Sink) rekeyer(ctx context.Context) {
 			return
 		}
 		for ctx.Err() == nil {
-			more, err := s.backlog.rekey(s.zip.unzip)
+			more, err := s.backlog.rekey(ctx, &packer{zip: s.zip.zip}, s.zip.unzip)
 			if err != nil {
 				s.log.Error("a batch of ours cannot be read back; it is lost, and in the ledger", "err", err)
 			}
@@ -210,7 +227,7 @@ func (s *Sink) drain() {
 	s.backlog.drain()
 	end := time.NewTimer(s.cfg.Drain)
 	defer end.Stop()
-	for !s.backlog.empty() {
+	for !s.backlog.empty(time.Now()) {
 		select {
 		case <-s.backlog.changed:
 		case <-end.C:
@@ -226,6 +243,7 @@ type Status struct {
 	Memory  int64         // bytes that wait
 	Budget  int64         // bytes that may
 	Oldest  time.Duration // age of the oldest record that waits
+	Spool   spool.Status  // of the disk; zero without one
 	Trouble string        // what is held up and why, in words; empty when all is well
 	Since   time.Time     // of Trouble
 }
@@ -237,6 +255,9 @@ func (s *Sink) Waits(topic string) time.Duration { return s.backlog.waited(topic
 func (s *Sink) Status() Status {
 	st := Status{Budget: s.backlog.budget}
 	st.Memory, _, st.Oldest = s.backlog.waiting(time.Now())
+	if sp := s.backlog.store(); sp != nil {
+		st.Spool = sp.Status()
+	}
 	if what, f, ok := s.trouble.now(); ok {
 		st.Trouble, st.Since = fmt.Sprintf("%s: %s: %v", what, f.reason, f.err), f.began
 	}

@@ -331,7 +331,7 @@ func publishRefuses(t *testing.T, s Subject) {
 	}
 }
 
-// settled waits until nothing is in memory.
+// settled waits until nothing waits.
 func (s *Subject) settled(t testing.TB) sink.Sums {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -339,13 +339,13 @@ func (s *Subject) settled(t testing.TB) sink.Sums {
 	defer tick.Stop()
 	for {
 		r := s.Ledger.Report(time.Now())
-		if r.Total.InMemory == 0 {
+		if r.Total.Waiting() == 0 {
 			return r.Total
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("still in memory: %+v", r.Total)
+			t.Fatalf("still waiting: %+v", r.Total)
 		}
 	}
 }

@@ -122,3 +122,6 @@ func (s *Spool) forget(g *segment) {
 	s.segments = slices.DeleteFunc(s.segments, func(x *segment) bool { return x == g })
 	s.loaded = slices.DeleteFunc(s.loaded, func(x *segment) bool { return x == g })
 }
+
+// Before reports whether p stands before q.
+func (p Pos) Before(q Pos) bool { return p.compare(q) < 0 }
