@@ -36,6 +36,12 @@ Exit codes: 0 nothing lost and nothing doubled, 1 something was, or the topics c
 	"freeze": `  rollcall freeze /discovery/checkout/prod --for=30m --why='ZooKeeper is being moved'
   rollcall freeze / --why='nobody leaves until we know more'`,
 	"accept": `  rollcall accept /discovery/checkout/prod --why='the rack is gone for good'`,
+	"spool ls": `  rollcall spool ls --storage.path=/var/lib/rollcall   what waits, and what Kafka has refused for good
+  rollcall spool ls --batches --json             each batch, for programs`,
+	"spool cat":   `  rollcall spool cat all | jq .instance          whose snapshots wait`,
+	"spool retry": `  rollcall spool retry all                       after the topic was mended, with the collector stopped`,
+	"spool drop":  `  rollcall spool drop 1764000000123-3-20-7-41.batch`,
+	"spool send":  `  rollcall spool send --path=/mnt/lost/spool --kafka=kafka-1:9092`,
 	"burst": `  rollcall burst checkout                        every instance, each second, for five minutes
   rollcall burst checkout/prod --version=1.42.0 --why='it looks slow'
   rollcall burst checkout/prod --zone=us-east-1c --interval=500ms --for=2m

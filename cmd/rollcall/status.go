@@ -50,7 +50,11 @@ func (c *statusCmd) Run(e *env) error {
 		ok, text = scrapes(s)
 		say(ok, "scrapes", "%s", text)
 		d := s.Delivery
-		say(d.Dropped == 0 && s.Kafka == "", "delivery", "%d acknowledged, %d waiting, %d dropped%s", d.Acknowledged, d.InMemory, d.Dropped, reasons(d.Reasons, s.Kafka))
+		aside := ""
+		if d.SetAside > 0 {
+			aside = fmt.Sprintf(", %d set aside%s: see rollcall spool ls", d.SetAside, reasons(d.Aside, ""))
+		}
+		say(d.Dropped == 0 && d.SetAside == 0 && s.Kafka == "", "delivery", "%d acknowledged, %d waiting, %d of them on disk, %d dropped%s%s", d.Acknowledged, d.Waiting(), d.Spooled, d.Dropped, reasons(d.Reasons, s.Kafka), aside)
 		for _, x := range s.Series {
 			who := x.Service
 			if x.Instance != "" {

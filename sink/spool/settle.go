@@ -125,3 +125,9 @@ func (s *Spool) forget(g *segment) {
 
 // Before reports whether p stands before q.
 func (p Pos) Before(q Pos) bool { return p.compare(q) < 0 }
+
+// ParsePos reads what String writes.
+func ParsePos(s string) (p Pos, ok bool) {
+	n, err := fmt.Sscanf(s, "%d-%d", &p.Segment, &p.Offset)
+	return p, n == 2 && err == nil && p.String() == s
+}

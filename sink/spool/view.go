@@ -106,8 +106,8 @@ func (v *View) Read(e Entry) ([]byte, error) { return v.s.Read(e) }
 
 // Find gives the entry of a name as Pos writes it.
 func (v *View) Find(name string) (e Entry, ok bool) {
-	var p Pos
-	if n, err := fmt.Sscanf(name, "%d-%d", &p.Segment, &p.Offset); n != 2 || err != nil {
+	p, ok := ParsePos(name)
+	if !ok {
 		return Entry{}, false
 	}
 	g := v.s.segment(p.Segment)

@@ -356,7 +356,7 @@ type Counts struct {
 // Counts reads them now.
 func (d *Daemon) Counts() Counts {
 	t := d.ledger.Report(time.Now()).Total
-	c := Counts{Scrapes: d.counts.scrapes.Load(), ScrapesOK: d.counts.ok.Load(), Samples: d.counts.samples.Load(), Acknowledged: t.Acknowledged, Waiting: t.InMemory}
+	c := Counts{Scrapes: d.counts.scrapes.Load(), ScrapesOK: d.counts.ok.Load(), Samples: d.counts.samples.Load(), Acknowledged: t.Acknowledged, Waiting: t.Waiting()}
 	d.roster.Walk(func(e *discovery.Entry) bool {
 		if e.State.Scraped() && e.Format != "static" {
 			c.Discovered++

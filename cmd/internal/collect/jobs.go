@@ -194,7 +194,7 @@ func kafkaConfig(c *config.Config, o Options, ledger *sink.Ledger) (kafka.Config
 	out := kafka.Config{
 		Brokers: c.Kafka.Brokers, Topics: Topics(c.Kafka), Ledger: ledger, StoragePath: o.Storage, Drain: o.Drain,
 		LiveMaxAge: c.LiveMaxAge.Std(max(2*interval(c), 2*time.Second)), MemoryBytes: c.Kafka.QueueBytes.Or(config.DefaultQueueBytes),
-		Logger: o.Log.With("part", "kafka"), Metrics: o.Metrics.NewSet(),
+		Logger: o.Log.With("part", "kafka"), Metrics: o.Metrics.NewSet(), Spool: spoolConfig(c.Spool, o.Storage),
 	}
 	if s := c.Kafka.SASL; s != nil {
 		out.SASL = kafka.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}

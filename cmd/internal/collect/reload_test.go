@@ -58,6 +58,7 @@ func TestReloadRefuses(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"a password", strings.Replace(text(label), "password: p", "password: q", 1), "`kafka` changed"},
 		{"a broker", strings.Replace(text(label), ":1'", ":2'", 1), "`kafka` changed"},
+		{"the spool", text(label + "spool: {fsync: each}\n"), "`spool` changed"},
 		{"the age", text(label + "live_max_age: 1m\n"), "`live_max_age` changed"},
 		{"the guard", text(label + "guard: {off: true}\n"), "`guard` changed"},
 		{"what is expected", text(label + "expected: {file: /x.json}\n"), "`expected` changed"},

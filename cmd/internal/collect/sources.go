@@ -252,6 +252,7 @@ func TLS(t *config.TLS) (*tls.Config, error) {
 func atStart(c *config.Config, o Options) [][2]string {
 	out := [][2]string{
 		{"kafka", config.Fingerprint(c.Kafka, "ca_file")}, // certificate and key are read at each handshake
+		{"spool", config.Fingerprint(c.Spool)},
 		{"live_max_age", config.Fingerprint(c.LiveMaxAge)},
 		{"guard", config.Fingerprint(c.Guard)},
 		{"expected", config.Fingerprint(c.Expected)},

@@ -14,6 +14,7 @@ type Config struct {
 	Burst      Burst      `yaml:"burst"`
 	Enrich     Enrich     `yaml:"enrich"`
 	Kafka      Kafka      `yaml:"kafka"`
+	Spool      Spool      `yaml:"spool"`
 	LiveMaxAge Duration   `yaml:"live_max_age"` // older than this at its first send: the backfill lane; default 2 x the global interval
 	Dashboards Dashboards `yaml:"dashboards"`
 }
@@ -246,6 +247,14 @@ type Kafka struct {
 }
 
 // Topics names the topics; the defaults are in sink.DefaultTopics.
+// Spool is where what waits for Kafka is kept on disk, so that neither an outage nor a killed collector loses it.
+type Spool struct {
+	Off      bool   `yaml:"off"`       // keep it in memory only
+	Path     string `yaml:"path"`      // default: spool, in the storage folder
+	MaxBytes Size   `yaml:"max_bytes"` // default 10GB, or half of what the disk has free at the start where that is less
+	Fsync    string `yaml:"fsync"`     // never, interval (once a second, the default) or each: what a power loss may take
+}
+
 type Topics struct {
 	Snapshots string `yaml:"snapshots"`
 	Backfill  string `yaml:"backfill"`
@@ -291,6 +300,8 @@ const (
 	DefaultSeriesLimit    = 50_000
 	DefaultServiceSeries  = 1_000_000
 	DefaultQueueBytes     = 256 << 20
+	DefaultSpoolBytes     = 10 << 30
+	MinSpoolBytes         = 16 << 20
 	DefaultWindow         = time.Hour
 	DefaultExpectedEvery  = 30 * time.Second
 	DefaultBurstScrapes   = 500.0

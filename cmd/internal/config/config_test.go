@@ -100,6 +100,8 @@ func TestFaults(t *testing.T) {
 		{"a burst below zero", "burst: {max_scrapes_per_second: -1}\n", "0..100000"},
 		{"expected twice", "expected: {file: a, url: 'http://x'}\n", "keep one"},
 		{"window", "dashboards: {window: 1s}\n", "not within 1m..24h"},
+		{"spool", "spool: {max_bytes: 1MB}\n", "line 1: spool.max_bytes: less than 16MB"},
+		{"spool's fsync", "spool: {fsync: always}\n", `line 1: spool.fsync: "always": use never, interval or each`},
 		{"budget", "dashboards: {max_bytes: 10KB}\n", "line 1: dashboards.max_bytes"},
 		{"size", job + "  body_size_limit: 8 apples\n", `line 4: size "8 apples"`},
 	} {

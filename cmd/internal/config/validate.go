@@ -69,6 +69,12 @@ func (c *Config) validate() []fault {
 	}
 	c.Enrich.validate(k.in(".enrich"))
 	c.Kafka.validate(k.in(".kafka"))
+	if b := c.Spool.MaxBytes; b != 0 && b < MinSpoolBytes {
+		k.in(".spool.max_bytes").fail("less than 16MB is no spool; give more, or `off: true`")
+	}
+	if f := c.Spool.Fsync; f != "" && f != "never" && f != "interval" && f != "each" {
+		k.in(".spool.fsync").fail("%q: use never, interval or each", f)
+	}
 	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
 		k.in(".dashboards.window").fail("%s is not within 1m..24h", c.Dashboards.Window)
 	}
