@@ -213,4 +213,91 @@ func TestAudit(t *testing.T) {
 	if _, bad, code := rollcall(t, "audit", "--since=soon"); code != 2 || !strings.Contains(bad, "--since=soon") {
 		t.Errorf("code %d: %s", code, bad)
 	}
+
+	// Any record is found by its id, and says how it came to be.
+	for _, tc := range []struct{ id, says string }{
+		{moved[0], "It was delivered fresh, in the live lane: topic rollcall.snapshots, partition "},
+		{"9f3c2a7be01d44c1/1/0/1", "offset"},
+		{"9f3c2a7be01d44c1/2/1/1", "It also tells where the start before had ended in this partition: 9f3c2a7be01d44c1/1/1/"},
+	} {
+		out, bad, code := rollcall(t, "why", tc.id, "--kafka="+b.addr)
+		if code != 0 || !strings.Contains(out, tc.says) || !strings.HasPrefix(out, "This is the pull of service-") || !strings.Contains(out, "It holds 3 samples: 1 counter, 1 gauge, 1 label.") {
+			t.Errorf("%s: code %d\n%s%s", tc.id, code, out, bad)
+		}
+	}
+	parts := ""
+	for _, id := range allIDs(t, b.addr, "rollcall.snapshots") {
+		if strings.Count(id, "/") == 4 {
+			parts = id
+		}
+	}
+	out, bad, code = rollcall(t, "why", "--json", parts, "--kafka="+b.addr)
+	var w whyRecord
+	if err := json.Unmarshal([]byte(out), &w); err != nil || code != 0 || w.ID != parts || w.Lane != "live" || !strings.Contains(strings.Join(w.Sentences, " "), " of 3.") || !json.Valid(w.Record) {
+		t.Errorf("%s: %v, code %d\n%.300s%s", parts, err, code, out, bad)
+	}
+	if out, bad, code := rollcall(t, "why", "9f3c2a7be01d44c1/7/1/1", "--kafka="+b.addr); code != 1 || !strings.Contains(bad, "stands in neither") {
+		t.Errorf("code %d: %s%s", code, out, bad)
+	}
+}
+
+func allIDs(t *testing.T, broker, topic string) (out []string) {
+	t.Helper()
+	c, err := readback.New(readback.Config{Brokers: []string{broker}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	spans, err := c.Spans(t.Context(), time.Time{}, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range spans {
+		if err := c.Read(t.Context(), s, func(m readback.Message) error { out = append(out, idOf(t, m)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// Among many records of several collectors one is found by a few jumps.
+func TestFindRecord(t *testing.T) {
+	b := newTestBroker(t)
+	b.start()
+	client := &kafkago.Client{Addr: kafkago.TCP(b.addr)}
+	made, err := client.CreateTopics(t.Context(), &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{Topic: "many", NumPartitions: 1, ReplicationFactor: 1}}})
+	if err != nil || made.Errors["many"] != nil {
+		t.Fatal(err, made)
+	}
+	const n = 60_000
+	var rs []kafkago.Record
+	for i := range n {
+		id := wire.ID{Collector: 1 + uint64(i%2), Start: 1 + uint64(i/(n/2)), Sequence: uint64(1 + i%(n/2))}
+		rs = append(rs, kafkago.Record{Value: kafkago.NewBytes(wire.AppendSnapshot(nil, sinktest.Snapshot("s", i), id, wire.Provenance{}))})
+		if len(rs) == 2000 {
+			if res, err := client.Produce(t.Context(), &kafkago.ProduceRequest{Topic: "many", RequiredAcks: kafkago.RequireAll, Records: kafkago.NewRecordReader(rs...)}); err != nil || res.Error != nil {
+				t.Fatal(err, res)
+			}
+			rs = nil
+		}
+	}
+	c, err := readback.New(readback.Config{Brokers: []string{b.addr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := c.Span(t.Context(), "many", 0, time.Time{})
+	if err != nil || s.Len() != n {
+		t.Fatal(err, s)
+	}
+	for _, i := range []int{0, 1, 17, 29_999, 30_000, 44_444, n - 1} {
+		id := wire.ID{Collector: 1 + uint64(i%2), Start: 1 + uint64(i/(n/2)), Sequence: uint64(1 + i%(n/2))}
+		m, r, err := findRecord(t.Context(), c, s, id)
+		if err != nil || m == nil || m.Offset != int64(i) || r.ID != id {
+			t.Errorf("%v: %v, %+v", id, err, m)
+		}
+	}
+	if m, _, err := findRecord(t.Context(), c, s, wire.ID{Collector: 3, Start: 1, Sequence: 1}); m != nil || err != nil {
+		t.Errorf("%v: %+v", err, m)
+	}
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/exports"
 )
 
 type checkCmd struct {
@@ -23,7 +25,7 @@ func (c *checkConfigCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := collect.Check(conf); err != nil {
+	if err := errors.Join(collect.Check(conf), exports.Check(conf)); err != nil {
 		return fmt.Errorf("configuration %s: %w", c.File, err)
 	}
 	if c.Show {

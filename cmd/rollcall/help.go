@@ -19,6 +19,13 @@ var examples = map[string]string{
   rollcall up --config.file=rollcall.yml --storage.path=/var/lib/rollcall`,
 	"collect": `  rollcall collect --config.file=rollcall.yml --storage.path=/var/lib/rollcall`,
 	"serve":   `  rollcall serve --config.file=rollcall.yml --web.listen-address=127.0.0.1:7150`,
+	"export": `  rollcall export --to=flat --services='checkout/*' --metrics='requests.*'
+  rollcall export --to=remote-write --url=http://prometheus:9090/api/v1/write
+  rollcall export --to=ndjson --path=- --flat --from=1h | jq .
+  rollcall export --to=ndjson --path=/var/lib/rollcall/out --compression=zstd
+  rollcall export --to=avro --url=http://registry:8081 --kafka=kafka-1:9092
+  rollcall export --config.file=rollcall.yml     those of its exports key
+Exit codes: 0 ended by a signal, drained and committed, 1 failure, 2 usage.`,
 	"status": `  rollcall status                                of the daemons on their default ports
   rollcall status --url=http://127.0.0.1:7150    of one of them`,
 	"ls": `  rollcall ls                                    everyone, those who are missing first
@@ -27,8 +34,15 @@ var examples = map[string]string{
 	"watch": `  rollcall watch                                 who comes, who goes, and why
   rollcall watch checkout --state=departed       who leaves one service`,
 	"why": `  rollcall why 10.0.0.5:8001                     one instance, by its address
+  rollcall why 9f3c2a7be01d44c1/12/7/345         one record, by its id: who pulled it, when, why, and how it came here
   rollcall why ip-10-0-0-5                       by any part of its name that fits nobody else
 Exit codes: 0 found, 1 not found or no answer, 2 the name fits several, which are listed.`,
+	"spool ls": `  rollcall spool ls --storage.path=/var/lib/rollcall   what waits, and what Kafka has refused for good
+  rollcall spool ls --batches --json             each batch, for programs`,
+	"spool cat":   `  rollcall spool cat all | jq .instance          whose snapshots wait`,
+	"spool retry": `  rollcall spool retry all                       after the topic was mended, with the collector stopped`,
+	"spool drop":  `  rollcall spool drop 1764000000123-3-20-7-41.batch`,
+	"spool send":  `  rollcall spool send --path=/mnt/lost/spool --kafka=kafka-1:9092`,
 	"audit": `  rollcall audit --since=1h                      what was lost or doubled in the last hour
   rollcall audit --since=all --config.file=rollcall.yml --format=json
   rollcall audit --collector=http://127.0.0.1:7140  with its ledger's reasons for what is missing
@@ -36,12 +50,6 @@ Exit codes: 0 nothing lost and nothing doubled, 1 something was, or the topics c
 	"freeze": `  rollcall freeze /discovery/checkout/prod --for=30m --why='ZooKeeper is being moved'
   rollcall freeze / --why='nobody leaves until we know more'`,
 	"accept": `  rollcall accept /discovery/checkout/prod --why='the rack is gone for good'`,
-	"spool ls": `  rollcall spool ls --storage.path=/var/lib/rollcall   what waits, and what Kafka has refused for good
-  rollcall spool ls --batches --json             each batch, for programs`,
-	"spool cat":   `  rollcall spool cat all | jq .instance          whose snapshots wait`,
-	"spool retry": `  rollcall spool retry all                       after the topic was mended, with the collector stopped`,
-	"spool drop":  `  rollcall spool drop 1764000000123-3-20-7-41.batch`,
-	"spool send":  `  rollcall spool send --path=/mnt/lost/spool --kafka=kafka-1:9092`,
 	"burst": `  rollcall burst checkout                        every instance, each second, for five minutes
   rollcall burst checkout/prod --version=1.42.0 --why='it looks slow'
   rollcall burst checkout/prod --zone=us-east-1c --interval=500ms --for=2m

@@ -12,8 +12,10 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/embed"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/exports"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/serve"
+	"github.com/rollcall-metrics/rollcall/sink/export"
 )
 
 // webFlags are those of every daemon.
@@ -37,6 +39,7 @@ type line struct {
 	fault               http.Handler
 	collector           *collect.Daemon
 	dashboards          *serve.Daemon
+	exports             []*export.Exporter // of a process that both collects and serves
 	collectMux, pageMux *http.ServeMux
 	webConf             *ops.WebConfig
 }
@@ -48,8 +51,9 @@ func (l *line) build() (err error) {
 			return err
 		}
 	}
+	var own *ops.Metrics
 	if l.collectOn != nil {
-		own := ops.NewMetrics(l.e.build)
+		own = ops.NewMetrics(l.e.build)
 		l.collector, err = collect.New(l.conf, l.collectOptions(own))
 		if err != nil {
 			return err
@@ -67,6 +71,12 @@ func (l *line) build() (err error) {
 		l.pageMux = http.NewServeMux()
 		l.pageMux.Handle("/", l.dashboards.Handler())
 		l.lifecycle(l.pageMux)
+	}
+	if l.collectOn != nil && l.serveOn != nil {
+		if l.exports, err = exports.New(l.conf, exports.Options{Log: l.e.log, Metrics: own.NewSet, Stdout: l.e.stdout, Cut: l.e.cut.Done()}); err != nil {
+			return err
+		}
+		l.collectMux.HandleFunc("GET /api/v1/exports", exportsStatus(l.exports))
 	}
 	return nil
 }
@@ -113,6 +123,9 @@ func (l *line) reloadNow() error {
 		return nil
 	}
 	c, err := l.reload()
+	if err == nil && len(l.exports)+len(c.Exports) > 0 && l.collector != nil && l.dashboards != nil && config.Fingerprint(c.Exports, "ca_file") != config.Fingerprint(l.conf.Exports, "ca_file") {
+		err = collect.OnlyAtStart([]string{"`exports`"})
+	}
 	if err == nil && l.dashboards != nil {
 		err = l.dashboards.Reload(c) // it changes nothing, so the collector's turn comes after it
 	}
@@ -141,6 +154,9 @@ func (l *line) run(ctx context.Context) error {
 	if l.collector != nil {
 		first.Go(func() { fail(l.collector.Run(ctx, l.e.cut)) })
 		last.Go(func() { fail(l.listen(late, l.collectOn, l.collectMux)) })
+	}
+	if len(l.exports) > 0 {
+		last.Go(func() { fail(exports.Run(late, l.exports)) })
 	}
 	if l.dashboards != nil {
 		last.Go(func() { fail(l.dashboards.Run(late)) })

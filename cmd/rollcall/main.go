@@ -26,13 +26,14 @@ type cli struct {
 	Up      upCmd            `cmd:"" help:"Collector and dashboards in one process, with embedded servers where none are configured."`
 	Collect collectCmd       `cmd:"" help:"The collector: discover, scrape, enrich, stream to Kafka."`
 	Serve   serveCmd         `cmd:"" help:"The dashboards: read the topics, serve the page and its API."`
+	Export  exportCmd        `cmd:"" help:"The snapshots in another form: flat samples, Prometheus remote write, lines of JSON, Avro."`
 	Status  statusCmd        `cmd:"" help:"Five lines: is all well? Exit 0 if so, else 1."`
 	Ls      lsCmd            `cmd:"" help:"Who should be there, those who are missing first."`
 	Watch   watchCmd         `cmd:"" help:"Each change of the roster, as it happens."`
 	Why     whyCmd           `cmd:"" help:"Everything that made an instance what it is, in plain sentences."`
 	Audit   auditCmd         `cmd:"" help:"What the topics lack, what stands in them twice: every gap and double by its id. Exit 1 if any."`
-	Freeze  freezeCmd        `cmd:"" help:"Let nobody below a path leave the roster, for a while."`
 	Spool   spoolCmd         `cmd:"" help:"What waits on disk for Kafka: look at it, take back what was refused, send what a lost host has left."`
+	Freeze  freezeCmd        `cmd:"" help:"Let nobody below a path leave the roster, for a while."`
 	Accept  acceptCmd        `cmd:"" help:"Let those depart whom a guard holds below a path."`
 	Burst   burstCmd         `cmd:"" help:"Pull a part of a service every second, for a few minutes."`
 	Orders  ordersCmd        `cmd:"" help:"Which orders are in force; end one."`

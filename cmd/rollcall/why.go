@@ -9,16 +9,21 @@ import (
 	"strings"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
+	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
 type whyCmd struct {
 	collectorFlags
-	Instance string `arg:"" help:"HOST:PORT, SERVICE/ENV/HOST:PORT, a host name, a member's name, or any part of these that fits nobody else."`
+	topicFlags
+	Instance string `arg:"" help:"HOST:PORT, SERVICE/ENV/HOST:PORT, a host name, a member's name, or any part of these that fits nobody else; or a record's id, as it stands in the topic."`
 	JSON     bool   `help:"The whole story as JSON."`
 }
 
-// Run says what made an instance what it is.
+// Run says what made an instance, or a record, what it is.
 func (c *whyCmd) Run(e *env) error {
+	if id, err := wire.ParseID(c.Instance); err == nil {
+		return c.record(e, id)
+	}
 	var raw json.RawMessage
 	err := c.get(e.ctx, "/api/v1/roster/why", url.Values{"instance": {c.Instance}}, &raw)
 	var no *refusal

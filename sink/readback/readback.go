@@ -305,3 +305,9 @@ func (c *Client) fetch(ctx context.Context, topic string, partition int, from in
 		out = append(out, m)
 	}
 }
+
+// Some gives the records of one answer of the broker, from an offset on: none where there is none.
+func (c *Client) Some(ctx context.Context, topic string, partition int, from int64) ([]Message, error) {
+	ms, _, err := c.fetch(ctx, topic, partition, from, fetchTries)
+	return ms, err
+}

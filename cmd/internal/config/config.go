@@ -16,6 +16,7 @@ type Config struct {
 	Kafka      Kafka      `yaml:"kafka"`
 	Spool      Spool      `yaml:"spool"`
 	LiveMaxAge Duration   `yaml:"live_max_age"` // older than this at its first send: the backfill lane; default 2 x the global interval
+	Exports    []Export   `yaml:"exports"`      // other forms for others
 	Dashboards Dashboards `yaml:"dashboards"`
 }
 
@@ -246,7 +247,6 @@ type Kafka struct {
 	TLS        *TLS     `yaml:"tls_config"`
 }
 
-// Topics names the topics; the defaults are in sink.DefaultTopics.
 // Spool is where what waits for Kafka is kept on disk, so that neither an outage nor a killed collector loses it.
 type Spool struct {
 	Off      bool   `yaml:"off"`       // keep it in memory only
@@ -255,6 +255,7 @@ type Spool struct {
 	Fsync    string `yaml:"fsync"`     // never, interval (once a second, the default) or each: what a power loss may take
 }
 
+// Topics names the topics; the defaults are in sink.DefaultTopics.
 type Topics struct {
 	Snapshots string `yaml:"snapshots"`
 	Backfill  string `yaml:"backfill"`
@@ -299,9 +300,9 @@ const (
 	DefaultLabelLimit     = 64
 	DefaultSeriesLimit    = 50_000
 	DefaultServiceSeries  = 1_000_000
-	DefaultQueueBytes     = 256 << 20
 	DefaultSpoolBytes     = 10 << 30
 	MinSpoolBytes         = 16 << 20
+	DefaultQueueBytes     = 256 << 20
 	DefaultWindow         = time.Hour
 	DefaultExpectedEvery  = 30 * time.Second
 	DefaultBurstScrapes   = 500.0

@@ -75,6 +75,7 @@ func (c *Config) validate() []fault {
 	if f := c.Spool.Fsync; f != "" && f != "never" && f != "interval" && f != "each" {
 		k.in(".spool.fsync").fail("%q: use never, interval or each", f)
 	}
+	c.validateExports(k.in(".exports"))
 	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
 		k.in(".dashboards.window").fail("%s is not within 1m..24h", c.Dashboards.Window)
 	}
