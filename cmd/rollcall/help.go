@@ -47,6 +47,10 @@ Exit codes: 0 found, 1 not found or no answer, 2 the name fits several, which ar
   rollcall audit --since=all --config.file=rollcall.yml --format=json
   rollcall audit --collector=http://127.0.0.1:7140  with its ledger's reasons for what is missing
 Exit codes: 0 nothing lost and nothing doubled, 1 something was, or the topics cannot be read.`,
+	"plan": `  rollcall plan                                  of the fleet that is scraped now
+  rollcall plan --instances=20000 --interval=10s --brokers=6 --kafka=kafka-1:9092
+  rollcall plan --format=json | jq -r '.commands[]'
+Exit codes: 0 planned, 1 nothing could be measured, 2 usage.`,
 	"freeze": `  rollcall freeze /discovery/checkout/prod --for=30m --why='ZooKeeper is being moved'
   rollcall freeze / --why='nobody leaves until we know more'`,
 	"accept": `  rollcall accept /discovery/checkout/prod --why='the rack is gone for good'`,

@@ -33,6 +33,7 @@ type cli struct {
 	Why     whyCmd           `cmd:"" help:"Everything that made an instance what it is, in plain sentences."`
 	Audit   auditCmd         `cmd:"" help:"What the topics lack, what stands in them twice: every gap and double by its id. Exit 1 if any."`
 	Spool   spoolCmd         `cmd:"" help:"What waits on disk for Kafka: look at it, take back what was refused, send what a lost host has left."`
+	Plan    planCmd          `cmd:"" help:"What a fleet needs of Kafka and of collectors, from what is measured; commands that make topics and rights."`
 	Freeze  freezeCmd        `cmd:"" help:"Let nobody below a path leave the roster, for a while."`
 	Accept  acceptCmd        `cmd:"" help:"Let those depart whom a guard holds below a path."`
 	Burst   burstCmd         `cmd:"" help:"Pull a part of a service every second, for a few minutes."`

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	kafka "github.com/segmentio/kafka-go"
 )
@@ -24,14 +22,11 @@ func errOr(err error) error {
 // create makes the missing topics, or says which command does. It reports whether it made any.
 func (c *cluster) create(ctx context.Context, missing []string, brokers int) (made bool) {
 	slices.SortFunc(missing, func(a, b string) int { return slices.Index(c.topics, a) - slices.Index(c.topics, b) })
-	replication := c.s.cfg.Replication
-	if replication == 0 {
-		replication = max(1, min(3, brokers))
-	}
+	replication := replicas(c.s.cfg.Replication, brokers)
 	req := &kafka.CreateTopicsRequest{}
 	for _, name := range missing {
 		req.Topics = append(req.Topics, kafka.TopicConfig{Topic: name, NumPartitions: c.partitions(name), ReplicationFactor: replication,
-			ConfigEntries: c.settings(name, replication)})
+			ConfigEntries: settings(c.s.cfg.Topics, name, replication)})
 	}
 	var failed error
 	var r *kafka.CreateTopicsResponse
@@ -69,27 +64,6 @@ func (c *cluster) partitions(name string) int {
 		}
 	}
 	return c.s.cfg.Partitions
-}
-
-// settings of a topic to be made. Records keep the time that we give them and the compression that we gave them.
-func (c *cluster) settings(name string, replication int) []kafka.ConfigEntry {
-	keep := 90 * 24 * time.Hour
-	switch t := c.s.cfg.Topics; name {
-	case t.Snapshots, t.Backfill:
-		keep = 48 * time.Hour
-	case t.Roster:
-		keep = 30 * 24 * time.Hour
-	}
-	out := []kafka.ConfigEntry{
-		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
-		{ConfigName: "compression.type", ConfigValue: "producer"},
-		{ConfigName: "message.timestamp.type", ConfigValue: "CreateTime"},
-		{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(keep.Milliseconds(), 10)},
-	}
-	if replication >= 3 {
-		out = append(out, kafka.ConfigEntry{ConfigName: "min.insync.replicas", ConfigValue: "2"})
-	}
-	return out
 }
 
 // command is what an operator runs to make the topic.
