@@ -138,3 +138,14 @@ func TestSumOverKills(t *testing.T) {
 		t.Errorf("%d samples whose deltas add up to %d, want %d and %d", samples, total, n, (n-1)*(n-1))
 	}
 }
+
+// The same behind a real Kafka: its group coordinator, its offsets and their notes, its idempotence.
+func TestRealKafka(t *testing.T) {
+	k, ok := testenv.Kafka(t)
+	if !ok {
+		return
+	}
+	exporttest.CheckAt(t, k.Brokers[0], func(t *testing.T, addr string) exporttest.Subject {
+		return subject(t, addr, strings.ReplaceAll(t.Name(), "/", ".")+".samples")
+	}, "EveryRecordOnce", "KillLosesNothing", "TwoShareTheWork", "NothingCommittedBeforeDelivered")
+}
