@@ -268,7 +268,7 @@ type spoolDropCmd struct {
 func (c *spoolDropCmd) Run(e *env) error {
 	return c.change(e, c.Name, func(sp *spool.Spool, name string) error {
 		if p, ok := spool.ParsePos(name); ok {
-			en, ok := sp.Hold(p)
+			en, ok := sp.Hold(p, func(spool.Entry) {})
 			if !ok {
 				return fmt.Errorf("drop %q: no such batch waits", name)
 			}

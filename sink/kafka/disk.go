@@ -49,7 +49,7 @@ func (l *backlog) adopt(sp *spool.Spool, now time.Time) {
 	l.disk.spool, l.disk.doubt, l.disk.listed = sp, sp.Before().Doubtful, map[spool.Pos]*batch{}
 	l.disk.cache, l.disk.limit, l.disk.strays = min(maxCache, l.budget/2), 256, true
 	for _, a := range sp.Attempts() {
-		e, ok := sp.Hold(a.Pos)
+		e, ok := sp.Hold(a.Pos, l.stock)
 		if !ok || int(e.Kind) >= len(l.streams) {
 			continue
 		}
@@ -311,9 +311,11 @@ func (l *backlog) reoffer() {
 	}
 	var left []*batch
 	for q := range l.all() {
-		for _, b := range q.ready {
-			if !b.spooled && b.offered && b.wire != nil {
-				left = append(left, b)
+		for _, list := range [][]*batch{q.late, q.ready} {
+			for _, b := range list {
+				if !b.spooled && b.offered && b.wire != nil {
+					left = append(left, b)
+				}
 			}
 		}
 	}

@@ -96,13 +96,9 @@ func (n *lane) turn(ctx context.Context, s *Sink) (*slot, bool) {
 func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
 	var last string // reason of the attempt before
 	same := 0       // attempts in a row with it
-	if b.wire == nil {
-		if err := s.backlog.load(b); err != nil {
-			slot.free()
-			s.log.Error("a batch cannot be read back from the spool; its records are lost", "topic", n.topic, "partition", n.q.part, "records", b.n, "first", b.first, "last", b.last, "err", err)
-			s.backlog.drop(b, sink.DroppedDamaged)
-			return
-		}
+	if b.wire == nil && !n.load(ctx, s, b) {
+		slot.free()
+		return
 	}
 	for {
 		if !b.stamped {
@@ -142,6 +138,7 @@ func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
 			}
 			ok, err := s.backlog.divide(b, &packer{zip: s.zip.zip}, s.zip.unzip)
 			if errors.Is(err, errDisk) {
+				v.wait = time.Second
 				break // later, again
 			}
 			if err != nil {
@@ -172,6 +169,27 @@ func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
 		var ok bool
 		if slot, ok = s.cluster.slot(ctx, n); !ok {
 			return
+		}
+	}
+}
+
+const loads = 10 // how often a batch is read back that the disk does not give
+
+// load reads a batch back that is on disk only. It reports false for one that is lost, which the ledger then knows, and at the end.
+func (n *lane) load(ctx context.Context, s *Sink, b *batch) bool {
+	for tries := 1; ; tries++ {
+		err := s.backlog.load(b)
+		if err == nil {
+			return true
+		}
+		if spool.Lost(err) || tries == loads {
+			s.log.Error("a batch cannot be read back from the spool; its records are lost", "topic", n.topic, "partition", n.q.part, "records", b.n, "first", b.first, "last", b.last, "err", err)
+			s.backlog.drop(b, sink.DroppedDamaged)
+			return false
+		}
+		s.trouble.is("spool", 0, verdict{reason: "read"}, err)
+		if pause(ctx, time.Second); ctx.Err() != nil {
+			return false
 		}
 	}
 }

@@ -29,7 +29,7 @@ func (l *backlog) acknowledged(b *batch, kind sink.Lane) {
 		}
 		l.metrics.acked(kind, n)
 	}
-	if b.q.previous != (wire.ID{}) {
+	if b.start == l.id.Start && b.q.previous != (wire.ID{}) {
 		b.q.previous = wire.ID{}
 		l.previous.Add(-1)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 
@@ -295,6 +296,168 @@ func TestSpoolBudget(t *testing.T) {
 	for _, o := range r.Losses {
 		if o.N == 0 || len(o.Services) == 0 || o.Oldest == 0 || o.First == 0 {
 			t.Errorf("loss %+v", o)
+		}
+	}
+}
+
+// Where the disk takes nothing, what comes waits in memory, and somebody is told; when it takes batches again, they go there.
+func TestDiskTakesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s, k := startN(t, "127.0.0.1:1", dir, 1, func(c *Config) { c.Drain = time.Millisecond })
+	end := s.Go(t)
+	put := func(from, to int) {
+		for i := from; i < to; i++ {
+			s.Sink.Put(sinktest.Snapshot(fmt.Sprint("service-", i%9), i))
+		}
+	}
+	total := func() sink.Sums { return s.Ledger.Report(time.Now()).Total }
+	put(0, 50)
+	until(t, "it to be on disk", func() bool { return total().Spooled == 50 })
+	path := filepath.Join(dir, "spool")
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil { // now no folder can be made
+		t.Fatal(err)
+	}
+	until(t, "the fault", func() bool { return k.Status().Spool.Fault != nil })
+	put(50, 100)
+	until(t, "it to be told", func() bool {
+		k.trouble.mu.Lock()
+		defer k.trouble.mu.Unlock()
+		return k.trouble.what["spool"] != nil
+	})
+	if r := total(); r.InMemory != 50 || !r.Balanced() {
+		t.Errorf("ledger %+v", r)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "memory to be on disk", func() bool { return total().InMemory == 0 && k.Status().Spool.Fault == nil })
+	end()
+	n := 0
+	v, err := spool.Look(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Each(func(e spool.Entry, _ *spool.Attempt) bool { n += e.Records; return true })
+	if n != 50 {
+		t.Errorf("%d records on disk", n)
+	}
+}
+
+// Without the journal nobody knows what was sent: it is sent, and counted as what may be double.
+func TestDoubtIsCounted(t *testing.T) {
+	addr, dir := "127.0.0.1:"+strconv.Itoa(testenv.Port(t)), t.TempDir()
+	first, _ := startN(t, addr, dir, 1, func(c *Config) { c.Drain = time.Millisecond })
+	end := first.Go(t)
+	for i := range 30 {
+		first.Sink.Put(sinktest.Snapshot("checkout", i))
+	}
+	end()
+	journals, err := filepath.Glob(filepath.Join(dir, "spool", "journal-*"))
+	if err != nil || len(journals) != 1 {
+		t.Fatal(journals, err)
+	}
+	if err := os.Remove(journals[0]); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = embedded(t, broker.Config{Addr: addr, DataDir: t.TempDir()})
+	second, k := startN(t, addr, dir, 2, nil)
+	end = second.Go(t)
+	until(t, "all", func() bool { return second.Ledger.Report(time.Now()).Total.Acknowledged == 30 })
+	second.Sink.Put(sinktest.Snapshot("checkout", 30))
+	end()
+	if n := k.metrics.maybeDouble.Get(); n != 30 {
+		t.Errorf("%d may be double", n)
+	}
+	if seen := once(t, both(t, second), 12); len(seen) != 31 {
+		t.Errorf("%d in the topics", len(seen))
+	}
+}
+
+// While a backlog drains, at its own rate, what is fresh goes out at once.
+func TestBackfillNeverDelaysLive(t *testing.T) {
+	addr, dir := "127.0.0.1:"+strconv.Itoa(testenv.Port(t)), t.TempDir()
+	first, k := startN(t, addr, dir, 1, func(c *Config) { c.Drain, c.Linger = time.Millisecond, time.Millisecond })
+	end := first.Go(t)
+	const old = 400
+	for i := range old {
+		late := random(fmt.Sprint("service-", i%20), i, 3000)
+		late.Time = late.Time.Add(-time.Hour)
+		first.Sink.Put(late)
+		until(t, "compression", func() bool { return !k.Behind() })
+	}
+	until(t, "all to be on disk", func() bool { return first.Ledger.Report(time.Now()).Total.Spooled == old })
+	end()
+	size := k.backlog.store().Status().Bytes
+	_, _ = embedded(t, broker.Config{Addr: addr, DataDir: t.TempDir()})
+	second, k2 := startN(t, addr, dir, 2, func(c *Config) { c.BackfillBytes = int(size / 3) })
+	end = second.Go(t)
+	began := time.Now()
+	until(t, "the first of the backlog", func() bool { return second.Ledger.Report(time.Now()).Total.Lanes["backfill"] > 0 })
+	worst, n := time.Duration(0), old
+	until(t, "the backlog to be drained", func() bool {
+		if n < old+2000 {
+			second.Sink.Put(sinktest.Snapshot(fmt.Sprint("service-", n%20), n))
+			n++
+		}
+		worst = max(worst, k2.backlog.lag(sink.Live, time.Now()))
+		return second.Ledger.Report(time.Now()).Total.Lanes["backfill"] == old
+	})
+	took := time.Since(began)
+	end()
+	t.Logf("%d bytes in %v; what was live waited for %v at most", size, took, worst)
+	if took < 2*time.Second || worst > 2*time.Second {
+		t.Errorf("the backlog took %v, live waited for %v", took, worst)
+	}
+	if seen := once(t, both(t, second), 12); len(seen) != n {
+		t.Errorf("%d in the topics of %d", len(seen), n)
+	}
+}
+
+// The topics are deleted while the sink runs, and made again: what was acknowledged went with them, what comes is in the new ones.
+func TestTopicsDeleted(t *testing.T) {
+	names := topicNames(sink.DefaultTopics())
+	addr := fake(t, kfake.SeedTopics(12, names...)).ListenAddrs()[0] // so that the sink has made none lately
+	s, _ := startN(t, addr, t.TempDir(), 1, func(c *Config) { c.Drain = 20 * time.Second })
+	end := s.Go(t)
+	settled := func() bool { return s.Ledger.Report(time.Now()).Total.Waiting() == 0 }
+	for i := range 100 {
+		s.Sink.Put(sinktest.Snapshot(fmt.Sprint("service-", i%9), i))
+	}
+	until(t, "all", settled)
+	tr := &kafkago.Transport{}
+	defer tr.CloseIdleConnections()
+	client := &kafkago.Client{Addr: kafkago.TCP(addr), Transport: tr}
+	if _, err := client.DeleteTopics(t.Context(), &kafkago.DeleteTopicsRequest{Topics: []string{s.Topics.Snapshots, s.Topics.Backfill}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		s.Sink.Put(sinktest.Snapshot(fmt.Sprint("service-", i%9), 100+i))
+	}
+	until(t, "all that came after", settled)
+	end()
+	seen := once(t, both(t, s), 12)
+	for i := 100; i < 200; i++ {
+		if _, ok := seen[fmt.Sprint(i)]; !ok {
+			t.Errorf("snapshot %d is not there", i)
+		}
+	}
+	if r := s.Ledger.Report(time.Now()).Total; r.Dropped != 0 || !r.Balanced() {
+		t.Errorf("ledger %+v", r)
+	}
+}
+
+func TestPace(t *testing.T) {
+	p, now := pace{bytes: 1000}, time.Unix(1000, 0)
+	for _, tc := range []struct {
+		at    time.Duration
+		bytes int
+		want  time.Duration
+	}{{0, 500, 500 * time.Millisecond}, {0, 500, time.Second}, {400 * time.Millisecond, 100, 700 * time.Millisecond}, {time.Hour, 2000, 2 * time.Second}} {
+		if got := p.after(tc.bytes, now.Add(tc.at)); got != tc.want {
+			t.Errorf("%d bytes at %v: wait %v, want %v", tc.bytes, tc.at, got, tc.want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"slices"
 )
@@ -158,12 +159,18 @@ func (s *Spool) Recent(limit int64, max int, stock func(Entry)) (out []Entry) {
 	return out
 }
 
-// Hold gives one entry and holds it; ok is false where it is not there any more.
-func (s *Spool) Hold(p Pos) (e Entry, ok bool) {
+// Hold gives one entry and holds it; ok is false where it is not there any more. stock is as in Next.
+func (s *Spool) Hold(p Pos, stock func(Entry)) (e Entry, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.segment(p.Segment)
-	if g == nil || g.dead[p.Offset] || s.entries(g) == nil {
+	if g == nil || g.dead[p.Offset] {
+		return Entry{}, false
+	}
+	if !g.stock {
+		s.tell(g, stock)
+	}
+	if s.entries(g) == nil {
 		return Entry{}, false
 	}
 	if e, ok = g.find(p.Offset); ok {
@@ -288,6 +295,11 @@ func (s *Spool) hollow(g *segment) error {
 	return nil
 }
 
+// Lost reports whether an error of Read says that the batch is lost for good; others may pass.
+func Lost(err error) bool {
+	return errors.Is(err, errEntry) || errors.Is(err, errGone) || errors.Is(err, os.ErrNotExist) || errors.Is(err, io.EOF)
+}
+
 // Read gives the batch of an entry. An error says that it is lost, or that the disk does not give it.
 func (s *Spool) Read(e Entry) ([]byte, error) {
 	b := make([]byte, e.Size)
@@ -296,9 +308,11 @@ func (s *Spool) Read(e Entry) ([]byte, error) {
 		err = errEntry
 	}
 	if err != nil {
-		s.mu.Lock()
-		s.damaged.Entries++
-		s.mu.Unlock()
+		if Lost(err) {
+			s.mu.Lock()
+			s.damaged.Entries++
+			s.mu.Unlock()
+		}
 		return nil, fmt.Errorf("read batch %v: %w", e.Pos, err)
 	}
 	return b, nil

@@ -47,6 +47,7 @@ type segment struct {
 	stock  bool           // its inheritance was told
 	oldest int64          // times of records
 	newest int64
+	low    int  // no entry before this one in the index is alive
 	broken bool // nothing can be appended
 }
 
@@ -87,6 +88,20 @@ func (g *segment) note(e Entry) {
 		g.oldest = e.Oldest
 	}
 	g.newest = max(g.newest, e.Newest)
+}
+
+// waits is the time of the oldest record of the first batch that is not done, or of the first of all where the index is not at hand; 0: none is.
+func (g *segment) waits() int64 {
+	if g.alive <= 0 {
+		return 0
+	}
+	for g.low < len(g.index) && g.dead[g.index[g.low].Offset] {
+		g.low++
+	}
+	if g.low < len(g.index) {
+		return g.index[g.low].Oldest
+	}
+	return g.oldest
 }
 
 // find gives the entry at an offset; the index must be in memory.

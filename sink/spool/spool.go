@@ -257,8 +257,8 @@ func (s *Spool) Status() Status {
 	st := Status{Bytes: s.bytes, Budget: s.cfg.MaxBytes, Segments: len(s.segments), Damage: s.damaged, Fault: s.fault, Since: s.since}
 	for _, g := range s.segments {
 		st.Batches += g.alive
-		if g.alive > 0 && (st.Oldest == 0 || g.oldest < st.Oldest) {
-			st.Oldest = g.oldest
+		if t := g.waits(); t > 0 && (st.Oldest == 0 || t < st.Oldest) {
+			st.Oldest = t
 		}
 	}
 	return st

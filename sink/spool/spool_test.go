@@ -140,7 +140,7 @@ func TestNextGivesEachOnceAndInOrder(t *testing.T) {
 	if n := len(s.loaded); n > maxLoaded {
 		t.Errorf("%d indices in memory", n)
 	}
-	e, ok := s.Hold(Pos{1, segmentHead})
+	e, ok := s.Hold(Pos{1, segmentHead}, nil)
 	if !ok || e.First != 1 {
 		t.Errorf("hold: %v %t", e, ok)
 	}
@@ -225,7 +225,7 @@ func TestBudget(t *testing.T) {
 		t.Errorf("attempts %v", a)
 	}
 	for _, e := range []Entry{sent, ours} {
-		got, ok := n.Hold(e.Pos)
+		got, ok := n.Hold(e.Pos, func(Entry) {})
 		if b, err := n.Read(got); !ok || err != nil || string(b) != string(big) {
 			t.Errorf("%v: %t %v", e.Pos, ok, err)
 		}
