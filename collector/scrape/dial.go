@@ -2,10 +2,10 @@ package scrape
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -87,27 +87,13 @@ func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	return addrs, nil
 }
 
-// secure speaks TLS on conn, and closes it if that fails.
-func secure(ctx context.Context, conn net.Conn, cfg *tls.Config, host string) (net.Conn, error) {
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
-	if cfg.ServerName == "" {
-		cfg = cfg.Clone()
-		cfg.ServerName = host
-	}
-	t := tls.Client(conn, cfg)
-	if err := t.HandshakeContext(ctx); err != nil {
-		_ = conn.Close()
-		return nil, &handshakeError{err}
-	}
-	return t, nil
-}
-
 // viaProxy checks a target that only a proxy connects to: all its addresses. A name that does not resolve here is refused, as nobody could say where the proxy
 // goes, unless the list leaves such names to it. The proxy looks the name up once more: against names that change their mind in between, it needs a list of its own.
 func (d *dialer) viaProxy(ctx context.Context, host string, port uint16, allow allowList) error {
 	addrs, err := d.resolve(ctx, host)
+	if err != nil && isNumber(host) {
+		return fmt.Errorf("host %.60q is %w: it is a number, which the proxy could take for any address", host, errForbidden)
+	}
 	if err != nil {
 		if allow.unknown && ctx.Err() == nil {
 			return nil
@@ -120,4 +106,15 @@ func (d *dialer) viaProxy(ctx context.Context, host string, port uint16, allow a
 		}
 	}
 	return nil
+}
+
+// isNumber reports a host that is no address as it is written here, and that others read as one: 2852039166, 0xa9fea9fe and 169.254.43518 are 169.254.169.254.
+func isNumber(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	digits := "0123456789"
+	if hex, is := strings.CutPrefix(last, "0x"); is {
+		last, digits = hex, digits+"abcdef"
+	}
+	return strings.Trim(last, digits) == ""
 }

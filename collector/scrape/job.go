@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,7 @@ type Job struct {
 	BasicAuth  *BasicAuth
 	Bearer     string
 	BearerFile string // read again when it changes; wins over Bearer
+	AuthType   string // that the token is sent with; "" means Bearer
 
 	NoServerInfo bool // never ask /server_info
 	Allow        Allow
@@ -124,8 +126,8 @@ func (j *Job) Validate() error {
 	if l.Samples < 0 || l.Name < 0 || l.Labels < 0 || l.LabelName < 0 || l.LabelValue < 0 || l.Depth < 0 || l.Depth > 1024 {
 		bad("a limit is below 0, or depth above 1024: %+v", l)
 	}
-	if j.ProxyURL != nil && j.ProxyURL.Scheme != "http" && j.ProxyURL.Scheme != "https" && j.ProxyURL.Scheme != "socks5" {
-		bad("proxy %q is neither http, https nor socks5", j.ProxyURL.Redacted())
+	if j.ProxyURL != nil && !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, j.ProxyURL.Scheme) {
+		bad("the scheme %q of the proxy is neither http, https nor socks5", j.ProxyURL.Scheme)
 	}
 	if j.BasicAuth != nil && (j.Bearer != "" || j.BearerFile != "") {
 		bad("has basic and bearer credentials; a request carries one")
@@ -133,7 +135,10 @@ func (j *Job) Validate() error {
 	if j.BasicAuth != nil && strings.Contains(j.BasicAuth.Username, ":") {
 		bad("a user name of basic credentials cannot hold a colon")
 	}
-	if strings.ContainsFunc(j.Bearer, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if !isAuthType(j.AuthType) {
+		bad("the type %q of authorization is no single word; for a user and a password use basic credentials", j.AuthType)
+	}
+	if strings.ContainsFunc(j.Bearer, func(r rune) bool { return r < ' ' || r == ' ' && j.AuthType == "" || r > '~' }) {
 		bad("the bearer token has a character that cannot stand in a header")
 	}
 	if j.Dial != nil && j.netHTTP() {
@@ -202,14 +207,33 @@ func (j *Job) authorization(s *secrets) (string, error) {
 	case j.BasicAuth != nil:
 		pass, err := s.read(j.BasicAuth.PasswordFile, j.BasicAuth.Password)
 		if err != nil {
-			return "", err
+			return "", fail(collector.Forbidden, "%v", err)
 		}
 		r := http.Request{Header: http.Header{}}
 		r.SetBasicAuth(j.BasicAuth.Username, pass)
 		return r.Header.Get("Authorization"), nil
 	case j.Bearer != "" || j.BearerFile != "":
 		token, err := s.read(j.BearerFile, j.Bearer)
-		return "Bearer " + token, err
+		if err == nil && token == "" {
+			err = fmt.Errorf("read credentials %q: the file is empty", j.BearerFile)
+		}
+		if err != nil {
+			return "", fail(collector.Forbidden, "%v", err)
+		}
+		return cmp.Or(j.AuthType, "Bearer") + " " + token, nil
 	}
 	return "", nil
+}
+
+// isAuthType accepts what may stand before a token: one word, and not that of a user and a password.
+func isAuthType(s string) bool {
+	return !strings.EqualFold(s, "basic") && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", r) })
+}
+
+// unauthorized is what to do about a status 401 or 403.
+func (j *Job) unauthorized() string {
+	if j.BasicAuth == nil && j.Bearer == "" && j.BearerFile == "" {
+		return "it wants to know who asks: set basic_auth or authorization"
+	}
+	return "it does not take the job's credentials"
 }

@@ -26,6 +26,10 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(j.EnableHTTP2)
+	secured := j.TLS.Clone()
+	if secured == nil {
+		secured = &tls.Config{}
+	}
 	tr := &http.Transport{
 		MaxIdleConnsPerHost:    1,
 		IdleConnTimeout:        2*j.interval() + time.Second,
@@ -33,7 +37,7 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 		MaxResponseHeaderBytes: headerLimit,
 		ForceAttemptHTTP2:      j.EnableHTTP2,
 		Protocols:              protocols,
-		TLSClientConfig:        j.TLS.Clone(),
+		TLSClientConfig:        noting(secured),
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			host, port, err := discovery.SplitAddr(addr)
 			if err != nil {
@@ -52,6 +56,13 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 	}
 	if j.ProxyURL != nil {
 		tr.Proxy = http.ProxyURL(j.ProxyURL)
+		tr.MaxIdleConnsPerHost = idleByProxy
+		tr.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+			if resp.StatusCode != http.StatusOK {
+				return j.proxyStatus(resp.StatusCode)
+			}
+			return nil
+		}
 	}
 	return &http.Client{Transport: tr, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		switch {
@@ -64,6 +75,10 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 		case namesReader(req.URL.RawQuery):
 			return fmt.Errorf("redirect to a path with namespace: %w", errNamespace)
 		}
+		req.Header.Del("Referer") // the path before, with params in which a token may stand
+		if slices.ContainsFunc(append(via[1:len(via):len(via)], req), func(r *http.Request) bool { return !sameOrigin(r.URL, via[0].URL) }) {
+			req.Header.Del("Authorization") // net/http would send it to every port of the host, and to hosts below its name
+		}
 		if j.ProxyURL != nil {
 			return p.behindProxy(req.Context(), req.URL, r.allow)
 		}
@@ -71,10 +86,21 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 	}}
 }
 
+// idleByProxy is how many connections to a proxy are kept: net/http counts those of all targets over plain HTTP together.
+const idleByProxy = 64
+
+// sameOrigin reports whether two URLs lead to the same program, by the same way.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
+}
+
+func portOf(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+}
+
 // behindProxy asks the list about the host that a proxy is to connect to.
 func (p *Pool) behindProxy(ctx context.Context, u *url.URL, allow allowList) error {
-	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-	host, n, err := discovery.SplitAddr(net.JoinHostPort(u.Hostname(), port))
+	host, n, err := discovery.SplitAddr(net.JoinHostPort(u.Hostname(), portOf(u)))
 	if err != nil {
 		return err
 	}
@@ -107,9 +133,11 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
 		if !got {
 			e.reach(connected, time.Now())
-			got = true
+			got, e.at = true, inHeader
 		}
 	}})
+	cert := &certAsked{}
+	ctx = context.WithValue(ctx, certKey{}, cert)
 	req := (&http.Request{Method: http.MethodGet, URL: u, Host: e.s.hostHeader(), Header: http.Header{}}).WithContext(ctx)
 	req.Header.Set("User-Agent", e.p.c.UserAgent)
 	req.Header.Set("Accept", e.s.job.accept())
@@ -121,14 +149,13 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 		req.Header.Set("Authorization", auth)
 	}
 	e.sent = time.Now()
-	e.at = inHeader
 	resp, err := e.s.run.client.Do(req)
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) {
 			err = ue.Err // without the address: the snapshot says whose it is
 		}
-		return nil, "", clientError(err)
+		return nil, "", clientError(e.s.job.byProxy(err, e.at), cert)
 	}
 	defer resp.Body.Close()
 	e.reach(firstByte, time.Now())
@@ -136,8 +163,11 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 	if resp.StatusCode < 100 || resp.ProtoMajor != 1 && !e.s.job.EnableHTTP2 {
 		return nil, "", fail(collector.Parse, "the answer is not HTTP/1: it starts with %q", resp.Proto+" "+resp.Status)
 	}
+	if resp.StatusCode == http.StatusProxyAuthRequired && e.s.job.ProxyURL != nil {
+		return nil, "", e.s.job.proxyStatus(resp.StatusCode)
+	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, "", statusError(resp.StatusCode, resp.Header.Get("Location"))
+		return nil, "", e.s.job.statusError(resp.StatusCode, resp.Header.Get("Location"))
 	}
 	e.at = inBody
 	if resp.ContentLength > int64(limit) {
@@ -153,23 +183,52 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 	return body, resp.Header.Get("Content-Type"), err
 }
 
-// clientError gives net/http's unnamed errors the names that classify knows.
-func clientError(err error) error {
+// proxyStatus is an answer of the proxy itself.
+func (j *Job) proxyStatus(status int) error {
+	if status == http.StatusProxyAuthRequired {
+		if j.ProxyURL.User == nil {
+			return fail(collector.Status, "status 407 of the proxy %s: it wants a user and a password in proxy_url", j.ProxyURL.Host)
+		}
+		return fail(collector.Status, "status 407 of the proxy %s: it does not take the user and the password of proxy_url", j.ProxyURL.Host)
+	}
+	return fail(collector.Status, "status %d of the proxy %s", status, j.ProxyURL.Host)
+}
+
+// byProxy says of an error that it is the proxy's, where it is.
+func (j *Job) byProxy(err error, at stage) error {
 	var op *net.OpError
-	var record tls.RecordHeaderError
+	var known *failure
+	switch {
+	case j.ProxyURL == nil, errors.As(err, &known), errors.Is(err, errForbidden):
+		return err
+	case errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect"):
+		if err = op.Err; isTLS(err) {
+			err = tlsFault(err, &certAsked{})
+		}
+		o, why := outcomeOf(err, connecting)
+		return fail(o, "the proxy %s: %s", j.ProxyURL.Host, why)
+	case isTimeout(err):
+		return fail(collector.Timeout, "timed out while %s, by way of the proxy %s", stageNames[at], j.ProxyURL.Host)
+	}
+	return err
+}
+
+// clientError gives net/http's unnamed errors the names that classify knows.
+func clientError(err error, cert *certAsked) error {
+	var known *failure
 	text := strings.TrimPrefix(err.Error(), "net/http: HTTP/1.x transport connection broken: ")
 	says := func(what ...string) bool {
 		return slices.ContainsFunc(what, func(w string) bool { return strings.Contains(text, w) })
 	}
 	switch {
+	case errors.As(err, &known), isTimeout(err):
+		return err
 	case says("server response headers exceeded"):
 		return fail(collector.BodyLimit, "the header of the answer is longer than %d bytes", headerLimit)
 	case says("malformed HTTP", "malformed MIME", "bad Content-Length", "multiple Content-Length", "unsupported transfer encoding"):
 		return fail(collector.Parse, "the answer is not HTTP/1: %s", text)
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return &handshakeError{err}
-	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert
-		return &handshakeError{err}
+	case isTLS(err), cert.asked.Load() && !cert.given.Load() && (errors.Is(err, io.EOF) || errors.As(err, new(*net.OpError))):
+		return tlsFault(err, cert)
 	}
 	return err
 }

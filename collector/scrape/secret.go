@@ -2,13 +2,14 @@ package scrape
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
 	"time"
 )
 
-// secrets reads the files of credentials, again when they change, at most once a second each.
+// secrets reads the files of credentials, at most once a second each. What a file says counts, not its time: whoever replaces one may keep that.
 type secrets struct {
 	mu    sync.Mutex
 	files map[string]*secretFile
@@ -16,8 +17,6 @@ type secrets struct {
 
 type secretFile struct {
 	looked time.Time
-	mod    time.Time
-	size   int64
 	text   string
 }
 
@@ -39,28 +38,43 @@ func (s *secrets) read(file, text string) (string, error) {
 	if !f.looked.IsZero() && now.Sub(f.looked) < time.Second {
 		return f.text, nil
 	}
-	st, err := os.Stat(file)
+	t, err := readSecret(file)
 	if err != nil {
-		return "", fmt.Errorf("read credentials: %w", err)
+		return "", err
 	}
-	if !st.ModTime().Equal(f.mod) || st.Size() != f.size || f.looked.IsZero() {
-		if st.Size() > maxSecret {
-			return "", fmt.Errorf("read credentials %q: %d bytes are too many", file, st.Size())
-		}
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return "", fmt.Errorf("read credentials: %w", err)
-		}
-		t := strings.TrimSpace(string(b))
-		if strings.ContainsFunc(t, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return "", fmt.Errorf("read credentials %q: a control character cannot stand in a header", file)
-		}
-		f.mod, f.size, f.text = st.ModTime(), st.Size(), t
-	}
+	f.text = t
 	f.looked = now
 	if s.files == nil {
 		s.files = map[string]*secretFile{}
 	}
 	s.files[file] = f
 	return f.text, nil
+}
+
+func readSecret(file string) (string, error) {
+	h, err := os.Open(file)
+	if err != nil {
+		return "", fmt.Errorf("read credentials: %w", err)
+	}
+	defer h.Close()
+	b, err := io.ReadAll(io.LimitReader(h, maxSecret+1))
+	if err != nil {
+		return "", fmt.Errorf("read credentials: %w", err)
+	}
+	if len(b) > maxSecret {
+		return "", fmt.Errorf("read credentials %q: more than %d bytes are too many", file, maxSecret)
+	}
+	t := strings.TrimSpace(string(b))
+	if strings.ContainsFunc(t, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", fmt.Errorf("read credentials %q: a control character cannot stand in a header", file)
+	}
+	return t, nil
+}
+
+// shown is where a redirect points to without the values of its query: a server may send the job's params back, and a token may stand there.
+func shown(location string) string {
+	if at, _, has := strings.Cut(location, "?"); has {
+		return at + "?…"
+	}
+	return location
 }

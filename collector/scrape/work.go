@@ -176,7 +176,7 @@ func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentT
 		case err != nil:
 			return nil, "", err
 		case a.status != 200:
-			return nil, "", statusError(a.status, string(a.location))
+			return nil, "", e.s.job.statusError(a.status, string(a.location))
 		}
 		body, err = e.x.decode(a.encoding, limit)
 		return body, view(a.contentType), err
@@ -184,9 +184,12 @@ func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentT
 }
 
 // statusError is an answer other than 200.
-func statusError(status int, location string) error {
-	if status >= 300 && status < 400 && location != "" {
-		return fail(collector.Status, "status %d: it points to %.100q, and redirects are not followed", status, location)
+func (j *Job) statusError(status int, location string) error {
+	switch {
+	case status >= 300 && status < 400 && location != "":
+		return fail(collector.Status, "status %d: it points to %.100q, and redirects are not followed", status, shown(location))
+	case status == 401 || status == 403:
+		return fail(collector.Status, "status %d: %s", status, j.unauthorized())
 	}
 	return fail(collector.Status, "status %d", status)
 }
@@ -195,7 +198,7 @@ func statusError(status int, location string) error {
 func (e *exchange) request(path string) ([]byte, error) {
 	auth, err := e.s.job.authorization(&e.p.secrets)
 	if err != nil {
-		return nil, fail(collector.Forbidden, "%v", err)
+		return nil, err
 	}
 	t := e.t
 	if t.reqSpec != e.s || t.reqAuth != auth {
