@@ -10,7 +10,7 @@ WHOLE      = /cmd/internal/collect$$|/cmd/rollcall$$
 # Built by their pinned version, never @latest.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check race fuzz bench bench-roster bench-collector flame bench-reconnect ui servers browser pictures clean
+.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector flame bench-reconnect ui servers browser pictures clean
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
@@ -50,6 +50,9 @@ fuzz:            ## every decoder's fuzz target, FUZZTIME each
 	@set -e; for f in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz'); do \
 	  for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
 	    echo "== $$t in $$(dirname $$f)"; $(GO) test ./$$(dirname $$f) -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x; done; done
+
+reliability:     ## a collector killed 50 times (KILLS=…) at random moments, at the embedded broker and at a real Kafka: each snapshot once
+	ROLLCALL_TEST_KILLS=$(or $(KILLS),50) $(GO) test -count=1 -timeout 30m -v -run TestKilled ./sink/kafka
 
 bench:           ## the hot paths beside their floor and the naive way
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./internal/jsonscan ./collector/... ./enrich/... ./sink/... ./discovery/... ./dashboards/... ./internal/zkserve
