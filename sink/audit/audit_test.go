@@ -156,8 +156,9 @@ func TestLedgerExplains(t *testing.T) {
 		{Reason: "budget", Partition: 3, Topic: "rollcall.roster", First: 9, Last: 9}, {Reason: "shutdown", Partition: 3, First: 18, Last: 30}}}
 	other := ledger
 	other.Start = 3
-	r := a.Report(other, ledger)
-	if got := told(r); got != "hole 4:2-2; hole 4:3-5 budget; hole 4:8-17; hole 4:18-19 shutdown; " || r.Rekeyed != 2 || r.Lost != 16 {
+	heir := sink.Report{Collector: ledger.Collector, Start: 9, Losses: []sink.Loss{{Start: 4, Reason: "spool_damaged", Partition: 3, First: 8, Last: 8}, {Reason: "budget", Partition: 3, First: 9, Last: 9}}}
+	r := a.Report(other, ledger, heir)
+	if got := told(r); got != "hole 4:2-2; hole 4:3-5 budget; hole 4:8-8 spool_damaged; hole 4:9-17; hole 4:18-19 shutdown; " || r.Rekeyed != 2 || r.Lost != 16 {
 		t.Errorf("%q %+v", got, r)
 	}
 }

@@ -249,11 +249,11 @@ const rekeyed = "rekeyed"
 func explain(g Gap, ledgers []sink.Report) []Gap {
 	var known []sink.Loss
 	for _, l := range ledgers {
-		if l.Collector != g.Collector || l.Start != g.Start {
+		if l.Collector != g.Collector {
 			continue
 		}
 		for _, o := range l.Losses {
-			if o.Topic == "" && o.Partition == g.Partition && o.First > 0 && o.First <= g.Last && o.Last >= g.First {
+			if cmp.Or(o.Start, l.Start) == g.Start && o.Topic == "" && o.Partition == g.Partition && o.First > 0 && o.First <= g.Last && o.Last >= g.First {
 				known = append(known, o)
 			}
 		}

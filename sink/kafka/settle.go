@@ -70,6 +70,9 @@ func (l *backlog) loss(b *batch, reason string) sink.Loss {
 	return loss
 }
 
+// lossAside is the reason in the ledger of sequences that are set aside. They are not lost.
+const lossAside = "set_aside"
+
 // setAside keeps a batch that was refused for good on disk. It reports false where there is none that takes it.
 func (l *backlog) setAside(b *batch, topic, reason string) bool {
 	l.mu.Lock()
@@ -92,6 +95,7 @@ func (l *backlog) setAside(b *batch, topic, reason string) bool {
 	l.forget(b)
 	l.ledger.SetAside(reason, b.counts...)
 	l.metrics.asided(reason, b.counts)
+	l.lose(l.loss(b, lossAside)) // its sequences are missed by readers
 	for _, a := range gone {
 		counts := l.countsOf(a.Kind, a.Counts)
 		l.ledger.Unaside(a.Reason, counts...)

@@ -178,6 +178,9 @@ func TestRefusedIsSetAside(t *testing.T) {
 	if r.Total.Acknowledged != 9 || r.Total.SetAside != 1 || r.Total.Aside["fatal"] != 1 || !r.Total.Balanced() || r.Total.Dropped != 0 {
 		t.Errorf("ledger %+v", r.Total)
 	}
+	if o := r.Losses; len(o) != 1 || o[0].Reason != "set_aside" || o[0].N != 0 || o[0].First != 1 {
+		t.Errorf("losses %+v", o)
+	}
 	var names []string
 	path := filepath.Join(dir, "spool")
 	if err := spool.Asides(path, func(a spool.Aside, err error) {

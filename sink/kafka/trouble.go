@@ -43,7 +43,7 @@ func (t *trouble) is(what string, part int32, v verdict, err error) {
 		return
 	}
 	f.said = now
-	t.log.Warn("delivery is held up; what waits is kept in memory", "at", what, "partition", part, "reason", v.reason, "err", err)
+	t.log.Warn("delivery is held up; what waits is kept", "at", what, "partition", part, "reason", v.reason, "err", err)
 }
 
 // over notes that it works again.
