@@ -18,46 +18,10 @@ func (x *pull) grow(want int) error {
 	return x.charge()
 }
 
-// take reads up to n bytes from br, at least one, behind x.raw.
-func (x *pull) take(br io.Reader, n int) (err error) {
-	have := len(x.raw)
-	end := min(have+n, cap(x.raw))
-	m, err := io.ReadFull(br, x.raw[have:end])
-	x.raw = x.raw[:have+m]
-	return err
-}
-
-func tooLong(limit int) error {
-	return fail(collector.BodyLimit, "the body is longer than %d bytes", limit)
-}
-
-func announced(n int64, limit int) error {
-	return fail(collector.BodyLimit, "the body is announced as %d bytes and longer than %d", n, limit)
-}
-
-// fixed reads a body of n bytes.
-func (r *reader) fixed(x *pull, n, limit int) error {
-	if n > limit {
-		return announced(int64(n), limit)
-	}
-	for len(x.raw) < n {
-		if err := x.grow(n - len(x.raw)); err != nil {
-			return err
-		}
-		switch err := x.take(r.br, n-len(x.raw)); {
-		case err != nil && isTimeout(err):
-			return fail(collector.Timeout, "timed out after %d of %d bytes of the body", len(x.raw), n)
-		case err != nil:
-			return fail(collector.Refused, "the connection was closed after %d of %d bytes of the body", len(x.raw), n)
-		}
-	}
-	return nil
-}
-
-// rest reads a body that ends where from does.
-func (x *pull) rest(from io.Reader, limit int) error {
+// rest reads a body that ends where from does; more than want bytes of room are not made at once.
+func (x *pull) rest(from io.Reader, want, limit int) error {
 	for {
-		if err := x.grow(limit); err != nil {
+		if err := x.grow(want - len(x.raw)); err != nil {
 			return err
 		}
 		m, err := from.Read(x.raw[len(x.raw):cap(x.raw)])
@@ -65,74 +29,159 @@ func (x *pull) rest(from io.Reader, limit int) error {
 		switch {
 		case len(x.raw) > limit:
 			return tooLong(limit)
-		case errors.Is(err, io.EOF):
+		case err == io.EOF:
 			return nil
-		case err != nil && isTimeout(err):
-			return fail(collector.Timeout, "timed out after %d bytes of the body", len(x.raw))
 		case err != nil:
-			return fail(collector.Refused, "the connection broke after %d bytes of the body: %s", len(x.raw), short(err))
+			return brokeOff(err, len(x.raw))
 		}
 	}
 }
 
-// chunked reads a body in chunks, as RFC 9112 section 7.1 has them. Extensions and trailers are skipped.
-func (r *reader) chunked(x *pull, limit int) error {
-	for between := 0; ; {
-		line, err := r.line()
-		if err != nil {
-			return r.chunkError(err, len(x.raw))
-		}
-		n, ok := chunkSize(line)
-		if !ok {
-			return fail(collector.Parse, "a chunk of the body begins with %.20q instead of its size, after %d bytes", line, len(x.raw))
-		}
-		if n == 0 {
-			break
-		}
-		// What stands between the chunks is bounded, too: a size has few digits, and extensions are for nobody here.
-		if between = max(0, between+len(line)-16-2*n); between > headerLimit {
-			return fail(collector.Parse, "more than %d bytes between the chunks of the body than belong there, after %d bytes", headerLimit, len(x.raw))
-		}
-		if n > limit-len(x.raw) {
-			return tooLong(limit)
-		}
-		for end := len(x.raw) + n; len(x.raw) < end; {
-			if err := x.grow(end - len(x.raw)); err != nil {
-				return err
-			}
-			if err := x.take(r.br, end-len(x.raw)); err != nil {
-				return r.chunkError(err, len(x.raw))
-			}
-		}
-		if line, err = r.line(); err != nil {
-			return r.chunkError(err, len(x.raw))
-		}
-		if len(line) > 0 {
-			return fail(collector.Parse, "a chunk of the body is longer than its size, after %d bytes", len(x.raw))
-		}
-	}
-	for trailers := 0; ; { // up to the empty line
-		line, err := r.line()
-		if err != nil {
-			return r.chunkError(err, len(x.raw))
-		}
-		if len(line) == 0 {
-			return nil
-		}
-		if trailers += len(line) + 2; trailers > headerLimit {
-			return fail(collector.BodyLimit, "the trailer of the answer is longer than %d bytes", headerLimit)
-		}
-	}
-}
-
-func (r *reader) chunkError(err error, got int) error {
+// brokeOff says how a body ended that was not whole.
+func brokeOff(err error, got int) error {
 	switch {
 	case errors.As(err, new(*failure)):
 		return err
 	case isTimeout(err):
 		return fail(collector.Timeout, "timed out after %d bytes of the body", got)
 	}
-	return fail(collector.Refused, "the connection was closed after %d bytes of the body, before its last chunk", got)
+	return fail(collector.Refused, "the connection broke after %d bytes of the body: %s", got, short(err))
+}
+
+func tooLong(limit int) error {
+	return tooMuch("the body is longer than %d bytes", limit)
+}
+
+func announced(n int64, limit int) error {
+	return fail(collector.BodyLimit, "the body is announced as %d bytes and longer than %d", n, limit)
+}
+
+// framed is a body as it comes over the connection of a reader, without what frames it there. It ends with io.EOF when it is whole, and with a failure when it cannot be.
+type framed struct {
+	r       *reader
+	length  int // as of the answer
+	limit   int
+	got     int
+	left    int // until the body, or this chunk of it, ends
+	between int // bytes between the chunks that nobody needs there
+	err     error
+}
+
+// body is the body of an answer that was asked for, until the next is.
+func (r *reader) body(a *answer, limit int) *framed {
+	r.framed = framed{r: r, length: a.length, left: max(0, a.length), limit: limit}
+	return &r.framed
+}
+
+// whole reports that the body was read to its end.
+func (f *framed) whole() bool { return f.err == io.EOF }
+
+func (f *framed) Read(p []byte) (n int, err error) {
+	if f.err == nil && f.left == 0 && f.got == 0 { // nothing was read yet
+		f.err = f.begin()
+	}
+	if f.err != nil {
+		return 0, f.err
+	}
+	if f.length != toTheEnd {
+		p = p[:min(len(p), f.left)]
+	}
+	n, err = f.r.br.Read(p)
+	f.got += n
+	switch {
+	case f.length == toTheEnd:
+		if f.err = err; err != nil && err != io.EOF {
+			f.err = brokeOff(err, f.got)
+		}
+		return n, f.err
+	case err != nil:
+		f.err = f.broken(err)
+		return n, f.err
+	}
+	if f.left -= n; f.left > 0 {
+		return n, nil
+	}
+	if f.err = io.EOF; f.length == inChunks {
+		f.err = f.endChunk()
+	}
+	return n, f.err
+}
+
+func (f *framed) begin() error {
+	switch f.length {
+	case 0:
+		return io.EOF
+	case inChunks:
+		return f.nextChunk()
+	}
+	return nil
+}
+
+// broken names an error in the middle of the body.
+func (f *framed) broken(err error) error {
+	timeout := isTimeout(err)
+	switch {
+	case errors.As(err, new(*failure)):
+		return err
+	case timeout && f.length >= 0:
+		return fail(collector.Timeout, "timed out after %d of %d bytes of the body", f.got, f.length)
+	case timeout:
+		return fail(collector.Timeout, "timed out after %d bytes of the body", f.got)
+	case f.length >= 0:
+		return fail(collector.Refused, "the connection was closed after %d of %d bytes of the body", f.got, f.length)
+	}
+	return fail(collector.Refused, "the connection was closed after %d bytes of the body, before its last chunk", f.got)
+}
+
+// nextChunk reads what stands before the bytes of a chunk, as RFC 9112 section 7.1 has it. Extensions and trailers are skipped.
+func (f *framed) nextChunk() error {
+	line, err := f.r.line()
+	if err != nil {
+		return f.broken(err)
+	}
+	n, ok := chunkSize(line)
+	if !ok {
+		return fail(collector.Parse, "a chunk of the body begins with %.20q instead of its size, after %d bytes", line, f.got)
+	}
+	if n == 0 {
+		return f.trailer()
+	}
+	// What stands between the chunks is bounded, too: a size has few digits, and extensions are for nobody here.
+	if f.between = max(0, f.between+len(line)-16-2*n); f.between > headerLimit {
+		return fail(collector.Parse, "more than %d bytes between the chunks of the body than belong there, after %d bytes", headerLimit, f.got)
+	}
+	if n > f.limit-f.got {
+		return tooLong(f.limit)
+	}
+	f.left = n
+	return nil
+}
+
+func (f *framed) endChunk() error {
+	line, err := f.r.line()
+	if err != nil {
+		return f.broken(err)
+	}
+	if len(line) > 0 {
+		return fail(collector.Parse, "a chunk of the body is longer than its size, after %d bytes", f.got)
+	}
+	return f.nextChunk()
+}
+
+// trailer reads up to the empty line.
+func (f *framed) trailer() error {
+	for n := 0; ; {
+		line, err := f.r.line()
+		if err != nil {
+			return f.broken(err)
+		}
+		if len(line) == 0 {
+			return io.EOF
+		}
+		if n += len(line) + 2; n > headerLimit {
+			return fail(collector.BodyLimit, "the trailer of the answer is longer than %d bytes", headerLimit)
+		}
+	}
 }
 
 // line reads up to a line feed, without it and the carriage return before.

@@ -13,6 +13,9 @@ import (
 // acceptEncoding asks for zstd first: reading it costs less than half of what gzip does.
 const acceptEncoding = "zstd, gzip"
 
+// weighEncoding is what bodies are asked for that are only weighed: to unzip gzip as it comes takes 32 KiB, and zstd as much as its encoder would have it.
+const weighEncoding = "gzip"
+
 // maxWindow is the largest window of a zstd body: what RFC 8878 asks of every decoder, and what no encoder exceeds that was not told to.
 const maxWindow = 8 << 20
 
@@ -50,19 +53,27 @@ func (x *pull) decode(encoding []byte, limit int) ([]byte, error) {
 		x.decoded = x.decoded[:0]
 		err = x.unzstd(limit)
 	default:
-		return nil, fail(collector.Parse, "the body is encoded as %.20q, which was not asked for", encoding)
+		return nil, unknownEncoding(encoding)
 	}
 	switch {
 	case err == nil:
 		return x.decoded, nil
 	case errors.Is(err, errCapped):
-		return nil, fail(collector.BodyLimit, "the body, %d bytes as sent, is longer than %d bytes when unzipped", len(x.raw), limit)
+		return nil, unzipsTooLong(len(x.raw), limit)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
-		return nil, fail(collector.BodyLimit, "the body, %d bytes as sent, needs a window of more than %d bytes to be unzipped", len(x.raw), maxWindow)
+		return nil, tooMuch("the body, %d bytes as sent, needs a window of more than %d bytes to be unzipped", len(x.raw), maxWindow)
 	case errors.As(err, new(*failure)):
 		return nil, err
 	}
 	return nil, fail(collector.Parse, "unzip the body of %d bytes: %v, after %d bytes", len(x.raw), err, len(x.decoded))
+}
+
+func unknownEncoding(encoding []byte) error {
+	return fail(collector.Parse, "the body is encoded as %.20q, which was not asked for", encoding)
+}
+
+func unzipsTooLong(sent, limit int) error {
+	return tooMuch("the body, %d bytes as sent, is longer than %d bytes when unzipped", sent, limit)
 }
 
 // zstdBlock is the most that one block of zstd comes to.

@@ -99,11 +99,15 @@ func (e *exchange) info(slot time.Time) {
 	}
 	e.started, e.deadline = now, now.Add(min(infoTimeout, e.s.timeout, room))
 	e.x = e.p.pulls.get(0)
-	defer func() { e.x.release() }()
+	defer func() {
+		if e.x != nil {
+			e.x.release()
+		}
+	}()
 	r := e.p.readers.Get().(*reader)
 	defer e.p.readers.Put(r)
 	for _, path := range infoPaths {
-		body, _, err := e.get(r, path, infoLimit)
+		body, _, err := e.get(r, path, infoLimit, new(scale))
 		if err != nil {
 			if o, _ := classify(err, e.at); o == collector.Status || o == collector.Parse || o == collector.BodyLimit {
 				continue // there is an answer, and it is no server_info

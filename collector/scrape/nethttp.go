@@ -108,7 +108,7 @@ func (p *Pool) behindProxy(ctx context.Context, u *url.URL, allow allowList) err
 }
 
 // viaClient asks for a path by net/http.
-func (e *exchange) viaClient(path string, limit int) (body []byte, contentType string, err error) {
+func (e *exchange) viaClient(path string, limit int, s *scale) (body []byte, contentType string, err error) {
 	ctx, cancel := context.WithDeadline(e.p.ctx, e.deadline)
 	defer cancel()
 	if !e.t.begin(cancel) {
@@ -143,6 +143,9 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 	req.Header.Set("Accept", e.s.job.accept())
 	if !e.s.job.DisableCompression {
 		req.Header.Set("Accept-Encoding", acceptEncoding)
+		if s.suspects(limit) {
+			req.Header.Set("Accept-Encoding", weighEncoding)
+		}
 	}
 	req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", fmt.Sprint(e.s.timeout.Seconds()))
 	if auth != "" {
@@ -170,16 +173,7 @@ func (e *exchange) viaClient(path string, limit int) (body []byte, contentType s
 		return nil, "", e.s.job.statusError(resp.StatusCode, resp.Header.Get("Location"))
 	}
 	e.at = inBody
-	if resp.ContentLength > int64(limit) {
-		return nil, "", announced(resp.ContentLength, limit)
-	}
-	x := e.room(int(resp.ContentLength))
-	x.raw = x.raw[:0]
-	sent := &bodyOf{Reader: resp.Body}
-	if err := x.rest(sent, limit); err != nil {
-		return nil, "", sent.notHTTP(err, len(x.raw))
-	}
-	body, err = x.decode([]byte(resp.Header.Get("Content-Encoding")), limit)
+	body, err = e.take(incoming{&bodyOf{Reader: resp.Body}, []byte(resp.Header.Get("Content-Encoding")), int(resp.ContentLength), limit}, s)
 	return body, resp.Header.Get("Content-Type"), err
 }
 
@@ -233,29 +227,24 @@ func clientError(err error, cert *certAsked) error {
 	return err
 }
 
-// bodyOf is the body of an answer by net/http, and how it ended: what breaks the rules of HTTP is another thing than what broke on the way.
+// bodyOf is the body of an answer by net/http: what breaks the rules of HTTP is another thing than what broke on the way, and net/http gives neither a name.
 type bodyOf struct {
 	io.Reader
-	err error
+	got int
 }
 
 func (b *bodyOf) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
-	b.err = err
-	return n, err
-}
-
-// notHTTP names the first of the two; taken is what it was taken for, after so many bytes.
-func (b *bodyOf) notHTTP(taken error, got int) error {
-	if b.err == nil || errors.As(b.err, new(net.Error)) || isTimeout(b.err) {
-		return taken
+	b.got += n
+	if err == nil || err == io.EOF || errors.As(err, new(net.Error)) || isTimeout(err) {
+		return n, err
 	}
-	for _, what := range []string{"chunk", "header line too long", "trailer"} { // net/http gives these errors no names
-		if strings.Contains(b.err.Error(), what) {
-			return fail(collector.Parse, "the chunks of the body are not as HTTP has them, after %d bytes: %v", got, b.err)
+	for _, what := range []string{"chunk", "header line too long", "trailer"} {
+		if strings.Contains(err.Error(), what) {
+			return n, fail(collector.Parse, "the chunks of the body are not as HTTP has them, after %d bytes: %v", b.got, err)
 		}
 	}
-	return taken
+	return n, err
 }
 
 // everywhere is every network, for the one connection that the operator names himself.

@@ -37,6 +37,7 @@ type periodState struct {
 	path    string // to ask; "" where the application refuses
 	refused string // what it said to the job's period, or ""
 	request []byte
+	scale   scale
 }
 
 // period asks an Ostrich application a second time, for what its distributions saw in the last closed period, and puts those in the place of the ones that
@@ -94,7 +95,7 @@ func (e *exchange) period(snap *collector.Snapshot, r *reader) error {
 func (e *exchange) latched(snap *collector.Snapshot, path string, r *reader) error {
 	first := e.x
 	e.x = nil
-	body, contentType, err := e.get(r, path, e.s.job.bodyLimit())
+	body, contentType, err := e.get(r, path, e.s.job.bodyLimit(), &e.t.period.scale)
 	if err == nil {
 		o := e.s.run.limits
 		o.Window = collector.Latched

@@ -86,6 +86,12 @@ func (x *pull) charge() error {
 	return nil
 }
 
+// forget gives up what x holds, so that nobody keeps it: it is more than others need.
+func (x *pull) forget() {
+	x.all.used.Add(-x.charged)
+	x.charged = 0
+}
+
 // wire counts what is read from a connection and keeps the error it ended with: fasthttp's errors do not say.
 type wire struct {
 	conn net.Conn
@@ -109,6 +115,8 @@ type reader struct {
 	header fasthttp.ResponseHeader
 	first  time.Time // when the answer began; zero: it did not
 
+	framed framed
+
 	unasked *unasked
 }
 
@@ -129,10 +137,16 @@ func (r *reader) reset(conn net.Conn) {
 // errStale says that a connection which was kept had been closed by the other side: nothing was answered, and asking again on a new one is right.
 var errStale = errors.New("the connection kept from before is closed")
 
+// What an answer announces as its length where it announces none.
+const (
+	inChunks = -1
+	toTheEnd = -2 // of the connection
+)
+
 // answer is the header of what came; its byte slices are valid until the reader is used again.
 type answer struct {
 	status      int
-	length      int // of the body as announced: -1 in chunks, -2 to the end of the connection
+	length      int // of the body as announced, or inChunks, or toTheEnd
 	contentType []byte
 	encoding    []byte
 	location    []byte
@@ -182,26 +196,6 @@ func (r *reader) ask(conn net.Conn, request []byte, kept bool, at *stage) (answe
 		a.close = err != nil || r.br.Buffered() > 0
 	}
 	return a, nil
-}
-
-// body reads the body of an answer into x.raw.
-func (r *reader) body(a *answer, x *pull, limit int) error {
-	x.raw = x.raw[:0]
-	err := x.charge()
-	switch {
-	case err != nil:
-	case a.length >= 0:
-		err = r.fixed(x, a.length, limit)
-	case a.length == -1:
-		err = r.chunked(x, limit)
-	default:
-		a.close = true
-		err = x.rest(r.br, limit)
-	}
-	if err != nil || r.br.Buffered() > 0 {
-		a.close = true // in the second case more came than was asked for, and the next answer would begin with it
-	}
-	return err
 }
 
 // headerError says why there is no header: the connection broke, too much came, or it is not HTTP.

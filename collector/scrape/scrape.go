@@ -276,8 +276,8 @@ func badnessOf(o collector.Outcome) badness {
 	return notBad
 }
 
-// gorgedAtOnce is how many targets are pulled at once that broke a limit of size the last time. Each may take as much memory as its limit is; together they take no more
-// than a few do.
+// gorgedAtOnce is how many targets are pulled at once that broke a limit of size the last time. A body of too many samples is read each time, as is the first that is within
+// its limit again, and to weigh one that is not takes the time that unzipping takes: together they cost no more than a few do.
 const gorgedAtOnce = 2
 
 // places is how many targets of a line may be pulled at once.

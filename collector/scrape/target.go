@@ -158,7 +158,7 @@ func requestPath(path string, params url.Values) string {
 }
 
 // head is the request, whole.
-func (s *spec) head(path, auth, agent string) []byte {
+func (s *spec) head(path, auth, agent, encodings string) []byte {
 	b := make([]byte, 0, 320+len(path)+len(auth))
 	b = append(b, "GET "...)
 	b = append(b, path...)
@@ -169,7 +169,7 @@ func (s *spec) head(path, auth, agent string) []byte {
 	b = append(b, "\r\nAccept: "...)
 	b = append(b, s.job.accept()...)
 	if !s.job.DisableCompression {
-		b = append(b, "\r\nAccept-Encoding: "+acceptEncoding...)
+		b = append(append(b, "\r\nAccept-Encoding: "...), encodings...)
 	}
 	b = append(b, "\r\nX-Prometheus-Scrape-Timeout-Seconds: "...)
 	b = strconv.AppendFloat(b, s.timeout.Seconds(), 'f', -1, 64)
@@ -226,6 +226,7 @@ type target struct {
 	reqSpec  *spec
 	reqAuth  string
 	lastBody int
+	scale    scale
 	info     infoState
 	windows  stats.Watch
 	period   periodState

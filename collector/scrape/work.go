@@ -36,8 +36,11 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 		snap.Outcome, snap.Reason = collector.Skipped, "the collector stopped before the answer was whole"
 	default:
 		snap.Outcome, snap.Reason = classify(err, e.at)
-		if e.x != nil { // the next one will need as much
+		switch {
+		case e.x != nil: // the next one will need as much
 			t.lastBody = max(len(e.x.raw), len(e.x.decoded))
+		case t.scale.broken > 0:
+			t.lastBody = 0
 		}
 		if snap.Outcome == collector.Refused {
 			t.info.again() // it may come back as something else
@@ -70,7 +73,10 @@ func (e *exchange) hand(snap *collector.Snapshot) {
 	snap.Skew = e.skew
 	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes, e.skew, e.periodNote})
 	e.s.run.m.note(snap)
-	x := e.room(0)
+	x := e.x
+	if x == nil { // there is no body
+		x = e.p.pulls.get(0)
+	}
 	snap.OnRelease = x.release
 	x.snap = *snap
 	e.x = nil
@@ -82,7 +88,7 @@ type exchange struct {
 	p        *Pool
 	t        *target
 	s        *spec
-	x        *pull // once there is a body, or nothing more to wait for: a target that hangs holds none
+	x        *pull // once there is a body: a target that hangs holds none
 	started  time.Time
 	deadline time.Time
 	sent     time.Time
@@ -117,7 +123,7 @@ func (e *exchange) stats(snap *collector.Snapshot) error {
 	}
 	r := e.p.readers.Get().(*reader)
 	defer e.p.readers.Put(r)
-	body, contentType, err := e.get(r, e.s.path, e.s.job.bodyLimit())
+	body, contentType, err := e.get(r, e.s.path, e.s.job.bodyLimit(), &e.t.scale)
 	if !e.sent.IsZero() {
 		snap.Time = e.sent
 	}
@@ -142,11 +148,11 @@ func (e *exchange) stats(snap *collector.Snapshot) error {
 }
 
 // get asks for a path and returns the body, decoded, which is in e.x. contentType is valid as long as r is.
-func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentType string, err error) {
+func (e *exchange) get(r *reader, path string, limit int, s *scale) (body []byte, contentType string, err error) {
 	if e.s.run.client != nil {
-		return e.viaClient(path, limit)
+		return e.viaClient(path, limit, s)
 	}
-	request, err := e.request(path)
+	request, err := e.request(path, s.suspects(limit))
 	if err != nil {
 		return nil, "", err
 	}
@@ -165,9 +171,11 @@ func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentT
 		e.reach(firstByte, r.first)
 		e.clock(a.date)
 		if err == nil && a.status == 200 {
-			err = r.body(&a, e.room(a.length), limit)
+			body, err = e.take(incoming{r.body(&a, limit), a.encoding, a.length, limit}, s)
+			// Where more came than was asked for, the next answer would begin with it.
+			a.close = a.close || a.length == toTheEnd || !r.framed.whole() || r.br.Buffered() > 0
 		}
-		if err != nil || a.close {
+		if err != nil && a.status != 200 || a.close {
 			e.t.drop()
 		}
 		switch {
@@ -178,8 +186,7 @@ func (e *exchange) get(r *reader, path string, limit int) (body []byte, contentT
 		case a.status != 200:
 			return nil, "", e.s.job.statusError(a.status, string(a.location))
 		}
-		body, err = e.x.decode(a.encoding, limit)
-		return body, view(a.contentType), err
+		return body, view(a.contentType), nil
 	}
 }
 
@@ -194,8 +201,8 @@ func (j *Job) statusError(status int, location string) error {
 	return fail(collector.Status, "status %d", status)
 }
 
-// request is the head to send for path. Those of the statistics are kept from pull to pull.
-func (e *exchange) request(path string) ([]byte, error) {
+// request is the head to send for path. Those of the statistics are kept from pull to pull, but for bodies that are weighed.
+func (e *exchange) request(path string, weighed bool) ([]byte, error) {
 	auth, err := e.s.job.authorization(&e.p.secrets)
 	if err != nil {
 		return nil, err
@@ -205,16 +212,18 @@ func (e *exchange) request(path string) ([]byte, error) {
 		t.request, t.period.request, t.reqSpec, t.reqAuth = nil, nil, e.s, auth
 	}
 	var kept *[]byte
-	switch path {
-	case e.s.path:
+	switch {
+	case weighed:
+		return e.s.head(path, auth, e.p.c.UserAgent, weighEncoding), nil
+	case path == e.s.path:
 		kept = &t.request
-	case t.period.path:
+	case path == t.period.path:
 		kept = &t.period.request
 	default:
-		return e.s.head(path, auth, e.p.c.UserAgent), nil
+		return e.s.head(path, auth, e.p.c.UserAgent, acceptEncoding), nil
 	}
 	if *kept == nil {
-		*kept = e.s.head(path, auth, e.p.c.UserAgent)
+		*kept = e.s.head(path, auth, e.p.c.UserAgent, acceptEncoding)
 	}
 	return *kept, nil
 }
