@@ -63,6 +63,7 @@ type plan struct {
 	} `json:"each_broker"`
 	Collectors struct {
 		Cores  float64 `json:"cores"`
+		Figure float64 `json:"cores_by_the_documentation"` // the same from docs/performance.md
 		Memory float64 `json:"memory_bytes"`
 		From   string  `json:"from"`
 	} `json:"collectors"`
@@ -273,12 +274,10 @@ func (c *planCmd) size(w *way, p *plan) {
 	}
 	p.Brokers.In = second * float64(replication) / float64(brokers)
 	p.Brokers.Out = second * float64(replication-1+c.Readers) / float64(brokers)
+	p.Collectors.Figure = headroom * rate * (m.Samples*usSample + usRecord) / 1e6
+	p.Collectors.From, p.Collectors.Cores = "estimated from docs/performance.md", p.Collectors.Figure
 	if m.CPU > 0 {
-		p.Collectors.From = "measured at the collector"
-		p.Collectors.Cores = headroom * rate * m.Samples * m.CPU / 1e6
-	} else {
-		p.Collectors.From = "estimated from docs/performance.md"
-		p.Collectors.Cores = headroom * rate * (m.Samples*usSample + usRecord) / 1e6
+		p.Collectors.From, p.Collectors.Cores = "measured at the collector", headroom*rate*m.Samples*m.CPU/1e6
 	}
 	p.Collectors.Memory = memoryBase + float64(p.For.Instances)*memoryTarget
 	p.Commands = append(p.Commands, c.rights(w)...)
@@ -334,7 +333,8 @@ func (p *plan) write(to io.Writer, readers int) {
 	say("\nEach broker, on average: %s a second in, %s out (%s), %s of disk", amount(p.Brokers.In), amount(p.Brokers.Out), many(readers, "reader", "readers"), amount(p.Brokers.Disk))
 	say("Collectors together: %.2g cores, %s of memory; estimates: %d times the CPU %s", p.Collectors.Cores, amount(p.Collectors.Memory), headroom, p.Collectors.From)
 	if m.CPU > 0 {
-		say("  the collector's process has used %.2g µs a sample since its start, with all that runs in it, and %s an instance", m.CPU, amount(m.Memory))
+		say("  the collector's process has used %.2g µs a sample since its start, and %s an instance, with all that runs in it: a page or a broker beside it counts as well", m.CPU, amount(m.Memory))
+		say("  by docs/performance.md a collector alone would take %.2g cores", p.Collectors.Figure)
 	}
 	say("\nWhere we may not make topics ourselves, and where rights are given:")
 	for _, text := range p.Commands {

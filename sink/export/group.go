@@ -48,9 +48,8 @@ func (x *Exporter) Run(ctx context.Context) error {
 	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: x.cfg.Group, Brokers: x.cfg.Brokers, Topics: []string{x.cfg.Snapshots, x.cfg.Backfill}, StartOffset: kafka.FirstOffset,
-		Dialer: &kafka.Dialer{ClientID: "rollcall-export-" + x.cfg.Name, Timeout: dialTimeout, DualStack: true, TLS: x.cfg.TLS, SASLMechanism: x.cfg.Login},
-		// Ranges give the same partitions of both lanes to one member, as both have equally many.
-		GroupBalancers: []kafka.GroupBalancer{kafka.RangeGroupBalancer{}}, WatchPartitionChanges: true, PartitionWatchInterval: watchEvery,
+		Dialer:         &kafka.Dialer{ClientID: "rollcall-export-" + x.cfg.Name, Timeout: dialTimeout, DualStack: true, TLS: x.cfg.TLS, SASLMechanism: x.cfg.Login},
+		GroupBalancers: []kafka.GroupBalancer{balancer{}}, WatchPartitionChanges: true, PartitionWatchInterval: watchEvery,
 		SessionTimeout: x.cfg.Session, HeartbeatInterval: x.cfg.Session / 5, RebalanceTimeout: max(x.cfg.Session, 2*handOver), JoinGroupBackoff: joinAgain,
 	})
 	if err != nil {

@@ -257,12 +257,12 @@ func TestWriter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	odd := record(t, 1)
+	first, odd := record(t, 0), record(t, 1)
 	odd.Raw = bytes.Replace(odd.Raw, []byte(`,"ts"`), []byte(",\r\n \"ts\""), 1)
-	if _, err := p.Write(t.Context(), []export.Record{record(t, 0), odd, {Record: odd.Record, Raw: odd.Raw, Known: true}}); err != nil {
+	if _, err := p.Write(t.Context(), []export.Record{first, odd, {Record: odd.Record, Raw: odd.Raw, Known: true}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Split(strings.TrimSuffix(to.String(), "\n"), "\n"); len(got) != 2 || got[0] != string(record(t, 0).Raw) || !json.Valid([]byte(got[1])) {
+	if got := strings.Split(strings.TrimSuffix(to.String(), "\n"), "\n"); len(got) != 2 || got[0] != string(first.Raw) || !json.Valid([]byte(got[1])) {
 		t.Errorf("%q", got)
 	}
 }
