@@ -50,7 +50,7 @@ func TestCloserLook(t *testing.T) {
 					t.Fatalf("at %.1f s a feed is dead after three times %v", s, every)
 				}
 				sv := f.b.find("checkout", "prod")
-				finest[sv.finest()] = true
+				finest[sv.finest(t0.Add(time.Duration(s*float64(time.Second))).UnixMilli())] = true
 				if got := f.b.Signals("checkout", "prod", 600); got.Width != 10*time.Second || len(got.Silent) > 0 {
 					t.Fatalf("at %.1f s: ticks of %v, %d silent", s, got.Width, len(got.Silent))
 				}
@@ -112,6 +112,39 @@ func TestCloserLookSilence(t *testing.T) {
 		if f.tick(at); f.row().Answering != want {
 			t.Errorf("at %v s %d answer", at, f.row().Answering)
 		}
+	}
+}
+
+// Who died under a closer look does not leave it on: the steps of charts are those from before.
+func TestCloserLookDeath(t *testing.T) {
+	f := newFleet(t, Options{})
+	steps := map[time.Duration]int{}
+	for s := range 150 {
+		for i, host := range []string{"10.0.0.1:80", "10.0.0.2:80"} {
+			burst := s >= 30 && s < 60
+			if !burst && s%10 != 0 || i == 0 && s >= 50 { // the first dies under it
+				continue
+			}
+			r := f.record(host, float64(s), counter("requests", float64(10*s)))
+			if r.Interval = 10 * time.Second; burst {
+				r.Interval, r.Usual = time.Second, 10*time.Second
+			}
+			f.b.Add(r)
+		}
+		f.tick(float64(s) + 0.5)
+		q := Query{Service: "checkout", Env: "prod", Metric: "requests", From: t0.Add(time.Duration(s-20) * time.Second)}
+		a, err := f.b.Series(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := time.Duration(a.Step) * time.Millisecond
+		if s >= 90 && step != 10*time.Second {
+			t.Fatalf("at %d s a step of %v", s, step)
+		}
+		steps[step]++
+	}
+	if steps[time.Second] < 20 {
+		t.Errorf("steps seen: %v", steps)
 	}
 }
 

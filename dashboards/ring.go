@@ -221,7 +221,7 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 		changed = s.ring.set(lo+int64(i), &fs[i]) && times[i] < now-now%sparkStep || changed
 	}
 	s.figures = s.smooth(fs[len(fs)-1], newest)
-	if known >= now && w >= smoothFor.Milliseconds() && s.finest() < smoothFor {
+	if known >= now && w >= smoothFor.Milliseconds() && s.finest(now) < smoothFor {
 		s.figures = s.smoothClose(o, now)
 	}
 	if known < now {
@@ -269,11 +269,11 @@ func (s *service) smoothClose(o *Options, now int64) figures {
 	return f
 }
 
-// finest is the shortest interval at which any instance is scraped now.
-func (s *service) finest() time.Duration {
+// finest is the shortest interval at which anybody who may still speak is scraped: who died under a closer look would leave it on.
+func (s *service) finest(now int64) time.Duration {
 	d := s.interval
 	for _, in := range s.instances {
-		if in.last > 0 {
+		if in.last > 0 && now-in.last <= in.patience() {
 			d = min(d, in.interval)
 		}
 	}

@@ -113,7 +113,7 @@ func (q *Query) complete(now time.Time, s *service) error {
 		return fmt.Errorf("%w: %s is longer than a day; ask for less at a time", ErrQuery, span)
 	}
 	if q.Step == 0 {
-		q.Step = max(s.finest().Round(time.Second), time.Second)
+		q.Step = max(s.finest(now.UnixMilli()).Round(time.Second), time.Second)
 		for _, nice := range []time.Duration{0, 2, 5, 10, 15, 30, 60, 120, 300} {
 			if q.Step = max(q.Step, nice*time.Second); span/q.Step <= fewPoints {
 				break
