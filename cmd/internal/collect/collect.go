@@ -89,6 +89,7 @@ type Daemon struct {
 	status    kept[Status]
 
 	tracksEvery time.Duration // how often the versions' ages are saved
+	filesEvery  time.Duration // how often the files of tls_config are looked at
 }
 
 type ownMetrics struct {
@@ -113,7 +114,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := os.MkdirAll(o.Storage, 0o750); err != nil {
 		return nil, fmt.Errorf("make storage folder: %w", err)
 	}
-	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, zk: zk.NewSessions(), spoken: map[string]bool{}, sharing: sharing{lists: make(chan struct{}, 1)}, tracksEvery: time.Minute, moved: newMoved(), cut: make(chan struct{}), bursts: newBursts()}
+	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, zk: zk.NewSessions(), spoken: map[string]bool{}, sharing: sharing{lists: make(chan struct{}, 1)}, tracksEvery: time.Minute, filesEvery: 10 * time.Second, moved: newMoved(), cut: make(chan struct{}), bursts: newBursts()}
 	ident, err := sink.OpenIdentity(o.Storage)
 	if err != nil {
 		return nil, err
@@ -233,6 +234,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	first.Go(func() { d.followBursts(end) })
 	first.Go(func() { d.followSlices(end) })
 	first.Go(func() { d.saveTracks(end) })
+	first.Go(func() { d.followFiles(end) })
 	first.Go(func() { fail("expected counts", d.followExpected(end)) })
 	first.Go(func() { fail("geo", d.geo.Run(end)) })
 	first.Go(func() { fail("tags", d.enrich.Run(end)) })

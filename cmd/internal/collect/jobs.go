@@ -35,7 +35,7 @@ func (d *Daemon) setJobs(c *config.Config) error {
 	all := d.allJobs(c)
 	for i := range all {
 		s := &all[i]
-		key := config.Fingerprint([]any{c.Global, s}, readOnce...)
+		key := jobKey(c, s)
 		j := job{nil, key}
 		if old := d.jobs.Load(); old != nil && (*old)[s.JobName].key == key {
 			j = (*old)[s.JobName]
@@ -109,7 +109,7 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 		j.BasicAuth = &scrape.BasicAuth{Username: b.Username, Password: b.Password.Reveal(), PasswordFile: b.PasswordFile}
 	}
 	if a := s.Authorization; a != nil {
-		j.Bearer, j.BearerFile = a.Credentials.Reveal(), a.CredentialsFile
+		j.Bearer, j.BearerFile, j.AuthType = a.Credentials.Reveal(), a.CredentialsFile, a.Type
 	}
 	return j, j.Validate()
 }

@@ -83,7 +83,7 @@ func (b *Burst) Budget() float64 {
 }
 
 // TLS names files. Certificates and keys are read at each handshake; a CA is read when what uses it is made: at the start, and at a reload after
-// its content changed.
+// its content changed. The files of jobs are looked at while running, too.
 type TLS struct {
 	CAFile     string `yaml:"ca_file"`
 	CertFile   string `yaml:"cert_file"`
@@ -149,9 +149,9 @@ type BasicAuth struct {
 	PasswordFile string `yaml:"password_file"`
 }
 
-// Authorization is a bearer token, or the file that holds it.
+// Authorization is a token, or the file that holds it.
 type Authorization struct {
-	Type            string `yaml:"type"` // Bearer, the default, and no other
+	Type            string `yaml:"type"` // the word before the token; default Bearer
 	Credentials     Secret `yaml:"credentials"`
 	CredentialsFile string `yaml:"credentials_file"`
 }

@@ -109,7 +109,7 @@ func (e *Export) validate(k checker) {
 		secretOnce(k.in(".basic_auth"), "password", b.Password, b.PasswordFile)
 	}
 	if a := e.Authorization; a != nil {
-		secretOnce(k.in(".authorization"), "credentials", a.Credentials, a.CredentialsFile)
+		a.validate(k.in(".authorization"))
 	}
 	e.TLS.validate(k.in(".tls_config"))
 	if e.To != "ndjson" {

@@ -162,6 +162,20 @@ func secretOnce(k checker, name string, value Secret, file string) {
 	}
 }
 
+var authType = regexp.MustCompile(`^[0-9A-Za-z!#$%&'*+.^_|~-]*$`)
+
+func (a *Authorization) validate(k checker) {
+	if strings.EqualFold(a.Type, "basic") {
+		k.in(".type").fail("%q: for a user and a password use basic_auth", a.Type)
+	} else if !authType.MatchString(a.Type) {
+		k.in(".type").fail("%q is no single word, such as Bearer", a.Type)
+	}
+	if a.Credentials == "" && a.CredentialsFile == "" {
+		k.fail("no credentials; give credentials or credentials_file")
+	}
+	secretOnce(k, "credentials", a.Credentials, a.CredentialsFile)
+}
+
 func (t *TLS) validate(k checker) {
 	if t != nil && (t.CertFile == "") != (t.KeyFile == "") {
 		k.fail("cert_file and key_file belong together; give both")
@@ -215,10 +229,7 @@ func (s *Scrape) validate(k checker, interval time.Duration) {
 		secretOnce(k.in(".basic_auth"), "password", b.Password, b.PasswordFile)
 	}
 	if a := s.Authorization; a != nil {
-		if a.Type != "" && !strings.EqualFold(a.Type, "bearer") {
-			k.in(".authorization.type").fail("%q: only Bearer can be sent; for a user and a password use basic_auth", a.Type)
-		}
-		secretOnce(k.in(".authorization"), "credentials", a.Credentials, a.CredentialsFile)
+		a.validate(k.in(".authorization"))
 	}
 	s.TLS.validate(k.in(".tls_config"))
 	for i, n := range s.Allow.Networks {

@@ -140,7 +140,7 @@ func authorize(e *config.Export) func(*http.Request) error {
 			if err != nil {
 				return err
 			}
-			r.Header.Set("Authorization", "Bearer "+token)
+			r.Header.Set("Authorization", cmp.Or(a.Type, "Bearer")+" "+token)
 		}
 		return nil
 	}
