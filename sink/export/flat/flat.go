@@ -4,6 +4,7 @@
 package flat
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 
@@ -54,7 +55,7 @@ func (e *Encoder) Encode(_ context.Context, r *export.Record, emit func(key, val
 			continue
 		}
 		if b, ok := e.sample(r.Record, s, g); ok {
-			emit(append([]byte(nil), e.key...), append([]byte(nil), b...))
+			emit(e.key, bytes.Clone(b))
 		}
 	}
 	return nil
@@ -62,7 +63,7 @@ func (e *Encoder) Encode(_ context.Context, r *export.Record, emit func(key, val
 
 // frame prepares what all samples of a record have in common.
 func (e *Encoder) frame(r *wire.Record) {
-	e.key = append(append(append(append(append(e.key[:0], r.Service...), '/'), r.Env...), '/'), r.Instance...)
+	e.key = []byte(r.Service + "/" + r.Env + "/" + r.Instance) // of all its samples
 	b := append(e.head[:0], `{"id":"`...)
 	b = r.ID.Append(b)
 	b = append(b, `","ts":`...)

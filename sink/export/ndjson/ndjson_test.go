@@ -3,6 +3,7 @@ package ndjson
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -282,4 +283,38 @@ func (s *safe) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// Whatever stands in an unfinished file, plain or zipped: it is read as far as it goes, and what is kept of it are whole lines of its beginning.
+func FuzzRepair(f *testing.F) {
+	whole := `{"v":1,"id":"0000000000000001/1/2/1"}` + "\n" + `{"v":1,"id":"0000000000000001/1/2/2"}` + "\n"
+	var zip bytes.Buffer
+	z := gzip.NewWriter(&zip)
+	if _, err := z.Write([]byte(whole)); err != nil || z.Flush() != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(whole+`{"v":1`), "")
+	f.Add(zip.Bytes(), ".gz")
+	f.Add([]byte("\x28\xb5\x2f\xfd"), ".zst")
+	f.Fuzz(func(t *testing.T, b []byte, ending string) {
+		if ending != "" && ending != ".gz" && ending != ".zst" {
+			return
+		}
+		dir := t.TempDir()
+		name := "x-2-20260101T000000.000000.ndjson" + ending
+		if err := os.WriteFile(filepath.Join(dir, name+unfinished), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := folder{cfg: &Config{Dir: dir, Name: "x"}, partition: 2}
+		if _, err := d.recover(""); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil && ending == "" && (!bytes.HasPrefix(b, got) || len(got) == 0 || got[len(got)-1] != '\n') {
+			t.Errorf("%q of %q", got, b)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 1 {
+			t.Errorf("%v", left)
+		}
+	})
 }
