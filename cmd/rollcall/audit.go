@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,6 +72,10 @@ func (c *auditCmd) Run(e *env) error {
 		ledgers = append(ledgers, l)
 	}
 	r := a.Report(ledgers...)
+	waiting := map[string]uint64{}
+	for _, l := range ledgers {
+		waiting[l.Collector] = l.Total.Waiting()
+	}
 	if c.Format == "json" {
 		out := json.NewEncoder(e.stdout)
 		out.SetIndent("", "  ")
@@ -78,8 +84,14 @@ func (c *auditCmd) Run(e *env) error {
 			AsOf  int64 `json:"as_of"`
 			Sound bool  `json:"sound"`
 			audit.Report
-		}{max(0, since.UnixMilli()), now.UnixMilli(), r.Sound(), r})
+			Waiting map[string]uint64 `json:"waiting,omitempty"` // snapshots that collectors have still to deliver, as their ledgers say
+		}{max(0, since.UnixMilli()), now.UnixMilli(), r.Sound(), r, waiting})
 	} else {
+		for _, c := range slices.Sorted(maps.Keys(waiting)) {
+			if n := waiting[c]; n > 0 {
+				fmt.Fprintf(e.stdout, "collector %s has still to deliver %s: what is missing may be among them\n", plain(c), many(n, "snapshot", "snapshots"))
+			}
+		}
 		err = writeAudit(e.stdout, &r, since)
 	}
 	if err == nil && !r.Sound() {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -205,6 +207,20 @@ func TestAudit(t *testing.T) {
 	}
 	out, _, code = rollcall(t, "audit", "--since=1h", "--grace=0s", "--config.file="+file)
 	if code != 1 || strings.Count(out, "MISSING ") != len(r.Gaps)+len(r.Incomplete) || strings.Count(out, "DOUBLED ") != 3 || !strings.Contains(out, "3 doubled, since ") {
+		t.Errorf("code %d\n%s", code, out)
+	}
+	// A collector's ledger says why, and what is still to come.
+	gone, err := wire.ParseID(removed[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"collector":%q,"start":%d,"total":{"scraped":3,"in_memory":3},"losses":[{"reason":"budget","partition":%d,"first":%d,"last":%d,"n":1}]}`,
+			wire.FormatCollector(gone.Collector), gone.Start, gone.Partition, gone.Sequence, gone.Sequence)
+	}))
+	defer far.Close()
+	out, _, code = rollcall(t, "audit", "--since=all", "--grace=0s", "--config.file="+file, "--collector="+far.URL)
+	if code != 1 || strings.Count(out, "the collector dropped them: budget") != 1 || !strings.HasPrefix(out, "collector 9f3c2a7be01d44c1 has still to deliver 3 snapshots") {
 		t.Errorf("code %d\n%s", code, out)
 	}
 	if out, bad, code := rollcall(t, "audit", "--kafka=127.0.0.1:1"); code != 1 || !strings.Contains(bad, "no broker answers at 127.0.0.1:1") {
