@@ -97,7 +97,8 @@ func hashSeries(seed maphash.Seed, name string, labels []collector.LabelPair) ui
 
 // service is a service in an environment, as one scrape job pulls it: the series that its instances share, and which of them it had today.
 type service struct {
-	id serviceID
+	id   serviceID
+	text string // for people: with its environment
 
 	mu    sync.Mutex
 	books map[bookID]*book
@@ -107,8 +108,6 @@ type service struct {
 }
 
 type serviceID struct{ source, service, env string }
-
-func (s *service) String() string { return s.id.service + "/" + s.id.env }
 
 // book holds what becomes of each series under one set of rules and databases, for instances that the rules cannot tell apart.
 type book struct {
@@ -142,7 +141,7 @@ func (l *library) open(k discovery.Key, source string, id bookID, p *plan, targe
 	sid := serviceID{source, k.Service, k.Env}
 	svc := l.services[sid]
 	if svc == nil {
-		svc = &service{id: sid, books: map[bookID]*book{}}
+		svc = &service{id: sid, text: k.Service + "/" + k.Env, books: map[bookID]*book{}}
 		l.services[sid] = svc
 	}
 	svc.users++

@@ -30,78 +30,115 @@ type Exceeded struct {
 
 // exceeders are those of the day, by service and instance.
 type exceeders struct {
-	mu       sync.Mutex
-	m        map[[3]string]*exceeder
-	counters map[string]*metrics.Counter
+	mu        sync.Mutex
+	m         map[exceederKey]*exceeder
+	explained map[exceederKey]*explanation // by service and limit, without an instance
+	counters  map[exceederKey]*metrics.Counter
+}
+
+type exceederKey struct {
+	service, instance string
+	limit             past
 }
 
 type exceeder struct {
 	Exceeded
 	day int32
+	why *explanation
+}
+
+// explanation is what a service's series have too much of. It is found once a day, for whoever was the first over the limit, and holds for all its instances.
+type explanation struct {
+	day                 int32
+	example, varies, by string // empty while it is looked for; guarded by the exceeders
 }
 
 const (
 	mostExceeders = 1000 // that are named; all are counted
 	mostCounters  = 500  // services with a metric of their own
-	population    = 4096 // series that are looked at to find out what varies
+	population    = 256  // series that are looked at to find out what varies
 )
 
-// exceeded counts and names who is over a limit.
+// exceeded counts and names who is over a limit. The first of a service in a day finds out what varies, and says so in the log, while nobody waits for it.
 func (e *Enricher) exceeded(w *walker) {
-	sh, x := w.sh, &e.over
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	for why := targetLimit; why <= noMemory; why++ {
-		n := w.leftOut[why]
-		if n == 0 {
+		if w.leftOut[why] == 0 {
 			continue
 		}
-		w.s.LeftOut += n
-		svc := sh.book.of.String()
-		x.counter(e.set, svc, why).Add(n)
-		key := [3]string{svc, "", why.String()}
-		if why == targetLimit {
-			key[1] = w.s.Instance.Addr()
+		w.s.LeftOut += w.leftOut[why]
+		o, first := e.over.count(e.set, w, why)
+		if !first {
+			continue
 		}
-		o := x.m[key]
-		if o == nil || o.day < sh.day {
-			if o == nil && len(x.m) >= mostExceeders {
-				continue
-			}
-			o = &exceeder{day: sh.day, Exceeded: Exceeded{Service: key[0], Instance: key[1], Limit: key[2], Since: w.s.Time, By: w.s.Instance.Addr()}}
-			switch why {
-			case targetLimit:
-				o.Max = w.p.limits.Target
-			case serviceLimit:
-				o.Max = w.p.limits.Service
-			}
-			o.Example, o.Varies = w.explain(why)
-			if x.m == nil {
-				x.m = map[[3]string]*exceeder{}
-			}
-			x.m[key] = o
-			e.log.Warn("more series than a day may have; new ones are left out, what is known keeps flowing", "service", o.Service, "instance", o.By, "limit", o.Limit, "max", o.Max,
-				"example", o.Example, "varies", o.Varies, "until", time.Unix((int64(sh.day)+1)*86400, 0).UTC())
-		}
-		o.Last = w.s.Time
-		o.LeftOut += uint64(n)
+		example, varying := w.explain(why)
+		e.over.mu.Lock()
+		o.why.example, o.why.varies = example, varying
+		said := o.told()
+		e.over.mu.Unlock()
+		e.log.Warn("more series than a day may have; new ones are left out, what is known keeps flowing", "service", said.Service, "instance", said.By, "limit", said.Limit, "max", said.Max,
+			"example", said.Example, "varies", said.Varies, "until", time.Unix((int64(w.sh.day)+1)*86400, 0).UTC())
 	}
 }
 
+// count counts the samples that a snapshot has left out; first is true for the first of its service in a day, which is to be explained.
+func (x *exceeders) count(set *metrics.Set, w *walker, why past) (o *exceeder, first bool) {
+	sh, n := w.sh, w.leftOut[why]
+	of := exceederKey{sh.book.of.text, "", why}
+	key := of
+	if why == targetLimit {
+		key.instance = w.s.Instance.Addr()
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.counter(set, of).Add(n)
+	o = x.m[key]
+	if o == nil || o.day < sh.day {
+		if o == nil && len(x.m) >= mostExceeders {
+			return nil, false
+		}
+		if x.m == nil {
+			x.m, x.explained = map[exceederKey]*exceeder{}, map[exceederKey]*explanation{}
+		}
+		if why := x.explained[of]; why == nil || why.day < sh.day {
+			first = true
+			x.explained[of] = &explanation{day: sh.day, by: w.s.Instance.Addr()}
+		}
+		o = &exceeder{day: sh.day, why: x.explained[of], Exceeded: Exceeded{Service: key.service, Instance: key.instance, Limit: why.String(), Since: w.s.Time}}
+		switch why {
+		case targetLimit:
+			o.Max = w.p.limits.Target
+		case serviceLimit:
+			o.Max = w.p.limits.Service
+		}
+		x.m[key] = o
+	}
+	o.Last = w.s.Time
+	o.LeftOut += uint64(n)
+	return o, first
+}
+
+// told is an exceeder with its explanation. The exceeders are locked.
+func (o *exceeder) told() Exceeded {
+	out := o.Exceeded
+	out.Example, out.Varies, out.By = o.why.example, o.why.varies, o.why.by
+	return out
+}
+
 // counter is a service's, or that of all the others.
-func (x *exceeders) counter(set *metrics.Set, service string, why past) *metrics.Counter {
-	name := service + "\x00" + why.String()
-	c := x.counters[name]
+func (x *exceeders) counter(set *metrics.Set, of exceederKey) *metrics.Counter {
+	c := x.counters[of]
 	if c == nil {
 		if len(x.counters) >= mostCounters {
-			service = "(others)"
-			name = service + "\x00" + why.String()
+			of.service = "(others)"
+			if c = x.counters[of]; c != nil {
+				return c
+			}
 		}
-		c = set.GetOrCreateCounter(fmt.Sprintf("rollcall_series_left_out_samples_total{service=%q,limit=%q}", service, why))
+		c = set.GetOrCreateCounter(fmt.Sprintf("rollcall_series_left_out_samples_total{service=%q,limit=%q}", of.service, of.limit))
 		if x.counters == nil {
-			x.counters = map[string]*metrics.Counter{}
+			x.counters = map[exceederKey]*metrics.Counter{}
 		}
-		x.counters[name] = c
+		x.counters[of] = c
 	}
 	return c
 }
@@ -112,7 +149,7 @@ func (x *exceeders) list() []Exceeded {
 	defer x.mu.Unlock()
 	var out []Exceeded
 	for _, o := range x.m {
-		out = append(out, o.Exceeded)
+		out = append(out, o.told())
 	}
 	slices.SortFunc(out, func(a, b Exceeded) int {
 		return cmp.Or(cmp.Compare(b.LeftOut, a.LeftOut), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Limit, b.Limit))
@@ -125,35 +162,51 @@ func (x *exceeders) sweep(now time.Time) {
 	day := int32(now.Unix() / 86400)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	maps.DeleteFunc(x.m, func(_ [3]string, o *exceeder) bool { return o.day < day })
+	maps.DeleteFunc(x.m, func(_ exceederKey, o *exceeder) bool { return o.day < day })
+	maps.DeleteFunc(x.explained, func(_ exceederKey, why *explanation) bool { return why.day < day })
 }
 
 // explain names a series that was left out, and which part of it varies.
 func (w *walker) explain(why past) (example, varying string) {
-	sh := w.sh
-	rows, left := sh.rows, sh.left
-	if w.moved {
-		rows, left = w.new.rows, w.new.left
-	}
-	var of *def
-	for i := range left {
-		if left[i] == why {
-			of = rows[i] // the newest
-		}
-	}
+	of, all := w.population(why)
 	if of == nil {
 		return w.example, ""
 	}
-	all := slices.Clone(rows[:min(len(rows), population)])
-	sh.book.of.mu.Lock()
-	for _, d := range sh.book.defs {
-		if len(all) >= 2*population {
+	return seriesText(&collector.Sample{Name: of.name, Labels: of.labels}), varies(of, all)
+}
+
+// population is the last series that was left out, and some others to compare it with: those left out before it, its neighbours in the body, and the service's.
+func (w *walker) population(why past) (of *def, all []*def) {
+	rows, left := w.sh.rows, w.sh.left
+	if w.moved {
+		rows, left = w.new.rows, w.new.left
+	}
+	last := len(left) - 1
+	for last >= 0 && left[last] != why {
+		last--
+	}
+	if last < 0 {
+		return nil, nil
+	}
+	all = make([]*def, 0, population)
+	for i := last; i >= 0 && len(all) < population/2; i-- {
+		if left[i] == why {
+			all = append(all, rows[i])
+		}
+	}
+	for i := max(0, min(last-population/8, len(rows)-population/4)); i < len(rows) && len(all) < population*3/4; i++ {
+		all = append(all, rows[i])
+	}
+	svc := w.sh.book.of
+	svc.mu.Lock()
+	for _, d := range w.sh.book.defs {
+		if len(all) >= population {
 			break
 		}
 		all = append(all, d)
 	}
-	sh.book.of.mu.Unlock()
-	return seriesText(&collector.Sample{Name: of.name, Labels: of.labels}), varies(of, all)
+	svc.mu.Unlock()
+	return rows[last], all
 }
 
 // varies says which part of a series has the most values among others of its form.
@@ -172,11 +225,16 @@ func varies(of *def, all []*def) string {
 		}
 	}
 	parts := partsOf(of.name)
+	var names [][][2]string // of as many parts
+	for _, d := range all {
+		if p := partsOf(d.name); len(p) == len(parts) {
+			names = append(names, p)
+		}
+	}
 	for i := range parts {
 		clear(values)
-		for _, d := range all {
-			p := partsOf(d.name)
-			if len(p) == len(parts) && (len(p) == 1 || agree(p, parts, i)) {
+		for _, p := range names {
+			if len(p) == 1 || agree(p, parts, i) {
 				values[p[i][0]] = true
 			}
 		}

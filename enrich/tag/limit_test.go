@@ -2,6 +2,7 @@ package tag
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -179,6 +180,78 @@ func TestSeriesMemoryIsBounded(t *testing.T) {
 	e.Forget(small)
 	if b := e.Status().StateBytes; b != 0 {
 		t.Fatalf("%d bytes are left", b)
+	}
+}
+
+// whoWaits is a log that holds up whoever writes into it, until it is let go.
+type whoWaits struct {
+	slog.Handler
+	in, out chan struct{}
+}
+
+func (h whoWaits) Handle(ctx context.Context, r slog.Record) error {
+	h.in <- struct{}{}
+	<-h.out
+	return h.Handler.Handle(ctx, r)
+}
+
+// Who is over a limit is explained once a service, limit and day, and nobody waits for that.
+func TestExceededIsExplainedOnce(t *testing.T) {
+	var log bytes.Buffer
+	wait := whoWaits{slog.NewTextHandler(&log, nil), make(chan struct{}), make(chan struct{})}
+	e := mustNew(t, Config{Limits: Limits{Target: 5}, Log: slog.New(wait)})
+	const ports = 20
+	at := t0
+	scrape := func(port int) {
+		s := snapshot(at, users(port*1000, 500)...)
+		s.Instance.Port = uint16(port)
+		if e.Enrich(s); s.LeftOut != 495 {
+			t.Errorf("instance %d: %d are left out", port, s.LeftOut)
+		}
+	}
+	for day := 1; day <= 2; day++ {
+		done := make(chan struct{})
+		go func() { scrape(1); close(done) }()
+		<-wait.in // the first of the day is being explained
+		for port := 2; port <= ports; port++ {
+			scrape(port)
+		}
+		if n := len(e.Status().Exceeded); n != ports {
+			t.Fatalf("day %d: %d are named", day, n)
+		}
+		wait.out <- struct{}{}
+		<-done
+		for port := 1; port <= ports; port++ {
+			scrape(port)
+		}
+		for _, x := range e.Status().Exceeded {
+			if x.Varies != "the name: users/*/requests" || x.By != "10.0.0.5:1" || x.Example == "" || x.LeftOut != 2*495 {
+				t.Errorf("day %d: the status says %+v", day, x)
+			}
+		}
+		if n := strings.Count(log.String(), "more series than"); n != day {
+			t.Errorf("day %d: said %d times", day, n)
+		}
+		at = at.Add(24 * time.Hour)
+	}
+}
+
+// However many series there are, few are looked at, and what varies among those left out is found.
+func TestExplainLooksAtFew(t *testing.T) {
+	e := mustNew(t, Config{Limits: Limits{Target: 20_100}})
+	var steady []collector.Sample
+	for i := range 20_000 {
+		steady = append(steady, counter(fmt.Sprintf("jvm/pool%d/used", i), "1"))
+	}
+	st := e.states.get(checkout.Key)
+	st.mu.Unlock()
+	e.Enrich(snapshot(t0, append(steady, users(0, 300)...)...))
+	w := &walker{sh: &st.shape}
+	if _, all := w.population(targetLimit); len(all) == 0 || len(all) > population {
+		t.Errorf("%d series are looked at", len(all))
+	}
+	if x := e.Status().Exceeded; len(x) != 1 || x[0].Varies != "the name: users/*/requests" {
+		t.Errorf("the status says %+v", x)
 	}
 }
 
