@@ -158,7 +158,7 @@ func (e *exchange) viaClient(path string, limit int, s *scale) (body []byte, con
 		if errors.As(err, &ue) {
 			err = ue.Err // without the address: the snapshot says whose it is
 		}
-		return nil, "", clientError(e.s.job.byProxy(err, e.at), cert)
+		return nil, "", clientError(e.s.job.byProxy(err, cert, e.at), cert)
 	}
 	defer resp.Body.Close()
 	e.reach(firstByte, time.Now())
@@ -188,8 +188,8 @@ func (j *Job) proxyStatus(status int) error {
 	return fail(collector.Status, "status %d of the proxy %s", status, j.ProxyURL.Host)
 }
 
-// byProxy says of an error that it is the proxy's, where it is.
-func (j *Job) byProxy(err error, at stage) error {
+// byProxy says of an error that it is the proxy's, or came by way of it.
+func (j *Job) byProxy(err error, cert *certAsked, at stage) error {
 	var op *net.OpError
 	var known *failure
 	switch {
@@ -203,6 +203,11 @@ func (j *Job) byProxy(err error, at stage) error {
 		return fail(o, "the proxy %s: %s", j.ProxyURL.Host, why)
 	case isTimeout(err):
 		return fail(collector.Timeout, "timed out while %s, by way of the proxy %s", stageNames[at], j.ProxyURL.Host)
+	case isTLS(err), cert.asked.Load(): // the target's
+		return err
+	case errors.Is(err, io.EOF), errors.As(err, &op):
+		o, why := outcomeOf(err, at)
+		return fail(o, "%s, by way of the proxy %s", why, j.ProxyURL.Host)
 	}
 	return err
 }
