@@ -192,6 +192,15 @@ func (j *Job) accept() string {
 	return acceptText
 }
 
+// ReadBy is how a body of the job is read, of a target by whose clock it is now.
+func (j *Job) ReadBy(now time.Time) stats.Options {
+	o := j.limits()
+	if !j.IgnoreTimestamps {
+		o.Now = now
+	}
+	return o
+}
+
 // limits are what the parser is asked to hold to.
 func (j *Job) limits() stats.Options {
 	o := j.Limits

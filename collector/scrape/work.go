@@ -133,11 +133,7 @@ func (e *exchange) stats(snap *collector.Snapshot) error {
 		return err
 	}
 	e.reach(bodyRead, now)
-	o := e.s.run.limits
-	if !e.s.job.IgnoreTimestamps {
-		o.Now = snap.Time.Add(e.skew)
-	}
-	err = e.x.parser.Parse(snap, body, contentType, o)
+	err = e.x.parser.Parse(snap, body, contentType, e.s.job.ReadBy(snap.Time.Add(e.skew)))
 	e.reach(parsed, time.Now())
 	if e.reached = (time.Time{}); err != nil || e.s.period == "" {
 		return err

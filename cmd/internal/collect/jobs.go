@@ -48,7 +48,7 @@ func (d *Daemon) setJobs(c *config.Config) error {
 			}
 		}
 		jobs[s.JobName] = j
-		rel = append(rel, tag.Job{Name: s.JobName, Scheme: j.Scheme, MetricsPath: j.MetricsPath, Params: s.Params, Interval: j.Interval, Timeout: j.Timeout, Relabel: Relabels(s.Relabel)})
+		rel = append(rel, RelabelJob(j.Job, s))
 	}
 	targets, err := tag.NewTargets(rel)
 	if err := errors.Join(append(errs, err)...); err != nil {
@@ -61,7 +61,8 @@ func (d *Daemon) setJobs(c *config.Config) error {
 
 var windows = map[string]collector.Window{"lifetime": collector.Lifetime, "latched": collector.Latched, "decaying": collector.Decaying, "interval": collector.Interval}
 
-func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
+// BareJob is a job but for what is in files of its own and for how its targets are reached: what a body is read by, and when.
+func BareJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 	every := s.Interval.Std(interval(c))
 	timeout := s.Timeout.Std(c.Global.ScrapeTimeout.Std(config.DefaultTimeout))
 	j := &scrape.Job{
@@ -76,11 +77,19 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 		IgnoreTimestamps: s.HonorTimestamps != nil && !*s.HonorTimestamps,
 		NoServerInfo:     s.ServerInfo != nil && !*s.ServerInfo,
 	}
-	var err error
 	if len(s.FlattenArrays) > 0 {
+		var err error
 		if j.Limits.Arrays, err = regexp.Compile("^(?:" + strings.Join(s.FlattenArrays, "|") + ")$"); err != nil {
 			return nil, err
 		}
+	}
+	return j, nil
+}
+
+func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
+	j, err := BareJob(c, s)
+	if err != nil {
+		return nil, err
 	}
 	if j.TLS, err = TLS(s.TLS); err != nil {
 		return nil, err
@@ -114,8 +123,13 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 	return j, j.Validate()
 }
 
-// Relabels are relabelling steps as enrich/tag takes them.
-func Relabels(in []config.Relabel) []tag.Relabel {
+// RelabelJob is a job as the relabelling of its targets knows it.
+func RelabelJob(j *scrape.Job, s *config.Scrape) tag.Job {
+	return tag.Job{Name: j.Name, Scheme: j.Scheme, MetricsPath: j.MetricsPath, Params: s.Params, Interval: j.Interval, Timeout: j.Timeout, Relabel: relabels(s.Relabel)}
+}
+
+// relabels are relabelling steps as enrich/tag takes them.
+func relabels(in []config.Relabel) []tag.Relabel {
 	out := make([]tag.Relabel, len(in))
 	for i, r := range in {
 		out[i] = tag.Relabel(r)
@@ -139,26 +153,32 @@ func geoConfig(c *config.Config, o Options) geo.Config {
 }
 
 func (d *Daemon) tagConfig(c *config.Config) tag.Config {
+	out := TagConfig(c)
+	out.Geo, out.Log, out.Metrics = d.geo, d.log.With("part", "tags"), d.tagMetrics()
+	return out
+}
+
+// TagConfig is what a configuration has snapshots enriched with, databases of places aside.
+func TagConfig(c *config.Config) tag.Config {
 	out := tag.Config{
-		Host: c.Enrich.Geo.Host, Drop: c.Enrich.Tags.Drop, Rename: c.Enrich.Tags.Rename, External: c.Global.ExternalLabels,
-		MetricRelabel: map[string][]tag.Relabel{}, JobLimits: map[string]tag.Limits{}, Limits: SeriesLimits(&config.Scrape{}), Geo: d.geo, Log: d.log.With("part", "tags"), Metrics: d.tagMetrics(),
+		Host: c.Enrich.Geo.Host, Drop: c.Enrich.Tags.Drop, Rename: c.Enrich.Tags.Rename, External: c.Global.ExternalLabels, Rules: rules(c),
+		MetricRelabel: map[string][]tag.Relabel{}, JobLimits: map[string]tag.Limits{}, Limits: seriesLimits(&config.Scrape{}),
 	}
 	if f := c.Enrich.Networks.File; f != "" {
 		out.Networks = []string{f}
 	}
-	out.Rules = Rules(c)
 	for i := range c.Scrape {
 		s := &c.Scrape[i]
-		out.JobLimits[s.JobName] = SeriesLimits(s)
+		out.JobLimits[s.JobName] = seriesLimits(s)
 		if len(s.MetricRelabel) > 0 {
-			out.MetricRelabel[s.JobName] = Relabels(s.MetricRelabel)
+			out.MetricRelabel[s.JobName] = relabels(s.MetricRelabel)
 		}
 	}
 	return out
 }
 
-// Rules are the rules of a configuration, as enrich/tag takes them.
-func Rules(c *config.Config) (out []tag.Rule) {
+// rules are the rules of a configuration, as enrich/tag takes them.
+func rules(c *config.Config) (out []tag.Rule) {
 	for _, r := range c.Enrich.Rules {
 		t := tag.Rule{Name: r.Name, Label: r.Label, Drop: r.Drop, Counter: r.Counter}
 		if r.Lookup != nil {
@@ -169,8 +189,8 @@ func Rules(c *config.Config) (out []tag.Rule) {
 	return out
 }
 
-// SeriesLimits are a job's limits of unique series a day.
-func SeriesLimits(s *config.Scrape) tag.Limits {
+// seriesLimits are a job's limits of unique series a day.
+func seriesLimits(s *config.Scrape) tag.Limits {
 	l := tag.Limits{Target: config.DefaultSeriesLimit, Service: config.DefaultServiceSeries}
 	if s.SeriesLimit != nil {
 		l.Target = *s.SeriesLimit

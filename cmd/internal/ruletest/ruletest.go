@@ -10,13 +10,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/collector/scrape"
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
@@ -28,12 +31,14 @@ type file struct {
 	Relabel       []config.Relabel             `yaml:"relabel_configs"`
 	MetricRelabel []config.Relabel             `yaml:"metric_relabel_configs"`
 	Places        map[string]map[string]string `yaml:"places"` // network or address → attributes of its place
+	Began         time.Time                    `yaml:"began"`  // when the first scrape is; default: 2026 began
 	Tests         []test                       `yaml:"tests"`
 
-	name string
-	tree *ast.File
-	conf *config.Config
-	job  *config.Scrape
+	name    string
+	tree    *ast.File
+	conf    *config.Config
+	job     *config.Scrape // of conf
+	scraped *scrape.Job    // what the collector makes of it
 }
 
 // test is one target, and the scrapes of it in their order.
@@ -41,7 +46,7 @@ type test struct {
 	Name    string       `yaml:"name"`
 	Target  target       `yaml:"target"`
 	Expect  expectTarget `yaml:"expect"`
-	Scrapes []scrape     `yaml:"scrapes"`
+	Scrapes []pull       `yaml:"scrapes"`
 }
 
 type target struct {
@@ -60,8 +65,8 @@ type expectTarget struct {
 	Tags    map[string]string `yaml:"tags"` // these among others; "": there is none
 }
 
-// scrape is one pull, at a time since the first.
-type scrape struct {
+// pull is one scrape, at a time since the first.
+type pull struct {
 	At          config.Duration `yaml:"at"`
 	Body        string          `yaml:"body"`
 	BodyFile    string          `yaml:"body_file"`
@@ -114,10 +119,14 @@ func (f *file) configure() error {
 			f.job = s
 		}
 	}
+	own := func(name string) {
+		f.conf.Scrape = append(f.conf.Scrape, config.Scrape{JobName: name})
+		f.job = &f.conf.Scrape[len(f.conf.Scrape)-1]
+	}
 	switch {
 	case f.job != nil:
 	case f.Config == "":
-		f.job = &config.Scrape{JobName: cmp.Or(f.Job, "test")}
+		own(cmp.Or(f.Job, "test"))
 	case f.Job == "" && len(f.conf.Scrape) > 1:
 		var jobs []string
 		for _, s := range f.conf.Scrape {
@@ -127,7 +136,7 @@ func (f *file) configure() error {
 	case f.Job != "":
 		return f.fault("$.job", "no job of %s is called %q", f.Config, f.Job)
 	default:
-		f.job = &config.Scrape{JobName: "test"}
+		own("test")
 	}
 	if f.Rules != nil {
 		f.conf.Enrich.Rules = f.Rules
@@ -137,6 +146,10 @@ func (f *file) configure() error {
 	}
 	if f.MetricRelabel != nil {
 		f.job.MetricRelabel = f.MetricRelabel
+	}
+	var err error
+	if f.scraped, err = collect.BareJob(f.conf, f.job); err != nil {
+		return f.fault("$.job", "%w", err)
 	}
 	return nil
 }

@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,6 +31,7 @@ func write(t *testing.T, files ...string) string {
 const configured = `global: {external_labels: {dc: one}}
 scrape_configs:
 - job_name: apps
+  honor_timestamps: false
   static_configs: [{targets: ['h:1']}]
   relabel_configs:
   - {source_labels: [__meta_status], regex: DEAD, action: drop}
@@ -38,6 +42,16 @@ scrape_configs:
   series_limit: 3
   metric_relabel_configs:
   - {source_labels: [__name__], regex: 'go_.*', action: drop}
+- job_name: readers
+  static_configs: [{targets: ['h:3']}]
+  scrape_interval: 5s
+  body_size_limit: 100B
+  flatten_arrays: ['threads']
+  distributions: interval
+  tls_config: {ca_file: /it/is/not/there}
+  relabel_configs:
+  - {source_labels: [__scrape_timeout__], target_label: timeout}
+  - {source_labels: [__scrape_interval__], target_label: interval}
 enrich:
   tags: {rename: {owner: team}}
   rules:
@@ -121,6 +135,32 @@ tests:
     expect:
       samples: ['"a name" counter 1', g gauge 1.5, l label "x y", m distribution count=2 sum=3 average=1.5]
 `, "1 of 1 tests passed", false},
+		{"a body is read as its job has it read", `
+config: rollcall.yml
+job: readers
+tests:
+- name: arrays that are to be taken apart
+  scrapes: [{body: '{"threads":[1,2],"others":[1,2]}', expect: {samples: [threads gauge 2, threads/0 untyped 1, threads/1 untyped 2, others gauge 2]}}]
+- name: times in it are honored
+  scrapes: [{body: "now 1 1767225600000\nold 1 1767222000000\n", content_type: text/plain, expect: {samples: [now untyped 1]}}]
+- name: interval and timeout of the job
+  expect: {tags: {timeout: 5s, interval: 5s}}
+`, "3 of 3 tests passed", false},
+		{"when a file begins", `
+config: rollcall.yml
+job: readers
+began: 2025-12-31T23:00:00Z
+tests:
+- name: times in it are honored
+  scrapes: [{body: "now 1 1767225600000\nold 1 1767222000000\n", content_type: text/plain, expect: {samples: [old untyped 1]}}]
+`, "1 of 1 tests passed", false},
+		{"times that are not honored", `
+config: rollcall.yml
+job: apps
+tests:
+- name: all of them
+  scrapes: [{body: "now 1 1767225600000\nold 1 1767222000000\n", content_type: text/plain, expect: {samples: [now untyped 1, old untyped 1]}}]
+`, "1 of 1 tests passed", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			name := write(t, "t.yml", tc.text, "rollcall.yml", configured, "body.json", `{"counters":{"a name":1},"gauges":{"g":1.5},"labels":{"l":"x y"},"metrics":{"m":{"count":2,"sum":3,"average":1.5}}}`)
@@ -151,6 +191,7 @@ func TestFaults(t *testing.T) {
 		{"body of a failure", "tests:\n- name: a\n  scrapes:\n  - {outcome: timeout, body: x}\n", "a scrape that failed has no body"},
 		{"two bodies", "tests:\n- name: a\n  scrapes:\n  - {body_file: y, body: x}\n", "keep one"},
 		{"body", "tests:\n- name: a\n  scrapes:\n  - body: '{'\n", "line 4: tests[0].scrapes[0]: the body cannot be read: parse"},
+		{"too large", "config: rollcall.yml\njob: readers\n" + good + "  - {at: 1s, body: '" + strings.Repeat(" ", 101) + "'}\n", "line 7: tests[0].scrapes[1]: the body has 101 bytes, and body_size_limit is 100"},
 		{"no such body", "tests:\n- name: a\n  scrapes:\n  - body_file: gone.json\n", "line 4: tests[0].scrapes[0].body_file: open"},
 		{"expectation", "tests:\n- name: a\n  scrapes:\n  - body: '{}'\n    expect:\n      contains:\n      - a counter 1\n      - b\n", `line 8: tests[0].scrapes[0].expect.contains[1]: "b": there is no kind; write it as NAME KIND VALUE`},
 		{"kind", "tests:\n- name: a\n  scrapes:\n  - {body: '{}', expect: {samples: [b count 1]}}\n", `"count" is no kind; write it as`},
@@ -161,7 +202,7 @@ func TestFaults(t *testing.T) {
 		{"no number", "places: {10.0.0.1: {as.number: AS1}}\n" + good, `as.number "AS1" is not a number`},
 		{"no country", "places: {10.0.0.1: {geo.locality.name: x}}\n" + good, "give the country too"},
 		{"no configuration", "config: gone.yml\n" + good, "line 1: config: read configuration:"},
-		{"several jobs", "config: rollcall.yml\n" + good, "line 1: config: it has several jobs: say which one is tested, as `job: apps`; there are apps, others"},
+		{"several jobs", "config: rollcall.yml\n" + good, "line 1: config: it has several jobs: say which one is tested, as `job: apps`; there are apps, others, readers"},
 		{"no such job", "config: rollcall.yml\njob: x\n" + good, `line 2: job: no job of rollcall.yml is called "x"`},
 		{"rule", "rules:\n- {name: '('}\n" + good, "line 2: rules: enrich: rules[0]: name"},
 		{"relabelling", "relabel_configs:\n- {action: explode}\n" + good, "line 2: relabel_configs: job \"test\": relabel_configs[0]: \"explode\" is no action"},
@@ -173,6 +214,18 @@ func TestFaults(t *testing.T) {
 				t.Fatalf("got  %v\nwant %s", err, tc.want)
 			}
 		})
+	}
+}
+
+// What a distribution speaks of is what the job says.
+func TestDistributions(t *testing.T) {
+	f, err := load(write(t, "t.yml", "config: rollcall.yml\njob: readers\ntests:\n- name: a\n  scrapes: [{body: '{\"metrics\":{\"m\":{\"count\":1,\"p99\":3}}}'}]\n", "rollcall.yml", configured))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := f.snapshot(&f.Tests[0].Scrapes[0], discovery.Instance{}, "$")
+	if err != nil || len(s.Samples) != 1 || s.Samples[0].Window != collector.Interval {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 

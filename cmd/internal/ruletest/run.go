@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
-	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/collector/stats"
 	"github.com/rollcall-metrics/rollcall/discovery"
@@ -23,8 +22,15 @@ import (
 // ErrFailed is the error of tests that ran and failed; Run has printed why.
 var ErrFailed = errors.New("some tests failed")
 
-// began is when the first scrape of every test is.
-var began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// usualBegin is when the first scrape of a test is, where the file says nothing else.
+var usualBegin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (f *file) began() time.Time {
+	if f.Began.IsZero() {
+		return usualBegin
+	}
+	return f.Began
+}
 
 // Run runs the tests of a file and prints what differs: - what was expected and is not there, + what is there and was not expected. The error is ErrFailed if
 // some test failed, and else says what is wrong with the file, with the line and the remedy.
@@ -70,8 +76,7 @@ func (f *file) run(i int, db *geo.DB) (bad []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	targets, err := tag.NewTargets([]tag.Job{{Name: f.job.JobName, Scheme: f.job.Scheme, MetricsPath: f.job.MetricsPath, Params: f.job.Params, Interval: f.interval(),
-		Timeout: f.job.Timeout.Std(config.DefaultTimeout), Relabel: collect.Relabels(f.job.Relabel)}})
+	targets, err := tag.NewTargets([]tag.Job{collect.RelabelJob(f.scraped, f.job)})
 	if err != nil {
 		return nil, f.fault("$.relabel_configs", "%w", err)
 	}
@@ -87,7 +92,7 @@ func (f *file) run(i int, db *geo.DB) (bad []string, err error) {
 	case !keep:
 		return nil, nil
 	}
-	if d := t.Expect.differs(&inst, cmp.Or(f.job.MetricsPath, config.DefaultMetricsPath)); len(d) > 0 {
+	if d := t.Expect.differs(&inst, f.scraped.MetricsPath); len(d) > 0 {
 		bad = append(bad, where+"\n"+strings.Join(d, "\n"))
 	}
 	e, err := tag.New(f.tagConfig(db))
@@ -97,22 +102,20 @@ func (f *file) run(i int, db *geo.DB) (bad []string, err error) {
 	if err := e.Load(); err != nil {
 		return nil, f.fault("$.config", "%w", err)
 	}
+	var windows stats.Watch
 	for j := range t.Scrapes {
 		s, at := &t.Scrapes[j], fmt.Sprintf("%s.scrapes[%d]", at, j)
 		snap, err := f.snapshot(s, inst, at)
 		if err != nil {
 			return nil, err
 		}
+		windows.See(snap.Samples, f.scraped.ReadBy(snap.Time).Window, false)
 		e.Enrich(snap)
 		if d := s.Expect.differs(snap); len(d) > 0 {
 			bad = append(bad, fmt.Sprintf("scrape at %s, line %d:\n%s", s.At, f.line(at), strings.Join(d, "\n")))
 		}
 	}
 	return bad, nil
-}
-
-func (f *file) interval() time.Duration {
-	return f.job.Interval.Std(f.conf.Global.ScrapeInterval.Std(config.DefaultInterval))
 }
 
 // instance is a test's target, as discovery would find it.
@@ -126,21 +129,14 @@ func (f *file) instance(t *test) (i discovery.Instance, err error) {
 
 // tagConfig is what the collector would enrich with, but for databases and inferred tracks, which one target cannot tell.
 func (f *file) tagConfig(db *geo.DB) tag.Config {
-	c := f.conf
-	out := tag.Config{
-		Rules: collect.Rules(c), MetricRelabel: map[string][]tag.Relabel{f.job.JobName: collect.Relabels(f.job.MetricRelabel)}, Geo: db, Host: c.Enrich.Geo.Host && db != nil,
-		Drop: c.Enrich.Tags.Drop, Rename: c.Enrich.Tags.Rename, External: c.Global.ExternalLabels, NoTracks: true,
-		Limits: collect.SeriesLimits(f.job),
-	}
-	if n := c.Enrich.Networks.File; n != "" {
-		out.Networks = []string{n}
-	}
+	out := collect.TagConfig(f.conf)
+	out.Geo, out.Host, out.NoTracks = db, out.Host && db != nil, true
 	return out
 }
 
 // snapshot is what the pool would make of a body.
-func (f *file) snapshot(s *scrape, inst discovery.Instance, at string) (*collector.Snapshot, error) {
-	snap := &collector.Snapshot{Instance: inst, Time: began.Add(time.Duration(s.At)), Interval: f.interval(), Tags: discovery.TagsOf(f.conf.Global.ExternalLabels).With(inst.Tags.Map())}
+func (f *file) snapshot(s *pull, inst discovery.Instance, at string) (*collector.Snapshot, error) {
+	snap := &collector.Snapshot{Instance: inst, Time: f.began().Add(time.Duration(s.At)), Interval: f.scraped.Interval, Tags: discovery.TagsOf(f.conf.Global.ExternalLabels).With(inst.Tags.Map())}
 	snap.Outcome, _ = collector.ParseOutcome(cmp.Or(s.Outcome, "ok"))
 	if snap.Outcome != collector.OK {
 		snap.Reason = "the test says so"
@@ -153,9 +149,11 @@ func (f *file) snapshot(s *scrape, inst discovery.Instance, at string) (*collect
 			return nil, f.fault(at+".body_file", "%w", err)
 		}
 	}
+	if limit := f.scraped.BodyLimit; int64(len(body)) > limit {
+		return nil, f.fault(at, "the body has %d bytes, and body_size_limit is %d: the collector would not take it", len(body), limit)
+	}
 	var p stats.Parser
-	limits := stats.Options{Samples: cmp.Or(f.job.SampleLimit, config.DefaultSampleLimit), Labels: cmp.Or(f.job.LabelLimit, config.DefaultLabelLimit), LabelName: f.job.LabelNameLimit, LabelValue: f.job.LabelValueLimit}
-	if err := p.Parse(snap, body, s.ContentType, limits); err != nil {
+	if err := p.Parse(snap, body, s.ContentType, f.scraped.ReadBy(snap.Time)); err != nil {
 		return nil, f.fault(at, "the body cannot be read: %w; if its format is taken for another, say content_type", err)
 	}
 	return snap, nil
