@@ -71,7 +71,7 @@ func newJobRig(t *testing.T, jobs string) *jobRig {
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	<-r.broker.Ready()
 	file := filepath.Join(t.TempDir(), "rollcall.yml")
-	write(t, file, []byte("global: {scrape_interval: 250ms, scrape_timeout: 250ms}\nkafka: {brokers: ['"+r.broker.Addr()+"']}\nscrape_configs:\n"+jobs))
+	write(t, file, []byte("global: {scrape_interval: 1s, scrape_timeout: 1s}\nkafka: {brokers: ['"+r.broker.Addr()+"']}\nscrape_configs:\n"+jobs))
 	c, err := config.Load(file)
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func (r *jobRig) ends(t *testing.T, name, outcome, reason string) {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
 		if ok() {
 			return
 		}
