@@ -224,6 +224,8 @@ func clientError(err error, cert *certAsked) error {
 		return err
 	case says("server response headers exceeded"):
 		return fail(collector.BodyLimit, "the header of the answer is longer than %d bytes", headerLimit)
+	case says("readLoopPeekFailLocked", "Unsolicited response"):
+		return fail(collector.Parse, "the answer is not HTTP/1: it came before it was asked for")
 	case says("malformed HTTP", "malformed MIME", "bad Content-Length", "multiple Content-Length", "unsupported transfer encoding"):
 		return fail(collector.Parse, "the answer is not HTTP/1: %s", text)
 	case isTLS(err), cert.asked.Load() && !cert.given.Load() && (errors.Is(err, io.EOF) || errors.As(err, new(*net.OpError))):

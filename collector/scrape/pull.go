@@ -62,18 +62,24 @@ func (p *pulls) get(n int) *pull {
 		p.used.Add(-x.charged)
 		x.charged = 0
 		if size := max(cap(x.raw), cap(x.decoded)); size <= free || !p.large.keep(x) {
+			if x.parser.Size() > maxParser {
+				x.parser = stats.Parser{}
+			}
 			p.classes[classOf(size)].Put(x)
 		}
 	}
 	return x
 }
 
+// maxParser is what a parser may hold between bodies, those aside that are kept as large: samples of short names take many times what the body does.
+const maxParser = 1 << 20
+
 // free is what a pull may hold without being charged: most do with it, and need no shared number for it.
 const free = 64 << 10
 
 // charge takes what the pull holds from the budget.
 func (x *pull) charge() error {
-	held := int64(cap(x.raw) + cap(x.decoded))
+	held := int64(cap(x.raw) + cap(x.decoded) + x.parser.Size())
 	more := held - x.charged
 	if held <= free || more <= 0 {
 		return nil

@@ -68,7 +68,7 @@ func (p *Pool) retire(key TargetKey, now time.Time) {
 	case t.running:
 		t.leavesInOrder()
 	case !t.queued:
-		p.start(t, now)
+		p.start(t, slot{due: now})
 	}
 }
 
@@ -82,7 +82,7 @@ func (p *Pool) again(t *target, o collector.Outcome) bool {
 		t.spec.Load().run.m.last(lastFailed).Inc()
 		return false
 	}
-	t.lasting, t.wanted, t.was = true, time.Now(), t.bad
+	t.lasting, t.wanted, t.was = true, slot{due: time.Now()}, t.bad
 	p.pulled[t.was]++
 	return true
 }

@@ -103,6 +103,12 @@ func (h *heap) remove(t *target) {
 	}
 }
 
+// slot is one turn of a target: when it is due, and the interval by which turns were counted out then. No interval: it is none of these turns.
+type slot struct {
+	due   time.Time
+	every time.Duration
+}
+
 // slot is the start of the first slot after now: slots begin where the wall clock, modulo the interval, is at the target's phase. The result carries now's
 // monotonic reading, so that a clock that jumps meanwhile does not move it.
 func (t *target) slot(now time.Time, interval time.Duration) time.Time {

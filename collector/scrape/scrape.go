@@ -223,15 +223,19 @@ func (p *Pool) turn(now time.Time) time.Duration {
 		s := t.spec.Load()
 		next, lost := t.next(t.due, now, s.interval)
 		for i := range lost {
-			p.miss(t, s, t.due.Add(time.Duration(i+1)*s.interval), skippedSlept)
+			p.miss(t, s, slot{t.due.Add(time.Duration(i+1) * s.interval), s.interval}, skippedSlept)
 		}
-		due := t.due
+		due := slot{t.due, s.interval}
 		p.heap.set(t, next)
 		switch {
 		case t.running:
 			p.miss(t, s, due, skippedRunning)
 		case t.queued: // it keeps its place in line, for this slot
-			p.miss(t, s, t.wanted, skippedBusy)
+			why := skippedBusy
+			if t.bad == gorged {
+				why = skippedLarge
+			}
+			p.miss(t, s, t.wanted, why)
 			t.wanted = due
 		default:
 			p.start(t, due)
@@ -250,7 +254,7 @@ func (p *Pool) turn(now time.Time) time.Duration {
 const heldFor = 20 * time.Millisecond
 
 // start has t wait for a worker.
-func (p *Pool) start(t *target, due time.Time) {
+func (p *Pool) start(t *target, due slot) {
 	p.line++
 	t.queued, t.wanted, t.place = true, due, p.line
 	p.lines[t.bad].push(t)
@@ -266,11 +270,14 @@ const (
 	numBadness
 )
 
-func badnessOf(o collector.Outcome) badness {
-	switch o {
-	case collector.Timeout:
+// largeBody is what a body of too many samples may have before it is told apart from others.
+const largeBody = 1 << 20
+
+func badnessOf(o collector.Outcome, body int) badness {
+	switch {
+	case o == collector.Timeout:
 		return hung
-	case collector.BodyLimit, collector.SampleLimit:
+	case o == collector.BodyLimit, o == collector.SampleLimit && body > largeBody:
 		return gorged
 	}
 	return notBad
@@ -333,7 +340,7 @@ func (p *Pool) work(ch chan *target) {
 			missed, last := t.missed, t.lasting
 			t.missed = nil
 			t.started = time.Now()
-			late := t.started.Sub(t.wanted)
+			late := t.started.Sub(t.wanted.due)
 			p.mu.Unlock()
 			var outcome collector.Outcome
 			if last {
@@ -352,7 +359,7 @@ func (p *Pool) work(ch chan *target) {
 
 // finish takes t back from its worker and gives the worker its next one, or nil.
 func (p *Pool) finish(t *target, o collector.Outcome) *target {
-	t.running, t.lasting, t.bad = false, false, badnessOf(o)
+	t.running, t.lasting, t.bad = false, false, badnessOf(o, t.lastBody)
 	p.pulled[t.was]--
 	t.mu.Lock()
 	t.aborted, t.leaves, t.stop = false, false, nil

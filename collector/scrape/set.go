@@ -196,23 +196,24 @@ const (
 	skippedBusy    = "busy"    // no worker is free
 	skippedSlept   = "slept"   // the collector itself stood still
 	skippedStopped = "stopped" // the collector stopped while the target waited for a worker
+	skippedLarge   = "large"   // too many are pulled whose bodies are too large
 )
 
-var skippedReasons = [...]string{skippedRunning, skippedBusy, skippedSlept, skippedStopped}
+var skippedReasons = [...]string{skippedRunning, skippedBusy, skippedSlept, skippedStopped, skippedLarge}
 
 // maxMissed bounds the skipped slots that one target remembers to tell.
 const maxMissed = 16
 
 type miss struct {
-	due time.Time
+	slot
 	why string
 }
 
 // miss notes a slot in which t was not pulled.
-func (p *Pool) miss(t *target, s *spec, due time.Time, why string) {
+func (p *Pool) miss(t *target, s *spec, in slot, why string) {
 	s.run.m.skipped[why].Inc()
 	if len(t.missed) < maxMissed {
-		t.missed = append(t.missed, miss{due, why})
+		t.missed = append(t.missed, miss{in, why})
 	}
 }
 
@@ -227,8 +228,10 @@ func (p *Pool) tell(t *target, s *spec, m miss) {
 		reason = "the collector stopped"
 	case skippedSlept:
 		reason = "the collector stood still"
+	case skippedLarge:
+		reason = fmt.Sprintf("its last body was too large, and %d such are pulled at once", gorgedAtOnce)
 	}
-	x.snap = collector.Snapshot{Instance: s.Instance, Time: m.due, Interval: s.interval, Slot: t.slotOf(m.due, s.interval), Term: p.c.Term(), Tags: s.tags, Info: t.info.tags,
+	x.snap = collector.Snapshot{Instance: s.Instance, Time: m.due, Interval: m.every, Slot: t.slotOf(m.due, m.every), Term: p.c.Term(), Tags: s.tags, Info: t.info.tags,
 		Outcome: collector.Skipped, Reason: reason, OnRelease: x.release}
 	s.run.m.outcomes[collector.Skipped].Inc()
 	p.c.Handle(&x.snap)

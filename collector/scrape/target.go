@@ -197,15 +197,15 @@ type target struct {
 
 	// The scheduler's, under the pool's lock.
 	due     time.Time
-	at      int32     // in the heap, -1 outside
-	running bool      // a worker has it
-	queued  bool      // it waits for a worker
-	gone    bool      // not in the set any more
-	last    bool      // it is to be pulled a last time
-	lasting bool      // it is pulled a last time now
-	retired bool      // Config.Retired is to hear of its end
-	wanted  time.Time // start of the slot that it waits for, or is pulled for
-	place   uint64    // in the line of those who wait: smaller ones came before
+	at      int32  // in the heap, -1 outside
+	running bool   // a worker has it
+	queued  bool   // it waits for a worker
+	gone    bool   // not in the set any more
+	last    bool   // it is to be pulled a last time
+	lasting bool   // it is pulled a last time now
+	retired bool   // Config.Retired is to hear of its end
+	wanted  slot   // that it waits for, or is pulled for
+	place   uint64 // in the line of those who wait: smaller ones came before
 	started time.Time
 	counted int     // where Outcomes counts it
 	bad     badness // of its last pull

@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -21,7 +22,9 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 		s.run.m.late.Inc()
 	}
 	now := time.Now()
-	snap := collector.Snapshot{Instance: s.Instance, Time: now, Interval: s.interval, Slot: t.slotOf(now.Add(-late), s.interval), Term: p.c.Term(), Tags: s.tags}
+	every := cmp.Or(t.wanted.every, s.interval) // the slot is counted out as it was when it began, though the interval may be another since
+	// By when it was taken up, not by now: a process that waits for its processor in between is in the same slot.
+	snap := collector.Snapshot{Instance: s.Instance, Time: now, Interval: every, Slot: t.slotOf(t.started.Add(-late), every), Term: p.c.Term(), Tags: s.tags}
 	e := exchange{p: p, t: t, s: s, started: now, deadline: now.Add(s.timeout), reached: now}
 	err := e.stats(&snap)
 	switch {
@@ -133,7 +136,9 @@ func (e *exchange) stats(snap *collector.Snapshot) error {
 		return err
 	}
 	e.reach(bodyRead, now)
-	err = e.x.parser.Parse(snap, body, contentType, e.s.job.ReadBy(snap.Time.Add(e.skew)))
+	if err = e.x.parser.Parse(snap, body, contentType, e.s.job.ReadBy(snap.Time.Add(e.skew))); err == nil {
+		err = e.x.charge() // samples of short names are larger than the body
+	}
 	e.reach(parsed, time.Now())
 	if e.reached = (time.Time{}); err != nil || e.s.period == "" {
 		return err
