@@ -161,7 +161,7 @@ func memory() (stop func() (bytes uint64, goroutines int)) {
 func TestHostileFleet(t *testing.T) {
 	stdlog.SetOutput(io.Discard) // where net/http tells of answers that nobody asked for
 	defer stdlog.SetOutput(os.Stderr)
-	w := startHostile(t)
+	w := startHostile(t, 0)
 	list := hostiles()
 	for i := range list {
 		list[i].serve = nil // it is served elsewhere: what it says need not be kept here

@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,9 +26,10 @@ import (
 
 // hostileWorld is where the targets of TestHostileFleet are, which another process serves: what is measured here is the scraper alone.
 type hostileWorld struct {
-	Good string
-	Bad  map[string]string // by name
-	CA   []byte
+	Good  string
+	Fleet []string          // as many good ones as were asked for, of 200 numbers each
+	Bad   map[string]string // by name
+	CA    []byte
 
 	in  io.WriteCloser
 	out *bufio.Scanner
@@ -40,10 +42,10 @@ type hostileReport struct {
 	Written  map[string]int64 // the most on one connection, by name
 }
 
-func startHostile(t *testing.T) *hostileWorld {
+func startHostile(t *testing.T, fleet int) *hostileWorld {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHostileServer$")
-	cmd.Env = append(os.Environ(), "ROLLCALL_TEST_HOSTILE=1")
+	cmd.Env = append(os.Environ(), "ROLLCALL_TEST_HOSTILE="+strconv.Itoa(fleet))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -87,21 +89,28 @@ func (w *hostileWorld) report(t *testing.T) (r hostileReport) {
 
 // TestHostileServer is the targets' process; in any other it does nothing. It ends when its standard input does.
 func TestHostileServer(t *testing.T) {
-	if os.Getenv("ROLLCALL_TEST_HOSTILE") == "" {
+	fleet, err := strconv.Atoi(os.Getenv("ROLLCALL_TEST_HOSTILE"))
+	if err != nil {
 		return
 	}
 	certs.make()
 	w := hostileWorld{Bad: map[string]string{}, CA: certs.ca}
 	var requests atomic.Int64
-	answer := []byte(sized(someStats, "Content-Type: application/json\r\n"))
-	w.Good = listen(t, func(c net.Conn) {
-		for asked(c) {
-			requests.Add(1)
-			if _, err := c.Write(answer); err != nil {
-				return
+	good := func(body string) string {
+		answer := []byte(sized(body, "Content-Type: application/json\r\n"))
+		return listen(t, func(c net.Conn) {
+			for asked(c) {
+				requests.Add(1)
+				if _, err := c.Write(answer); err != nil {
+					return
+				}
 			}
-		}
-	})
+		})
+	}
+	w.Good = good(someStats)
+	for range fleet {
+		w.Fleet = append(w.Fleet, good(keys(199)))
+	}
 	var mu sync.Mutex
 	written := map[string]int64{}
 	for _, h := range hostiles() {

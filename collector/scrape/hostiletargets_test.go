@@ -37,6 +37,7 @@ const (
 const (
 	hostileLimit   = 256 << 10 // body_size_limit of the hostile targets
 	hostileSamples = 5_000
+	moreKeys       = "more keys than samples"
 	head           = "HTTP/1.1 200 OK\r\n"
 	chunks         = head + "Transfer-Encoding: chunked\r\n\r\n"
 )
@@ -191,7 +192,7 @@ func hostiles() []hostile {
 		{"10 GB of an error page", floods("HTTP/1.1 500 Oops\r\nContent-Length: 10737418240\r\n\r\n", "x"), both, status, "status 500", 0, "", false},
 		{"10 GB of an error page in chunks", floods("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n", chunk), both, status, "status 404", 0, "", false},
 		{"ten million keys", tenMillion, both, body, "the body is longer than 262144 bytes", 0, "", false},
-		{"more keys than samples", says(sized(keys(hostileSamples+9), "")), both, sample, `more than 5000 samples; the first too many is "k4999"`, 0, "", false},
+		{moreKeys, says(sized(keys(hostileSamples+9), "")), both, sample, `more than 5000 samples; the first too many is "k4999"`, 0, "", false},
 
 		{"gzip bomb", says(sized(gzipBomb, "Content-Encoding: gzip\r\n")), both, body, "longer than 262144 bytes when unzipped", 0, "", false},
 		{"gzip bomb of members", says(sized(strings.Repeat(zipped(zeros[:1<<20]), 50), "Content-Encoding: gzip\r\n")), both, body, "longer than 262144 bytes when unzipped", 0, "", false},

@@ -1,6 +1,9 @@
 package scrape
 
-import "sync"
+import (
+	"runtime/debug"
+	"sync"
+)
 
 // large keeps a few pulls of large bodies where the collector of garbage does not take them: it does so in each of its rounds, of which there are several between two
 // bodies of one target. Whoever sends a large body again, good or not, then makes none.
@@ -52,4 +55,15 @@ func (l *large) trim() {
 	clear(l.kept[n:])
 	l.kept = l.kept[:n]
 	l.spare = n
+}
+
+// giveBackFrom is how much is worth the round of the collector of garbage that it takes to give it back: some 10 ms with the heap of a thousand targets, at each trim at most.
+const giveBackFrom = 16 << 20
+
+// giveBack has the system take back what bodies that were too large have left: the runtime would keep it for minutes.
+func (p *pulls) giveBack() {
+	if p.forgotten.Load() >= giveBackFrom {
+		p.forgotten.Store(0)
+		go debug.FreeOSMemory()
+	}
 }

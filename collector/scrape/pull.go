@@ -37,6 +37,8 @@ type pulls struct {
 	budget  int64
 	used    atomic.Int64
 
+	forgotten atomic.Int64 // bytes, since memory was given back to the system
+
 	zstd func() (*zstd.Decoder, error)
 }
 
@@ -95,6 +97,7 @@ func (x *pull) charge() error {
 // forget gives up what x holds, so that nobody keeps it: it is more than others need.
 func (x *pull) forget() {
 	x.all.used.Add(-x.charged)
+	x.all.forgotten.Add(int64(cap(x.raw) + cap(x.decoded)))
 	x.charged = 0
 }
 

@@ -191,6 +191,7 @@ func (p *Pool) Run(ctx context.Context) error {
 			p.end()
 			return nil
 		case <-trim.C:
+			p.pulls.giveBack()
 			p.mu.Lock()
 			p.workers.trim()
 			p.pulls.large.trim()
