@@ -223,9 +223,10 @@ func (p *Pool) turn(now time.Time) time.Duration {
 	for t := p.heap.dueBy(now); t != nil; t = p.heap.dueBy(now) {
 		s := t.spec.Load()
 		next, lost := t.next(t.due, now, s.interval)
-		for i := range lost {
+		for i := range min(lost, maxMissed) { // a machine may have slept for days
 			p.miss(t, s, slot{t.due.Add(time.Duration(i+1) * s.interval), s.interval}, skippedSlept)
 		}
+		s.run.m.skipped[skippedSlept].Add(max(0, lost-maxMissed))
 		due := slot{t.due, s.interval}
 		p.heap.set(t, next)
 		switch {
