@@ -99,9 +99,15 @@ func BenchmarkEnrich(b *testing.B) {
 }
 
 func benchmark(b *testing.B, cfg Config, body *body, own map[string]string) {
+	benchmarkFull(b, cfg, 0, body, own)
+}
+
+// benchmarkFull has so many bytes of what may be remembered taken by others.
+func benchmarkFull(b *testing.B, cfg Config, taken int64, body *body, own map[string]string) {
 	cfg.Geo = places(b, world)
 	cfg.Host = true
 	e := mustNew(b, cfg)
+	e.states.bytes.Add(taken)
 	if own == nil {
 		body.all = append(body.all, label("version", "1.42.0"))
 		body.work = append(body.work, collector.Sample{})

@@ -2,6 +2,7 @@ package tag
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"strings"
 	"sync"
 
@@ -115,6 +116,7 @@ type book struct {
 	id      bookID
 	plan    *plan
 	target  []collector.LabelPair // of the instances, as far as rules ask
+	salt    uint64                // parts its series from those of other books
 	defs    map[uint64]*def
 	outputs map[string]*output
 	users   int
@@ -149,7 +151,7 @@ func (l *library) open(k discovery.Key, source string, id bookID, p *plan, targe
 	defer svc.mu.Unlock()
 	b := svc.books[id]
 	if b == nil {
-		b = &book{of: svc, id: id, plan: p, target: target, defs: map[uint64]*def{}, outputs: map[string]*output{}}
+		b = &book{of: svc, id: id, plan: p, target: target, salt: rand.Uint64(), defs: map[uint64]*def{}, outputs: map[string]*output{}}
 		svc.books[id] = b
 	}
 	b.users++

@@ -255,8 +255,8 @@ func TestDeltasUnderAMemoryLimit(t *testing.T) {
 				t.Fatalf("scrape %d: %d counted of %d", i, got, most)
 			}
 			clear(a.grown)
-			if b := e.Status().StateBytes; b > e.states.limit+8<<10 {
-				t.Fatalf("%d bytes are remembered, of %d", b, e.states.limit)
+			if b := e.Status().StateBytes; b > e.states.limit.Load()+8<<10 {
+				t.Fatalf("%d bytes are remembered, of %d", b, e.states.limit.Load())
 			}
 		}
 	})

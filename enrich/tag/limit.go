@@ -30,7 +30,7 @@ func (e *Enricher) admit(sh *shape, svc *service, d *def, l Limits) past {
 		e.carryService(svc, d, sh.day, l)
 		return onTheWire
 	}
-	if l.Target > 0 && sh.seen >= l.Target {
+	if l.Target > 0 && sh.seen+sh.extra >= l.Target {
 		return targetLimit
 	}
 	svc.turn(sh.day, e)
@@ -39,25 +39,40 @@ func (e *Enricher) admit(sh *shape, svc *service, d *def, l Limits) past {
 		if svc.seen.n >= l.Service {
 			return serviceLimit
 		}
-		if !e.roomFor(&svc.seen) {
+		if !e.roomFor(&svc.seen, serviceSmall) {
 			return noMemory
 		}
 	}
 	if d.do != keep && l.Target > 0 {
-		if !e.roomFor(&sh.gone) {
+		if !e.roomFor(&sh.gone, targetSmall) {
 			return noMemory
 		}
-		sh.gone.add(d.unique) // its bytes are weighed with the shape
+		e.note(sh, d.unique)
 	}
 	sh.seen++
 	e.carryService(svc, d, sh.day, l)
 	return onTheWire
 }
 
-// roomFor reports whether a set may take one more. A small one always may.
-func (e *Enricher) roomFor(s *set32) bool {
+// Sets of these bytes are always had, so that whoever has few series is not left out because somebody else has many.
+const (
+	targetSmall  = 256
+	serviceSmall = 4 << 10
+)
+
+// roomFor reports whether a set may take one more.
+func (e *Enricher) roomFor(s *set32, small int64) bool {
 	more, then := s.growth()
-	return more == 0 || then <= set32Small || e.room(more, true)
+	return more == 0 || then <= small || e.room(more, true)
+}
+
+// note puts a series into the set of an instance.
+func (e *Enricher) note(sh *shape, unique uint32) {
+	was := sh.gone.bytes()
+	sh.gone.add(unique)
+	more := sh.gone.bytes() - was
+	sh.bytes += more
+	e.states.bytes.Add(more)
 }
 
 // carry counts a series that goes on the wire and did before. The service is locked.
@@ -65,7 +80,7 @@ func (e *Enricher) carry(sh *shape, svc *service, d *def, l Limits) {
 	if d.do == keep {
 		sh.seen++
 	} else if !sh.gone.has(d.unique) {
-		sh.gone.add(d.unique)
+		e.note(sh, d.unique)
 		sh.seen++
 	}
 	e.carryService(svc, d, sh.day, l)
@@ -77,11 +92,19 @@ func (e *Enricher) carryService(svc *service, d *def, day int32, l Limits) {
 		return
 	}
 	d.day = svc.day
-	if l.Service > 0 && !svc.seen.has(d.unique) {
+	if l.Service > 0 && !svc.seen.has(d.unique) && e.roomFor(&svc.seen, serviceSmall) {
 		was := svc.seen.bytes()
 		svc.seen.add(d.unique)
 		e.states.bytes.Add(svc.seen.bytes() - was)
 	}
+}
+
+// countedOn is the day on which the service has counted a series. The service is locked.
+func (svc *service) countedOn(d *def) int32 {
+	if svc.seen.has(d.unique) {
+		return svc.day
+	}
+	return d.day
 }
 
 // turn begins a new day. Instances are not all asked in the same moment: one that was asked before midnight does not bring yesterday back.
@@ -97,7 +120,8 @@ func (e *Enricher) turn(sh *shape, day int32, l Limits) {
 	svc := sh.book.of
 	svc.mu.Lock()
 	if day != sh.day {
-		sh.day, sh.seen, sh.gone = day, 0, set32{}
+		sh.day, sh.seen, sh.extra, sh.gone = day, 0, 0, set32{}
+		e.weigh(sh)
 		if l != (Limits{}) {
 			for i, d := range sh.rows {
 				if d.do.seen() && sh.why(i) == onTheWire {

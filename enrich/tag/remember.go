@@ -10,8 +10,11 @@ func (w *walker) end() {
 		e.noRoom.Add(w.noRoom)
 		if !sh.full {
 			sh.full = true
-			e.log.Warn("no room for the series of an instance under the rules; its sums are incomplete", "instance", w.s.Instance.Key.String(), "series", len(sh.rows), "limit_bytes", e.states.limit)
+			e.log.Warn("no room for the series of an instance under the rules; its sums are incomplete", "instance", w.s.Instance.Key.String(), "series", len(sh.rows), "limit_bytes", e.states.limit.Load())
 		}
+	}
+	if w.unknown > 0 {
+		e.unremembered(w.unknown, w.s.Time)
 	}
 	sh.missed = w.missed
 	if w.leftOut != [noMemory + 1]int{} {
@@ -70,8 +73,8 @@ func (w *walker) forget(gone []int32) {
 	sh.book.of.mu.Lock()
 	for _, i := range gone {
 		d := sh.rows[i]
-		if w.p.limits.Target > 0 && d.do == keep && sh.why(int(i)) == onTheWire && !sh.gone.has(d.unique) && e.roomFor(&sh.gone) {
-			sh.gone.add(d.unique)
+		if w.p.limits.Target > 0 && d.do == keep && sh.why(int(i)) == onTheWire && !sh.gone.has(d.unique) && e.roomFor(&sh.gone, targetSmall) {
+			e.note(sh, d.unique)
 		}
 		n += sh.book.release(d)
 	}

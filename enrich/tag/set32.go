@@ -7,10 +7,7 @@ type set32 struct {
 	n     int
 }
 
-const (
-	set32Least = 16
-	set32Small = 4 << 10 // bytes that a set may always take
-)
+const set32Least = 16
 
 // start is where a hash belongs; 0, which marks a free slot, is 1.
 func (s *set32) start(h uint32) (uint32, int) {

@@ -30,6 +30,7 @@ type shape struct {
 	limits   Limits         // that left was decided under
 	day      int32
 	seen     int   // series that went on the wire today
+	extra    int   // and of this body those that no memory stands for
 	gone     set32 // those of them that no row with `keep` stands for
 	bytes    int64
 }
@@ -218,7 +219,8 @@ func (e *Enricher) bury(sh *shape) {
 
 // room reports whether n more bytes may be remembered. The last quarter is for sums, which cannot be had without.
 func (e *Enricher) room(n int64, sums bool) bool {
-	limit := e.states.limit
+	limit := e.states.limit.Load()
+	limit -= e.recall.bytes
 	if !sums {
 		limit -= limit / 4
 	}

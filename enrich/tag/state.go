@@ -13,7 +13,7 @@ import (
 type states struct {
 	seed   maphash.Seed
 	bytes  atomic.Int64 // what is remembered of series, over all instances
-	limit  int64
+	limit  atomic.Int64
 	bury   func(*shape) // gives back what a shape holds
 	shards [32]struct {
 		mu sync.Mutex
@@ -37,7 +37,8 @@ type state struct {
 }
 
 func newStates(limit int64) *states {
-	s := &states{seed: maphash.MakeSeed(), limit: limit}
+	s := &states{seed: maphash.MakeSeed()}
+	s.limit.Store(limit)
 	for i := range s.shards {
 		s.shards[i].m = map[discovery.Key]*state{}
 	}

@@ -172,15 +172,18 @@ type Enricher struct {
 	set     *metrics.Set
 	states  *states
 	library library
+	recall  recall
 	walkers sync.Pool // of *walker
 	over    exceeders
 	tracks  *Tracks
 	cur     atomic.Pointer[compiled]
 	update  sync.Mutex
 
-	leftOut [collector.Label + 1]*metrics.Counter
-	noRoom  *metrics.Counter
-	dropped *metrics.Counter
+	leftOut  [collector.Label + 1]*metrics.Counter
+	noRoom   *metrics.Counter
+	unknown  *metrics.Counter
+	saidFull atomic.Int64 // Unix time
+	dropped  *metrics.Counter
 }
 
 // New makes an Enricher that has read no file yet: call Load or Run.
@@ -191,6 +194,7 @@ func New(cfg Config) (*Enricher, error) {
 	}
 	e := &Enricher{log: cfg.Log, set: cfg.Metrics, states: newStates(c.cfg.StateBytes), library: library{services: map[serviceID]*service{}}, tracks: NewTracks(c.cfg.CanaryAge)}
 	e.states.bury = e.bury
+	e.recall.bytes = e.recall.share(c.cfg.StateBytes)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -201,6 +205,7 @@ func New(cfg Config) (*Enricher, error) {
 		e.leftOut[k] = e.set.GetOrCreateCounter(fmt.Sprintf("rollcall_rules_left_out_samples_total{kind=%q}", collector.Kind(k)))
 	}
 	e.noRoom = e.set.GetOrCreateCounter("rollcall_rules_state_limit_samples_total")
+	e.unknown = e.set.GetOrCreateCounter("rollcall_series_unremembered_samples_total")
 	e.dropped = e.set.GetOrCreateCounter("rollcall_metric_relabel_dropped_samples_total")
 	e.set.GetOrCreateGauge("rollcall_rules_state_bytes", func() float64 { return float64(e.states.bytes.Load()) })
 	e.set.GetOrCreateGauge("rollcall_enrich_instances", func() float64 { return float64(e.states.len()) })
@@ -216,7 +221,7 @@ func New(cfg Config) (*Enricher, error) {
 }
 
 // Update takes a changed configuration; a faulty one changes nothing. What is remembered of instances stays, the sums of rules only where rules and metric
-// relabelling are the same. Log, Metrics, StateBytes and CanaryAge keep their first values. Files of networks are read at once; those that cannot be keep the
+// relabelling are the same. Log, Metrics and CanaryAge keep their first values. Files of networks are read at once; those that cannot be keep the
 // last good tags and are logged, and Status and a metric keep telling: they are no error, for the configuration is in force without them.
 func (e *Enricher) Update(cfg Config) error {
 	e.update.Lock()
@@ -231,6 +236,7 @@ func (e *Enricher) Update(cfg Config) error {
 		c.networks = newNetworks(c.cfg.Networks, e.log)
 	}
 	c.networks.check() // it logs what is new
+	e.states.limit.Store(c.cfg.StateBytes)
 	e.cur.Store(c)
 	return nil
 }

@@ -100,6 +100,8 @@ type walker struct {
 	dropped int
 	noRoom  int
 	missed  bool
+	unknown int // samples of series that are not remembered
+	stubs   [drop + 1]def
 	leftOut [noMemory + 1]int
 	example string // the first series that was left out anew
 }
@@ -116,7 +118,8 @@ type result struct {
 func (w *walker) begin(e *Enricher, p *plan, sh *shape, s *collector.Snapshot) {
 	w.e, w.p, w.sh, w.s = e, p, sh, s
 	w.at, w.k, w.moved, w.quick = 0, 0, false, sh.left == nil
-	w.pending, w.dropped, w.noRoom, w.missed = 0, 0, 0, false
+	w.pending, w.dropped, w.noRoom, w.missed, w.unknown = 0, 0, 0, false, 0
+	sh.extra = 0
 	w.leftOut = [noMemory + 1]int{}
 	w.sums = w.sums[:0]
 	w.touched = w.touched[:0]
@@ -261,6 +264,12 @@ func (w *walker) find(h uint64, smp *collector.Sample) (i int, found bool) {
 // learn takes a series in that the shape before had not; at is its place in the index.
 func (w *walker) learn(h uint64, at int, smp *collector.Sample) (r result) {
 	e, sh, b := w.e, w.sh, w.sh.book
+	full := !e.room(w.pending+8, false)
+	if full {
+		if r, ok := w.recall(h, smp); ok {
+			return r
+		}
+	}
 	r.fresh = true
 	var like *def
 	if n := len(w.new.rows); n > 0 {
@@ -285,12 +294,19 @@ func (w *walker) learn(h uint64, at int, smp *collector.Sample) (r result) {
 		if r.why = e.admit(sh, b.of, d, w.p.limits); r.why != onTheWire && w.example == "" {
 			w.example = seriesText(smp)
 		}
-		if !remember && r.why == onTheWire && w.p.limits.Target > 0 && d.do == keep && !sh.gone.has(d.unique) && e.roomFor(&sh.gone) {
-			sh.gone.add(d.unique) // no row stands for it
+		if !remember && r.why == onTheWire && w.p.limits.Target > 0 && d.do == keep && !sh.gone.has(d.unique) { // no row stands for it
+			if e.roomFor(&sh.gone, targetSmall) {
+				e.note(sh, d.unique)
+			} else {
+				sh.seen--
+				sh.extra++
+			}
 		}
 	}
 	if !remember {
 		r.def = d
+		w.unknown++
+		e.recall.put(h^b.salt, recallOf(d, b.of.countedOn(d)))
 		if d.do == add {
 			w.missed = true
 			if r.why == onTheWire {

@@ -161,7 +161,7 @@ func (d *Daemon) tagConfig(c *config.Config) tag.Config {
 // TagConfig is what a configuration has snapshots enriched with, databases of places aside.
 func TagConfig(c *config.Config) tag.Config {
 	out := tag.Config{
-		Host: c.Enrich.Geo.Host, Drop: c.Enrich.Tags.Drop, Rename: c.Enrich.Tags.Rename, External: c.Global.ExternalLabels, Rules: rules(c),
+		Host: c.Enrich.Geo.Host, Drop: c.Enrich.Tags.Drop, Rename: c.Enrich.Tags.Rename, External: c.Global.ExternalLabels, StateBytes: int64(c.Enrich.StateBytes), Rules: rules(c),
 		MetricRelabel: map[string][]tag.Relabel{}, JobLimits: map[string]tag.Limits{}, Limits: seriesLimits(&config.Scrape{}),
 	}
 	if f := c.Enrich.Networks.File; f != "" {

@@ -202,6 +202,8 @@ type Enrich struct {
 	Networks Networks `yaml:"networks"`
 	Tags     Tags     `yaml:"tags"`
 	Rules    []Rule   `yaml:"rules"`
+
+	StateBytes Size `yaml:"state_bytes"` // memory for what is remembered of series; default 256MB, at least 1MB
 }
 
 // Geo names the MaxMind databases; each is read again when its file is replaced.

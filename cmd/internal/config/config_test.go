@@ -89,6 +89,7 @@ func TestFaults(t *testing.T) {
 		{"network", job + "  allow: {networks: [ten]}\n", `"ten" is not a network`},
 		{"ports", job + "  allow: {ports: ['9-1']}\n", `"9-1" is not a port or a range`},
 		{"two secrets", job + "  basic_auth: {username: u, password: p, password_file: f}\n", "keep one"},
+		{"state_bytes", "enrich:\n  state_bytes: 4KB\n", "line 2: enrich.state_bytes: 4096 bytes hold no fleet's series; give 1MB or more"},
 		{"rule without group", "enrich:\n  rules:\n  - name: '^x/(?P<ip>.+)$'\n    drop: [ips]\n", `line 4: enrich.rules[0].drop[0]: "ips" is no group`},
 		{"sasl", "kafka:\n  sasl: {mechanism: GSSAPI}\n", "use PLAIN, SCRAM"},
 		{"pattern", "scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - paths: ['discovery/x']\n", "line 4: scrape_configs[0].serverset_sd_configs[0].paths[0]"},

@@ -331,6 +331,9 @@ func (r *Relabel) validate(k checker) {
 var attributes = []string{"as.number", "as.organization.name", "geo.country.iso_code", "geo.continent.code", "geo.region.iso_code", "geo.locality.name"}
 
 func (e *Enrich) validate(k checker) {
+	if b := e.StateBytes; b != 0 && b < 1<<20 {
+		k.in(".state_bytes").fail("%d bytes hold no fleet's series; give 1MB or more", int64(b))
+	}
 	for i, r := range e.Rules {
 		kr := k.in(".rules[%d]", i)
 		if (r.Name == "") == (r.Label == "") {
