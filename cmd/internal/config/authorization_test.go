@@ -24,3 +24,10 @@ func TestAuthorization(t *testing.T) {
 		}
 	}
 }
+
+func TestUserFromAFile(t *testing.T) {
+	_, err := Parse([]byte("scrape_configs: [{job_name: a, static_configs: [{targets: ['h:1']}], basic_auth: {username_file: f}}]"), env)
+	if err == nil || !strings.Contains(err.Error(), "write the user in username") {
+		t.Error(err)
+	}
+}

@@ -146,6 +146,7 @@ var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 // instead is what to do about keys that Prometheus has and this file has not.
 var instead = map[string]string{
 	"http_headers":           "no other headers are sent; for a token use authorization, for a user basic_auth",
+	"username_file":          "write the user in username; only the password is read from a file",
 	"oauth2":                 "let something else fetch the token and write it to a file, and name that in authorization.credentials_file: it is read again when it changes",
 	"sigv4":                  "requests are not signed; put a proxy that signs them in proxy_url",
 	"ca":                     "write it to a file and name that in ca_file",
