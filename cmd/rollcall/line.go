@@ -141,6 +141,7 @@ func (l *line) reloadNow() error {
 
 // run serves until the first signal, then stops from left to right: the collector drains while what it delivers to still runs.
 func (l *line) run(ctx context.Context) error {
+	defer ops.TakeStdLog(l.e.log)()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	late, endLate := context.WithCancel(context.WithoutCancel(ctx)) // what must outlive the collector
