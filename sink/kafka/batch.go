@@ -63,6 +63,7 @@ type batch struct {
 	producer  producer
 	sequence  int32
 	unclear   bool // an attempt has ended without an answer
+	apart     bool // half of one that was too much: not to be joined
 }
 
 // room reports whether another record of so many bytes fits.
@@ -106,6 +107,14 @@ func (b *batch) bytes() int64 {
 		return int64(len(b.wire))
 	}
 	return int64(len(b.buf) + 48*len(b.rows))
+}
+
+// zipped is the size of a sealed batch, also of one that is on disk only.
+func (b *batch) zipped() int {
+	if b.wire == nil {
+		return b.entry.Size
+	}
+	return len(b.wire)
 }
 
 // header is one Kafka record header.

@@ -28,7 +28,8 @@ type lane struct {
 	// Of the goroutine that runs the lane:
 	known    bool // producer is ours
 	producer producer
-	next     int32 // sequence of the next batch
+	next     int32     // sequence of the next batch
+	single   time.Time // until then batches are not joined: the topic has refused one as too large
 }
 
 // sameTime is how far apart, in milliseconds, times may be of which a broker takes all or none.
@@ -48,15 +49,23 @@ func (n *lane) run(ctx context.Context, s *Sink) {
 		if !ok {
 			return
 		}
+		if wait := s.pace.due(time.Now()); wait > 0 && n.kind == sink.Backfill {
+			slot.free()
+			pause(ctx, min(wait, time.Second))
+			continue
+		}
 		b, _ := s.backlog.take(n, time.Now())
 		if b == nil {
 			slot.free()
 			continue
 		}
-		n.deliver(ctx, s, b, slot)
-		if n.kind == sink.Backfill {
-			pause(ctx, s.pace.after(len(b.wire), time.Now()))
+		if time.Now().After(n.single) {
+			b = s.backlog.join(n, b, &packer{zip: s.zip.zip}, s.zip.unzip)
 		}
+		if n.kind == sink.Backfill {
+			s.pace.spend(b.zipped(), time.Now())
+		}
+		n.deliver(ctx, s, b, slot)
 	}
 }
 
@@ -136,6 +145,7 @@ func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
 				n.refuse(s, b, v) // its records share their fate
 				return
 			}
+			n.single = time.Now().Add(time.Minute)
 			ok, err := s.backlog.divide(b, &packer{zip: s.zip.zip}, s.zip.unzip)
 			if errors.Is(err, errDisk) {
 				v.wait = time.Second

@@ -20,6 +20,7 @@ type meters struct {
 	packedIn    *metrics.Counter
 	packedOut   *metrics.Counter
 	resent      *metrics.Counter
+	joined      *metrics.Counter
 	maybeDouble *metrics.Counter
 	producerIDs *metrics.Counter
 	seconds     [sink.NumLanes]*metrics.PrometheusHistogram
@@ -38,6 +39,7 @@ func newMeters(set *metrics.Set) *meters {
 		packedIn:    set.GetOrCreateCounter("rollcall_sink_batch_bytes_total"),
 		packedOut:   set.GetOrCreateCounter("rollcall_sink_batch_compressed_bytes_total"),
 		resent:      set.GetOrCreateCounter("rollcall_sink_batches_resent_total"),
+		joined:      set.GetOrCreateCounter("rollcall_sink_batches_joined_total"),
 		maybeDouble: set.GetOrCreateCounter("rollcall_sink_maybe_double_records_total"),
 		producerIDs: set.GetOrCreateCounter("rollcall_sink_producer_ids_total"),
 	}

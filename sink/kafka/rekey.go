@@ -144,10 +144,10 @@ func (l *backlog) rekey(ctx context.Context, p *packer, unzip func(dst, src []by
 	round := l.round
 	made := l.regroup(b, records)
 	l.mu.Unlock()
-	err = l.replace(b, made, p)
+	err = l.replace([]*batch{b}, made, p)
 	for errors.Is(err, errDisk) && ctx.Err() == nil {
 		pause(ctx, time.Second)
-		err = l.replace(b, made, p)
+		err = l.replace([]*batch{b}, made, p)
 	}
 	l.mu.Lock()
 	if err != nil { // the end has come: the next start does it
@@ -254,22 +254,26 @@ func lastPart(id wire.ID, body []byte) bool {
 	return err != nil || id.Part == n
 }
 
-// replace seals the batches that another was made into and puts them in its place on disk, if it is there.
-func (l *backlog) replace(b *batch, made []*batch, p *packer) error {
+// replace seals the batches that others were made into and puts them in their place on disk, if they are there: all of them or none.
+func (l *backlog) replace(olds, made []*batch, p *packer) error {
+	var old []spool.Pos
+	for _, b := range olds {
+		old = append(old, b.entry.Pos)
+	}
 	var ms []spool.Meta
 	var ws [][]byte
 	for _, n := range made {
 		if n.wire == nil {
-			n.wire = p.pack(n.rows, n.buf, b.q.s.schema)
+			n.wire = p.pack(n.rows, n.buf, n.q.s.schema)
 			n.rows, n.buf = nil, nil
 		}
 		n.offered = true
 		ms, ws = append(ms, l.meta(n)), append(ws, n.wire)
 	}
-	if !b.spooled {
+	if !olds[0].spooled {
 		return nil
 	}
-	es, err := l.disk.spool.Replace(b.entry.Pos, ms, ws)
+	es, err := l.disk.spool.Replace(old, ms, ws)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDisk, err)
 	}
@@ -306,7 +310,7 @@ func (l *backlog) divide(b *batch, p *packer, unzip func(dst, src []byte) ([]byt
 	var halves []*batch
 	for i, r := range records {
 		if i == 0 || i == len(records)/2 {
-			halves = append(halves, &batch{q: b.q, opened: b.opened, unclear: b.unclear, of: b.of, start: b.start, inherited: b.inherited})
+			halves = append(halves, &batch{q: b.q, opened: b.opened, unclear: b.unclear, apart: true, of: b.of, start: b.start, inherited: b.inherited})
 		}
 		h := halves[len(halves)-1]
 		key := string(r.key)
@@ -324,7 +328,7 @@ func (l *backlog) divide(b *batch, p *packer, unzip func(dst, src []byte) ([]byt
 			h.count(l.ledger.Service(key), 1)
 		}
 	}
-	if err := l.replace(b, halves, p); err != nil {
+	if err := l.replace([]*batch{b}, halves, p); err != nil {
 		return false, fmt.Errorf("divide batch: %w", err)
 	}
 	l.mu.Lock()

@@ -61,6 +61,9 @@ func TestOutageWaitsOnDisk(t *testing.T) {
 	const n = 900
 	for i := range n {
 		s := random(fmt.Sprint("service-", i%20), i, 6000)
+		if i%2 == 0 {
+			s.Time = s.Time.Add(-time.Minute) // late
+		}
 		first.Sink.Put(s)
 		if i%50 == 0 {
 			until(t, "compression", func() bool { return !k.Behind() && k.Status().Memory < 3<<20 })
@@ -395,7 +398,7 @@ func TestBackfillNeverDelaysLive(t *testing.T) {
 	end()
 	size := k.backlog.store().Status().Bytes
 	_, _ = embedded(t, broker.Config{Addr: addr, DataDir: t.TempDir()})
-	second, k2 := startN(t, addr, dir, 2, func(c *Config) { c.BackfillBytes = int(size / 3) })
+	second, k2 := startN(t, addr, dir, 2, func(c *Config) { c.BackfillBytes = int(size / 5) })
 	end = second.Go(t)
 	began := time.Now()
 	until(t, "the first of the backlog", func() bool { return second.Ledger.Report(time.Now()).Total.Lanes["backfill"] > 0 })
@@ -459,8 +462,8 @@ func TestPace(t *testing.T) {
 		bytes int
 		want  time.Duration
 	}{{0, 500, 500 * time.Millisecond}, {0, 500, time.Second}, {400 * time.Millisecond, 100, 700 * time.Millisecond}, {time.Hour, 2000, 2 * time.Second}} {
-		if got := p.after(tc.bytes, now.Add(tc.at)); got != tc.want {
-			t.Errorf("%d bytes at %v: wait %v, want %v", tc.bytes, tc.at, got, tc.want)
+		if p.spend(tc.bytes, now.Add(tc.at)); p.due(now.Add(tc.at)) != tc.want {
+			t.Errorf("%d bytes at %v: wait %v, want %v", tc.bytes, tc.at, p.due(now.Add(tc.at)), tc.want)
 		}
 	}
 }

@@ -1,11 +1,14 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -14,7 +17,7 @@ const retryAfter = time.Second
 
 // Append writes a batch. On an error it is not in the spool, and the next appends fail at once, without asking the disk, for a second.
 func (s *Spool) Append(m Meta, batch []byte) (Entry, error) {
-	m.replaces = Pos{}
+	m.replaces = nil
 	es, err := s.append([]Meta{m}, [][]byte{batch}, nil)
 	if err != nil {
 		return Entry{}, err
@@ -22,15 +25,15 @@ func (s *Spool) Append(m Meta, batch []byte) (Entry, error) {
 	return es[0], nil
 }
 
-// Replace writes batches in the place of one that is there: after a crash either it is there or they are, all of them. None at all just ends it.
-func (s *Spool) Replace(old Pos, ms []Meta, batches [][]byte) ([]Entry, error) {
+// Replace writes batches in the place of others that are there: after a crash either the old are there or the new, all of them.
+func (s *Spool) Replace(old []Pos, ms []Meta, batches [][]byte) ([]Entry, error) {
 	for i := range ms {
 		ms[i].replaces, ms[i].group, ms[i].of = old, uint32(i), uint32(len(ms))
 	}
-	return s.append(ms, batches, &old)
+	return s.append(ms, batches, old)
 }
 
-func (s *Spool) append(ms []Meta, batches [][]byte, old *Pos) (out []Entry, err error) {
+func (s *Spool) append(ms []Meta, batches [][]byte, old []Pos) (out []Entry, err error) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
 	g, err := s.room(int64(sizeOf(ms, batches)))
@@ -77,19 +80,23 @@ func (s *Spool) append(ms []Meta, batches [][]byte, old *Pos) (out []Entry, err 
 	g.end += int64(len(b))
 	s.bytes += g.end - g.size
 	g.size, g.cost = g.end, g.end
-	if old != nil {
+	if len(old) > 0 {
 		s.jmu.Lock()
-		s.journal.wait = appendDone(s.journal.wait, *old)
+		for _, p := range old {
+			s.journal.wait = appendDone(s.journal.wait, p)
+		}
 		s.jmu.Unlock()
 		s.marked()
-		s.end(*old)
+		for _, p := range old {
+			s.end(p)
+		}
 	}
 	return out, nil
 }
 
 func sizeOf(ms []Meta, batches [][]byte) (n int) {
 	for i := range ms {
-		n += entryHead + 128 + len(batches[i])
+		n += entryHead + 128 + len(batches[i]) + 16*len(ms[i].replaces)
 		for _, c := range ms[i].Counts {
 			n += len(c.Key) + 16
 		}
@@ -120,8 +127,10 @@ func (s *Spool) room(size int64) (*segment, error) {
 	if segmentHead+size > math.MaxUint32 {
 		return nil, fmt.Errorf("append to spool: a batch of %d bytes is too large", size)
 	}
-	if err := os.MkdirAll(s.cfg.Path, 0o750); err != nil {
-		return nil, s.failed(err)
+	if _, err := os.Stat(filepath.Join(s.cfg.Path, "lock")); errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		if err := s.restore(); err != nil {
+			return nil, s.failed(err)
+		}
 	}
 	g = newSegment(s.cfg.Path, s.next)
 	f, err := os.OpenFile(g.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)

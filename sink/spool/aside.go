@@ -39,7 +39,7 @@ func (s *Spool) SetAside(e Entry, batch []byte, topic, reason string, at int64) 
 	b = binaryText(b, reason)
 	b = appendTimeMilli(b, at)
 	m := e.Meta
-	m.replaces = Pos{}
+	m.replaces = nil
 	b = appendHead(append([]byte(asideMagic), append(le.AppendUint32(nil, uint32(len(b))), b...)...), Pos{}, &m, batch)
 	b = append(b, batch...)
 	dir := filepath.Join(s.cfg.Path, asideDir)

@@ -22,13 +22,13 @@ type model struct {
 	flight   map[uint64]Pos // what the operation under way appends or ends
 	started  Attempt        // what it attempts
 	group    []uint64       // together or not at all, and then not replaced
-	replaced uint64
+	replaced []uint64
 }
 
 func (m *model) clone() *model {
 	c := *m
 	c.there, c.attempts, c.doubt, c.flight, c.old = maps.Clone(m.there), maps.Clone(m.attempts), maps.Clone(m.doubt), maps.Clone(m.flight), maps.Clone(m.old)
-	c.group = slices.Clone(m.group)
+	c.group, c.replaced = slices.Clone(m.group), slices.Clone(m.replaced)
 	return &c
 }
 
@@ -70,7 +70,7 @@ func TestCrashAnywhere(t *testing.T) {
 		open()
 		seq, stamp := uint64(0), int32(0)
 		for range rapid.IntRange(1, 60).Draw(rt, "operations") {
-			m.flight, m.started, m.group, m.replaced = map[uint64]Pos{}, Attempt{}, nil, 0
+			m.flight, m.started, m.group, m.replaced = map[uint64]Pos{}, Attempt{}, nil, nil
 			keys := slices.Sorted(maps.Keys(m.there))
 			pick := func() (uint64, Pos) {
 				k := keys[rapid.IntRange(0, len(keys)-1).Draw(rt, "which")]
@@ -103,22 +103,28 @@ func TestCrashAnywhere(t *testing.T) {
 				delete(m.attempts, p)
 				s.Done(p)
 			case op == 9:
-				k, p := pick()
-				if _, sent := m.attempts[p]; sent {
+				var olds []Pos
+				for range rapid.IntRange(1, 3).Draw(rt, "so many") {
+					k, p := pick()
+					if _, sent := m.attempts[p]; sent || slices.Contains(m.replaced, k) {
+						continue
+					}
+					olds, m.replaced = append(olds, p), append(m.replaced, k)
+					delete(m.there, k)
+					m.flight[k] = p
+				}
+				if len(olds) == 0 {
 					break
 				}
 				var ms []Meta
 				var bs [][]byte
-				m.replaced = k
-				delete(m.there, k)
-				m.flight[k] = p
 				for range rapid.IntRange(1, 3).Draw(rt, "by") {
 					seq++
 					ms, bs = append(ms, meta(int32(seq%3), seq)), append(bs, batchOf(int32(seq%3), seq))
 					m.flight[seq] = Pos{}
 					m.group = append(m.group, seq)
 				}
-				es, err := s.Replace(p, ms, bs)
+				es, err := s.Replace(olds, ms, bs)
 				if err != nil {
 					rt.Fatal(err)
 				}
@@ -152,7 +158,7 @@ func TestCrashAnywhere(t *testing.T) {
 			}
 		}
 		s.abandon()
-		m.flight, m.started, m.group, m.replaced = nil, Attempt{}, nil, 0
+		m.flight, m.started, m.group, m.replaced = nil, Attempt{}, nil, nil
 		crashes = append(crashes, crash{dir, m, "at rest"})
 		for _, c := range crashes {
 			c.check(t, rt)
@@ -193,8 +199,8 @@ func (c *crash) check(t *testing.T, rt *rapid.T) {
 			rt.Fatalf("%s: sequence %d has the stamp %+v, want %+v", c.what, k, a, want)
 		}
 	}
-	if m.replaced > 0 {
-		_, old := got[m.replaced]
+	for _, k := range m.replaced {
+		_, old := got[k]
 		n := 0
 		for _, k := range m.group {
 			if _, ok := got[k]; ok {

@@ -28,7 +28,7 @@ func stand(t testing.TB, dir string) (want map[uint64]Pos, attempts map[Pos]Atte
 			s.Done(e.Pos)
 		}
 	}
-	if _, err := s.Replace(es[3].Pos, []Meta{meta(0, 100), meta(1, 101)}, [][]byte{batchOf(0, 100), batchOf(1, 101)}); err != nil {
+	if _, err := s.Replace([]Pos{es[3].Pos}, []Meta{meta(0, 100), meta(1, 101)}, [][]byte{batchOf(0, 100), batchOf(1, 101)}); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.segments) < 3 {
@@ -223,7 +223,7 @@ func TestRandomDamage(t *testing.T) {
 
 func FuzzEntry(f *testing.F) {
 	m := meta(3, 7)
-	m.replaces, m.group, m.of = Pos{4, 5}, 1, 2
+	m.replaces, m.group, m.of = []Pos{{4, 5}, {6, 7}}, 1, 2
 	f.Add(appendHead(nil, Pos{1, 20}, &m, []byte("batch"))[entryHead:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := parseMeta(b, func(b []byte) string { return string(b) })

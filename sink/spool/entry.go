@@ -28,7 +28,7 @@ type Meta struct {
 	Unclear   bool    // its records may be in the topic already
 	Counts    []Count // a snapshot in parts counts where its last part is
 
-	replaces Pos // the entry whose place this one takes, with the others of its group; zero: none
+	replaces []Pos // the entries whose place this one takes, with the others of its group
 	group    uint32
 	of       uint32 // entries of the group
 }
@@ -131,7 +131,7 @@ func appendMeta(dst []byte, m *Meta) []byte {
 	if m.Unclear {
 		flags |= flagUnclear
 	}
-	if m.replaces != (Pos{}) {
+	if len(m.replaces) > 0 {
 		flags |= flagReplaces
 	}
 	dst = append(dst, m.Kind, flags)
@@ -141,9 +141,12 @@ func appendMeta(dst []byte, m *Meta) []byte {
 	dst = binary.AppendVarint(dst, m.Oldest)
 	dst = binary.AppendVarint(dst, m.Newest-m.Oldest)
 	dst = binary.AppendUvarint(dst, uint64(m.Records))
-	if m.replaces != (Pos{}) {
-		for _, v := range []uint64{m.replaces.Segment, uint64(m.replaces.Offset), uint64(m.group), uint64(m.of)} {
-			dst = binary.AppendUvarint(dst, v)
+	if len(m.replaces) > 0 {
+		dst = binary.AppendUvarint(dst, uint64(m.group))
+		dst = binary.AppendUvarint(dst, uint64(m.of))
+		dst = binary.AppendUvarint(dst, uint64(len(m.replaces)))
+		for _, p := range m.replaces {
+			dst = appendPos(dst, p)
 		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(m.Counts)))
@@ -167,8 +170,14 @@ func parseMeta(b []byte, intern func([]byte) string) (m Meta, err error) {
 	m.Newest = m.Oldest + r.varint()
 	m.Records = int(r.upTo(math.MaxInt32))
 	if flags&flagReplaces != 0 {
-		m.replaces = Pos{r.uvarint(), uint32(r.upTo(math.MaxUint32))}
 		m.group, m.of = uint32(r.upTo(math.MaxUint32)), uint32(r.upTo(math.MaxUint32))
+		for range r.upTo(uint64(len(b))) {
+			p := Pos{r.uvarint(), uint32(r.upTo(math.MaxUint32))}
+			if r.bad {
+				break
+			}
+			m.replaces = append(m.replaces, p)
+		}
 	}
 	n := r.upTo(uint64(len(b)))
 	if n > 0 && !r.bad {

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 )
 
@@ -304,28 +305,28 @@ func (w *window) next(off int64) (int64, error) {
 	return w.end, nil
 }
 
-// prune takes out what a crash left of groups that were not written whole: the entries of a group stand behind each other, and while the entry that
+// prune takes out what a crash left of groups that were not written whole: the entries of a group stand behind each other, and while an entry that
 // they replace is not done, they count together or not at all. done says of an entry that it is.
 func prune(all []Entry, done func(Pos) bool) (whole []Entry, replaced []Pos) {
 	for i := 0; i < len(all); {
 		e := &all[i]
-		if e.replaces == (Pos{}) {
+		if len(e.replaces) == 0 {
 			whole = append(whole, *e)
 			i++
 			continue
 		}
 		n := 1
-		for i+n < len(all) && all[i+n].replaces == e.replaces && all[i+n].group == e.group+uint32(n) {
+		for i+n < len(all) && slices.Equal(all[i+n].replaces, e.replaces) && all[i+n].group == e.group+uint32(n) {
 			n++
 		}
 		all := all[i : i+n]
 		i += n
 		switch {
-		case done(e.replaces):
+		case !slices.ContainsFunc(e.replaces, func(p Pos) bool { return !done(p) }):
 			whole = append(whole, all...)
 		case e.group == 0 && uint32(n) == e.of:
 			whole = append(whole, all...)
-			replaced = append(replaced, e.replaces)
+			replaced = append(replaced, e.replaces...)
 		}
 	}
 	return whole, replaced

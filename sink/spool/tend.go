@@ -76,6 +76,12 @@ func (s *Spool) present() error {
 	if s.closed {
 		return nil
 	}
+	return s.restore()
+}
+
+// restore makes the folder's files anew that are missing. It is called with both locks.
+func (s *Spool) restore() error {
+	name := filepath.Join(s.cfg.Path, "lock")
 	lost := 0
 	for _, g := range slices.Clone(s.segments) {
 		if _, err := os.Stat(g.path); err == nil {
