@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +23,7 @@ type burstCmd struct {
 	For       time.Duration     `default:"5m" help:"How long; then it ends by itself. 1h at most."`
 	Why       string            `help:"The reason, for those who wonder."`
 	Zone      string            `help:"Only those in this availability zone."`
-	Version   string            `name:"service-version" help:"Only those that run this version; also as --version=VERSION."`
+	Version   string            `name:"service-version" help:"Only those that run this version of the service (--version is the program's own)."`
 	Track     string            `help:"Only those of this track: canary, baseline or production."`
 	Host      string            `help:"Only those on this host, by its name or address; HOST:PORT is one instance."`
 	Tag       map[string]string `placeholder:"NAME=VALUE" mapsep:"none" help:"Only those with this tag; may be given several times."`
@@ -78,20 +77,6 @@ func (c *burstCmd) Run(e *env) error {
 	fmt.Fprintf(e.stdout, "%s: %s every %s until %s (%s); ends by itself; end it earlier: rollcall orders --end=%s\n", plain(a.Slice), a.Covers,
 		config.Duration(a.Burst.Every()), a.Until.UTC().Format("15:04:05 UTC"), config.Duration(c.For), a.ID)
 	return nil
-}
-
-// burstArgs lets a burst be given a --version: the program's own flag of that name takes no value.
-func burstArgs(args []string) []string {
-	if !slices.Contains(args, "burst") {
-		return args
-	}
-	args = slices.Clone(args)
-	for i, a := range args {
-		if v, ok := strings.CutPrefix(a, "--version="); ok {
-			args[i] = "--service-version=" + v
-		}
-	}
-	return args
 }
 
 // burstNotes say why a burst does not cover all that was asked for.

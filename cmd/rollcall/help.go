@@ -55,7 +55,7 @@ Exit codes: 0 planned, 1 nothing could be measured, 2 usage.`,
   rollcall freeze / --why='nobody leaves until we know more'`,
 	"accept": `  rollcall accept /discovery/checkout/prod --why='the rack is gone for good'`,
 	"burst": `  rollcall burst checkout                        every instance, each second, for five minutes
-  rollcall burst checkout/prod --version=1.42.0 --why='it looks slow'
+  rollcall burst checkout/prod --service-version=1.42.0 --why='it looks slow'
   rollcall burst checkout/prod --zone=us-east-1c --interval=500ms --for=2m
   rollcall burst checkout/prod --instances=20    twenty, some of each version and zone
   rollcall burst checkout/prod --host=10.0.0.5 --tag team=payments

@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "rollcall:", plainLines(err))
 		return exitFailure
 	}
-	k, code := parse(p, burstArgs(args), stderr, &exited)
+	k, code := parse(p, args, stderr, &exited)
 	if k == nil {
 		return code
 	}
