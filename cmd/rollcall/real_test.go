@@ -340,9 +340,9 @@ func TestRealLine(t *testing.T) {
 	// Kafka dies for 20 s, and comes back: nothing is lost, nothing is doubled.
 	k.Kill()
 	away := time.Now()
-	within(t, 30*time.Second, "20 s without Kafka pass, and scraping goes on", func() bool { return time.Since(away) > 20*time.Second && status().Delivery.InMemory > 30 })
+	within(t, 30*time.Second, "20 s without Kafka pass, and scraping goes on", func() bool { return time.Since(away) > 20*time.Second && status().Delivery.Waiting() > 30 })
 	k.Restart()
-	within(t, 60*time.Second, "everything that waited is delivered", func() bool { s := status(); return s.Delivery.InMemory < 10 && s.Kafka == "" })
+	within(t, 60*time.Second, "everything that waited is delivered", func() bool { s := status(); return s.Delivery.Waiting() < 10 && s.Kafka == "" })
 	var led sink.Report
 	if err := fetch(t, "http://"+api+"/api/v1/ledger", &led); err != nil {
 		t.Fatal(err)
