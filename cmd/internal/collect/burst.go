@@ -34,7 +34,7 @@ type bursts struct {
 
 	mu     sync.Mutex
 	let    map[string]map[discovery.Key]letGo // by order
-	others map[string]map[string][]candidate  // what other collectors have of a burst of so many: by order and collector
+	others map[string]map[string]offer        // what other collectors have of a burst of so many: by order and collector
 	told   orderLog
 }
 
@@ -46,7 +46,7 @@ type letGo struct {
 }
 
 func newBursts() *bursts {
-	b := &bursts{wake: make(chan struct{}, 1), ask: make(chan struct{}, 1), let: map[string]map[discovery.Key]letGo{}, others: map[string]map[string][]candidate{}, told: newOrderLog()}
+	b := &bursts{wake: make(chan struct{}, 1), ask: make(chan struct{}, 1), let: map[string]map[discovery.Key]letGo{}, others: map[string]map[string]offer{}, told: newOrderLog()}
 	b.plan.Store(makePlan(nil, 0))
 	return b
 }
@@ -132,7 +132,7 @@ func (d *Daemon) burst(orders []share.Placed, now time.Time) {
 	var all []slice
 	for _, o := range orders {
 		if o.Kind == discovery.BurstOrder && o.Until.After(now) {
-			all = append(all, d.slice(o.Order, o.Scope == share.ScopeGroup, was, now))
+			all = append(all, d.slice(o, was, now))
 		}
 	}
 	if len(all)+len(was.orders) == 0 {
@@ -162,7 +162,7 @@ func (d *Daemon) burst(orders []share.Placed, now time.Time) {
 func (d *Daemon) burstBudget() float64 { return d.Config().Burst.Budget() }
 
 // slice is who of a burst's slice is ours, and can bear it.
-func (d *Daemon) slice(o discovery.Order, ofGroup bool, was *plan, now time.Time) slice {
+func (d *Daemon) slice(o share.Placed, was *plan, now time.Time) slice {
 	s := slice{order: o}
 	jobs := *d.jobs.Load()
 	for _, e := range d.roster.Of(o.Burst.Service, o.Burst.Env) {
@@ -174,13 +174,13 @@ func (d *Daemon) slice(o discovery.Order, ofGroup bool, was *plan, now time.Time
 		if !o.Burst.Holds(e.Key, tags) {
 			continue
 		}
-		if d.tooSlow(&o, j, e.Key, was, now) != "" {
+		if d.tooSlow(&o.Order, j, e.Key, was, now) != "" {
 			s.slow++
 			continue
 		}
 		s.all = append(s.all, candidate{Key: e.Key, Version: tags.Get("service.version"), Zone: tags.Get("cloud.availability_zone"), job: j.Name, usual: j.Interval})
 	}
-	if o.Burst.Instances > 0 && ofGroup {
+	if o.Burst.Instances > 0 && o.Scope == share.ScopeGroup {
 		s.others, s.waits = d.othersOf(o.ID)
 	}
 	return s
@@ -243,16 +243,13 @@ func strained(t *scrape.TargetStatus, every time.Duration) string {
 func (b *bursts) forget(p *plan) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	over := func(id string) bool {
-		return !slices.ContainsFunc(p.orders, func(o discovery.Order) bool { return o.ID == id })
-	}
 	for id := range b.let {
-		if over(id) {
+		if !p.has(id) {
 			delete(b.let, id)
 		}
 	}
 	for id := range b.others {
-		if over(id) {
+		if !p.has(id) {
 			delete(b.others, id)
 		}
 	}
@@ -268,7 +265,7 @@ func (d *Daemon) burstOf(e *discovery.Entry) *WhyBurst {
 	now := time.Now()
 	var out *WhyBurst
 	for i := range p.orders {
-		o := &p.orders[i]
+		o := &p.orders[i].Order
 		if !o.Burst.Holds(e.Key, d.tagsOf(e)) {
 			continue
 		}

@@ -3,10 +3,7 @@ package collect
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -22,15 +19,13 @@ const (
 	sliceEvery = 2 * time.Second
 	// sliceWithin bounds how long one waits for the others' answers.
 	sliceWithin = 2 * time.Second
-	// maxSlice bounds an answer, in bytes: room for as many instances as a burst may be of.
-	maxSlice = 32 << 20
 )
 
-// sliceWord is what a collector says of a burst's slice: how much of it it could take, and, where the burst is of so many, who these are, the first of them.
+// sliceWord is what a collector says of a burst's slice: how much of it it could take, and, where the burst is of so many, whom.
 type sliceWord struct {
 	covered
-	Longest int64       `json:"longest_ms"` // the longest interval of those it has
-	First   []candidate `json:"first,omitempty"`
+	Longest int64 `json:"longest_ms"` // the longest interval of those it has
+	offer
 }
 
 // serveSlice answers another collector.
@@ -49,23 +44,16 @@ func (d *Daemon) hasOf(o discovery.Order) (out sliceWord) {
 	was := d.bursts.plan.Load()
 	var all []slice
 	for _, p := range was.orders {
-		if p.ID != o.ID {
-			all = append(all, d.slice(p, true, was, now))
+		if p.ID == o.ID {
+			break // younger ones have what it leaves
 		}
+		all = append(all, d.slice(p, was, now))
 	}
-	s := d.slice(o, false, was, now) // the others' part is theirs to tell
-	all = append(all, s)
-	next := makePlan(all, d.burstBudget())
-	out.covered = next.covered[o.ID]
+	s := d.slice(share.Placed{Order: o, Scope: share.ScopeHere}, was, now) // the others' part is theirs to tell
+	next := makePlan(append(all, s), d.burstBudget())
+	out.covered, out.offer = next.covered[o.ID], next.offers[o.ID]
 	for _, c := range s.all {
 		out.Longest = max(out.Longest, c.usual.Milliseconds())
-	}
-	if o.Burst.Instances > 0 {
-		for _, c := range s.chosen() {
-			if at, ok := next.paces[c.Key]; c.usual <= o.Burst.Every() || ok && at.every <= o.Burst.Every() {
-				out.First = append(out.First, c)
-			}
-		}
 	}
 	return out
 }
@@ -87,7 +75,7 @@ func (d *Daemon) askSlices(ctx context.Context, o discovery.Order) (words map[st
 		wg.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
-			word, err := d.readSlice(ctx, p, text)
+			word, err := d.readSlice(ctx, p, &o.Burst, text)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -103,20 +91,8 @@ func (d *Daemon) askSlices(ctx context.Context, o discovery.Order) (words map[st
 	return words, silent
 }
 
-func (d *Daemon) readSlice(ctx context.Context, p share.Collector, order []byte) (w sliceWord, err error) {
-	if p.Addr == "" {
-		return w, fmt.Errorf("collector %s says no address", p.ID)
-	}
-	body, err := d.askPeer(ctx, p, slicePath+"?order="+url.QueryEscape(string(order)))
-	if err != nil {
-		return w, err
-	}
-	defer body.Close()
-	return w, json.NewDecoder(io.LimitReader(body, maxSlice)).Decode(&w)
-}
-
 // othersOf is what the others have of a burst of so many instances; waits: they were not asked yet.
-func (d *Daemon) othersOf(id string) (out []candidate, waits bool) {
+func (d *Daemon) othersOf(id string) (out []offer, waits bool) {
 	div := d.sharing.now.Load().Division()
 	if div == nil || len(div.Members) < 2 {
 		return nil, false
@@ -126,7 +102,9 @@ func (d *Daemon) othersOf(id string) (out []candidate, waits bool) {
 	defer b.mu.Unlock()
 	have, asked := b.others[id]
 	for _, p := range div.Peers() {
-		out = append(out, have[p.ID]...)
+		if o, ok := have[p.ID]; ok {
+			out = append(out, o)
+		}
 	}
 	return out, !asked
 }
@@ -138,20 +116,11 @@ func (d *Daemon) followSlices(ctx context.Context) {
 	b := d.bursts
 	for {
 		for _, o := range b.plan.Load().orders {
-			if div := d.sharing.now.Load().Division(); o.Burst.Instances == 0 || div == nil || len(div.Members) < 2 {
+			if div := d.sharing.now.Load().Division(); o.Burst.Instances == 0 || o.Scope != share.ScopeGroup || div == nil || len(div.Members) < 2 {
 				continue
 			}
-			words, _ := d.askSlices(ctx, o)
-			b.mu.Lock()
-			have := b.others[o.ID]
-			if have == nil {
-				have = map[string][]candidate{}
-				b.others[o.ID] = have
-			}
-			for id, w := range words {
-				have[id] = w.First
-			}
-			b.mu.Unlock()
+			words, _ := d.askSlices(ctx, o.Order)
+			b.heard(o.ID, words)
 			b.look()
 		}
 		select {
@@ -160,5 +129,22 @@ func (d *Daemon) followSlices(ctx context.Context) {
 		case <-tick.C:
 		case <-b.ask:
 		}
+	}
+}
+
+// heard keeps what the others have of a burst, unless it has ended while they were asked.
+func (b *bursts) heard(id string, words map[string]sliceWord) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.plan.Load().has(id) {
+		return
+	}
+	have := b.others[id]
+	if have == nil {
+		have = map[string]offer{}
+		b.others[id] = have
+	}
+	for from, w := range words {
+		have[from] = w.offer
 	}
 }

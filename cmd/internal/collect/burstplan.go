@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/discovery/share"
 )
 
 // candidate is one of a burst's slice who may be pulled more often: what collectors tell each other of theirs.
@@ -23,11 +24,11 @@ type candidate struct {
 
 // slice is a burst's part of a service, as far as it is this collector's.
 type slice struct {
-	order discovery.Order
+	order share.Placed
 	all   []candidate // those who may be pulled as often, slow ones left out
 	slow  int         // that were left out
-	// others are those of other collectors who may be, where the burst is of so many instances of all: the choice among them is everybody's.
-	others []candidate
+	// others are what other collectors say that they have, where the burst is of so many instances of all: the choice among them is everybody's.
+	others []offer
 	// waits: the others have not said yet whom they have, so it is not known who of ours is chosen.
 	waits bool
 }
@@ -51,79 +52,144 @@ type pace struct {
 	job   string
 }
 
+// offer is whom a collector has of a burst of so many instances: the first of its own for whom it has room, so many at most, and how many of its own, whether there is room or
+// not, are of the places of these. Whoever has the same offers of all makes the same choice.
+type offer struct {
+	First  []candidate  `json:"first,omitempty"`
+	Places []placeCount `json:"places,omitempty"`
+}
+
+// place is what a choice is to stand for.
+type place struct {
+	Version string `json:"version,omitempty"`
+	Zone    string `json:"zone,omitempty"`
+}
+
+type placeCount struct {
+	place
+	N int `json:"n"`
+}
+
+func (c *candidate) place() place { return place{c.Version, c.Zone} }
+
 // plan is what all bursts come to. It is never changed.
 type plan struct {
 	paces   map[discovery.Key]pace
-	orders  []discovery.Order // in force, the oldest first
+	orders  []share.Placed // in force, the oldest first
 	covered map[string]covered
-	added   float64 // scrapes a second
+	offers  map[string]offer // of those of so many instances, by order
+	added   float64          // scrapes a second
 }
 
 // makePlan gives each slice, in turn, whom the budget of scrapes a second has room for: an older burst keeps its targets when another is asked for. Of two bursts over one
 // target the shorter interval counts.
 func makePlan(slices []slice, budget float64) *plan {
-	p := &plan{paces: map[discovery.Key]pace{}, covered: map[string]covered{}}
+	p := &plan{paces: map[discovery.Key]pace{}, covered: map[string]covered{}, offers: map[string]offer{}}
 	for i := range slices {
 		s := &slices[i]
 		p.orders = append(p.orders, s.order)
-		every := s.order.Burst.Every()
 		c := covered{Of: len(s.all) + s.slow, Slow: s.slow}
-		for _, t := range s.chosen() {
-			at := t.usual
-			if had, ok := p.paces[t.Key]; ok {
-				at = had.every
+		fit := p.fit(s, budget)
+		if n := s.order.Burst.Instances; n == 0 {
+			c.Full = len(s.all) - len(fit)
+		} else {
+			c.Full = min(n, len(s.all)) - len(fit)
+			own := offerOf(fit, s.all)
+			p.offers[s.order.ID] = own
+			if fit = nil; !s.waits {
+				fit = own.among(s.others, n)
 			}
-			if every >= at { // as often already
-				c.Taken++
-				continue
-			}
-			more := perSecond(every) - perSecond(at)
-			if p.added+more > budget+1e-9 {
-				c.Full++
-				continue
-			}
-			p.added += more
-			p.paces[t.Key] = pace{every, s.order.ID, t.job}
-			c.Taken++
 		}
+		for _, t := range fit {
+			if more := p.more(s, &t); more > 0 {
+				p.added += more
+				p.paces[t.Key] = pace{s.order.Burst.Every(), s.order.ID, t.job}
+			}
+		}
+		c.Taken = len(fit)
 		p.covered[s.order.ID] = c
 	}
 	return p
 }
 
-func perSecond(every time.Duration) float64 { return float64(time.Second) / float64(every) }
+// more is how many scrapes a second a burst costs for a target: 0 where it is pulled as often already.
+func (p *plan) more(s *slice, t *candidate) float64 {
+	at := t.usual
+	if had, ok := p.paces[t.Key]; ok {
+		at = had.every
+	}
+	return max(0, perSecond(s.order.Burst.Every())-perSecond(at))
+}
 
-// chosen are ours of those whom the burst is to take, in the order in which they are taken.
-func (s *slice) chosen() []candidate {
-	n := s.order.Burst.Instances
-	switch {
-	case s.waits:
-		return nil
-	case n == 0:
-		return spread(s.all)
-	}
-	ours := map[discovery.Key]candidate{}
-	for _, c := range s.all {
-		ours[c.Key] = c
-	}
-	all := slices.Concat(s.all, s.others)
-	slices.SortFunc(all, func(a, b candidate) int { return a.Key.Compare(b.Key) })
-	all = slices.CompactFunc(all, func(a, b candidate) bool { return a.Key == b.Key }) // while the fleet is divided anew two may call one theirs
-	all = spread(all)
-	var out []candidate
-	for _, c := range all[:min(n, len(all))] {
-		if o, ok := ours[c.Key]; ok {
-			out = append(out, o)
+// fit are those of a slice for whom the budget has room, all of them together, in the order in which they are taken; no more than the burst is of.
+func (p *plan) fit(s *slice, budget float64) (out []candidate) {
+	added := p.added
+	for _, t := range spread(s.all, countPlaces(s.all)) {
+		more := p.more(s, &t)
+		if added+more > budget+1e-9 && more > 0 {
+			continue
+		}
+		added += more
+		if out = append(out, t); len(out) == s.order.Burst.Instances {
+			break
 		}
 	}
 	return out
 }
 
+func perSecond(every time.Duration) float64 { return float64(time.Second) / float64(every) }
+
+// among are ours of the n whom a burst takes of what all offer. As each of ours was offered, there is room for them.
+func (o *offer) among(others []offer, n int) (out []candidate) {
+	ours := map[discovery.Key]candidate{}
+	for _, c := range o.First {
+		ours[c.Key] = c
+	}
+	all, of := slices.Clone(o.First), slices.Clone(o.Places)
+	for _, other := range others {
+		all, of = append(all, other.First...), append(of, other.Places...)
+	}
+	// While the fleet is divided anew two may call one theirs, and may know it by other tags.
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(a.Key.Compare(b.Key), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Zone, b.Zone))
+	})
+	all = slices.CompactFunc(all, func(a, b candidate) bool { return a.Key == b.Key })
+	all = spread(all, of)
+	for _, c := range all[:min(n, len(all))] {
+		if own, ok := ours[c.Key]; ok {
+			out = append(out, own)
+		}
+	}
+	return out
+}
+
+func offerOf(first, of []candidate) offer {
+	has := map[place]bool{}
+	for i := range first {
+		has[first[i].place()] = true
+	}
+	return offer{first, slices.DeleteFunc(countPlaces(of), func(c placeCount) bool { return !has[c.place] })}
+}
+
+// countPlaces says how many candidates there are of each place, in their order.
+func countPlaces(in []candidate) (out []placeCount) {
+	of := map[place]int{}
+	for i := range in {
+		of[in[i].place()]++
+	}
+	for w, n := range of {
+		out = append(out, placeCount{w, n})
+	}
+	slices.SortFunc(out, func(a, b placeCount) int {
+		return cmp.Or(cmp.Compare(a.Version, b.Version), cmp.Compare(a.Zone, b.Zone))
+	})
+	return out
+}
+
 // spread puts candidates in the order in which they are taken, so that any number of them, from the first on, stands for all: somebody of each version, then of each
 // version in each zone, then in proportion. Within these it goes by the hash of the key, so that it is the same choice on every collector and after every restart, and
-// somebody who comes or goes moves few.
-func spread(in []candidate) []candidate {
-	type place struct{ version, zone string }
+// somebody who comes or goes moves few. counts says how many there are of each place in all, of whom these may be some; what is there twice is added.
+func spread(in []candidate, counts []placeCount) []candidate {
 	type ranked struct {
 		candidate
 		level int
@@ -136,20 +202,22 @@ func spread(in []candidate) []candidate {
 		h := fnv.New64a()
 		io.WriteString(h, c.Key.String())
 		all[i] = ranked{candidate: c, hash: h.Sum64() * 0x9e3779b97f4a7c15}
-		of[place{c.Version, c.Zone}]++
+	}
+	for _, c := range counts {
+		of[c.place] += c.N
 	}
 	slices.SortFunc(all, func(a, b ranked) int { return cmp.Or(cmp.Compare(a.hash, b.hash), a.Key.Compare(b.Key)) })
 	versions, places := map[string]bool{}, map[place]int{}
 	for i := range all {
 		r := &all[i]
-		w := place{r.Version, r.Zone}
+		w := r.place()
 		switch n := places[w]; {
 		case !versions[r.Version]:
 			r.level = 0
 		case n == 0:
 			r.level = 1
 		default:
-			r.level, r.at = 2, (float64(n)+0.5)/float64(of[w])
+			r.level, r.at = 2, (float64(n)+0.5)/float64(max(of[w], 1))
 		}
 		versions[r.Version] = true
 		places[w]++
@@ -160,6 +228,11 @@ func spread(in []candidate) []candidate {
 		out[i] = all[i].candidate
 	}
 	return out
+}
+
+// has reports whether an order is in force by it.
+func (p *plan) has(id string) bool {
+	return slices.ContainsFunc(p.orders, func(o share.Placed) bool { return o.ID == id })
 }
 
 // differ calls f with each key that is pulled in another interval by q than by p.

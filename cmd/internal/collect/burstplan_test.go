@@ -2,6 +2,7 @@ package collect
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -22,7 +23,11 @@ func sliceOf(n int) (out []candidate) {
 	return out
 }
 
-func burstOrder(id string, every time.Duration, n int) discovery.Order {
+func burstOrder(id string, every time.Duration, n int) share.Placed {
+	return share.Placed{Scope: share.ScopeGroup, Order: orderOf(id, every, n)}
+}
+
+func orderOf(id string, every time.Duration, n int) discovery.Order {
 	return discovery.Order{ID: id, Kind: discovery.BurstOrder, Path: "/", Burst: discovery.Burst{Service: "checkout", Env: "prod", EveryMS: every.Milliseconds(), Instances: n}}
 }
 
@@ -36,7 +41,8 @@ func count(in []candidate) map[string]int {
 
 func TestSpread(t *testing.T) {
 	all := sliceOf(300)
-	got := spread(all)
+	alone := func(in []candidate) []candidate { return spread(in, countPlaces(in)) }
+	got := alone(all)
 	if len(got) != 300 {
 		t.Fatalf("%d of 300", len(got))
 	}
@@ -53,7 +59,7 @@ func TestSpread(t *testing.T) {
 	// It is the same in any order, and who goes moves few.
 	shuffled := slices.Clone(all)
 	slices.Reverse(shuffled)
-	if !slices.Equal(spread(shuffled), got) {
+	if !slices.Equal(alone(shuffled), got) {
 		t.Error("the choice hangs on the order")
 	}
 	was := map[discovery.Key]bool{}
@@ -61,7 +67,7 @@ func TestSpread(t *testing.T) {
 		was[c.Key] = true
 	}
 	stay := 0
-	for _, c := range spread(slices.DeleteFunc(shuffled, func(c candidate) bool { return c.Key == got[50].Key }))[:100] {
+	for _, c := range alone(slices.DeleteFunc(shuffled, func(c candidate) bool { return c.Key == got[50].Key }))[:100] {
 		if was[c.Key] {
 			stay++
 		}
@@ -108,31 +114,100 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// So many instances of all are chosen alike by every collector, each of which has some of them.
+// So many instances of all are exactly so many, or as many as there are and have room, however the fleet is made, whoever has whom and whatever a collector may add.
+// They stand for all as well as if one collector had chosen, where nobody is short of room.
 func TestPlanOfGroup(t *testing.T) {
-	all := sliceOf(90)
-	parts := [][]candidate{all[:20], all[20:50], all[50:]}
-	const n = 25
-	first := make([][]candidate, len(parts)) // as each tells the others
-	for i := range parts {
-		s := slice{order: burstOrder("a", time.Second, n), all: parts[i]}
-		first[i] = s.chosen()
-	}
-	chosen := map[discovery.Key]bool{}
-	for i := range parts {
-		var others []candidate
-		for k := range parts {
-			if k != i {
-				others = append(others, first[k]...)
+	const rounds = 1000
+	alike, asked := 0, 0
+	for round := range rounds {
+		rng := rand.New(rand.NewPCG(uint64(round), 1))
+		parts := make([][]candidate, 2+rng.IntN(4))
+		var all []candidate
+		versions, zones := 1+rng.IntN(3), 1+rng.IntN(4)
+		for i := range 10 + rng.IntN(200) {
+			c := candidate{Key: discovery.Key{Service: "checkout", Env: "prod", Host: fmt.Sprintf("10.%d.%d.%d", round>>8, i, round&255), Port: 80}, job: "apps", usual: 10 * time.Second}
+			c.Version, c.Zone = fmt.Sprint(rng.IntN(10)*versions/11), fmt.Sprint(rng.IntN(zones))
+			at := rng.IntN(len(parts))
+			if round%3 == 0 { // one has most, of a version of its own
+				at = min(at, rng.IntN(len(parts)))
+				c.Version = fmt.Sprint(at)
+			}
+			parts[at] = append(parts[at], c)
+			all = append(all, c)
+		}
+		n := 1 + rng.IntN(len(all)+5)
+		budget := 1e9
+		if round%2 == 1 {
+			budget = 0.9 * float64(rng.IntN(40)) // so many of 0.9 a second
+		}
+		slice := func(i int, others []offer, waits bool) []slice {
+			return []slice{{order: burstOrder("a", time.Second, n), all: parts[i], others: others, waits: waits}}
+		}
+		offers, room := make([]offer, len(parts)), 0
+		for i := range parts {
+			offers[i] = makePlan(slice(i, nil, true), budget).offers["a"]
+			room += min(len(parts[i]), int(budget/0.9+1e-6))
+		}
+		chosen := map[discovery.Key]bool{}
+		for i := range parts {
+			p := makePlan(slice(i, slices.Delete(slices.Clone(offers), i, i+1), false), budget)
+			if c := p.covered["a"]; c.Taken != len(p.paces) || p.added > budget+1e-6 {
+				t.Fatalf("round %d: %+v of %d, %v of %v", round, c, len(p.paces), p.added, budget)
+			}
+			for k := range p.paces {
+				chosen[k] = true
 			}
 		}
-		p := makePlan([]slice{{order: burstOrder("a", time.Second, n), all: parts[i], others: others}}, 500)
-		for k := range p.paces {
-			chosen[k] = true
+		if want := min(n, room); len(chosen) != want {
+			t.Fatalf("round %d: %d chosen of %d with room, asked for %d", round, len(chosen), room, n)
+		}
+		if budget == 1e9 {
+			for _, c := range spread(all, countPlaces(all))[:len(chosen)] {
+				if asked++; chosen[c.Key] {
+					alike++
+				}
+			}
 		}
 	}
-	if len(chosen) != n {
-		t.Errorf("%d chosen, want %d", len(chosen), n)
+	if alike*100 < asked*95 {
+		t.Errorf("%d of %d are whom one collector would have chosen", alike, asked)
+	}
+}
+
+// An older burst leaves what it takes of the budget, a younger one what is left, and what is offered to the others is what there is room for then.
+func TestOffersBesideAnother(t *testing.T) {
+	p := makePlan([]slice{{order: burstOrder("a", time.Second, 0), all: sliceOf(10)}, {order: burstOrder("b", 500*time.Millisecond, 30), all: sliceOf(100)}}, 20)
+	if got := p.covered["a"]; got != (covered{Taken: 10, Of: 10}) {
+		t.Errorf("a: %+v", got)
+	}
+	// 11 a second are left: a second more each for those of a, 1.9 for others.
+	o := p.offers["b"]
+	cost := 0.0
+	for _, c := range o.First {
+		if cost += 1.9; slices.ContainsFunc(sliceOf(10), func(in candidate) bool { return in.Key == c.Key }) {
+			cost -= 0.9
+		}
+	}
+	if c := p.covered["b"]; c.Taken != len(o.First) || c.Full != 30-c.Taken || cost > 11+1e-6 || cost < 11-1.9 {
+		t.Errorf("b: %+v for %v", c, cost)
+	}
+}
+
+// What is heard of a burst that ended meanwhile is not kept.
+func TestHeardTooLate(t *testing.T) {
+	b := newBursts()
+	words := map[string]sliceWord{"two": {offer: offer{First: sliceOf(3)}}}
+	b.heard("a", words)
+	if len(b.others) != 0 {
+		t.Errorf("kept: %v", b.others)
+	}
+	b.plan.Store(makePlan([]slice{{order: burstOrder("a", time.Second, 2)}}, 1))
+	if b.heard("a", words); len(b.others["a"]["two"].First) != 3 {
+		t.Errorf("not kept: %v", b.others)
+	}
+	b.forget(makePlan(nil, 1))
+	if len(b.others) != 0 {
+		t.Errorf("kept: %v", b.others)
 	}
 }
 
@@ -161,7 +236,7 @@ func BenchmarkBurst(b *testing.B) {
 	}
 	d, _ := rollOf(b, 0, discovery.Set{Source: "apps", Path: "/discovery/checkout/prod", Members: of, Verified: time.Now()})
 	now := time.Now()
-	o := burstOrder("a", time.Second, 0)
+	o := orderOf("a", time.Second, 0)
 	o.Until = now.Add(time.Hour)
 	placed := []share.Placed{{Order: o, Scope: share.ScopeHere}}
 	b.ReportAllocs()

@@ -119,6 +119,7 @@ func (d *Daemon) checkBurst(ctx context.Context, o *discovery.Order) (c covered,
 	}
 	if b.Instances > 0 {
 		c.Taken = min(first, b.Instances)
+		c.Full = min(c.Full, b.Instances-c.Taken)
 	}
 	switch {
 	case c.Of == 0 && len(silent) > 0:
