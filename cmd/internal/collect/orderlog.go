@@ -9,12 +9,23 @@ import (
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
-// orderLog is what the roster's topic was told of orders: the audit file holds what this collector saw, the topic what happened to the group, once.
+// orderLog is what the roster's topic was told of orders: the audit file holds what this collector saw, the topic what happened to the group. Each end is told once: by
+// the collector where somebody ended the order, which knows who, or, of one whose time is over, by the collector that speaks for the group. Where that one goes soon
+// after, its successor tells it, perhaps once more; where the one that was asked goes before it has told, nobody does.
 type orderLog struct {
 	mu     sync.Mutex
 	known  map[string]knownOrder
-	ended  map[string]time.Time // orders of which we have said here that somebody ended them
+	over   map[string]overOrder // that ended by themselves, and of which another may have to tell
 	looked bool
+}
+
+// heirFor is for how long after an end whoever comes to speak for the group tells it: longer than it takes until one that is gone is missed.
+const heirFor = time.Minute
+
+type overOrder struct {
+	share.Placed
+	at   time.Time
+	told bool // by us
 }
 
 type knownOrder struct {
@@ -23,12 +34,18 @@ type knownOrder struct {
 }
 
 func newOrderLog() orderLog {
-	return orderLog{known: map[string]knownOrder{}, ended: map[string]time.Time{}}
+	return orderLog{known: map[string]knownOrder{}, over: map[string]overOrder{}}
 }
 
 // logOrders tells the topic which orders have ended, and, now and then, which stand, for readers who came later.
 func (d *Daemon) logOrders(orders []share.Placed, now time.Time) {
-	l := &d.bursts.told
+	for _, w := range d.bursts.told.look(orders, now, d.speaks) {
+		d.tellOrder(w, now)
+	}
+}
+
+// look says what is to be told of orders that are in force now. speaks is whether an order is for this collector to tell of.
+func (l *orderLog) look(orders []share.Placed, now time.Time, speaks func(*share.Placed) bool) (words []wire.OrderWord) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	force := map[string]bool{}
@@ -41,9 +58,9 @@ func (d *Daemon) logOrders(orders []share.Placed, now time.Time) {
 				k.told = time.Time{} // of the last run: what was told then may be too old for whoever reads now
 			}
 		}
-		if k.Placed = o; now.Sub(k.told) >= fullEvery && force[o.ID] && d.speaks(&o) {
+		if k.Placed = o; now.Sub(k.told) >= fullEvery && force[o.ID] && speaks(&o) {
 			k.told = now
-			d.tellOrder(wire.OrderWord{Event: wire.OrderStands, Order: o.Order, Scope: o.Scope}, now)
+			words = append(words, wire.OrderWord{Event: wire.OrderStands, Order: o.Order, Scope: o.Scope})
 		}
 		l.known[o.ID] = k
 	}
@@ -53,15 +70,28 @@ func (d *Daemon) logOrders(orders []share.Placed, now time.Time) {
 			continue
 		}
 		delete(l.known, id)
-		if _, said := l.ended[id]; !said && d.speaks(&o.Placed) {
-			d.tellOrder(wire.OrderWord{Event: wire.OrderEnded, Order: o.Order, Scope: o.Scope}, now)
+		if !o.Until.After(now) { // else somebody ended it, and it is told where that was
+			l.over[id] = overOrder{o.Placed, now, false}
 		}
 	}
-	for id, at := range l.ended {
-		if now.Sub(at) > time.Hour {
-			delete(l.ended, id)
+	for id, o := range l.over {
+		if !o.told && speaks(&o.Placed) {
+			o.told = true
+			l.over[id] = o
+			words = append(words, wire.OrderWord{Event: wire.OrderEnded, Order: o.Order, Scope: o.Scope})
+		}
+		if now.Sub(o.at) > heirFor {
+			delete(l.over, id)
 		}
 	}
+	return words
+}
+
+// withdrawn notes that somebody ended an order here, of which is told here.
+func (l *orderLog) withdrawn(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.known, id)
 }
 
 // speaks reports whether it is this collector that tells the topic of an order what all of those who obey it see.
@@ -82,12 +112,8 @@ func (d *Daemon) begun(p share.Placed, c *covered) {
 
 // ended tells the topic of an order that somebody ended here.
 func (d *Daemon) ended(o share.Placed, by string) {
-	now := time.Now()
-	l := &d.bursts.told
-	l.mu.Lock()
-	l.ended[o.ID] = now
-	l.mu.Unlock()
-	d.tellOrder(wire.OrderWord{Event: wire.OrderEnded, Order: o.Order, Scope: o.Scope, By: by}, now)
+	d.bursts.told.withdrawn(o.ID)
+	d.tellOrder(wire.OrderWord{Event: wire.OrderEnded, Order: o.Order, Scope: o.Scope, By: by}, time.Now())
 	d.bursts.look()
 }
 
