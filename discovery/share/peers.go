@@ -1,6 +1,7 @@
 package share
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/rollcall-metrics/rollcall/internal/jsonread"
 )
 
 // SharePath is where a collector's API tells its Status.
@@ -90,8 +93,23 @@ func decodeDivision(id string, b []byte) (*Division, error) {
 		return nil, errAnswerSize
 	}
 	var d Division
-	if err := json.Unmarshal(b, &d); err != nil {
-		return nil, err
+	r := jsonread.New(context.Background(), bytes.NewReader(b), maxAnswer, maxMember)
+	fields := map[string]any{"id": &d.Self, "term": &d.Term, "from": &d.From, "as_of": &d.AsOf}
+	err := r.Object(func(name string) error {
+		if v, ok := fields[name]; ok {
+			return r.Value(v)
+		} else if name != "members" {
+			return r.Skip()
+		}
+		return r.Array(maxMembers-len(d.Members), func() error {
+			var c Collector
+			err := r.Value(&c)
+			d.Members = append(d.Members, c)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read its JSON: %w", err)
 	}
 	switch {
 	case d.Self == "":
@@ -100,8 +118,6 @@ func decodeDivision(id string, b []byte) (*Division, error) {
 		return nil, fmt.Errorf("%.80q answers there", d.Self)
 	case d.Term >= maxTerm:
 		return nil, fmt.Errorf("its term %s is larger than any can be", d.Term)
-	case len(d.Members) > maxMembers:
-		return nil, fmt.Errorf("it knows of %d members", len(d.Members))
 	}
 	for i := range d.Members { // the same checks as for a znode
 		m, err := json.Marshal(d.Members[i])

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -45,5 +46,22 @@ func TestAsk(t *testing.T) {
 		if _, err := ask(t.Context(), Collector{ID: "b", Addr: addr}); err == nil || !strings.Contains(err.Error(), "no collector is at such an address") {
 			t.Errorf("%s: %v", addr, err)
 		}
+	}
+}
+
+// A peer that lies about the members costs no more than as many as there may be.
+func TestLyingDivision(t *testing.T) {
+	for _, entry := range []string{"{}", "null", "1", "[", `{"id":"x"}`} {
+		body := []byte(`{"id":"b","members":[` + strings.Repeat(entry+",", (maxAnswer-100)/(len(entry)+1)) + entry + `]}`)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := decodeDivision("b", body)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; err == nil || took > 4<<20 {
+			t.Errorf("%s: %d bytes were made of it, %v", entry, took, err)
+		}
+	}
+	if d, err := decodeDivision("b", []byte(`{"id":"b","members":null,"group":"default"}`)); err != nil || len(d.Members) != 0 {
+		t.Errorf("of nobody: %v", err)
 	}
 }

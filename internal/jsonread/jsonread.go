@@ -101,10 +101,15 @@ func (r *Reader) Object(f func(name string) error) error {
 	}
 }
 
-// Array walks a list of at most max entries, each of which f reads.
+// Array walks a list of at most max entries, each of which f reads. null is a list of none.
 func (r *Reader) Array(max int, f func() error) error {
-	if err := r.delim('['); err != nil {
+	switch t, err := r.token(); {
+	case err != nil:
 		return err
+	case t == nil:
+		return nil
+	case t != json.Delim('['):
+		return fmt.Errorf("%.40q where [ was expected", fmt.Sprint(t))
 	}
 	for n := 0; ; n++ {
 		switch more, err := r.more(); {

@@ -55,6 +55,7 @@ func TestReader(t *testing.T) {
 		{`{"` + strings.Repeat("a", 200) + `":1}`, "value in the answer is too long"},
 		{`{"x":[` + strings.Repeat("1,", 600) + `1]}`, "answer is too long"},
 		{`{"x":[` + strings.Repeat("1,", 400) + `1],"n":7}`, "7 []"},
+		{`{"n":5,"list":null}`, "5 []"},
 		{`{"n":"5"}`, "cannot unmarshal"},
 		{`{"n":5`, "unexpected EOF"},
 		{`{"n"`, "unexpected EOF"},

@@ -46,8 +46,8 @@ func TestSeed(t *testing.T) {
 		}
 		d.peers.CloseIdleConnections()
 	}
-	for _, body := range []string{``, `{"entries":5}`, `{"entries":[5]}`, `{"entries":[{"host":"x"},`, `[]`} {
-		if err := eachEntry(strings.NewReader(body), func(*discovery.Entry) {}); err == nil {
+	for _, body := range []string{``, `{"entries":5}`, `{"entries":[5]}`, `{"entries":[{"host":"x"},`, `[]`, `{"entries":[],"x":[` + strings.Repeat("[", 200) + `{"v":"` + strings.Repeat("x", 3*maxSeedText) + `"}`} {
+		if err := eachEntry(t.Context(), strings.NewReader(body), func(*discovery.Entry) {}); err == nil {
 			t.Errorf("%q is taken for a roster", body)
 		}
 	}

@@ -2,7 +2,7 @@ package collect
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +12,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/ensemble"
 	"github.com/rollcall-metrics/rollcall/discovery/share"
+	"github.com/rollcall-metrics/rollcall/internal/jsonread"
 )
 
 const (
@@ -85,7 +86,7 @@ func (d *Daemon) seedFrom(ctx context.Context, p share.Collector, silent []strin
 	}
 	sets := map[[2]string]*discovery.Set{}
 	now := time.Now()
-	err = eachEntry(io.LimitReader(body, maxSeed), func(e *discovery.Entry) {
+	err = eachEntry(ctx, body, func(e *discovery.Entry) {
 		job := discovery.JobOf(e.Source)
 		// A peer that has the job as we do has its sources under our names. What it has relabelled cannot be relabelled again.
 		if !e.State.Scraped() || !seedable(&e.Instance) || own[job] == "" || own[job] != p.Jobs[job] || ruled[job] || !slices.Contains(silent, e.Source) || n == maxSeeds {
@@ -143,29 +144,28 @@ func (d *Daemon) knows(at [2]string) bool {
 }
 
 // eachEntry reads the entries of an answer of /api/v1/roster, one at a time.
-func eachEntry(r io.Reader, f func(*discovery.Entry)) error {
-	dec := json.NewDecoder(r)
-	for {
-		t, err := dec.Token()
-		if err != nil {
-			return fmt.Errorf("read a peer's roster: %w", err)
+func eachEntry(ctx context.Context, from io.Reader, f func(*discovery.Entry)) error {
+	r := jsonread.New(ctx, from, maxSeed, 2*maxSeedText)
+	none := true
+	err := r.Object(func(name string) error {
+		if name != "entries" {
+			return r.Skip()
 		}
-		if t == "entries" {
-			break
-		}
+		none = false
+		return r.Array(2*maxSeeds, func() error {
+			var e discovery.Entry
+			err := r.Value(&e)
+			if err == nil {
+				f(&e)
+			}
+			return err
+		})
+	})
+	if err == nil && none {
+		err = errors.New("it has no entries")
 	}
-	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return fmt.Errorf("read a peer's roster: no entries: %v", err)
-	}
-	for dec.More() {
-		var e discovery.Entry
-		if err := dec.Decode(&e); err != nil {
-			return fmt.Errorf("read a peer's roster: %w", err)
-		}
-		f(&e)
-	}
-	if _, err := dec.Token(); err != nil {
-		return fmt.Errorf("read a peer's roster: it is cut off: %w", err)
+	if err != nil {
+		return fmt.Errorf("read a peer's roster: %w", err)
 	}
 	return nil
 }

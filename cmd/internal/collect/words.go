@@ -2,7 +2,6 @@ package collect
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/share"
+	"github.com/rollcall-metrics/rollcall/internal/jsonread"
 )
 
 const (
@@ -19,8 +19,10 @@ const (
 	wordsPath = "/api/v1/share/words"
 	// wordsEvery is how often the others are asked, while somebody is held.
 	wordsEvery = 2 * time.Second
-	// maxWords bounds an answer, in bytes: room for 100,000 instances.
-	maxWords = 16 << 20
+	// An answer is of so many instances at most, and of so many bytes, of one and of all.
+	maxWords     = 100_000
+	maxWordText  = 64 << 10
+	maxWordBytes = 16 << 20
 	// askedAtOnce is how many peers are asked at a time.
 	askedAtOnce = 8
 )
@@ -94,14 +96,22 @@ func (d *Daemon) readWords(ctx context.Context, c share.Collector) ([]discovery.
 		return nil, err
 	}
 	defer body.Close()
-	b, err := io.ReadAll(io.LimitReader(body, maxWords+1))
+	return decodeWords(ctx, body)
+}
+
+// decodeWords reads what another collector says of those whom it scrapes.
+func decodeWords(ctx context.Context, from io.Reader) (words []discovery.Word, err error) {
+	r := jsonread.New(ctx, from, maxWordBytes, maxWordText)
+	err = r.Array(maxWords, func() error {
+		var w discovery.Word
+		err := r.Value(&w)
+		if err == nil && w.Host != "" {
+			words = append(words, w)
+		}
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read words: %w", err)
 	}
-	if len(b) > maxWords {
-		return nil, fmt.Errorf("the answer is longer than %d bytes", maxWords)
-	}
-	var words []discovery.Word
-	err = json.Unmarshal(b, &words)
-	return words, err
+	return words, nil
 }

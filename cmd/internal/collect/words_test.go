@@ -80,3 +80,22 @@ func TestWordsOfPeers(t *testing.T) {
 		}
 	}
 }
+
+// A peer that lies about whom it scrapes costs no more than one that does not.
+func TestLyingWords(t *testing.T) {
+	for body, want := range map[string]int{
+		`[]`: 0,
+		`[{"service":"a","env":"b","host":"h","port":80,"answers":1},{"host":"i","answers":-3}]`: 2,
+		`[{},{}]`: 0,
+		`[` + strings.Repeat("{},", maxWords) + `{}]`:       -1,
+		`[{"host":"` + strings.Repeat("h", 200<<10) + `"}]`: -1,
+		`[{"host":"h"},`:                    -1,
+		`{}`:                                -1,
+		`[{"answers":9223372036854775808}]`: -1,
+	} {
+		words, err := decodeWords(t.Context(), strings.NewReader(body))
+		if len(words) != max(want, 0) || (err != nil) != (want < 0) {
+			t.Errorf("%.80s: %d words, %v", body, len(words), err)
+		}
+	}
+}
