@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 // users are n counters with a user's id in their names, from the first on.
@@ -286,6 +287,38 @@ func BenchmarkSeriesLimits(b *testing.B) {
 			benchmark(b, bm.cfg, newBody(200, plain), map[string]string{Version: "1", Track: "canary"})
 		})
 	}
+	b.Run("default, labels", func(b *testing.B) {
+		body := newBody(200, func(int) string { return "http_requests_total" })
+		for i := range body.all {
+			body.all[i].Labels = pairs("code", fmt.Sprint(200+i%5), "handler", fmt.Sprintf("/api/v1/thing%d", i), "method", "GET")
+		}
+		benchmark(b, Config{Limits: Limits{50_000, 1_000_000}}, body, map[string]string{Version: "1", Track: "canary"})
+	})
+	b.Run("default, version from labels", func(b *testing.B) {
+		benchmark(b, Config{Limits: Limits{50_000, 1_000_000}}, newBody(200, plain), nil)
+	})
+	b.Run("default, 2,000 targets", func(b *testing.B) { // what is remembered of them is not in the cache
+		e := mustNew(b, Config{Limits: Limits{50_000, 1_000_000}})
+		const targets = 2000
+		body := newBody(200, plain)
+		s := snapshot(t0)
+		s.Instance.Tags = discovery.TagsOf(map[string]string{Version: "1", Track: "canary"})
+		pull := func(i int) {
+			s.Instance.Service, s.Instance.Port = fmt.Sprint("s", i%targets%100), uint16(1+i%targets)
+			s.Time, s.Samples, s.Tags = t0.Add(time.Duration(i/targets)*time.Second), body.next(), s.Instance.Tags
+			e.Enrich(s)
+		}
+		for i := range targets {
+			pull(i)
+		}
+		b.ReportAllocs()
+		i, began := targets, cpu()
+		for b.Loop() {
+			pull(i)
+			i++
+		}
+		b.ReportMetric(float64((cpu()-began).Nanoseconds())/float64(b.N)/200, "cpu-ns/sample")
+	})
 }
 
 // What is remembered of a target is little where its service has the same series: 8 bytes each.
