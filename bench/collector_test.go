@@ -70,6 +70,16 @@ func TestTally(t *testing.T) {
 	if tl.off(0) != 0 || tl.off(1) != 0 || tl.off(2) != 1 || tl.words() != ", 1 skipped, 1 timeout" {
 		t.Errorf("%d, %d, %d off%s", tl.off(0), tl.off(1), tl.off(2), tl.words())
 	}
+	// Failures that were answered make up for no answer that was lost, nor do those that never had one.
+	tl = newTally(1000)
+	for _, r := range [][]byte{record("1", "1000", "status"), record("2", "2000", "refused"), record("3", "3000", "parse")} {
+		if err := tl.record(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tl.off(2) != 0 || tl.off(3) != 1 || tl.off(1) != 1 {
+		t.Errorf("%d, %d, %d off", tl.off(2), tl.off(3), tl.off(1))
+	}
 	if wholeRecord(record("1", "1000", "ok")) {
 		t.Error("a record without a number is taken for whole")
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -93,9 +94,19 @@ func (t *tally) failed() (n int) {
 	return n
 }
 
-// off is how many of the fleet's answers no record speaks of, good or bad, or how many good records nobody has answered for; and what is wrong with the records.
+// answered is how many failed scrapes had an answer of the target, for certain, and unclear how many may have had one that came too late.
+func (t *tally) answered() (certain, unclear int) {
+	for _, o := range []collector.Outcome{collector.Status, collector.BodyLimit, collector.SampleLimit, collector.Parse} {
+		certain += t.Other[o.String()]
+	}
+	return certain, t.Other[collector.Timeout.String()]
+}
+
+// off is how many of the fleet's answers no record speaks of, good or bad, or how many records of an answer nobody has answered for; and what is wrong with the records.
 func (t *tally) off(answers int64) int {
-	return max(0, int(answers)-t.Records-t.failed(), t.Records-int(answers)) + t.Doubles + t.Missing + t.Broken
+	failed, late := t.answered()
+	least := t.Records + failed
+	return max(0, int(answers)-least-late, least-int(answers)) + t.Doubles + t.Missing + t.Broken
 }
 
 // words are what became of those that are not good, and what is wrong.
