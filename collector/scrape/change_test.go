@@ -79,6 +79,12 @@ func TestChange(t *testing.T) {
 			t.Errorf("pulled at once: %v", all)
 		}
 		pulls(0, 1, 1, 1, 1)
+		if last, ok := p.Last(ts[1].TargetKey()); !ok || last.Outcome != collector.OK || last.Reason != "" || last.Took < 0 {
+			t.Errorf("its last pull: %+v, %v", last, ok)
+		}
+		if last, ok := p.Last(ts[0].TargetKey()); ok {
+			t.Errorf("the last pull of who is gone: %+v", last)
+		}
 		if st, ok := p.Find(ts[1].TargetKey()); !ok || st.Instance.Tags.Get("team") != "t" || st.Health != "up" || f.dialled(hosts[1]) != 1 {
 			t.Errorf("%+v, dialled %d times", st, f.dialled(hosts[1]))
 		}

@@ -61,6 +61,28 @@ func (p *Pool) Find(key TargetKey) (TargetStatus, bool) {
 	return t.told(), true
 }
 
+// LastPull is the end of a target's last pull.
+type LastPull struct {
+	Outcome collector.Outcome
+	Reason  string // empty if it was good
+	Took    time.Duration
+}
+
+// Last is the end of a target's last pull, and nothing else of it: for whoever asks of many, and often. ok is false where there was none.
+func (p *Pool) Last(key TargetKey) (last LastPull, ok bool) {
+	p.mu.Lock()
+	t := p.targets[key]
+	p.mu.Unlock()
+	if t == nil {
+		return LastPull{}, false
+	}
+	r := t.status.Load()
+	if r == nil || r.time.IsZero() {
+		return LastPull{}, false
+	}
+	return LastPull{r.outcome, r.reason, r.took}, true
+}
+
 func (t *target) told() TargetStatus {
 	s := t.spec.Load()
 	st := TargetStatus{Instance: s.Instance, Job: s.job, URL: s.url(), Health: "unknown", Interval: s.interval, Timeout: s.timeout}

@@ -118,7 +118,7 @@ func (d *Daemon) calm(orders []share.Placed, now time.Time) bool {
 		return false
 	}
 	for k, p := range b.plan.Load().paces {
-		if t, ok := d.pool.Find(scrape.TargetKey{Key: k, Job: p.job}); ok && !t.LastScrape.IsZero() && strained(&t, p.every) != "" {
+		if last, ok := d.pool.Last(scrape.TargetKey{Key: k, Job: p.job}); ok && strained(&last, p.every) != "" {
 			return false
 		}
 	}
@@ -202,8 +202,8 @@ func (d *Daemon) tooSlow(o *discovery.Order, j *scrape.Job, k discovery.Key, was
 		return "" // its job asks as much of it
 	}
 	why := ""
-	if t, ok := d.pool.Find(scrape.TargetKey{Key: k, Job: j.Name}); ok && !t.LastScrape.IsZero() {
-		why = strained(&t, every)
+	if last, ok := d.pool.Last(scrape.TargetKey{Key: k, Job: j.Name}); ok {
+		why = strained(&last, every)
 	}
 	b := d.bursts
 	b.mu.Lock()
@@ -227,14 +227,14 @@ func (d *Daemon) tooSlow(o *discovery.Order, j *scrape.Job, k discovery.Key, was
 }
 
 // strained says what in the last scrape of a target speaks against pulling it so often.
-func strained(t *scrape.TargetStatus, every time.Duration) string {
+func strained(last *scrape.LastPull, every time.Duration) string {
 	switch {
-	case t.Outcome == collector.Timeout:
+	case last.Outcome == collector.Timeout:
 		return "it did not answer in time"
-	case t.Outcome == collector.Status && (strings.HasPrefix(t.LastError, "status 429") || strings.HasPrefix(t.LastError, "status 503")):
+	case last.Outcome == collector.Status && (strings.HasPrefix(last.Reason, "status 429") || strings.HasPrefix(last.Reason, "status 503")):
 		return "it said that it is too much"
-	case t.LastDuration > every/2:
-		return fmt.Sprintf("its answer took %s", config.Duration(t.LastDuration.Round(time.Millisecond)))
+	case last.Took > every/2:
+		return fmt.Sprintf("its answer took %s", config.Duration(last.Took.Round(time.Millisecond)))
 	}
 	return ""
 }
