@@ -66,6 +66,9 @@ func (c *statusCmd) Run(e *env) error {
 			}
 			say(false, "series", "%s", plain(text))
 		}
+		if s.Orders != "" {
+			say(false, "orders", "%s", plain(s.Orders))
+		}
 		if !s.ConfigOK {
 			bad++
 			fmt.Fprintln(e.stdout, "BAD  config     the file on disk is not what runs: the last reload failed")

@@ -14,7 +14,11 @@ func FuzzDecodeOrder(f *testing.F) {
 	f.Add("one", []byte(`{"id":"one","kind":"freeze","path":"/","by":"kim","until":"9999-99-99T00:00:00Z"}`))
 	f.Add("one", []byte(`{"id":"one","kind":"burst","path":"/","by":"kim","at":"2026-11-01T00:00:00Z","until":"2026-11-01T00:05:00Z","burst":{"service":"s","env":"e","tags":{"a":"b"},"instances":3,"every_ms":1000}}`))
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
-		o, err := decodeOrder(name, data)
+		made := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+		o, err := decodeOrder(name, data, made)
+		if err == nil && (!o.Until.After(o.At) || o.Until.After(made.Add(clocksDiffer+longest(o.Kind)))) {
+			t.Errorf("%q is taken: it stands until %s", data, o.Until)
+		}
 		if err == nil && (o.ID != name || !cleanName(o.ID) || o.Path == "" || o.By == "" || o.Kind == "") {
 			t.Errorf("%q is taken: %+v", data, o)
 		}

@@ -74,10 +74,10 @@ func checkOrder(o *discovery.Order, now time.Time) error {
 		if o.Path != "/" {
 			errs = append(errs, fmt.Errorf("path %.80q: a burst has none, which is written as /", o.Path))
 		}
-		if o.Until.Sub(o.At) > discovery.MaxBurstFor {
-			errs = append(errs, fmt.Errorf("a burst until %s is longer than %v", o.Until.Format(time.RFC3339), discovery.MaxBurstFor))
-		}
 		errs = append(errs, o.Burst.Validate())
+	}
+	if !o.Until.After(o.At) || o.Until.Sub(o.At) > longest(o.Kind) {
+		errs = append(errs, fmt.Errorf("at %s, until %s: it must end later than it begins, and within %v", o.At.Format(time.RFC3339), o.Until.Format(time.RFC3339), longest(o.Kind)))
 	}
 	if !now.IsZero() && (!o.Until.After(now) || o.Until.Sub(now) > maxOrderFor) {
 		errs = append(errs, fmt.Errorf("until %s is not within the next %v", o.Until.Format(time.RFC3339), maxOrderFor))
@@ -86,21 +86,6 @@ func checkOrder(o *discovery.Order, now time.Time) error {
 		return fmt.Errorf("%w: %w", ErrOrder, err)
 	}
 	return nil
-}
-
-func decodeOrder(name string, data []byte) (o discovery.Order, err error) {
-	if len(data) > maxOrder {
-		err = fmt.Errorf("longer than %d bytes", maxOrder)
-	} else if err = json.Unmarshal(data, &o); err == nil && o.ID != name {
-		err = fmt.Errorf("its data is of %.80q", o.ID)
-	} else if err == nil {
-		err = checkOrder(&o, time.Time{})
-	}
-	if err != nil {
-		return discovery.Order{}, fmt.Errorf("read order %.80q: %w", name, err)
-	}
-	o.At, o.Until = o.At.Round(0).UTC(), o.Until.Round(0).UTC() // so that one order is the same at every read
-	return o, nil
 }
 
 // Place gives an order: to the group, or, where ZooKeeper does not take it within ctx, to this collector only, which the result says. An order without an
@@ -116,7 +101,7 @@ func (m *Membership) Place(ctx context.Context, o discovery.Order) (Placed, erro
 		return Placed{}, err
 	}
 	m.mu.Lock()
-	full := len(m.orders)+len(m.local)+len(m.junk) >= maxOrders
+	full := len(m.orders)+len(m.local) >= maxOrders
 	m.mu.Unlock()
 	if full {
 		return Placed{}, fmt.Errorf("%w: %d orders are in force already", ErrOrder, maxOrders)
@@ -253,38 +238,15 @@ func (m *Membership) inForce(now time.Time) (out []placed) {
 	return out
 }
 
-func (m *Membership) orderPath(id string) string { return m.dir() + "/orders/" + id }
-
-// readOrders reads what the group is told to do; what is past its end too. junk are the orders that cannot be read, and since when they are there.
-func (m *Membership) readOrders(ctx context.Context, f *zk.Follower) (out map[string]placed, junk map[string]time.Time, err error) {
-	names, _, err := f.Children(ctx, m.dir()+"/orders")
-	if err != nil {
-		return nil, nil, err
+// longest is how long an order of a kind may stand.
+func longest(kind string) time.Duration {
+	if kind == discovery.BurstOrder {
+		return discovery.MaxBurstFor
 	}
-	if n := len(names) - maxOrders; n > 0 { // their names begin with the time
-		m.log.Error("more orders than a group may have; the oldest are passed over", "orders", len(names), "limit", maxOrders)
-		names = names[n:]
-	}
-	out, junk = map[string]placed{}, map[string]time.Time{}
-	for _, name := range names {
-		data, st, ok, err := f.Get(ctx, m.orderPath(name))
-		if err != nil {
-			return nil, nil, err
-		}
-		if !ok {
-			continue
-		}
-		o, err := decodeOrder(name, data)
-		if err != nil {
-			m.m.unreadable.Inc()
-			m.log.Warn("an order is passed over", "err", err)
-			junk[name] = time.UnixMilli(st.Mtime)
-			continue
-		}
-		out[name] = placed{Order: o, zxid: st.Mzxid}
-	}
-	return out, junk, nil
+	return maxOrderFor
 }
+
+func (m *Membership) orderPath(id string) string { return m.dir() + "/orders/" + id }
 
 // obey puts the group's orders in force, as they were read, beside our own, and says which came and went. Without fresh, those of the group stay as they are, and
 // only time ends them.
@@ -350,8 +312,8 @@ func (m *Membership) sweep(ctx context.Context, live bool) {
 			past = append(past, id)
 		}
 	}
-	for id, since := range m.junk {
-		if time.Since(since) > maxOrderFor {
+	for id, j := range m.junk {
+		if time.Since(j.since) > maxOrderFor {
 			past = append(past, id)
 		}
 	}

@@ -234,9 +234,10 @@ func TestOrderInDoubt(t *testing.T) {
 // An order reads the same each time, in whatever zone its times were written.
 func TestOrderTimes(t *testing.T) {
 	for _, tc := range []struct{ at string }{{"2026-11-22T03:00:00+05:00"}, {"2026-11-22T03:00:00Z"}} {
-		data := fmt.Sprintf(`{"id":"x","kind":"freeze","path":"/a","by":"kim","at":%q,"until":%q}`, tc.at, tc.at)
-		a, err := decodeOrder("x", []byte(data))
-		b, err2 := decodeOrder("x", []byte(data))
+		data := fmt.Sprintf(`{"id":"x","kind":"freeze","path":"/a","by":"kim","at":%q,"until":"2026-11-23T03:00:00Z"}`, tc.at)
+		made := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
+		a, err := decodeOrder("x", []byte(data), made)
+		b, err2 := decodeOrder("x", []byte(data), made)
 		if err != nil || err2 != nil || a != b {
 			t.Errorf("%s: one order reads in two ways: %v %v", tc.at, err, err2)
 		}

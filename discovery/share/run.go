@@ -161,13 +161,10 @@ func (m *Membership) look(ctx context.Context, f *zk.Follower, made *bool, late 
 	m.mu.Unlock()
 	m.set(NewDivision(m.cfg.Self.ID, jobs, m.ghosts.with(members, m.div.Load(), session, began, m.timeout()), term, FromZooKeeper, began))
 	m.prove(began)
-	orders, junk, err := m.readOrders(c, f)
+	orders, err := m.readOrders(c, f)
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	m.junk = junk
-	m.mu.Unlock()
 	m.obey(orders, true)
 	return waiting
 }

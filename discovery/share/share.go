@@ -136,7 +136,8 @@ type Membership struct {
 	trouble string // why the znodes cannot be read or written; "": they can
 	orders  map[string]placed
 	local   map[string]placed
-	junk    map[string]time.Time       // orders of the group that cannot be read, and since when they are there
+	junk    map[string]unreadable      // what stands among the group's orders and is none
+	unread  int                        // how many more there are than are read
 	ended   map[string]discovery.Order // withdrawn while nobody could say whether the group has them
 	obeyed  []placed
 	told    bool          // OnOrders has been told once what is in force
@@ -275,8 +276,9 @@ type Status struct {
 	Fresh     bool                `json:"fresh"`
 	Proven    time.Time           `json:"proven,omitzero"`
 	Trouble   string              `json:"trouble,omitempty"`
-	Alone     []string            `json:"alone,omitempty"`     // jobs that no other member has as we do, though there are others
-	Differing map[string][]string `json:"differing,omitempty"` // jobs that others have in another form, with their ids
+	Orders    string              `json:"orders_trouble,omitempty"` // what stands among the orders and is not obeyed
+	Alone     []string            `json:"alone,omitempty"`          // jobs that no other member has as we do, though there are others
+	Differing map[string][]string `json:"differing,omitempty"`      // jobs that others have in another form, with their ids
 }
 
 // Status is where the membership stands now; Division is nil while nothing is known.
@@ -287,6 +289,7 @@ func (m *Membership) Status() Status {
 	}
 	m.mu.Lock()
 	s.Trouble = m.trouble
+	s.Orders = m.orderTrouble()
 	m.mu.Unlock()
 	if d := s.Division; d != nil && len(d.Members) > 1 {
 		s.Differing = d.Differing()

@@ -26,6 +26,7 @@ type Status struct {
 	Unsaved  string                  `json:"unsaved,omitempty"`         // why the roster is not on disk: after a restart it would not be known
 	Outcomes map[string]int          `json:"outcomes"`                  // targets by the outcome of their last scrape
 	Bursts   []ShownOrder            `json:"bursts,omitempty"`          // what is pulled more often now, by whose order
+	Orders   string                  `json:"orders_trouble,omitempty"`  // what stands among the group's orders and is not obeyed
 	Series   []tag.Exceeded          `json:"series_exceeded,omitempty"` // who has more series than a day may have: the first by samples left out
 	Delivery sink.Sums               `json:"delivery"`
 	Kafka    string                  `json:"kafka,omitempty"` // what is wrong with it, empty if nothing
@@ -89,6 +90,7 @@ func (d *Daemon) lookAround() Status {
 	s.OldPaths = culprits(old)
 	s.Series = d.enrich.Status().Exceeded
 	s.Series = s.Series[:min(len(s.Series), namedCulprits)]
+	s.Orders = d.sharing.now.Load().Status().Orders
 	s.Bursts = slices.DeleteFunc(d.shownOrders(), func(o ShownOrder) bool { return o.Kind != discovery.BurstOrder })
 	return s
 }
