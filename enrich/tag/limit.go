@@ -44,10 +44,15 @@ func (e *Enricher) admit(sh *shape, svc *service, d *def, l Limits) past {
 		}
 	}
 	if d.do != keep && l.Target > 0 {
-		if !e.roomFor(&sh.gone, targetSmall) {
+		switch {
+		case e.roomFor(&sh.gone, targetSmall):
+			e.note(sh, d.unique)
+		case d.do == rename:
+			sh.seen--
+			sh.extra++
+		default:
 			return noMemory
 		}
-		e.note(sh, d.unique)
 	}
 	sh.seen++
 	e.carryService(svc, d, sh.day, l)
@@ -64,6 +69,18 @@ const (
 func (e *Enricher) roomFor(s *set32, small int64) bool {
 	more, then := s.growth()
 	return more == 0 || then <= small || e.room(more, true)
+}
+
+// unrowed counts a series that was admitted and that no row will stand for: in the set, or where there is no room, in this body alone. The others were by admit.
+func (e *Enricher) unrowed(sh *shape, d *def, l Limits) {
+	switch {
+	case l.Target == 0 || d.do != keep || sh.gone.has(d.unique):
+	case e.roomFor(&sh.gone, targetSmall):
+		e.note(sh, d.unique)
+	default:
+		sh.seen--
+		sh.extra++
+	}
 }
 
 // note puts a series into the set of an instance.

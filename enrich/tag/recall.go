@@ -75,30 +75,37 @@ func (t *recall) put(key uint64, v recalled) {
 
 func (t *recall) make() { t.slots = make([]atomic.Uint64, t.bytes/8) }
 
-// recall finds what becomes of a series for which there is no room, without a lock; false where it is not known, or has to be counted first.
+// recall finds what becomes of a series for which there is no room; false where it is not known. It takes the service's lock only for a series that is to be counted.
 func (w *walker) recall(h uint64, smp *collector.Sample) (r result, ok bool) {
 	e, sh := w.e, w.sh
-	v, ok := e.recall.get(h ^ sh.book.salt)
+	key := h ^ sh.book.salt
+	v, ok := e.recall.get(key)
 	if !ok || v.do() == add && e.room(w.pending+24, true) {
 		return r, false
 	}
 	r.fresh = true
 	do := v.do()
-	if l := w.p.limits; l != (Limits{}) && (do == keep || do == rename) && !sh.gone.has(v.unique()) {
+	d := &w.stubs[do]
+	d.do, d.tells, d.unique, d.day = do, v.tells(), v.unique(), 0
+	if l := w.p.limits; l != (Limits{}) && (do == keep || do == rename) && !sh.gone.has(d.unique) {
 		switch {
-		case l.Service > 0 && v.day() != uint16(sh.day):
-			return r, false
 		case l.Target > 0 && sh.seen+sh.extra >= l.Target:
 			r.why = targetLimit
-			if w.example == "" {
-				w.example = seriesText(smp)
+		case l.Service > 0 && v.day() != uint16(sh.day):
+			svc := sh.book.of
+			svc.mu.Lock()
+			if r.why = e.admit(sh, svc, d, l); r.why == onTheWire {
+				e.recall.put(key, recallOf(d, svc.countedOn(d)))
+				e.unrowed(sh, d, l)
 			}
+			svc.mu.Unlock()
 		case l.Target > 0:
 			sh.extra++
 		}
+		if r.why != onTheWire && w.example == "" {
+			w.example = seriesText(smp)
+		}
 	}
-	d := &w.stubs[do]
-	d.do, d.tells, d.unique = do, v.tells(), v.unique()
 	switch do {
 	case rename:
 		f := w.p.fate(smp, sh.book.target, sh.book.id.db)

@@ -294,13 +294,8 @@ func (w *walker) learn(h uint64, at int, smp *collector.Sample) (r result) {
 		if r.why = e.admit(sh, b.of, d, w.p.limits); r.why != onTheWire && w.example == "" {
 			w.example = seriesText(smp)
 		}
-		if !remember && r.why == onTheWire && w.p.limits.Target > 0 && d.do == keep && !sh.gone.has(d.unique) { // no row stands for it
-			if e.roomFor(&sh.gone, targetSmall) {
-				e.note(sh, d.unique)
-			} else {
-				sh.seen--
-				sh.extra++
-			}
+		if !remember && r.why == onTheWire {
+			e.unrowed(sh, d, w.p.limits)
 		}
 	}
 	if !remember {
