@@ -1,9 +1,11 @@
 package discovery
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,6 +32,30 @@ const TagHostName = "host.name"
 
 // Every is the interval of the burst.
 func (b *Burst) Every() time.Duration { return time.Duration(b.EveryMS) * time.Millisecond }
+
+// SliceTags are the tags of a slice. A name or a value that is empty is an error: TagsOf would leave it out, and the slice would be wider than whoever named it meant.
+func SliceTags(m map[string]string) (Tags, error) {
+	for n, v := range m {
+		if strings.Trim(n, "\x00") == "" || strings.Trim(v, "\x00") == "" {
+			return Tags{}, fmt.Errorf("tag %.80q of the slice is %.80q: give both a name and a value, or leave it out for everybody", n, v)
+		}
+	}
+	return TagsOf(m), nil
+}
+
+// UnmarshalJSON reads a burst whose tags are those of a slice: SliceTags.
+func (b *Burst) UnmarshalJSON(text []byte) error {
+	type plain Burst
+	in := struct {
+		*plain
+		Tags map[string]string `json:"tags"`
+	}{plain: (*plain)(b)}
+	err := json.Unmarshal(text, &in)
+	if err == nil {
+		b.Tags, err = SliceTags(in.Tags)
+	}
+	return err
+}
 
 // Holds reports whether an instance with these tags is of the slice.
 func (b *Burst) Holds(k Key, tags Tags) bool {

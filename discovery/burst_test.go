@@ -87,3 +87,30 @@ func TestBurstOrder(t *testing.T) {
 		t.Errorf("a roster obeys a burst: %v", changes)
 	}
 }
+
+// A tag that says nothing makes no slice wider: it is an error, wherever it comes from.
+func TestEmptyTagsOfSlice(t *testing.T) {
+	for text, ok := range map[string]bool{
+		`{"service":"s","env":"e","every_ms":1000}`:                               true,
+		`{"service":"s","env":"e","every_ms":1000,"tags":{"a":"b"}}`:              true,
+		`{"service":"s","env":"e","every_ms":1000,"tags":null}`:                   true,
+		`{"service":"s","env":"e","every_ms":1000,"tags":{"a":""}}`:               false,
+		`{"service":"s","env":"e","every_ms":1000,"tags":{"":"b"}}`:               false,
+		`{"service":"s","env":"e","every_ms":1000,"tags":{"a":"b","c":"\u0000"}}`: false,
+		`{"service":"s","env":"e","every_ms":1000,"tags":["a"]}`:                  false,
+	} {
+		var o Order
+		err := json.Unmarshal([]byte(`{"id":"x","burst":`+text+`}`), &o)
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+		if err == nil && (o.Burst.Service != "s" || o.Burst.EveryMS != 1000) {
+			t.Errorf("%s: %+v", text, o)
+		}
+		back, err := json.Marshal(o)
+		var again Order
+		if err != nil || json.Unmarshal(back, &again) != nil || again != o {
+			t.Errorf("%s: written and read it is %+v, %v", back, again, err)
+		}
+	}
+}

@@ -22,10 +22,10 @@ type burstCmd struct {
 	Interval  time.Duration     `default:"1s" help:"How often; 100ms at least, and less than the job's."`
 	For       time.Duration     `default:"5m" help:"How long; then it ends by itself. 1h at most."`
 	Why       string            `help:"The reason, for those who wonder."`
-	Zone      string            `help:"Only those in this availability zone."`
-	Version   string            `name:"service-version" help:"Only those that run this version of the service (--version is the program's own)."`
-	Track     string            `help:"Only those of this track: canary, baseline or production."`
-	Host      string            `help:"Only those on this host, by its name or address; HOST:PORT is one instance."`
+	Zone      *string           `help:"Only those in this availability zone."`
+	Version   *string           `name:"service-version" help:"Only those that run this version of the service (--version is the program's own)."`
+	Track     *string           `help:"Only those of this track: canary, baseline or production."`
+	Host      *string           `help:"Only those on this host, by its name or address; HOST:PORT is one instance."`
 	Tag       map[string]string `placeholder:"NAME=VALUE" mapsep:"none" help:"Only those with this tag; may be given several times."`
 	Instances int               `help:"At most so many of them, of each version and zone some."`
 	JSON      bool              `help:"The collector's answer as JSON."`
@@ -43,11 +43,21 @@ func (c *burstCmd) Run(e *env) error {
 	ask := collect.BurstRequest{Service: q.Get("service"), Env: q.Get("env"), Tags: map[string]string{}, Instances: c.Instances,
 		Interval: config.Duration(c.Interval).String(), For: config.Duration(c.For).String(), By: c.who(), Why: c.Why}
 	for name, v := range c.Tag {
+		if name == "" || v == "" {
+			return usage("--tag %q=%q: give both a name and a value, or leave the flag out for everybody; is a variable of your shell empty?", name, v)
+		}
 		ask.Tags[dashboards.TagName(name)] = v
 	}
-	for name, v := range map[string]string{dashboards.TagZone: c.Zone, dashboards.TagVersion: c.Version, dashboards.TagTrack: c.Track, dashboards.TagHost: c.Host} {
-		if v == "" {
+	for _, f := range []struct {
+		flag, name string
+		value      *string
+	}{{"zone", dashboards.TagZone, c.Zone}, {"service-version", dashboards.TagVersion, c.Version}, {"track", dashboards.TagTrack, c.Track}, {"host", dashboards.TagHost, c.Host}} {
+		if f.value == nil {
 			continue
+		}
+		name, v := f.name, *f.value
+		if v == "" {
+			return usage("--%s is empty: leave the flag out for everybody; is a variable of your shell empty?", f.flag)
 		}
 		if was := ask.Tags[name]; was != "" && was != v {
 			return usage("%s is said to be %s and %s; nobody is both", name, was, v)

@@ -63,7 +63,8 @@ func (d *Daemon) serveBurst(w http.ResponseWriter, r *http.Request) {
 	}
 	every, err := config.ParseDuration(cmp.Or(q.Interval, "1s"))
 	last, bad := config.ParseDuration(cmp.Or(q.For, "5m"))
-	if err := errors.Join(err, bad); err != nil {
+	tags, empty := discovery.SliceTags(q.Tags)
+	if err := errors.Join(err, bad, empty); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -72,7 +73,7 @@ func (d *Daemon) serveBurst(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.placeBurst(w, r, discovery.Order{Kind: discovery.BurstOrder, Path: "/", By: q.By, Why: q.Why, Until: time.Now().Add(last),
-		Burst: discovery.Burst{Service: q.Service, Env: q.Env, Tags: discovery.TagsOf(q.Tags), Instances: q.Instances, EveryMS: every.Milliseconds()}})
+		Burst: discovery.Burst{Service: q.Service, Env: q.Env, Tags: tags, Instances: q.Instances, EveryMS: every.Milliseconds()}})
 }
 
 // placeBurst gives a burst as an order, if it would have anybody pulled more often.
