@@ -178,12 +178,20 @@ func (d *Daemon) slice(o share.Placed, was *plan, now time.Time) slice {
 			s.slow++
 			continue
 		}
-		s.all = append(s.all, candidate{Key: e.Key, Version: tags.Get("service.version"), Zone: tags.Get("cloud.availability_zone"), job: j.Name, usual: j.Interval})
+		s.all = append(s.all, candidate{Key: e.Key, Version: tags.Get("service.version"), Zone: tags.Get("cloud.availability_zone"), job: j.Name, usual: j.Interval, asked: asked(j)})
 	}
 	if o.Burst.Instances > 0 && o.Scope == share.ScopeGroup {
 		s.others, s.waits = d.othersOf(o.ID)
 	}
 	return s
+}
+
+// asked is how many requests a scrape of a job's target is at most: an Ostrich with a period of its own is asked twice.
+func asked(j *scrape.Job) float64 {
+	if j.OstrichPeriod > 0 {
+		return 2
+	}
+	return 1
 }
 
 // tagsOf are an instance's tags as its snapshots carry them, where it was scraped already.

@@ -20,6 +20,7 @@ type candidate struct {
 
 	job   string
 	usual time.Duration // its interval without a burst
+	asked float64       // how many requests a scrape of it is
 }
 
 // slice is a burst's part of a service, as far as it is this collector's.
@@ -112,13 +113,13 @@ func makePlan(slices []slice, budget float64) *plan {
 	return p
 }
 
-// more is how many scrapes a second a burst costs for a target: 0 where it is pulled as often already.
+// more is how many scrapes a second a burst costs for a target, one that is asked twice in each being two: 0 where it is pulled as often already.
 func (p *plan) more(s *slice, t *candidate) float64 {
 	at := t.usual
 	if had, ok := p.paces[t.Key]; ok {
 		at = had.every
 	}
-	return max(0, perSecond(s.order.Burst.Every())-perSecond(at))
+	return max(0, perSecond(s.order.Burst.Every())-perSecond(at)) * max(t.asked, 1)
 }
 
 // fit are those of a slice for whom the budget has room, all of them together, in the order in which they are taken; no more than the burst is of.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/collector/scrape"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/share"
 )
@@ -78,6 +79,12 @@ func TestSpread(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
+	twice := func(of []candidate) []candidate {
+		for i := range of {
+			of[i].asked = asked(&scrape.Job{OstrichPeriod: time.Minute})
+		}
+		return of
+	}
 	slow := func(of []candidate, n int) []candidate { return of[n:] }
 	for name, tc := range map[string]struct {
 		slices []slice
@@ -97,6 +104,8 @@ func TestPlan(t *testing.T) {
 		"a longer one costs nothing more": {[]slice{{order: burstOrder("a", 500*time.Millisecond, 0), all: sliceOf(5)}, {order: burstOrder("b", time.Second, 0), all: sliceOf(10)}}, 500,
 			map[string]covered{"a": {Taken: 5, Of: 5}, "b": {Taken: 10, Of: 10}}, 14},
 		"not shorter than the job's": {[]slice{{order: burstOrder("a", 10*time.Second, 0), all: sliceOf(10)}}, 0, map[string]covered{"a": {Taken: 10, Of: 10}}, 0},
+		"asked twice in each scrape": {[]slice{{order: burstOrder("a", time.Second, 0), all: twice(sliceOf(100))}}, 90,
+			map[string]covered{"a": {Taken: 50, Of: 100, Full: 50}}, 90},
 		"no budget":                  {[]slice{{order: burstOrder("a", time.Second, 0), all: sliceOf(10)}}, 0, map[string]covered{"a": {Of: 10, Full: 10}}, 0},
 		"so many":                    {[]slice{{order: burstOrder("a", time.Second, 7), all: sliceOf(10)}}, 500, map[string]covered{"a": {Taken: 7, Of: 10}}, 6.3},
 		"so many, and the others have not said": {[]slice{{order: burstOrder("a", time.Second, 7), all: sliceOf(10), waits: true}}, 500,
