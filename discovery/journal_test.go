@@ -149,7 +149,9 @@ func TestJournalDamage(t *testing.T) {
 			{"more of the end is torn", func(b []byte) []byte { return append(b, b[:100]...) }, 10, 1},
 			{"a line of nothing", func(b []byte) []byte { return append(b, make([]byte, 500)...) }, 10, 1},
 			{"a line of somebody else", func(b []byte) []byte { return append(b, "hello\n"...) }, 10, 1},
-			{"a line without end", func(b []byte) []byte { return append(bytes.Repeat([]byte("x"), maxLine+1), append([]byte("\n"), b...)...) }, 10, 1},
+			{"a line without end", func(b []byte) []byte {
+				return append(bytes.Repeat([]byte("x"), maxLine+1), append([]byte("\n"), b...)...)
+			}, 10, 1},
 			{"empty", func([]byte) []byte { return nil }, 0, 0},
 		} {
 			if err := os.WriteFile(file, tc.damage(bytes.Clone(whole)), 0o600); err != nil {
