@@ -106,8 +106,8 @@ func TestPlan(t *testing.T) {
 		"not shorter than the job's": {[]slice{{order: burstOrder("a", 10*time.Second, 0), all: sliceOf(10)}}, 0, map[string]covered{"a": {Taken: 10, Of: 10}}, 0},
 		"asked twice in each scrape": {[]slice{{order: burstOrder("a", time.Second, 0), all: twice(sliceOf(100))}}, 90,
 			map[string]covered{"a": {Taken: 50, Of: 100, Full: 50}}, 90},
-		"no budget":                  {[]slice{{order: burstOrder("a", time.Second, 0), all: sliceOf(10)}}, 0, map[string]covered{"a": {Of: 10, Full: 10}}, 0},
-		"so many":                    {[]slice{{order: burstOrder("a", time.Second, 7), all: sliceOf(10)}}, 500, map[string]covered{"a": {Taken: 7, Of: 10}}, 6.3},
+		"no budget": {[]slice{{order: burstOrder("a", time.Second, 0), all: sliceOf(10)}}, 0, map[string]covered{"a": {Of: 10, Full: 10}}, 0},
+		"so many":   {[]slice{{order: burstOrder("a", time.Second, 7), all: sliceOf(10)}}, 500, map[string]covered{"a": {Taken: 7, Of: 10}}, 6.3},
 		"so many, and the others have not said": {[]slice{{order: burstOrder("a", time.Second, 7), all: sliceOf(10), waits: true}}, 500,
 			map[string]covered{"a": {Of: 10}}, 0},
 	} {
