@@ -89,16 +89,6 @@ func reset(s string) func(net.Conn) {
 	}
 }
 
-// hangs answers with s and then says nothing more.
-func hangs(s string) func(net.Conn) {
-	return func(c net.Conn) {
-		if asked(c) {
-			_, _ = io.WriteString(c, s)
-			_, _ = io.Copy(io.Discard, c)
-		}
-	}
-}
-
 // floods answers with s and then with more, without end.
 func floods(s, more string) func(net.Conn) {
 	return func(c net.Conn) {

@@ -69,7 +69,7 @@ func TestRetire(t *testing.T) {
 		}, false, false, 0, lastFailed},
 		{"says no", func(w http.ResponseWriter, r *http.Request, leaves bool) {
 			if leaves {
-				http.Error(w, "draining", 503)
+				http.Error(w, "draining", http.StatusServiceUnavailable)
 				return
 			}
 			fmt.Fprint(w, someStats)
