@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,7 @@ func (c *auditCmd) Run(e *env) error {
 		return err
 	}
 	defer client.Close()
+	fmt.Fprintf(e.stderr, "reads the topics %s of %s\n", plain(strings.Join(w.lanes(), " and ")), plain(strings.Join(w.kafka.Brokers, ", ")))
 	a := audit.New(audit.Config{Since: since, Now: now, Grace: c.Grace, List: c.List})
 	if err := walk(e, client, w.lanes(), since, now, a); err != nil {
 		return err
@@ -80,12 +82,13 @@ func (c *auditCmd) Run(e *env) error {
 		out := json.NewEncoder(e.stdout)
 		out.SetIndent("", "  ")
 		err = out.Encode(struct {
-			Since int64 `json:"since"` // 0: the beginning
-			AsOf  int64 `json:"as_of"`
-			Sound bool  `json:"sound"`
+			Since   int64    `json:"since"` // 0: the beginning
+			AsOf    int64    `json:"as_of"`
+			Sound   bool     `json:"sound"`
+			Brokers []string `json:"brokers"`
 			audit.Report
 			Waiting map[string]uint64 `json:"waiting,omitempty"` // snapshots that collectors have still to deliver, as their ledgers say
-		}{max(0, since.UnixMilli()), now.UnixMilli(), r.Sound(), r, waiting})
+		}{max(0, since.UnixMilli()), now.UnixMilli(), r.Sound(), w.kafka.Brokers, r, waiting})
 	} else {
 		for _, c := range slices.Sorted(maps.Keys(waiting)) {
 			if n := waiting[c]; n > 0 {

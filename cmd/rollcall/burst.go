@@ -84,8 +84,8 @@ func (c *burstCmd) Run(e *env) error {
 	for _, note := range burstNotes(&a) {
 		fmt.Fprintln(e.stderr, plain(note))
 	}
-	fmt.Fprintf(e.stdout, "%s: %s every %s until %s (%s); ends by itself; end it earlier: rollcall orders --end=%s\n", plain(a.Slice), a.Covers,
-		config.Duration(a.Burst.Every()), a.Until.UTC().Format("15:04:05 UTC"), config.Duration(c.For), a.ID)
+	fmt.Fprintf(e.stdout, "%s: %s every %s until %s (%s); ends by itself; end it earlier: rollcall orders --end=%s%s\n", plain(a.Slice), a.Covers,
+		config.Duration(a.Burst.Every()), a.Until.UTC().Format("15:04:05 UTC"), config.Duration(c.For), a.ID, c.hint())
 	return nil
 }
 

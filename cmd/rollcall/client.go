@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -71,7 +72,29 @@ func (c *collectorFlags) do(ctx context.Context, method, path string, query url.
 	}
 	defer res.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	return nil, &refusal{res.StatusCode, path, text}
+	return nil, &refusal{res.StatusCode, path, text, c}
+}
+
+// defaultCollector is where a collector is unless another is named.
+const defaultCollector = "http://127.0.0.1:7140"
+
+// hint is what a command that one is told to give needs to reach the same collector.
+func (c *collectorFlags) hint() string {
+	if c.Collector == defaultCollector {
+		return ""
+	}
+	base, err := url.Parse(c.Collector)
+	if err != nil {
+		return ""
+	}
+	return " --collector=" + base.Redacted()
+}
+
+var toldCommand = regexp.MustCompile("`rollcall [^`]+`")
+
+// hinted completes the commands that a text tells one to give.
+func (c *collectorFlags) hinted(text string) string {
+	return toldCommand.ReplaceAllStringFunc(text, func(cmd string) string { return strings.TrimSuffix(cmd, "`") + c.hint() + "`" })
 }
 
 // refusal is an answer that is an error.
@@ -79,13 +102,14 @@ type refusal struct {
 	code int
 	path string
 	body []byte
+	from *collectorFlags
 }
 
 func (r *refusal) Error() string {
 	var said struct{ Error string }
 	switch json.Unmarshal(r.body, &said); {
 	case said.Error != "" && !strings.HasPrefix(said.Error, "no such page"): // of a page's server, which is no collector
-		return said.Error
+		return r.from.hinted(said.Error)
 	case r.code == http.StatusUnauthorized:
 		return "the collector wants to know who asks; give --user=USER:PASSWORD"
 	case r.code == http.StatusNotFound || r.code == http.StatusMethodNotAllowed:

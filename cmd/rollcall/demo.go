@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
@@ -89,6 +90,7 @@ func (c *demoCmd) Run(e *env) error {
 					breaks = "nothing breaks by itself"
 				}
 				fmt.Fprintf(say, "rollcall demo: %s\n  %d applications register, and are scraped every %s; %s. Ctrl-C ends it.\n", url, demo.Size(), config.Duration(c.Interval), breaks)
+				fmt.Fprintf(say, "  The collector is at http://%s, its Kafka at %s.\n", l.collectOn.Addr(), strings.Join(u.brokers(), ","))
 			}
 			if c.Open && !c.Headless {
 				open(url)

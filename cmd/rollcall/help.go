@@ -30,7 +30,8 @@ Exit codes: 0 ended by a signal, drained and committed, 1 failure, 2 usage.`,
   rollcall status --url=http://127.0.0.1:7150    of one of them`,
 	"ls": `  rollcall ls                                    everyone, those who are missing first
   rollcall ls checkout/prod --state=missing      who is missing of one service
-  rollcall ls --json | jq -r .reason             for programs`,
+  rollcall ls --json | jq -r .reason             for programs
+Exit codes: 0 listed, 1 there is no such service, or the collector cannot be asked, 2 usage.`,
 	"watch": `  rollcall watch                                 who comes, who goes, and why
   rollcall watch checkout --state=departed       who leaves one service`,
 	"why": `  rollcall why 10.0.0.5:8001                     one instance, by its address

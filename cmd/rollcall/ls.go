@@ -96,11 +96,27 @@ func (c *lsCmd) Run(e *env) error {
 		return err
 	}
 	if len(rows) == 0 {
-		fmt.Fprintln(e.stdout, c.nobody(counts))
+		fmt.Fprintln(e.stdout, c.hinted(c.nobody(counts)))
 	} else {
 		c.table(e.stdout, rows, counts, silent, now)
 	}
-	return c.lacking(e, q)
+	if err := c.lacking(e, q); err != nil || len(rows)+len(counts) > 0 {
+		return err
+	}
+	return c.known(e, q)
+}
+
+// known fails where a service was named that is not there at all: a script that misspells it must not read that all is well.
+func (c *lsCmd) known(e *env, q url.Values) error {
+	if c.Service == "" {
+		return nil
+	}
+	var answer struct{ Groups []discovery.Group }
+	err := c.get(e.ctx, "/api/v1/roster/groups", url.Values{"service": q["service"], "env": q["env"]}, &answer)
+	if err == nil && len(answer.Groups) == 0 {
+		err = failure{exitFailure, nil}
+	}
+	return err
 }
 
 // lacking names the services that should be more than they are, by their registration or by what an operator's file or URL says: nobody can name who is not there.

@@ -70,7 +70,7 @@ func (c *acceptCmd) Run(e *env) error {
 
 func give(e *env, c *collectorFlags, kind, path, by, why string, d time.Duration) error {
 	if !strings.HasPrefix(path, "/") {
-		return usage("path %q does not begin with /; `rollcall orders --paths` lists the paths that are known", path)
+		return usage("%s", c.hinted(fmt.Sprintf("path %q does not begin with /; `rollcall orders --paths` lists the paths that are known", path)))
 	}
 	now := time.Now()
 	o := discovery.Order{Kind: kind, Path: path, By: by, Why: why, At: now, Until: now.Add(d)}
@@ -90,7 +90,7 @@ func give(e *env, c *collectorFlags, kind, path, by, why string, d time.Duration
 	if placed.Scope == share.ScopeHere {
 		fmt.Fprintln(e.stderr, "this collector only obeys it: it has no group, or ZooKeeper could not be told; give it to each collector")
 	}
-	fmt.Fprintf(e.stdout, "%s %s until %s, order %s; `rollcall orders --cancel=%s` ends it sooner\n", map[string]string{discovery.FreezeOrder: "frozen:", discovery.AcceptOrder: "accepted:"}[kind], plain(o.Path), o.Until.Local().Format("15:04:05"), o.ID, o.ID)
+	fmt.Fprintf(e.stdout, "%s %s until %s, order %s; `rollcall orders --end=%s%s` ends it sooner\n", map[string]string{discovery.FreezeOrder: "frozen:", discovery.AcceptOrder: "accepted:"}[kind], plain(o.Path), o.Until.Local().Format("15:04:05"), o.ID, o.ID, c.hint())
 	return nil
 }
 

@@ -225,3 +225,11 @@ func temporary() (dir string, remove func(), err error) {
 	}
 	return dir, func() { os.RemoveAll(dir) }, nil
 }
+
+// brokers is where the line's Kafka is: the embedded one, or those that were named.
+func (u *upLine) brokers() []string {
+	if a := u.servers.Kafka(); a != "" {
+		return []string{a}
+	}
+	return u.conf.Kafka.Brokers
+}

@@ -403,7 +403,7 @@ func TestBurstRefused(t *testing.T) {
 		"a zone that nobody is in":  {`{"service":"checkout","by":"x","tags":{"cloud.availability_zone":"z"}}`, "nobody who is scraped is checkout/prod, zone z; cloud.availability_zone is there: a, b, c"},
 		"a tag without a value":     {`{"service":"checkout","by":"x","tags":{"cloud.availability_zone":""}}`, "leave it out for everybody"},
 		"a tag without a name":      {`{"service":"checkout","by":"x","tags":{"":"a"}}`, "leave it out for everybody"},
-		"not shorter":               {`{"service":"checkout","by":"x","interval":"20s"}`, "interval 20s is not shorter than the job's, which is 20s"},
+		"not shorter":               {`{"service":"checkout","by":"x","interval":"20s"}`, "interval 20s is not shorter than the job's, which is 20s; give a shorter one, such as --interval=10s"},
 		"too often":                 {`{"service":"checkout","by":"x","interval":"50ms"}`, "within 100ms"},
 		"too long":                  {`{"service":"checkout","by":"x","for":"2h"}`, "1h at most"},
 		"no duration":               {`{"service":"checkout","by":"x","for":"soon"}`, "soon"},

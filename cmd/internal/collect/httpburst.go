@@ -128,7 +128,7 @@ func (d *Daemon) checkBurst(ctx context.Context, o *discovery.Order) (c covered,
 	case c.Of == 0:
 		err = fmt.Errorf("nobody who is scraped is %s%s", b.Slice(), d.instead(b))
 	case longest > 0 && b.EveryMS >= longest:
-		err = fmt.Errorf("interval %s is not shorter than the job's, which is %s", config.Duration(b.Every()), config.Duration(time.Duration(longest)*time.Millisecond))
+		err = tooLong(b, time.Duration(longest)*time.Millisecond)
 	case c.Taken == 0 && c.Full > 0:
 		err = fmt.Errorf("the bursts that are in force leave no room: burst.max_scrapes_per_second is %v; end one of them (`rollcall orders`)", d.burstBudget())
 	case c.Taken == 0 && len(silent) == 0:
@@ -136,6 +136,19 @@ func (d *Daemon) checkBurst(ctx context.Context, o *discovery.Order) (c covered,
 			b.Slice(), config.Duration(b.Every()), map[bool]string{true: "each", false: "it"}[c.Of > 1])
 	}
 	return c, silent, err
+}
+
+// tooLong says that an interval is no closer look, and which would be one.
+func tooLong(b *discovery.Burst, usual time.Duration) error {
+	remedy := "there is no shorter one for a burst"
+	if usual > discovery.LeastBurst {
+		half := max(usual/2, discovery.LeastBurst)
+		if half > time.Second {
+			half = half.Truncate(time.Second)
+		}
+		remedy = fmt.Sprintf("give a shorter one, such as --interval=%s", config.Duration(half))
+	}
+	return fmt.Errorf("interval %s is not shorter than the job's, which is %s; %s", config.Duration(b.Every()), config.Duration(usual), remedy)
 }
 
 // nameService sees that the service is there, and completes its environment.
