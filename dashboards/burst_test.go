@@ -178,7 +178,7 @@ func TestOrderEvents(t *testing.T) {
 			said = append(said, fmt.Sprintf("%v: %s", time.UnixMilli(e.T).Sub(t0), e.Text))
 		}
 	}
-	want := []string{"1m30s: the freeze of kim ended", "1m0s: bob ended the closer look of alice", "20s: kim froze /discovery until 16:01:30 UTC",
+	want := []string{"1m30s: the freeze of kim below /discovery ended", "1m0s: bob ended the closer look of alice at checkout/prod, zone a, every 1s", "20s: kim froze /discovery until 16:01:30 UTC",
 		"10s: 14 of 20 instances, zone a pulled every 1s until 16:05:10 UTC, by alice: it looks slow"}
 	if len(got.Bursts) != 0 || fmt.Sprint(said) != fmt.Sprint(want) {
 		t.Errorf("%+v\n%q\nwant\n%q", got.Bursts, said, want)

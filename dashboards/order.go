@@ -179,7 +179,14 @@ func (h *heldOrder) begins() string {
 
 func (h *heldOrder) ends() string {
 	what := map[string]string{discovery.BurstOrder: "the closer look of ", discovery.FreezeOrder: "the freeze of ", discovery.AcceptOrder: "the acceptance of "}[h.Order.Kind]
-	if what = cmp.Or(what, "the order of ") + h.Order.By; h.By != "" {
+	o := &h.Order
+	what = cmp.Or(what, "the order of ") + o.By
+	if o.Kind == discovery.BurstOrder { // there may be several of one hand
+		what += " at " + o.Burst.Slice() + ", every " + everyWord(o.Burst.Every())
+	} else {
+		what += " below " + o.Path
+	}
+	if h.By != "" {
 		return h.By + " ended " + what
 	}
 	return what + " ended"
