@@ -327,6 +327,22 @@ func (r *Relabel) validate(k checker) {
 	}
 }
 
+// CheckRules tells of everything that is wrong with rules that stand elsewhere than in a configuration, as Load would; path is where, such as $.rules[0].drop[1].
+func CheckRules(rules []Rule, relabel, metricRelabel []Relabel, tell func(path, text string)) {
+	var faults []fault
+	k := checker{"$", &faults}
+	(&Enrich{Rules: rules}).validate(k)
+	for i := range relabel {
+		relabel[i].validate(k.in(".relabel_configs[%d]", i))
+	}
+	for i := range metricRelabel {
+		metricRelabel[i].validate(k.in(".metric_relabel_configs[%d]", i))
+	}
+	for _, f := range faults {
+		tell(f.path, f.text)
+	}
+}
+
 // attributes are what lookup.add may name.
 var attributes = []string{"as.number", "as.organization.name", "geo.country.iso_code", "geo.continent.code", "geo.region.iso_code", "geo.locality.name"}
 

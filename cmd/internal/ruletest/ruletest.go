@@ -147,7 +147,12 @@ func (f *file) configure() error {
 	if f.MetricRelabel != nil {
 		f.job.MetricRelabel = f.MetricRelabel
 	}
-	var err error
+	var errs []error
+	config.CheckRules(f.Rules, f.Relabel, f.MetricRelabel, func(path, text string) { errs = append(errs, f.fault(path, "%s", text)) })
+	err := errors.Join(errs...)
+	if err != nil {
+		return err
+	}
 	if f.scraped, err = collect.BareJob(f.conf, f.job); err != nil {
 		return f.fault("$.job", "%w", err)
 	}

@@ -204,8 +204,10 @@ func TestFaults(t *testing.T) {
 		{"no configuration", "config: gone.yml\n" + good, "line 1: config: read configuration:"},
 		{"several jobs", "config: rollcall.yml\n" + good, "line 1: config: it has several jobs: say which one is tested, as `job: apps`; there are apps, others, readers"},
 		{"no such job", "config: rollcall.yml\njob: x\n" + good, `line 2: job: no job of rollcall.yml is called "x"`},
-		{"rule", "rules:\n- {name: '('}\n" + good, "line 2: rules: enrich: rules[0]: name"},
-		{"relabelling", "relabel_configs:\n- {action: explode}\n" + good, "line 2: relabel_configs: job \"test\": relabel_configs[0]: \"explode\" is no action"},
+		{"rule", "rules:\n- {name: '('}\n" + good, "line 2: rules[0].name: error parsing regexp"},
+		{"relabelling", "relabel_configs:\n- {action: explode}\n" + good, "line 2: relabel_configs[0].action: \"explode\" is no action"},
+		{"no group", "rules:\n- name: u/(?P<ip>.+)\n  drop: [client_i]\n" + good, `line 3: rules[0].drop[0]: "client_i" is no group of the name's pattern`},
+		{"no attribute of a place", "rules:\n- name: u/(?P<ip>.+)\n  lookup: {from: ip, as: client, add: [town]}\n" + good, `rules[0].lookup.add[0]: "town" is no attribute of a place`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			name := write(t, "t.yml", tc.text, "rollcall.yml", configured)
