@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -35,6 +34,7 @@ func Parse(text []byte, env func(string) (string, bool)) (*Config, error) {
 	}
 	c := &Config{}
 	x := &expander{env: env}
+	var errs []error
 	for _, d := range f.Docs {
 		if d.Body == nil {
 			continue
@@ -43,16 +43,15 @@ func Parse(text []byte, env func(string) (string, bool)) (*Config, error) {
 		if len(x.errs) > 0 {
 			return nil, errors.Join(x.errs...)
 		}
-		dec := yaml.NewDecoder(strings.NewReader(""), yaml.Strict())
-		if err := dec.DecodeFromNode(d.Body, c); err != nil && !errors.Is(err, io.EOF) {
-			return nil, inPlainWords(err)
+		decoded, wrong := decode(d.Body, c)
+		if errs = append(errs, decoded...); wrong {
+			return nil, errors.Join(errs...)
 		}
 	}
 	if len(f.Docs) > 1 {
 		return nil, errors.New("more than one YAML document; keep one")
 	}
 	faults := c.validate()
-	var errs []error
 	for _, ft := range faults {
 		errs = append(errs, ft.at(f))
 	}
@@ -145,6 +144,8 @@ var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 
 // instead is what to do about keys that Prometheus has and this file has not.
 var instead = map[string]string{
+	"evaluation_interval":    "no rules are evaluated here; remove it",
+	"rule_files":             "no rules are evaluated here; give the file to what evaluates them, such as vmalert",
 	"http_headers":           "no other headers are sent; for a token use authorization, for a user basic_auth",
 	"username_file":          "write the user in username; only the password is read from a file",
 	"oauth2":                 "let something else fetch the token and write it to a file, and name that in authorization.credentials_file: it is read again when it changes",
@@ -165,14 +166,23 @@ var wrongType = regexp.MustCompile(`cannot unmarshal (.+?) into Go (?:value|stru
 func inPlainWords(err error) error {
 	text := err.Error()
 	if m := unknownField.FindStringSubmatch(text); m != nil && instead[m[1]] != "" {
-		return errors.New(strings.Replace(text, m[0], m[0]+": "+instead[m[1]], 1))
+		return said{strings.Replace(text, m[0], m[0]+": "+instead[m[1]], 1), err}
 	}
 	m := wrongType.FindStringSubmatchIndex(text)
 	if m == nil {
 		return err
 	}
-	return errors.New(text[:m[0]] + "want " + kindOf(text[m[4]:m[5]]) + ", and this is " + kindOf(text[m[2]:m[3]]) + text[m[1]:])
+	return said{text[:m[0]] + "want " + kindOf(text[m[4]:m[5]]) + ", and this is " + kindOf(text[m[2]:m[3]]) + text[m[1]:], err}
 }
+
+// said is an error in other words.
+type said struct {
+	text string
+	err  error
+}
+
+func (s said) Error() string { return s.text }
+func (s said) Unwrap() error { return s.err }
 
 // kindOf names a Go type as one who writes YAML knows it.
 func kindOf(goType string) string {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Duration is written as Prometheus writes it: 1h30m, 15s, 500ms, 2d.
@@ -150,7 +151,17 @@ func scalar(n ast.Node) (string, error) {
 // atLine says where it is that something is wrong.
 func atLine(n ast.Node, err error) error {
 	if t := n.GetToken(); err != nil && t != nil && t.Position != nil {
-		return fmt.Errorf("line %d: %w", t.Position.Line, err)
+		return atToken{t, err}
 	}
 	return err
 }
+
+// atToken is what is wrong with a value that stands at a token.
+type atToken struct {
+	token *token.Token
+	err   error
+}
+
+func (e atToken) Error() string          { return fmt.Sprintf("line %d: %v", e.token.Position.Line, e.err) }
+func (e atToken) Unwrap() error          { return e.err }
+func (e atToken) GetToken() *token.Token { return e.token }
