@@ -57,18 +57,8 @@ func (l *promLine) meta(p *Parser, fam *family) (end bool) {
 		l.fault("want # HELP, # TYPE, # UNIT or # EOF")
 		return
 	}
-	name := ""
-	switch {
-	case l.i < len(l.b) && isNameStart(l.b[l.i]):
-		name = l.name(true)
-	case l.i < len(l.b) && l.b[l.i] == '"':
-		raw, escaped, ok := l.quoted()
-		if !ok {
-			return
-		}
-		name = p.unquote(raw, escaped, false)
-	default:
-		l.fault("want a metric name after HELP, TYPE or UNIT")
+	name, ok := p.family(l, "want a metric name after HELP, TYPE or UNIT")
+	if !ok {
 		return
 	}
 	from := l.i

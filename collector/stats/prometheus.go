@@ -167,18 +167,8 @@ func (p *Parser) comment(l *promLine, fam *family) {
 	}
 	l.i += 5
 	l.blanks()
-	name := ""
-	switch {
-	case l.i < len(l.b) && isNameStart(l.b[l.i]):
-		name = l.name(true)
-	case l.i < len(l.b) && l.b[l.i] == '"':
-		raw, escaped, ok := l.quoted()
-		if !ok {
-			return
-		}
-		name = p.unquote(raw, escaped, false)
-	default:
-		l.fault("want a metric name after TYPE or HELP")
+	name, ok := p.family(l, "want a metric name after TYPE or HELP")
+	if !ok {
 		return
 	}
 	from := l.i
@@ -219,6 +209,22 @@ func (l *promLine) lineEnd(from int) int {
 		return n
 	}
 	return len(l.b) - from
+}
+
+// family reads the name, as it stands or quoted, that a line of metadata speaks of; want is what is missing where there is none.
+func (p *Parser) family(l *promLine, want string) (name string, ok bool) {
+	switch {
+	case l.i < len(l.b) && isNameStart(l.b[l.i]):
+		return l.name(true), true
+	case l.i < len(l.b) && l.b[l.i] == '"':
+		raw, escaped, ok := l.quoted()
+		if !ok {
+			return "", false
+		}
+		return p.unquote(raw, escaped, false), true
+	}
+	l.fault(want)
+	return "", false
 }
 
 // series reads one line of a name, labels, a value and perhaps a time stamp.

@@ -85,7 +85,7 @@ func (w *walker) recall(h uint64, smp *collector.Sample) (r result, ok bool) {
 	}
 	r.fresh = true
 	do := v.do()
-	d := &w.stubs[do]
+	d := &w.bare[do]
 	d.do, d.tells, d.unique, d.day = do, v.tells(), v.unique(), 0
 	if l := w.p.limits; l != (Limits{}) && (do == keep || do == rename) && !sh.gone.has(d.unique) {
 		switch {

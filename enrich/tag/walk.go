@@ -101,7 +101,7 @@ type walker struct {
 	noRoom  int
 	missed  bool
 	unknown int // samples of series that are not remembered
-	stubs   [drop + 1]def
+	bare    [drop + 1]def
 	leftOut [noMemory + 1]int
 	example string // the first series that was left out anew
 }
