@@ -260,6 +260,13 @@ func TestAudit(t *testing.T) {
 
 func allIDs(t *testing.T, broker, topic string) (out []string) {
 	t.Helper()
+	eachRecord(t, broker, topic, func(m readback.Message) { out = append(out, idOf(t, m)) })
+	return out
+}
+
+// eachRecord calls f with everything that a topic has.
+func eachRecord(t *testing.T, broker, topic string, f func(readback.Message)) {
+	t.Helper()
 	c, err := readback.New(readback.Config{Brokers: []string{broker}})
 	if err != nil {
 		t.Fatal(err)
@@ -270,11 +277,10 @@ func allIDs(t *testing.T, broker, topic string) (out []string) {
 		t.Fatal(err)
 	}
 	for _, s := range spans {
-		if err := c.Read(t.Context(), s, func(m readback.Message) error { out = append(out, idOf(t, m)); return nil }); err != nil {
+		if err := c.Read(t.Context(), s, func(m readback.Message) error { f(m); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return out
 }
 
 // Among many records of several collectors one is found by a few jumps.

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink/export"
@@ -192,24 +191,10 @@ exports:
 // count is how many records a topic has.
 func count(t *testing.T, broker, topic string) (n int) {
 	t.Helper()
-	c, err := readback.New(readback.Config{Brokers: []string{broker}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	spans, err := c.Spans(t.Context(), time.Time{}, topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range spans {
-		if err := c.Read(t.Context(), s, func(m readback.Message) error {
-			if len(bytes.TrimSpace(m.Value)) > 0 {
-				n++
-			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
+	eachRecord(t, broker, topic, func(m readback.Message) {
+		if len(bytes.TrimSpace(m.Value)) > 0 {
+			n++
 		}
-	}
+	})
 	return n
 }
