@@ -10,7 +10,7 @@ WHOLE      = /cmd/internal/collect$$|/cmd/rollcall$$
 # Built by their pinned version, never @latest.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector flame bench-reconnect ui servers browser pictures clean
+.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector flame bench-reconnect bench-analysis ui servers browser pictures clean
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
@@ -68,6 +68,10 @@ flame:           ## where the collector's time goes: draws docs/collector-flame.
 
 bench-reconnect: ## 500 sessions cut at once, ours and plain ones: when is each back? Draws docs/reconnects.svg
 	cd bench && $(GO) run . reconnect -svg ../docs/reconnects.svg
+
+bench-analysis:  ## localisation, detection and canary verdicts on labelled cases beside the best published; CASES=DIR for other cases, OUT=FILE for JSON
+	@abs() { case "$$1" in ''|/*) printf %s "$$1";; *) printf %s "$(CURDIR)/$$1";; esac; }; \
+	c=$$(abs '$(or $(CASES),bench/cases)'); o=$$(abs '$(OUT)'); cd bench && $(GO) run . analysis -cases "$$c" -out "$$o"
 
 ui:              ## build the page from dashboards/web/ui into dashboards/web/dist
 	cd $(UI) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build

@@ -17,6 +17,7 @@ import (
 const usage = `usage: bench roster [flags]     rollcall and Prometheus follow the same serversets; -h lists the flags
        bench reconnect [flags]  many sessions are cut at once: when is each back?
        bench collector [flags]  a fleet is scraped into Kafka: by rollcall, by a plain collector, and by nobody who keeps what he reads
+       bench analysis [flags]   localisation, detection and canary verdicts on labelled cases, beside the best published
 `
 
 func main() {
@@ -41,6 +42,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return benchReconnect(ctx, args, stdout, stderr)
 	case "collector":
 		return benchCollector(ctx, args, stdout, stderr)
+	case "analysis":
+		return benchAnalysis(ctx, args, stdout, stderr)
 	case "fleet": // what follows is started by collector
 		return runFleet(ctx, args, stdin, stdout)
 	case "broker":

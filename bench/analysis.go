@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// analysisPart is one part of the analysis, measured over a folder of cases of its own.
+type analysisPart struct {
+	name string // of its folder, and of its key in the JSON
+	run  func(ctx context.Context, dir string) (analysisResult, error)
+}
+
+// analysisResult is what a part measured: it marshals to its part's object in the JSON, and prints itself beside the best published.
+type analysisResult interface {
+	print(w io.Writer)
+}
+
+// analysisParts lists the parts in the order in which they are told.
+func analysisParts() []analysisPart {
+	return []analysisPart{}
+}
+
+// benchAnalysis measures each part whose folder is there. What fails is told and makes the whole fail, after the others have run.
+func benchAnalysis(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("bench analysis", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	cases := flags.String("cases", "cases", "the folder with localize/, detect/ and canary/")
+	out := flags.String("out", "", "write the figures as JSON to this file")
+	only := flags.String("only", "", "only these parts, by comma")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("parse flags: %q is left over", flags.Args())
+	}
+	return runAnalysis(ctx, analysisParts(), *cases, *out, *only, stdout)
+}
+
+func runAnalysis(ctx context.Context, parts []analysisPart, cases, out, only string, stdout io.Writer) error {
+	if st, err := os.Stat(cases); err != nil {
+		return fmt.Errorf("open cases: %w", err)
+	} else if !st.IsDir() {
+		return fmt.Errorf("open cases: %s is not a folder", cases)
+	}
+	fmt.Fprintf(stdout, "cases of %s; %s, %d processors\n", cases, runtime.Version(), runtime.NumCPU())
+	wanted := func(name string) bool {
+		if only == "" {
+			return true
+		}
+		for _, o := range strings.Split(only, ",") {
+			if o == name {
+				return true
+			}
+		}
+		return false
+	}
+	results := map[string]any{}
+	var errs []error
+	var absent []string
+	for _, p := range parts {
+		if !wanted(p.name) {
+			continue
+		}
+		dir := filepath.Join(cases, p.name)
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintf(stdout, "\n%s: no such folder among the cases, left out\n", p.name)
+			absent = append(absent, p.name)
+			continue
+		}
+		r, err := p.run(ctx, dir)
+		if err != nil {
+			err = fmt.Errorf("measure %s: %w", p.name, err)
+			fmt.Fprintf(stdout, "\n%v\n", err)
+			errs = append(errs, err)
+			continue
+		}
+		fmt.Fprintln(stdout)
+		r.print(stdout)
+		results[p.name] = r
+	}
+	if len(results) == 0 && len(errs) == 0 {
+		return fmt.Errorf("measure %s: none of the parts is there", cases)
+	}
+	if len(absent) > 0 {
+		results["absent"] = absent
+	}
+	if out != "" {
+		b, err := json.MarshalIndent(results, "", "  ")
+		if err == nil {
+			err = os.WriteFile(out, append(b, '\n'), 0o644)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("write figures: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
