@@ -2,14 +2,10 @@ package testenv
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,6 +19,7 @@ type KafkaOption func(*kafkaOptions)
 type kafkaOptions struct {
 	settings map[string]string // lines of server.properties
 	jvm      []string          // flags of the JVM
+	proxied  bool
 }
 
 // BrokerSetting sets a line of server.properties.
@@ -35,10 +32,16 @@ func JavaAgent(jar, args string) KafkaOption {
 	return func(o *kafkaOptions) { o.jvm = append(o.jvm, "-javaagent:"+jar+"="+args) }
 }
 
+// BehindProxy gives each broker a second listener behind a Proxy: who begins there is told of the brokers' proxies only. Brokers talk to each other, and tests
+// that begin at Brokers to them, without one.
+func BehindProxy() KafkaOption { return func(o *kafkaOptions) { o.proxied = true } }
+
 // KafkaServer is one Kafka node under test: broker and controller in one, topics made only when asked for.
 type KafkaServer struct {
 	Kind    string   // kafka-4.1.1
+	ID      int      // its node.id
 	Brokers []string // host:port, one
+	Proxy   *Proxy   // of the BehindProxy option
 
 	t    testing.TB
 	cp   string
@@ -51,44 +54,11 @@ type KafkaServer struct {
 // with the embedded broker.
 func Kafka(t testing.TB, opts ...KafkaOption) (k *KafkaServer, ok bool) {
 	t.Helper()
-	cp, ok := Classpath(t, KafkaJars)
+	c, ok := Cluster(t, 1, opts...)
 	if !ok {
 		return nil, false
 	}
-	dir := t.TempDir()
-	client, controller := strconv.Itoa(Port(t)), strconv.Itoa(Port(t))
-	o := kafkaOptions{settings: map[string]string{
-		"process.roles": "broker,controller", "node.id": "1", "controller.quorum.voters": "1@127.0.0.1:" + controller,
-		"listeners":            "PLAINTEXT://127.0.0.1:" + client + ",CONTROLLER://127.0.0.1:" + controller,
-		"advertised.listeners": "PLAINTEXT://127.0.0.1:" + client, "controller.listener.names": "CONTROLLER",
-		"listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT", "log.dirs": filepath.Join(dir, "data"),
-		"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0", "broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "300",
-		"offsets.topic.replication.factor": "1", "offsets.topic.num.partitions": "1",
-		"transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1", "transaction.state.log.num.partitions": "1",
-		"share.coordinator.state.topic.replication.factor": "1", "share.coordinator.state.topic.min.isr": "1", "share.coordinator.state.topic.num.partitions": "1",
-		"num.network.threads": "2", "num.io.threads": "2", "background.threads": "2", "num.recovery.threads.per.data.dir": "1",
-		"log.cleaner.dedupe.buffer.size": "8388608", // 128 MB unless told otherwise
-	}}
-	for _, opt := range opts {
-		opt(&o)
-	}
-	var cfg strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(o.settings)) {
-		fmt.Fprintf(&cfg, "%s=%s\n", key, o.settings[key])
-	}
-	file := filepath.Join(dir, "server.properties")
-	if err := writeFile(file, cfg.String()); err != nil {
-		t.Fatalf("testenv: %v", err)
-	}
-	k = &KafkaServer{Kind: KafkaJars.Name, Brokers: []string{net.JoinHostPort("127.0.0.1", client)}, t: t, cp: cp, dir: dir}
-	if err := k.java(context.Background(), "kafka.tools.StorageTool", "format", "-t", "cm9sbGNhbGwtdGVzdGVudg", "-c", file).Run(); err != nil {
-		t.Fatalf("testenv: format Kafka's storage: %v", err)
-	}
-	java := kafkaJava(cp, "-Xmx256m")
-	k.argv = append(slices.Insert(java, 1, o.jvm...), "kafka.Kafka", file)
-	t.Cleanup(func() { endWith(t, k.Kind, k.p) })
-	k.Start()
-	return k, true
+	return c.Nodes[0], true
 }
 
 func kafkaJava(cp, heap string) []string {
@@ -106,6 +76,14 @@ func (k *KafkaServer) java(ctx context.Context, class string, args ...string) *e
 // Start starts a broker that was killed, on the same port and data, and waits until it is in its own metadata.
 func (k *KafkaServer) Start() {
 	k.t.Helper()
+	k.begin()
+	if err := k.wait(); err != nil {
+		k.t.Fatalf("testenv: %v", err)
+	}
+}
+
+func (k *KafkaServer) begin() {
+	k.t.Helper()
 	if k.p.running() {
 		k.t.Fatalf("testenv: start %s: it runs", k.Kind)
 	}
@@ -114,19 +92,16 @@ func (k *KafkaServer) Start() {
 		k.t.Fatalf("testenv: %v", err)
 	}
 	k.p = p
-	err = poll(k.Kind, p, func(ctx context.Context) error {
+}
+
+func (k *KafkaServer) wait() error {
+	return poll(k.Kind, k.p, func(ctx context.Context) error {
 		m, err := kafkaMetadata(ctx, k.Brokers[0])
-		if err != nil {
-			return err
+		if err == nil && !m.brokers[k.ID] {
+			err = fmt.Errorf("broker %d is not registered yet", k.ID)
 		}
-		if m.brokers == 0 {
-			return errors.New("no broker is registered yet")
-		}
-		return nil
+		return err
 	})
-	if err != nil {
-		k.t.Fatalf("testenv: %v", err)
-	}
 }
 
 // Kill ends the broker as SIGKILL does, and waits for its end.

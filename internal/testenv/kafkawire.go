@@ -21,7 +21,7 @@ const (
 )
 
 type metadata struct {
-	brokers int
+	brokers map[int]bool   // by node.id
 	topics  map[string]int // → partitions
 }
 
@@ -30,10 +30,9 @@ func kafkaMetadata(ctx context.Context, addr string) (metadata, error) {
 	if err != nil {
 		return metadata{}, err
 	}
-	m := metadata{topics: map[string]int{}}
-	m.brokers = int(r.int32())
-	for range m.brokers {
-		r.int32() // node
+	m := metadata{brokers: map[int]bool{}, topics: map[string]int{}}
+	for n := r.int32(); n > 0 && r.err == nil; n-- {
+		m.brokers[int(r.int32())] = true
 		r.string()
 		r.int32() // port
 		r.string()

@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/rs/zerolog"
 )
 
@@ -82,7 +84,19 @@ func (p *Proxy) Mute() {
 	p.add(`{"type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 }
 
-// Heal ends Latency, Blackhole and Mute. Connections that lost bytes end with them.
+// Resets breaks connections in the middle of what the server says: each piece of it with that chance, which is lost then.
+func (p *Proxy) Resets(share float64) {
+	p.t.Helper()
+	env.mu.Lock()
+	if !env.resets {
+		toxics.Register(resetToxic, new(reset))
+		env.resets = true
+	}
+	env.mu.Unlock()
+	p.add(fmt.Sprintf(`{"type":%q,"stream":"downstream","attributes":{"share":%g}}`, resetToxic, share))
+}
+
+// Heal ends Latency, Blackhole, Mute and Resets. Connections that lost bytes end with them.
 func (p *Proxy) Heal() { p.p.Toxics.ResetToxics(context.Background()) }
 
 func (p *Proxy) add(toxic string) {
@@ -96,5 +110,28 @@ func (p *Proxy) remove(name string) {
 	p.t.Helper()
 	if err := p.p.Toxics.RemoveToxic(context.Background(), name); err != nil && err != toxiproxy.ErrToxicNotFound {
 		p.t.Errorf("testenv: remove %s from proxy on %s: %v", name, p.Addr, err)
+	}
+}
+
+const resetToxic = "testenv_reset"
+
+// reset ends a connection before a piece of data, by chance.
+type reset struct {
+	Share float64 `json:"share"`
+}
+
+// Pipe implements toxiproxy's Toxic.
+func (r *reset) Pipe(stub *toxics.ToxicStub) {
+	for {
+		select {
+		case <-stub.Interrupt:
+			return
+		case c := <-stub.Input:
+			if c == nil || rand.Float64() < r.Share {
+				stub.Close()
+				return
+			}
+			stub.Output <- c
+		}
 	}
 }

@@ -111,6 +111,12 @@ func TestProxy(t *testing.T) {
 
 	c = dial()
 	says(c, "one")
+	p.Resets(1)
+	ended(c)
+	p.Heal()
+
+	c = dial()
+	says(c, "one")
 	p.Cut()
 	ended(c)
 	says(dial(), "one")

@@ -34,6 +34,7 @@ var env struct {
 	closes []func()                    // of shared servers, undone by Main in reverse
 	shared map[string]*ZooKeeperServer // by kind
 	paths  int                         // made by uniquePath
+	resets bool                        // toxiproxy knows ours
 }
 
 // Main runs the tests of a package that shares servers between them: it stops those at the end and says in one line which real

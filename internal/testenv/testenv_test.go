@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -95,6 +96,61 @@ func TestKafka(t *testing.T) {
 	}
 	if got := k.Consume("a.b", 0, time.Second); got != "" {
 		t.Errorf("consumed %q", got)
+	}
+}
+
+// Two of three brokers go on, and a killed one comes back; who begins at a proxy is told of proxies only.
+func TestCluster(t *testing.T) {
+	c, ok := Cluster(t, 3, BehindProxy())
+	if !ok {
+		return
+	}
+	c.Nodes[0].Kill()
+	waitFor(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		m, err := kafkaMetadata(ctx, c.Nodes[1].Brokers[0])
+		return err == nil && !m.brokers[1] && m.brokers[2] && m.brokers[3]
+	})
+	c.Nodes[1].CreateTopic("a.b", 2, nil)
+	c.Start()
+	if got := c.Nodes[0].Topics()["a.b"]; got != 2 {
+		t.Errorf("partitions: %d", got)
+	}
+	m, err := kafkaMetadata(t.Context(), c.Proxies()[0].Addr)
+	if err != nil || len(m.brokers) != 3 {
+		t.Errorf("behind the proxy: %v, %v", m, err)
+	}
+	c.Proxies()[0].Down()
+	if m, err := kafkaMetadata(t.Context(), c.Proxies()[0].Addr); err == nil {
+		t.Errorf("through a proxy that is down: %v", m)
+	}
+}
+
+func TestStand(t *testing.T) {
+	for _, tc := range []struct {
+		name, want string
+		f          func(testing.TB) error
+	}{
+		{"all is well", "", func(t testing.TB) error { return nil }},
+		{"an error", "of f", func(t testing.TB) error { return errors.New("of f") }},
+		{"an end", "said so", func(t testing.TB) error { t.Fatalf("said %s", "so"); return nil }},
+		{"a panic", "panic: help", func(t testing.TB) error { panic("help") }},
+	} {
+		var closed []int
+		dir := ""
+		err := Stand(t.Context(), t.TempDir(), nil, func(s testing.TB) error {
+			s.Cleanup(func() { closed = append(closed, 1) })
+			s.Cleanup(func() { closed = append(closed, 2) })
+			dir = s.TempDir()
+			return tc.f(s)
+		})
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "ended")) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+		if _, err := os.Stat(dir); err == nil || !slices.Equal(closed, []int{2, 1}) {
+			t.Errorf("%s: closed %v, the folder is there: %v", tc.name, closed, err == nil)
+		}
 	}
 }
 
