@@ -97,7 +97,7 @@ type counts [collector.NumOutcomes + 1]int
 const notYet = int(collector.NumOutcomes)
 
 func lastOf(t *target) int {
-	if r := t.status.Load(); r != nil {
+	if r, ok := t.status.load(); ok {
 		return int(r.outcome)
 	}
 	return notYet

@@ -56,7 +56,7 @@ func (p *Pool) launch() bool {
 		if t == nil {
 			return true
 		}
-		p.workers.give(t, p.work)
+		p.workers.give(t, p.worker)
 	}
 	return true
 }

@@ -104,7 +104,8 @@ func (p *Pool) scrapeLast(t *target, late time.Duration) collector.Outcome {
 	}
 	now := time.Now()
 	snap := collector.Snapshot{Instance: s.Instance, Time: now, Interval: s.interval, Term: p.c.Term(), Tags: s.tags}
-	e := exchange{p: p, t: t, s: s, started: now, deadline: now.Add(min(s.timeout, lastWithin))}
+	e := p.exchange(exchange{p: p, t: t, s: s, started: now, deadline: now.Add(min(s.timeout, lastWithin))})
+	defer e.over()
 	if err := e.stats(&snap); err != nil {
 		s.run.m.last(lastFailed).Inc()
 		return e.unheard(err)

@@ -80,9 +80,11 @@ type Pool struct {
 	secrets secrets
 	pulls   pulls
 	readers sync.Pool
-	m       poolMetrics
-	wake    chan struct{}
-	stopped atomic.Bool // Run ends
+
+	exchanges sync.Pool // of *exchange, those of pulls that have ended
+	m         poolMetrics
+	wake      chan struct{}
+	stopped   atomic.Bool // Run ends
 
 	mu       sync.Mutex
 	ctx      context.Context // of pulls; nil before Run
@@ -100,9 +102,10 @@ type Pool struct {
 	bucket   bucket // of first pulls
 	lasts    bucket // of last pulls
 	workers  workers
-	line     uint64           // the last place in line that was given
-	lines    [numBadness]fifo // for a worker, by how the last pull ended
-	pulled   [numBadness]int  // that are being pulled
+	worker   func(chan *target) // what each of them does
+	line     uint64             // the last place in line that was given
+	lines    [numBadness]fifo   // for a worker, by how the last pull ended
+	pulled   [numBadness]int    // that are being pulled
 	counts   counts
 	load     load
 }
@@ -137,6 +140,7 @@ func New(c Config) (*Pool, error) {
 		targets: map[TargetKey]*target{}, leaving: map[TargetKey]*target{}, left: map[TargetKey]time.Time{}, jobs: map[*Job]*jobRun{},
 	}
 	p.readers.New = newReader
+	p.worker = p.work
 	p.pulls.budget, p.pulls.zstd = cmp.Or(c.MaxBodyBytes, 512<<20), sync.OnceValues(newZstd)
 	p.load.init()
 	p.m.register(p)

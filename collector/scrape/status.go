@@ -76,8 +76,8 @@ func (p *Pool) Last(key TargetKey) (last LastPull, ok bool) {
 	if t == nil {
 		return LastPull{}, false
 	}
-	r := t.status.Load()
-	if r == nil || r.time.IsZero() {
+	r, ok := t.status.load()
+	if !ok || r.time.IsZero() {
 		return LastPull{}, false
 	}
 	return LastPull{r.outcome, r.reason, r.took}, true
@@ -86,7 +86,7 @@ func (p *Pool) Last(key TargetKey) (last LastPull, ok bool) {
 func (t *target) told() TargetStatus {
 	s := t.spec.Load()
 	st := TargetStatus{Instance: s.Instance, Job: s.job, URL: s.url(), Health: "unknown", Interval: s.interval, Timeout: s.timeout}
-	if r := t.status.Load(); r != nil {
+	if r, ok := t.status.load(); ok {
 		st.Outcome, st.LastError, st.LastScrape, st.LastDuration, st.Samples, st.BodyBytes = r.outcome, r.reason, r.time, r.took, r.samples, r.bytes
 		st.Skew, st.PeriodNote = r.skew, r.period
 		if st.Health = "down"; r.outcome == collector.OK {

@@ -231,7 +231,27 @@ type target struct {
 	windows  stats.Watch
 	period   periodState
 
-	status atomic.Pointer[result]
+	status lastResult
+}
+
+// lastResult is how the last pull ended, for whoever asks meanwhile.
+type lastResult struct {
+	mu   sync.Mutex
+	some bool
+	last result
+}
+
+func (l *lastResult) store(r result) {
+	l.mu.Lock()
+	l.some, l.last = true, r
+	l.mu.Unlock()
+}
+
+// load reports false where there was no pull yet.
+func (l *lastResult) load() (result, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last, l.some
 }
 
 // result is how the last pull ended.

@@ -67,7 +67,7 @@ func (e *exchange) take(in incoming, s *scale) (body []byte, err error) {
 			body, err = x.decode(in.encoding, in.limit)
 		}
 	}
-	if *s = (scale{}); errors.As(err, new(*tooMuchError)) {
+	if *s = (scale{}); err != nil && errors.As(err, new(*tooMuchError)) {
 		*s = scale{in.limit, err.Error()}
 		x.forget()
 		e.x = nil

@@ -25,7 +25,8 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 	every := cmp.Or(t.wanted.every, s.interval) // the slot is counted out as it was when it began, though the interval may be another since
 	// By when it was taken up, not by now: a process that waits for its processor in between is in the same slot.
 	snap := collector.Snapshot{Instance: s.Instance, Time: now, Interval: every, Slot: t.slotOf(t.started.Add(-late), every), Term: p.c.Term(), Tags: s.tags}
-	e := exchange{p: p, t: t, s: s, started: now, deadline: now.Add(s.timeout), reached: now}
+	e := p.exchange(exchange{p: p, t: t, s: s, started: now, deadline: now.Add(s.timeout), reached: now})
+	defer e.over()
 	err := e.stats(&snap)
 	switch {
 	case err == nil:
@@ -74,7 +75,7 @@ func (e *exchange) hand(snap *collector.Snapshot) {
 		snap.Info = t.info.tags
 	}
 	snap.Skew = e.skew
-	t.status.Store(&result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes, e.skew, e.periodNote})
+	t.status.store(result{snap.Time, snap.Took, snap.Outcome, snap.Reason, len(snap.Samples), snap.BodyBytes, e.skew, e.periodNote})
 	e.s.run.m.note(snap)
 	x := e.x
 	if x == nil { // there is no body
@@ -100,6 +101,24 @@ type exchange struct {
 
 	skew       time.Duration // of the target's clock, by its last answer
 	periodNote string        // why the distributions are not those of the job's period
+}
+
+// exchange is x in memory that lasts: one scrape after the other uses it.
+func (p *Pool) exchange(x exchange) *exchange {
+	e, _ := p.exchanges.Get().(*exchange)
+	if e == nil {
+		e = new(exchange)
+	}
+	*e = x
+	return e
+}
+
+// over ends the exchange. What asks by net/http may be told of a connection later than that: its exchange is nobody else's.
+func (e *exchange) over() {
+	if p := e.p; e.s.run.client == nil {
+		*e = exchange{}
+		p.exchanges.Put(e)
+	}
 }
 
 // reach notes that a stage of the pull has ended: one request is measured, not what is asked besides.
