@@ -27,7 +27,9 @@ type analysisResult interface {
 
 // analysisParts lists the parts in the order in which they are told.
 func analysisParts() []analysisPart {
-	return []analysisPart{}
+	return []analysisPart{
+		{name: "canary", run: benchCanary},
+	}
 }
 
 // benchAnalysis measures each part whose folder is there. What fails is told and makes the whole fail, after the others have run.
