@@ -63,7 +63,8 @@ type backlog struct {
 	sealing    sealing // closed, to be compressed
 	spare      []room  // memory of sealed batches, for new ones
 	spareBytes int
-	open       int // batches that are
+	counts     [][]sink.Count // of settled batches, for new ones
+	open       int            // batches that are
 	sealed     sync.Cond
 	moved      []*batch // never attempted; to be keyed again
 	round      int      // counts the changes of partitions
@@ -201,6 +202,10 @@ func (l *backlog) append(q *queue, key string, ts int64, head, body []byte) *bat
 			q.open.rows, q.open.buf = l.spare[n-1].rows, l.spare[n-1].buf
 			l.spare = l.spare[:n-1]
 			l.spareBytes -= cap(q.open.buf)
+		}
+		if n := len(l.counts); n > 0 {
+			q.open.counts = l.counts[n-1]
+			l.counts = l.counts[:n-1]
 		}
 		l.batches++
 		if l.open++; l.open == 1 { // else the closer wakes for an older one, and sees to this, too

@@ -27,6 +27,7 @@ type disk struct {
 	limit   int                  // of cached, before it is tidied
 	orphans []*batch             // attempts of earlier starts, until Kafka's partitions are known
 	strays  bool                 // there may be batches of partitions that are no more
+	counts  []spool.Count        // scratch
 }
 
 // shelf is what of a queue is on disk only.
@@ -122,8 +123,8 @@ func (l *backlog) countsOf(kind uint8, counts []spool.Count) []sink.Count {
 // stock notes in the ledger what an earlier start left. It is called with the spool's lock, and with or without ours.
 func (l *backlog) stock(e spool.Entry) { l.ledger.Inherited(l.countsOf(e.Kind, e.Counts)...) }
 
-// meta is what the disk is told of a batch. The counts are put together on the way.
-func (l *backlog) meta(b *batch) spool.Meta {
+// meta is what the disk is told of a batch. The counts are put together on the way; those of the disk are appended to scratch, which may be nil.
+func (l *backlog) meta(b *batch, scratch []spool.Count) spool.Meta {
 	m := spool.Meta{Kind: b.q.s.kind, Partition: b.q.part, Of: int32(b.of), Start: b.start, First: b.first, Last: b.last, Oldest: b.oldest, Newest: b.newest,
 		Records: b.n, Unclear: b.unclear}
 	slices.SortFunc(b.counts, func(a, c sink.Count) int { return strings.Compare(a.Account.Key(), c.Account.Key()) })
@@ -136,6 +137,7 @@ func (l *backlog) meta(b *batch) spool.Meta {
 		together = append(together, c)
 	}
 	b.counts = together
+	m.Counts = scratch
 	for _, c := range b.counts {
 		m.Counts = append(m.Counts, spool.Count{Key: c.Account.Key(), N: c.N})
 	}
@@ -146,11 +148,13 @@ func (l *backlog) meta(b *batch) spool.Meta {
 func (l *backlog) offer(b *batch) {
 	if sp := l.disk.spool; sp != nil && !b.gone {
 		l.excess(int64(len(b.wire)) + 1<<10)
-		m, w := l.meta(b), b.wire
+		m, w := l.meta(b, l.disk.counts[:0]), b.wire
+		l.disk.counts = nil // they are this batch's, until they are written
 		b.offering, b.offered = true, false
 		l.mu.Unlock()
 		e, err := sp.Append(m, w)
 		l.mu.Lock()
+		l.disk.counts = m.Counts
 		b.offering = false
 		if err == nil && b.gone {
 			sp.Done(e.Pos)

@@ -84,7 +84,7 @@ func TestBackfillLeavesRoomForLive(t *testing.T) {
 	late, live := &lane{kind: sink.Backfill, q: &queue{}}, &lane{kind: sink.Live, q: &queue{}}
 	short, cancel := context.WithCancel(t.Context())
 	cancel()
-	var held []*slot
+	var held []slot
 	for range inFlight / 2 {
 		sl, ok := c.slot(t.Context(), late)
 		if !ok {

@@ -12,7 +12,7 @@ const (
 
 // join makes a batch that is about to be sent, and those that wait behind it to go the same way, into one. Where Kafka is far, or was away, many small ones
 // wait, and only so many requests are on their way at once. Where that cannot be done it gives back the batch as it was.
-func (l *backlog) join(n *lane, b *batch, p *packer, unzip func(dst, src []byte) ([]byte, error)) *batch {
+func (l *backlog) join(n *lane, b *batch, z *zipper) *batch {
 	more := l.follow(n, b, time.Now())
 	if len(more) == 0 {
 		return b
@@ -27,7 +27,7 @@ func (l *backlog) join(n *lane, b *batch, p *packer, unzip func(dst, src []byte)
 			err = l.load(x)
 		}
 		if err == nil {
-			records, err = x.records(unzip)
+			records, err = x.records(z.unzip)
 		}
 		size := 0
 		for _, r := range records {
@@ -46,7 +46,7 @@ func (l *backlog) join(n *lane, b *batch, p *packer, unzip func(dst, src []byte)
 		m.counts = append(m.counts, x.counts...)
 		used++
 	}
-	if used > 1 && l.replace(all[:used], []*batch{m}, p) != nil {
+	if used > 1 && l.replace(all[:used], []*batch{m}, &packer{zip: z.zip}) != nil {
 		used = 1
 	}
 	l.mu.Lock()

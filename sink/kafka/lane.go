@@ -30,6 +30,7 @@ type lane struct {
 	producer producer
 	next     int32     // sequence of the next batch
 	single   time.Time // until then batches are not joined: the topic has refused one as too large
+	timer    *time.Timer
 }
 
 // sameTime is how far apart, in milliseconds, times may be of which a broker takes all or none.
@@ -60,7 +61,7 @@ func (n *lane) run(ctx context.Context, s *Sink) {
 			continue
 		}
 		if time.Now().After(n.single) {
-			b = s.backlog.join(n, b, &packer{zip: s.zip.zip}, s.zip.unzip)
+			b = s.backlog.join(n, b, s.zip)
 		}
 		if n.kind == sink.Backfill {
 			s.pace.spend(b.zipped(), time.Now())
@@ -71,29 +72,33 @@ func (n *lane) run(ctx context.Context, s *Sink) {
 
 // turn waits until there is something to send, a producer to send it as, and room at the broker. Only then the batch is taken, so that its lane is
 // chosen by its age at its first send.
-func (n *lane) turn(ctx context.Context, s *Sink) (*slot, bool) {
+func (n *lane) turn(ctx context.Context, s *Sink) (slot, bool) {
 	for {
 		s.backlog.refill(n)
 		some, wait := s.backlog.waits(n, time.Now())
 		if !some {
-			timer := time.NewTimer(wait)
+			if n.timer == nil {
+				n.timer = time.NewTimer(wait)
+			} else {
+				n.timer.Reset(wait)
+			}
 			select {
 			case <-n.wake:
-			case <-timer.C:
+			case <-n.timer.C:
 			case <-n.stop:
-				timer.Stop()
-				return nil, false
+				n.timer.Stop()
+				return slot{}, false
 			case <-ctx.Done():
-				timer.Stop()
-				return nil, false
+				n.timer.Stop()
+				return slot{}, false
 			}
-			timer.Stop()
+			n.timer.Stop()
 			continue
 		}
 		if !n.known {
 			p, ok := s.producers.of(ctx, n)
 			if !ok {
-				return nil, false
+				return slot{}, false
 			}
 			n.producer, n.next, n.known = p, 0, true
 		}
@@ -102,7 +107,7 @@ func (n *lane) turn(ctx context.Context, s *Sink) (*slot, bool) {
 }
 
 // deliver attempts a batch until it is settled or ctx ends; then it stays taken, and the end counts it. The slot is given back.
-func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot *slot) {
+func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot slot) {
 	var last string // reason of the attempt before
 	same := 0       // attempts in a row with it
 	if b.wire == nil && !n.load(ctx, s, b) {

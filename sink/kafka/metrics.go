@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -10,6 +11,12 @@ import (
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/spool"
 )
+
+// attempted is how a produce request ended, by lane.
+type attempted struct {
+	lane   sink.Lane
+	reason string
+}
 
 // meters are the sink's own metrics.
 type meters struct {
@@ -27,6 +34,9 @@ type meters struct {
 	lanes       [sink.NumLanes]*metrics.Counter
 	encode      *metrics.PrometheusHistogram
 	hand        *metrics.PrometheusHistogram
+
+	mu       sync.Mutex
+	requests map[attempted]*metrics.Counter
 }
 
 var produceBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -42,6 +52,7 @@ func newMeters(set *metrics.Set) *meters {
 		joined:      set.GetOrCreateCounter("rollcall_sink_batches_joined_total"),
 		maybeDouble: set.GetOrCreateCounter("rollcall_sink_maybe_double_records_total"),
 		producerIDs: set.GetOrCreateCounter("rollcall_sink_producer_ids_total"),
+		requests:    map[attempted]*metrics.Counter{},
 	}
 	stage := func(name string) *metrics.PrometheusHistogram {
 		return set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`%s{stage=%q}`, collector.StageSeconds, name), collector.StageBounds())
@@ -80,7 +91,14 @@ func (m *meters) asided(reason string, counts []sink.Count) {
 // attempted counts a produce request by how it ended.
 func (m *meters) attempted(lane sink.Lane, reason string, took time.Duration) {
 	m.seconds[lane].Update(took.Seconds())
-	m.set.GetOrCreateCounter(fmt.Sprintf(`rollcall_sink_produce_requests_total{lane=%q,result=%q}`, lane, reason)).Inc()
+	m.mu.Lock()
+	c := m.requests[attempted{lane, reason}]
+	if c == nil {
+		c = m.set.GetOrCreateCounter(fmt.Sprintf(`rollcall_sink_produce_requests_total{lane=%q,result=%q}`, lane, reason))
+		m.requests[attempted{lane, reason}] = c
+	}
+	m.mu.Unlock()
+	c.Inc()
 }
 
 // watch registers what is read when somebody asks. The latest sink of a set speaks.

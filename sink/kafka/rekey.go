@@ -268,7 +268,7 @@ func (l *backlog) replace(olds, made []*batch, p *packer) error {
 			n.rows, n.buf = nil, nil
 		}
 		n.offered = true
-		ms, ws = append(ms, l.meta(n)), append(ws, n.wire)
+		ms, ws = append(ms, l.meta(n, nil)), append(ws, n.wire)
 	}
 	if !olds[0].spooled {
 		return nil

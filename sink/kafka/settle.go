@@ -33,6 +33,19 @@ func (l *backlog) acknowledged(b *batch, kind sink.Lane) {
 		b.q.previous = wire.ID{}
 		l.previous.Add(-1)
 	}
+	l.reuse(b.counts)
+	b.counts = nil
+}
+
+// maxReused is how many lists of counts are kept for the next batches.
+const maxReused = 64
+
+// reuse keeps the counts of a batch that is settled for another.
+func (l *backlog) reuse(c []sink.Count) {
+	if len(l.counts) < maxReused && cap(c) > 0 && cap(c) <= 4096 {
+		clear(c)
+		l.counts = append(l.counts, c[:0])
+	}
 }
 
 // done tells the disk that a batch needs nothing any more.
@@ -83,7 +96,7 @@ func (l *backlog) setAside(b *batch, topic, reason string) bool {
 	}
 	e := b.entry
 	if !b.spooled {
-		e = spool.Entry{Meta: l.meta(b)}
+		e = spool.Entry{Meta: l.meta(b, nil)}
 	}
 	l.mu.Unlock()
 	gone, err := sp.SetAside(e, b.wire, topic, reason, time.Now().UnixMilli())

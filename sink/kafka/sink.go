@@ -189,14 +189,14 @@ func (s *Sink) learn(topic string, n int) {
 
 // closer closes batches that have waited long enough.
 func (s *Sink) closer(ctx context.Context) {
+	t := time.NewTimer(0)
+	defer t.Stop()
 	for {
-		t := time.NewTimer(s.backlog.closeDue(time.Now()))
+		t.Reset(s.backlog.closeDue(time.Now()))
 		select {
 		case <-t.C:
 		case <-s.backlog.opened:
-			t.Stop()
 		case <-ctx.Done():
-			t.Stop()
 			return
 		}
 	}

@@ -54,7 +54,7 @@ func newCluster(s *Sink) (*cluster, error) {
 }
 
 // slot waits for a place at the broker that leads n's partition. A broker that we do not know has a gate too: it is number -1.
-func (c *cluster) slot(ctx context.Context, n *lane) (*slot, bool) {
+func (c *cluster) slot(ctx context.Context, n *lane) (slot, bool) {
 	c.mu.Lock()
 	broker := int32(-1)
 	if l := c.leaders[n.topic]; int(n.q.part) < len(l) {
@@ -71,22 +71,22 @@ func (c *cluster) slot(ctx context.Context, n *lane) (*slot, bool) {
 		select {
 		case g.late <- struct{}{}:
 		case <-ctx.Done():
-			return nil, false
+			return slot{}, false
 		}
 	}
 	select {
 	case g.all <- struct{}{}:
-		return &slot{g, late}, true
+		return slot{g, late}, true
 	case <-ctx.Done():
 		if late {
 			<-g.late
 		}
-		return nil, false
+		return slot{}, false
 	}
 }
 
 // free gives the place back.
-func (s *slot) free() {
+func (s slot) free() {
 	<-s.g.all
 	if s.late {
 		<-s.g.late

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 )
@@ -18,11 +17,11 @@ const retryAfter = time.Second
 // Append writes a batch. On an error it is not in the spool, and the next appends fail at once, without asking the disk, for a second.
 func (s *Spool) Append(m Meta, batch []byte) (Entry, error) {
 	m.replaces = nil
-	es, err := s.append([]Meta{m}, [][]byte{batch}, nil)
-	if err != nil {
+	var out [1]Entry
+	if err := s.append(out[:], []Meta{m}, [][]byte{batch}, nil); err != nil {
 		return Entry{}, err
 	}
-	return es[0], nil
+	return out[0], nil
 }
 
 // Replace writes batches in the place of others that are there: after a crash either the old are there or the new, all of them.
@@ -30,24 +29,28 @@ func (s *Spool) Replace(old []Pos, ms []Meta, batches [][]byte) ([]Entry, error)
 	for i := range ms {
 		ms[i].replaces, ms[i].group, ms[i].of = old, uint32(i), uint32(len(ms))
 	}
-	return s.append(ms, batches, old)
+	out := make([]Entry, len(ms))
+	if err := s.append(out, ms, batches, old); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
-func (s *Spool) append(ms []Meta, batches [][]byte, old []Pos) (out []Entry, err error) {
+// append writes batches, and fills out, which has a place for each. What it keeps of ms is in memory of its own.
+func (s *Spool) append(out []Entry, ms []Meta, batches [][]byte, old []Pos) error {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
 	g, err := s.room(int64(sizeOf(ms, batches)))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b, at := s.scratch[:0], g.end
 	for i := range ms {
 		p := Pos{g.n, uint32(at) + uint32(len(b))}
 		h := len(b)
 		b = appendHead(b, p, &ms[i], batches[i])
-		e := Entry{Pos: p, Meta: ms[i], Size: len(batches[i]), body: p.Offset + uint32(len(b)-h), crc: le.Uint32(b[h+12:])}
+		out[i] = Entry{Pos: p, Meta: ms[i], Size: len(batches[i]), body: p.Offset + uint32(len(b)-h), crc: le.Uint32(b[h+12:])}
 		b = append(b, batches[i]...)
-		out = append(out, e)
 	}
 	if s.scratch = b[:0]; cap(b) > 4<<20 {
 		s.scratch = nil
@@ -65,16 +68,16 @@ func (s *Spool) append(ms []Meta, batches [][]byte, old []Pos) (out []Entry, err
 		if terr := g.f.Truncate(at); terr != nil {
 			g.broken = true
 		}
-		return nil, s.failed(err)
+		return s.failed(err)
 	}
 	s.fault = nil
-	for i, e := range out {
-		e.Counts = slices.Clone(e.Counts)
+	for i := range out {
+		e := &out[i]
+		e.Counts = g.counted(e.Counts)
 		for j := range e.Counts {
 			e.Counts[j].Key = s.intern([]byte(e.Counts[j].Key))
 		}
-		out[i] = e
-		g.note(e)
+		g.note(*e)
 		g.held[e.Offset] = true // the owner has it
 	}
 	g.end += int64(len(b))
@@ -91,7 +94,7 @@ func (s *Spool) append(ms []Meta, batches [][]byte, old []Pos) (out []Entry, err
 			s.end(p)
 		}
 	}
-	return out, nil
+	return nil
 }
 
 func sizeOf(ms []Meta, batches [][]byte) (n int) {
@@ -167,7 +170,7 @@ func (s *Spool) full(g *segment) error {
 		g.size = g.end + int64(len(b))
 		g.cost = g.size
 	}
-	g.bare = g.broken
+	g.bare, g.counts = g.broken, nil
 	if s.cfg.Fsync == FsyncNever {
 		g.f.Close()
 	} else {

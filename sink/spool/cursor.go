@@ -218,6 +218,9 @@ func (s *Spool) Partitions(kind uint8, stock func(Entry)) (out []int32) {
 func (s *Spool) Excess(more int64, keep func(Pos) bool, stock func(Entry)) (out []Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.bytes+more <= s.cfg.MaxBytes {
+		return nil
+	}
 	defer func() {
 		if len(out) > 0 {
 			s.marked()

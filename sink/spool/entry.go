@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 )
 
 // Count says how many snapshots or records of one key a batch holds.
@@ -71,11 +72,16 @@ var (
 )
 
 // sealOf begins the crc of what stands at a position.
-func sealOf(p Pos) uint32 {
-	var b [12]byte
-	le.PutUint64(b[:], p.Segment)
-	le.PutUint32(b[8:], p.Offset)
-	return crc32.Checksum(b[:], castagnoli)
+func sealOf(p Pos) uint32 { return seal(p, make([]byte, 0, sealSize)) }
+
+const sealSize = 12
+
+// seal is sealOf with a few bytes behind b for scratch.
+func seal(p Pos, b []byte) uint32 {
+	at := len(b)
+	b = le.AppendUint64(b, p.Segment)
+	b = le.AppendUint32(b, p.Offset)
+	return crc32.Checksum(b[at:], castagnoli)
 }
 
 // appendHead appends an entry's head and meta, to stand at p, for a batch.
@@ -83,17 +89,19 @@ func appendHead(dst []byte, p Pos, m *Meta, batch []byte) []byte {
 	at := len(dst)
 	dst = append(dst, make([]byte, entryHead)...)
 	dst = appendMeta(dst, m)
+	dst = slices.Grow(dst, sealSize)
 	h := dst[at:]
 	copy(h, entryMagic)
 	le.PutUint32(h[4:], uint32(len(h)-entryHead))
 	le.PutUint32(h[8:], uint32(len(batch)))
 	le.PutUint32(h[12:], crc32.Checksum(batch, castagnoli))
-	le.PutUint32(h[16:], headCRC(p, h))
+	le.PutUint32(h[16:], headCRC(seal(p, dst), h))
 	return dst
 }
 
-func headCRC(p Pos, h []byte) uint32 {
-	c := crc32.Update(sealOf(p), castagnoli, h[:16])
+// headCRC goes on from the seal of the head's place.
+func headCRC(seal uint32, h []byte) uint32 {
+	c := crc32.Update(seal, castagnoli, h[:16])
 	return crc32.Update(c, castagnoli, h[entryHead:])
 }
 
@@ -111,7 +119,7 @@ func headLen(b []byte) int {
 
 // parseHead is the entry whose head and meta are h, standing at p.
 func parseHead(p Pos, h []byte, intern func([]byte) string) (Entry, error) {
-	if n := headLen(h); n == 0 || n != len(h) || le.Uint32(h[16:]) != headCRC(p, h) {
+	if n := headLen(h); n == 0 || n != len(h) || le.Uint32(h[16:]) != headCRC(sealOf(p), h) {
 		return Entry{}, errEntry
 	}
 	m, err := parseMeta(h[entryHead:], intern)

@@ -61,7 +61,8 @@ func appendPos(dst []byte, p Pos) []byte {
 }
 
 func appendAttempt(dst []byte, a *Attempt) []byte {
-	b := appendPos(nil, a.Pos)
+	var few [96]byte
+	b := appendPos(few[:0], a.Pos)
 	b = binary.AppendUvarint(b, uint64(a.Partition))
 	b = binary.AppendVarint(b, a.Producer)
 	b = binary.AppendVarint(b, int64(a.Epoch))
@@ -70,7 +71,10 @@ func appendAttempt(dst []byte, a *Attempt) []byte {
 	return appendRecord(dst, recordAttempt, append(b, a.Topic...))
 }
 
-func appendDone(dst []byte, p Pos) []byte { return appendRecord(dst, recordDone, appendPos(nil, p)) }
+func appendDone(dst []byte, p Pos) []byte {
+	var few [16]byte
+	return appendRecord(dst, recordDone, appendPos(few[:0], p))
+}
 
 // known is what a journal says.
 type known struct {

@@ -44,6 +44,8 @@ type segment struct {
 	dead  map[uint32]bool
 	held  map[uint32]bool // in the owner's memory: not to be given by Next
 
+	counts []Count // room for those of the next entries: what an index keeps lives and goes together
+
 	parts  map[stream]int // entries by partition, once exact
 	stock  bool           // its inheritance was told
 	oldest int64          // times of records
@@ -91,6 +93,19 @@ func (g *segment) note(e Entry) {
 	g.newest = max(g.newest, e.Newest)
 }
 
+// counted keeps counts for as long as the index.
+func (g *segment) counted(c []Count) []Count {
+	if len(c) == 0 {
+		return nil
+	}
+	if cap(g.counts)-len(g.counts) < len(c) {
+		g.counts = make([]Count, 0, max(256, len(c)))
+	}
+	from := len(g.counts)
+	g.counts = append(g.counts, c...)
+	return g.counts[from:len(g.counts):len(g.counts)]
+}
+
 // waits is the time of the oldest record of the first batch that is not done, or of the first of all where the index is not at hand; 0: none is.
 func (g *segment) waits() int64 {
 	if g.alive <= 0 {
@@ -130,7 +145,7 @@ func (g *segment) footer() []byte {
 		le.PutUint32(h[4:], uint32(len(h)-entryHead))
 		le.PutUint32(h[8:], uint32(e.Size))
 		le.PutUint32(h[12:], e.crc)
-		le.PutUint32(h[16:], headCRC(e.Pos, h))
+		le.PutUint32(h[16:], headCRC(sealOf(e.Pos), h))
 	}
 	n := len(b)
 	b = append(b, make([]byte, tailSize)...)
