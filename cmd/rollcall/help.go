@@ -38,6 +38,12 @@ Exit codes: 0 listed, 1 there is no such service, or the collector cannot be ask
   rollcall why 9f3c2a7be01d44c1/12/7/345         one record, by its id: who pulled it, when, why, and how it came here
   rollcall why ip-10-0-0-5                       by any part of its name that fits nobody else
 Exit codes: 0 found, 1 not found or no answer, 2 the name fits several, which are listed.`,
+	"tap": `  rollcall tap                                   each scrape, as it arrives
+  rollcall tap 'service=checkout zone=us-east-1c' errors requests
+  rollcall tap service=checkout 'latency*.p99'   one number of each distribution
+  rollcall tap 'outcome=t*' --since=10m          whose scrapes were late in the last ten minutes
+  rollcall tap host=ip-10-0-0-5 --format=json | jq .outcome
+A scrape that failed is shown whatever numbers are asked for.`,
 	"spool ls": `  rollcall spool ls --storage.path=/var/lib/rollcall   what waits, and what Kafka has refused for good
   rollcall spool ls --batches --json             each batch, for programs`,
 	"spool cat":   `  rollcall spool cat all | jq .instance          whose snapshots wait`,

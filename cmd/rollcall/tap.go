@@ -1,0 +1,313 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/sink/readback"
+	"github.com/rollcall-metrics/rollcall/sink/wire"
+)
+
+type tapCmd struct {
+	topicFlags
+	What     []string      `arg:"" optional:"" help:"NAME=PATTERN: only records whose service, env, instance, outcome, version, zone, track, host, region or any tag is like that. PATTERN: only samples of that name; NAME.FIELD is one of a distribution's numbers. A * stands for any text."`
+	Since    time.Duration `help:"Begin so far back; default: with what comes from here on."`
+	Backfill bool          `help:"What came late, too."`
+	Count    int           `help:"End after so many records; default: when told to."`
+	Format   string        `enum:"text,json" default:"text" help:"text, or json: one object a line; whole records where no sample is named."`
+}
+
+// Run shows records as they arrive in the topic, with no daemon in between.
+func (c *tapCmd) Run(e *env) error {
+	tap := &tap{format: c.Format, left: c.Count, counted: c.Count > 0, w: e.stdout}
+	if err := tap.parse(c.What); err != nil {
+		return err
+	}
+	w, err := c.way()
+	if err != nil {
+		return err
+	}
+	client, err := w.readback("tap")
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	topics := w.lanes()
+	if !c.Backfill {
+		topics = topics[:1]
+	}
+	var from time.Time
+	if c.Since > 0 {
+		from = time.Now().Add(-c.Since)
+	}
+	spans, err := client.Spans(e.ctx, from, topics...)
+	if errors.Is(err, readback.ErrNoTopic) {
+		return fmt.Errorf("%w; a collector makes it when it first delivers", err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; name the brokers with --kafka=HOST:PORT", err)
+	}
+	ctx, end := context.WithCancelCause(e.ctx)
+	defer end(nil)
+	var wg sync.WaitGroup
+	troubles := &once{w: e.stderr}
+	for _, s := range spans {
+		at := s.End
+		if c.Since > 0 {
+			at = s.From
+		}
+		wg.Go(func() {
+			var r wire.Record
+			end(client.Follow(ctx, s.Topic, s.Partition, at, func(ms []readback.Message, _ int64) error {
+				for i := range ms {
+					if err := wire.Decode(ms[i].Value, &r); err != nil {
+						troubles.say(fmt.Errorf("%s/%d at offset %d: %w", s.Topic, s.Partition, ms[i].Offset, err))
+						continue
+					}
+					if err := tap.take(&r, ms[i].Value); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, troubles.say))
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); e.ctx.Err() == nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	return nil
+}
+
+var errEnough = errors.New("as many records as were asked for")
+
+// once tells a trouble that goes on a single time.
+type once struct {
+	mu   sync.Mutex
+	w    io.Writer
+	last string
+}
+
+func (o *once) say(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if text := plainLines(err); text != o.last {
+		o.last = text
+		fmt.Fprintln(o.w, text)
+	}
+}
+
+// tap chooses records and samples, and writes them.
+type tap struct {
+	where   []condition
+	metrics []string
+	format  string
+
+	mu      sync.Mutex // of all below
+	w       io.Writer
+	counted bool
+	left    int
+	line    bytes.Buffer
+}
+
+// condition is a word that a record must say.
+type condition struct{ name, like string }
+
+// tapNames are the short names of tags.
+var tapNames = map[string]string{"version": "service.version", "zone": "cloud.availability_zone", "region": "cloud.region", "track": "rollcall.track", "host": "host.name"}
+
+func (t *tap) parse(args []string) error {
+	for _, word := range strings.Fields(strings.Join(args, " ")) {
+		name, like, isCondition := strings.Cut(word, "=")
+		switch {
+		case !isCondition:
+			t.metrics = append(t.metrics, word)
+		case name == "":
+			return usage("%q names nothing before its =; write service=checkout or zone=us-east-1c", word)
+		default:
+			if full, ok := tapNames[name]; ok {
+				name = full
+			}
+			t.where = append(t.where, condition{name, like})
+		}
+	}
+	return nil
+}
+
+// fits reports whether a record says all that is asked.
+func (t *tap) fits(r *wire.Record) bool {
+	for _, c := range t.where {
+		var is string
+		switch c.name {
+		case "service":
+			is = r.Service
+		case "env":
+			is = r.Env
+		case "instance":
+			is = r.Instance
+		case "outcome":
+			is = r.OutcomeText
+		default:
+			is = r.Tag(c.name)
+		}
+		if !like(c.like, is) {
+			return false
+		}
+	}
+	return true
+}
+
+// number is one number of a record, by its full name.
+type number struct {
+	name string
+	text string // digits; or, of a label, its text
+	word bool
+}
+
+// numbers are those of the record that are asked for. Of a distribution each field is one.
+func (t *tap) numbers(r *wire.Record) (out []number) {
+	add := func(n number, alias string) {
+		for _, p := range t.metrics {
+			if like(p, n.name) || alias != "" && like(p, alias) {
+				out = append(out, n)
+				return
+			}
+		}
+	}
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		name := seriesName(s)
+		switch {
+		case s.Kind == collector.Distribution:
+			for _, f := range s.Fields {
+				add(number{name: name + "." + f.Name, text: f.Value}, name)
+			}
+		case s.Hist != nil:
+			add(number{name: name + ".count", text: fmt.Sprint(s.Hist.Count)}, name)
+			add(number{name: name + ".sum", text: fmt.Sprint(s.Hist.Sum)}, name)
+		default:
+			add(number{name: name, text: s.Value, word: s.Kind == collector.Label}, s.Name)
+		}
+	}
+	return out
+}
+
+// seriesName is a sample's name with its labels: requests{code="200"}.
+func seriesName(s *collector.Sample) string {
+	if len(s.Labels) == 0 {
+		return s.Name
+	}
+	var b strings.Builder
+	b.WriteString(s.Name)
+	for i, l := range s.Labels {
+		b.WriteByte("{,"[min(i, 1)])
+		fmt.Fprintf(&b, "%s=%q", l.Name, l.Value)
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// take writes a record, if it is asked for. The error is errEnough after the last one, or the output's.
+func (t *tap) take(r *wire.Record, raw []byte) error {
+	if !t.fits(r) {
+		return nil
+	}
+	nums := t.numbers(r)
+	if len(t.metrics) > 0 && len(nums) == 0 && r.Outcome == collector.OK {
+		return nil // a pull that failed is an answer to any question about the instance
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counted && t.left == 0 {
+		return errEnough
+	}
+	t.line.Reset()
+	switch {
+	case t.format == "json" && len(t.metrics) == 0:
+		t.line.Write(raw)
+	case t.format == "json":
+		t.json(r, nums)
+	default:
+		t.text(r, nums)
+	}
+	t.line.WriteByte('\n')
+	if _, err := t.w.Write(t.line.Bytes()); err != nil {
+		return err
+	}
+	if t.left--; t.counted && t.left == 0 {
+		return errEnough
+	}
+	return nil
+}
+
+func (t *tap) text(r *wire.Record, nums []number) {
+	fmt.Fprintf(&t.line, "%s  %s  %s in %v", time.UnixMilli(r.TS).Format("15:04:05.000"), plain(r.Service+"/"+r.Env+"/"+r.Instance), plain(r.OutcomeText), r.Took.Round(time.Millisecond))
+	if r.Reason != "" {
+		fmt.Fprintf(&t.line, "  %s", plain(r.Reason))
+	}
+	if len(t.metrics) == 0 {
+		fmt.Fprintf(&t.line, "  %s", many(len(r.Samples), "sample", "samples"))
+	}
+	for _, n := range nums {
+		fmt.Fprintf(&t.line, "  %s=%s", plain(n.name), plain(n.text))
+	}
+}
+
+// tapped is a record of which some samples were asked for.
+type tapped struct {
+	ID       string         `json:"id"`
+	TS       int64          `json:"ts"` // Unix ms
+	Service  string         `json:"service"`
+	Env      string         `json:"env"`
+	Instance string         `json:"instance"`
+	Outcome  string         `json:"outcome"`
+	Reason   string         `json:"reason,omitempty"`
+	Samples  map[string]any `json:"samples"`
+}
+
+func (t *tap) json(r *wire.Record, nums []number) {
+	o := tapped{r.ID.String(), r.TS, r.Service, r.Env, r.Instance, r.OutcomeText, r.Reason, make(map[string]any, len(nums))}
+	for _, n := range nums {
+		if n.word || !json.Valid([]byte(n.text)) {
+			o.Samples[n.name] = n.text
+		} else {
+			o.Samples[n.name] = json.RawMessage(n.text) // digit for digit
+		}
+	}
+	b, err := json.Marshal(o)
+	if err != nil { // of strings and digits: there is none
+		b = fmt.Appendf(nil, "{\"error\":%q}", err)
+	}
+	t.line.Write(b)
+}
+
+// like reports whether a text is as a pattern says, in which * stands for any text.
+func like(pattern, text string) bool {
+	head, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == text
+	}
+	text, ok := strings.CutPrefix(text, head)
+	if !ok {
+		return false
+	}
+	for {
+		part, more, star := strings.Cut(rest, "*")
+		if !star {
+			return strings.HasSuffix(text, part)
+		}
+		i := strings.Index(text, part)
+		if i < 0 {
+			return false
+		}
+		text, rest = text[i+len(part):], more
+	}
+}
