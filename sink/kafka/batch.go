@@ -3,8 +3,6 @@ package kafka
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"slices"
-	"strings"
 
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/spool"
@@ -133,6 +131,7 @@ func headers(schema string) []header {
 type packer struct {
 	zip     func(dst, src []byte) []byte
 	rows    []row // of the batch that is being sealed
+	groups  grouper
 	records []byte
 	zipped  []byte
 	tail    []byte
@@ -142,7 +141,7 @@ type packer struct {
 // service's records, which look alike, fall into one compression window; those of one key keep their order. The format:
 // https://kafka.apache.org/documentation/#recordbatch.
 func (p *packer) pack(rows []row, buf []byte, hs []header) []byte {
-	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.key, b.key) })
+	rows = p.groups.byKey(rows)
 	p.tail = binary.AppendVarint(p.tail[:0], int64(len(hs)))
 	for _, h := range hs {
 		p.tail = append(binary.AppendVarint(p.tail, int64(len(h.name))), h.name...)

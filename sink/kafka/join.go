@@ -7,7 +7,8 @@ import (
 
 const (
 	maxJoined = 128       // batches that are made into one
-	smallWire = 128 << 10 // bytes, compressed, of one that is worth it
+	smallWire = 128 << 10 // bytes, compressed, of one that is worth it, and
+	smallRaw  = maxBatch / 4
 )
 
 // join makes a batch that is about to be sent, and those that wait behind it to go the same way, into one. Where Kafka is far, or was away, many small ones
@@ -18,23 +19,16 @@ func (l *backlog) join(n *lane, b *batch, z *zipper) *batch {
 		return b
 	}
 	all := append([]*batch{b}, more...)
+	fit, size := l.fit(all)
 	m := &batch{q: b.q, opened: b.opened, of: b.of, round: b.round, start: b.start, inherited: b.inherited}
 	used := 0
-	for _, x := range all {
-		var records []record
-		var err error
-		if x.wire == nil {
-			err = l.load(x)
-		}
-		if err == nil {
-			records, err = x.records(z.unzip)
-		}
-		size := 0
-		for _, r := range records {
-			size += len(r.key) + len(r.value) + recordFrame
-		}
-		if err != nil || m.n > 0 && m.raw+size > maxBatch {
+	for _, x := range all[:fit] {
+		records, err := x.records(z.unzip)
+		if err != nil {
 			break
+		}
+		if m.buf == nil {
+			m.buf, m.rows = make([]byte, 0, size), make([]row, 0, 2*len(records))
 		}
 		for _, r := range records {
 			m.add(string(r.key), r.ts, nil, r.value)
@@ -63,6 +57,25 @@ func (l *backlog) join(n *lane, b *batch, z *zipper) *batch {
 	l.taken[m] = true
 	l.metrics.joined.Add(used)
 	return m
+}
+
+// fit is how many of these batches, from the first on, make one, and the bytes of their records, which is known without unpacking them: fewer than two are not worth
+// the work.
+func (l *backlog) fit(all []*batch) (n, size int) {
+	for _, b := range all {
+		if b.wire == nil && l.load(b) != nil {
+			break
+		}
+		raw, ok := unzippedSize(b.wire)
+		if !ok || raw > smallRaw || size+raw > maxBatch {
+			break
+		}
+		n, size = n+1, size+raw
+	}
+	if n < 2 {
+		return 0, 0
+	}
+	return n, size
 }
 
 // follow takes the batches that wait behind b for the same lane, as long as they are small and of one kind with it.

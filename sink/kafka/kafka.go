@@ -7,7 +7,7 @@
 //	sink.go     Put, Publish, Run and the drain
 //	backlog.go  what waits: queues by partition, and which batch is next; settle.go how that ends, and the memory's budget
 //	disk.go     which part of it is on disk only; store.go opens the spool
-//	batch.go    v2 record batches and their stamps; unpack.go reads them back, zip.go compresses
+//	batch.go    v2 record batches and their stamps; unpack.go reads them back, group.go orders their records, zip.go compresses
 //	join.go     small batches that wait for the same way, made into one
 //	rekey.go    batches whose partition turned out to be another, or that are too large
 //	pace.go     how fast the backfill may be

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // record is one record of a packed batch; its slices are views.
@@ -41,6 +43,18 @@ func unpack(wire []byte, unzip func(dst, src []byte) ([]byte, error), each func(
 		each(record{key, ts, value})
 	}
 	return nil
+}
+
+// unzippedSize is how many bytes the records of a packed batch have, as its compressed frame says; of fewer than 256 ours may not say it.
+func unzippedSize(wire []byte) (int, bool) {
+	var h zstd.Header
+	if len(wire) < 4+batchHeader || h.Decode(wire[4+batchHeader:]) != nil || h.FrameContentSize > maxUnzipped {
+		return 0, false
+	}
+	if !h.HasFCS {
+		return 256, true
+	}
+	return int(h.FrameContentSize), true
 }
 
 // reader takes a record apart; at a fault it has nothing left and gives nothing more.
