@@ -21,7 +21,10 @@ const (
 	least  = 0.01 // of the slow level: less than that is no news
 	most   = 1000 // the highest score
 
-	forgets = 0.99986138 // 2^(-1/half)
+	// The ways of a departure, beside upwards, which is 0.
+	downwards, usual = 1, 2
+
+	grows = 1.00013864 // 2^(1/half): rather than that eight figures of the memory shrink at each point, what comes grows
 
 	// Figures are taken to lie within these, so that differences and products of two of them are figures, too.
 	largest  = 1e18
@@ -31,24 +34,27 @@ const (
 // State is one series. The zero value is one that nothing has been seen of. It is not safe for concurrent use.
 type State struct {
 	level  [3]float32    // fast, middle, slow
-	memory [4][2]float32 // of each kind of departure: the most there has been upwards and downwards
+	memory [4][2]float32 // of each kind of departure: the most there has been upwards and downwards, times grown
+	grown  float32       // by how much what comes now counts for more than what has been
 	seen   uint32        // points, up to warm and slow
 	quiet  uint32        // points for which nothing is told
 }
 
-// Add takes the next point and says how new it is: the largest departure, over what the memory holds of its kind; positive upwards, negative downwards.
-// From ±Threshold on it is an onset; what goes on as it began is not told again. NaN and infinities are passed over, with score 0.
+// Add takes the next point and says how new it is: the largest departure, over what the memory holds of its kind; positive upwards, negative downwards, 0
+// where it is less than half. From ±Threshold on it is an onset; what goes on as it began is not told again. NaN and infinities are passed over, with score 0.
 //
 // Departures are the point from the fast and from the slow level, and the fast and the middle level from the slow one: a spike, a point out of range, a
 // step, a shift. What a series does every day or every hour is in the memory, so that it is no news; the memory forgets by half in 5,000 points.
 func (s *State) Add(x float64) float64 {
-	if math.IsNaN(x) || math.IsInf(x, 0) {
-		return 0
+	if !(math.Abs(x) <= largest) {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return 0
+		}
+		x = math.Copysign(largest, x)
 	}
-	x = min(max(x, -largest), largest)
 	v := float32(x)
 	if s.seen == 0 {
-		s.seen, s.level = 1, [3]float32{v, v, v}
+		s.seen, s.grown, s.level = 1, 1, [3]float32{v, v, v}
 		return 0
 	}
 	// While a level is young it is the mean of all that there was.
@@ -68,12 +74,20 @@ func (s *State) Add(x float64) float64 {
 	s.level[2] += departures[1] * c
 	departures[2], departures[3] = s.level[0]-s.level[2], s.level[1]-s.level[2]
 
-	floor := max(least*magnitude(s.level[2]), smallest)
-	over, of, way := float32(0), float32(1), uint32(0) // the largest departure, the memory of its kind, and where it goes
+	if s.grown *= grows; s.grown > 4 {
+		for k := range s.memory {
+			s.memory[k][0] /= s.grown
+			s.memory[k][1] /= s.grown
+		}
+		s.grown = 1
+	}
+	floor := max(least*magnitude(s.level[2]), smallest) * s.grown
+	// The largest departure, the memory of its kind, and where it goes. Below half of the memory nobody needs to know how much, and most points are.
+	over, of, way := float32(1), float32(2), uint32(usual)
 	for k, d := range departures {
-		m, down, d := &s.memory[k], math.Float32bits(d)>>31, magnitude(d)
+		m, down := &s.memory[k], math.Float32bits(d)>>31
+		d = magnitude(d) * s.grown
 		was := m[down]
-		m[0], m[1] = m[0]*forgets, m[1]*forgets
 		if d > was {
 			m[down] = was + part*(d-was)
 		}
@@ -85,14 +99,14 @@ func (s *State) Add(x float64) float64 {
 		s.quiet--
 		return 0
 	}
-	if s.seen < warm {
+	if way == usual || s.seen < warm {
 		return 0
 	}
 	score := min(float64(over)/float64(of), most) * float64(s.seen) / slow // a short memory does not hold all that is usual
 	if score >= Threshold {
 		s.quiet = quiet
 	}
-	if way == 1 {
+	if way == downwards {
 		return -score
 	}
 	return score
