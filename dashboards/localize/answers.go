@@ -1,0 +1,142 @@
+package localize
+
+import (
+	"math"
+	"slices"
+)
+
+const (
+	maxAnswers = 5
+	// A second cause is part of the first answer where what the first leaves over is this certain, and this much of the whole.
+	secondScore = 10  // nats
+	secondShare = 0.2 // of the excess
+	mentioned   = 0.05
+	// certain is how much better than chance, and than "all alike", the first answer must be, beside what looking at so many costs.
+	certain = 3
+)
+
+// Find says where a table's change is. The same table gives the same result.
+func Find(t *Table) Result { return Settings{}.Find(t) }
+
+// Find is Find with other constants.
+func (c Settings) Find(t *Table) Result {
+	c.defaults()
+	var r Result
+	if len(t.now) == 0 {
+		return r
+	}
+	m := t.model(c)
+	s := &scanner{t: t, m: m, ids: make([]int32, len(t.now)), sparse: map[uint64]int32{}}
+	var all group
+	all.dims = [maxElements]int8{-1, -1, -1}
+	sums := make([]float64, m.sizes)
+	for i := range t.now {
+		all.leaves++
+		all.x, all.b, all.n = all.x+m.observed[i], all.b+m.expected[i], all.n+t.now[i].N
+		for k := range sums {
+			sums[k] += m.likelihood[i*m.sizes+k]
+		}
+	}
+	all.score = slices.Max(sums)
+	best := s.scan()
+	r.Tried, r.Curtailed = s.tried, s.curtail
+	r.Alike = t.cause(&all, &all)
+	r.Answers = s.answers(best, &all)
+	if len(r.Answers) > 0 {
+		a := &r.Answers[0]
+		r.Found = a.Score > max(all.score, 0)+certain+math.Log(float64(max(s.tried, 1)))
+	}
+	return r
+}
+
+// answers lists explanations: single causes by their score, and the best two of a kind.
+func (s *scanner) answers(best []group, all *group) []Answer {
+	var out []Answer
+	var from []group
+	named := map[uint64]int{}
+	for i := range best {
+		g := &best[i]
+		// The same leaves by longer names are another answer only for the best two: a label may say more than it needs to.
+		if named[g.mark]++; named[g.mark] > 2 || named[g.mark] > 1 && len(out) > 1 {
+			continue
+		}
+		out = append(out, s.answer(all, g))
+		if from = append(from, *g); len(out) == maxAnswers {
+			break
+		}
+	}
+	var two Answer
+	for i := range min(len(from), maxAnswers-1) {
+		a := &from[i]
+		b, ok := s.sibling(a, all)
+		if !ok {
+			continue
+		}
+		pair := s.answer(all, a, &b)
+		if i == 0 && pair.Causes[1].Share >= secondShare {
+			return append([]Answer{pair}, out[:min(len(out), maxAnswers-1)]...)
+		}
+		if two.Causes == nil || pair.Score > two.Score {
+			two = pair
+		}
+	}
+	if two.Causes != nil {
+		out = append(out[:min(len(out), maxAnswers-1)], two)
+	}
+	return out
+}
+
+// sibling is the best other conjunction that differs from a in one element: what a bit rate suffers, another may suffer, too.
+func (s *scanner) sibling(a, all *group) (found group, ok bool) {
+	if !s.divide(a.dims) {
+		return found, false
+	}
+	least := mentioned * math.Abs(all.x-all.b)
+	for i := range s.groups {
+		g := &s.groups[i]
+		if g.score < secondScore || s.excess(g) < least {
+			continue
+		}
+		differ := 0
+		for _, d := range a.dims {
+			if d >= 0 && s.t.code(g, d) != s.t.code(a, d) {
+				differ++
+			}
+		}
+		if differ == 1 && (!ok || s.order(*g, found) < 0) {
+			found, ok = *g, true
+		}
+	}
+	return found, ok
+}
+
+func (t *Table) code(g *group, d int8) int32 { return t.codes[int(g.leaf)*len(t.dims)+int(d)] }
+
+// excess is how much there is of what the change is about.
+func (s *scanner) excess(g *group) float64 {
+	if s.t.Falls {
+		return g.b - g.x
+	}
+	return g.x - g.b
+}
+
+func (s *scanner) answer(all *group, gs ...*group) (a Answer) {
+	for _, g := range gs {
+		c := s.t.cause(g, all)
+		a.Causes, a.Score, a.Share = append(a.Causes, c), a.Score+c.Score, a.Share+c.Share
+	}
+	return a
+}
+
+func (t *Table) cause(g, all *group) Cause {
+	c := Cause{Leaves: int(g.leaves), Observed: g.x, Expected: g.b, Weight: g.n, Score: g.score, Risk: g.x / g.b, Share: (g.x - g.b) / (all.x - all.b)}
+	if math.IsNaN(c.Share) || math.IsInf(c.Share, 0) {
+		c.Share = 0
+	}
+	for _, d := range g.dims {
+		if d >= 0 {
+			c.Elements = append(c.Elements, Element{t.dims[d], t.value(g, d)})
+		}
+	}
+	return c
+}
