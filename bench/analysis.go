@@ -28,6 +28,7 @@ type analysisResult interface {
 // analysisParts lists the parts in the order in which they are told.
 func analysisParts() []analysisPart {
 	return []analysisPart{
+		{name: "localize", run: benchLocalize},
 		{name: "detect", run: benchDetect},
 		{name: "canary", run: benchCanary},
 	}
