@@ -162,6 +162,8 @@ type Snapshot struct {
 	Outcome Outcome
 	Reason  string // for people; empty when OK
 	Samples []Sample
+	// JSON is the body, decoded, if it is JSON and was read whole; nil else. What is as it was sent can be copied from it. It is valid until the Snapshot is released.
+	JSON []byte
 	// Tags go on the wire. They begin as the instance's own and the global external labels; enrich adds to them.
 	Tags discovery.Tags
 	// Info is what the application says of itself beside its statistics (/server_info): build name, version, revision.

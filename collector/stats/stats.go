@@ -130,7 +130,7 @@ type Parser struct {
 	err error // the first one that is not the scanner's
 }
 
-// Parse reads body and fills s.Samples, BodyBytes, Nonfinite, Duplicates, Invalid, LeftOut and Stale. The samples' strings are views into body and into the Parser: both
+// Parse reads body and fills s.Samples, JSON, BodyBytes, Nonfinite, Duplicates, Invalid, LeftOut and Stale. The samples' strings are views into body and into the Parser: both
 // must stay as they are until the Snapshot is released. On an error, a *ParseError or a *LimitError, there are no samples.
 func (p *Parser) Parse(s *collector.Snapshot, body []byte, contentType string, o Options) error {
 	o.defaults()
@@ -139,7 +139,7 @@ func (p *Parser) Parse(s *collector.Snapshot, body []byte, contentType string, o
 		p.now = o.Now.UnixMilli()
 	}
 	p.reset()
-	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut, s.Stale, s.BodyBytes = nil, 0, 0, 0, 0, 0, len(body)
+	s.Samples, s.JSON, s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut, s.Stale, s.BodyBytes = nil, nil, 0, 0, 0, 0, 0, len(body)
 
 	p.format = Detect(body, contentType)
 	if err := p.read(body); err != nil && !p.readVars(body, contentType, err) {
@@ -149,6 +149,9 @@ func (p *Parser) Parse(s *collector.Snapshot, body []byte, contentType string, o
 		p.bury()
 	}
 	s.Samples, s.Nonfinite, s.Duplicates, s.Invalid, s.LeftOut, s.Stale = p.samples, p.nonfinite, p.duplicates, p.invalid, p.leftOut, p.stale
+	if p.format == JSON {
+		s.JSON = body
+	}
 	return nil
 }
 

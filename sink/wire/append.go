@@ -32,7 +32,7 @@ func AppendHistogram(dst []byte, h *collector.NativeHistogram) ([]byte, bool) {
 func AppendFields(dst []byte, fields []collector.Field) ([]byte, bool) {
 	at := len(dst)
 	dst = append(dst, '{')
-	dst, _ = appendFields(dst, len(dst), fields)
+	dst, _ = appendFields(dst, len(dst), fields, nil)
 	if len(dst) == at+1 && len(fields) > 0 {
 		return dst[:at], false
 	}

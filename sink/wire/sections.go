@@ -41,8 +41,8 @@ func sectionOf(s *collector.Sample) section {
 	return series
 }
 
-// appendSections appends the samples, grouped, and says how many numbers it left out because JSON has no word for them.
-func appendSections(dst []byte, samples []collector.Sample) (_ []byte, nonfinite int) {
+// appendSections appends the samples, grouped, and says how many numbers it left out because JSON has no word for them. body is Snapshot.JSON.
+func appendSections(dst []byte, samples []collector.Sample, body []byte) (_ []byte, nonfinite int) {
 	var within [numSections]struct{ from, to int } // where the samples of a section stand; most stand together
 	exemplars := false
 	for i := range samples {
@@ -79,8 +79,15 @@ func appendSections(dst []byte, samples []collector.Sample) (_ []byte, nonfinite
 			if before > from {
 				dst = append(dst, ',')
 			}
+			if sec <= untyped && len(body) > 0 {
+				if text, n := runOf(body, samples[i:w.to], sec); n > 0 {
+					dst = append(dst, text...)
+					i += n - 1
+					continue
+				}
+			}
 			start := len(dst)
-			dst, bad = appendSample(dst, s, sec)
+			dst, bad = appendSample(dst, s, sec, body)
 			nonfinite += bad
 			if len(dst) == start {
 				dst = dst[:before]
@@ -99,9 +106,9 @@ func appendSections(dst []byte, samples []collector.Sample) (_ []byte, nonfinite
 }
 
 // appendSample appends one sample as it stands in its section, or nothing.
-func appendSample(dst []byte, s *collector.Sample, sec section) (_ []byte, nonfinite int) {
+func appendSample(dst []byte, s *collector.Sample, sec section, body []byte) (_ []byte, nonfinite int) {
 	if sec == series {
-		return appendSeries(dst, s)
+		return appendSeries(dst, s, body)
 	}
 	at := len(dst)
 	dst = appendString(dst, s.Name)
@@ -113,7 +120,7 @@ func appendSample(dst []byte, s *collector.Sample, sec section) (_ []byte, nonfi
 		dst = append(dst, '{')
 		from := len(dst)
 		dst = appendWindow(dst, s.Window)
-		dst, nonfinite = appendFields(dst, from, s.Fields)
+		dst, nonfinite = appendFields(dst, from, s.Fields, body)
 		if len(dst) == from && nonfinite > 0 {
 			return dst[:at], nonfinite
 		}
@@ -135,16 +142,25 @@ func appendWindow(dst []byte, w collector.Window) []byte {
 	return append(dst, '"')
 }
 
+const fieldWindow = "window"
+
 // appendFields appends a distribution's numbers; from is where the object's members begin.
-func appendFields(dst []byte, from int, fields []collector.Field) (_ []byte, nonfinite int) {
-	for i := range fields {
+func appendFields(dst []byte, from int, fields []collector.Field, body []byte) (_ []byte, nonfinite int) {
+	for i := 0; i < len(fields); i++ {
 		f := &fields[i]
 		before := len(dst)
 		if before > from {
 			dst = append(dst, ',')
 		}
+		if len(body) > 0 {
+			if text, n := fieldRun(body, fields[i:]); n > 0 {
+				dst = append(dst, text...)
+				i += n - 1
+				continue
+			}
+		}
 		name := f.Name
-		if name == "window" {
+		if name == fieldWindow {
 			name = "window_value" // the word is taken
 		}
 		dst = appendString(dst, name)
@@ -158,7 +174,7 @@ func appendFields(dst []byte, from int, fields []collector.Field) (_ []byte, non
 	return dst, nonfinite
 }
 
-func appendSeries(dst []byte, s *collector.Sample) (_ []byte, nonfinite int) {
+func appendSeries(dst []byte, s *collector.Sample, body []byte) (_ []byte, nonfinite int) {
 	at := len(dst)
 	dst = append(dst, `{"name":`...)
 	dst = appendString(dst, s.Name)
@@ -179,7 +195,7 @@ func appendSeries(dst []byte, s *collector.Sample) (_ []byte, nonfinite int) {
 			dst = appendWindow(dst, s.Window)
 		}
 		dst = append(dst, `,"fields":{`...)
-		dst, nonfinite = appendFields(dst, len(dst), s.Fields)
+		dst, nonfinite = appendFields(dst, len(dst), s.Fields, body)
 		if nonfinite > 0 && nonfinite == len(s.Fields) {
 			return dst[:at], nonfinite
 		}

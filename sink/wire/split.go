@@ -39,7 +39,7 @@ func Split(buf []byte, s *collector.Snapshot, p Provenance, limit int, emit func
 	if s.Outcome == collector.OK {
 		for i := range s.Samples {
 			sec := sectionOf(&s.Samples[i])
-			one, _ = appendSample(one[:0], &s.Samples[i], sec)
+			one, _ = appendSample(one[:0], &s.Samples[i], sec, nil)
 			if apart(&s.Samples[i], sec) {
 				one = appendNamedExemplar(append(one, ','), &s.Samples[i])
 			}

@@ -111,7 +111,7 @@ func appendBody(dst []byte, s *collector.Snapshot, samples []collector.Sample, p
 	}
 	if s.Outcome == collector.OK {
 		var bad int
-		dst, bad = appendSections(dst, samples)
+		dst, bad = appendSections(dst, samples, s.JSON)
 		nonfinite += bad
 	}
 	dst = appendSource(dst, s, p, pt, nonfinite)
