@@ -78,6 +78,9 @@ Exit codes: 0 all passed, 1 some failed, or a file cannot be read.`,
 	"check config": `  rollcall check config rollcall.yml`,
 	"config init":  `  rollcall config init --zookeeper=zk-1:2181 > rollcall.yml`,
 	"broker":       `  rollcall broker --storage.path=data --listen=127.0.0.1:7192`,
+	"completion": `  source <(rollcall completion bash)             in ~/.bashrc
+  rollcall completion zsh > ~/.zfunc/_rollcall   with fpath+=~/.zfunc and compinit in ~/.zshrc
+  rollcall completion fish > ~/.config/fish/completions/rollcall.fish`,
 	"fleet": `  rollcall fleet --instances=1000 --numbers=200 --zookeeper=127.0.0.1:7181
   rollcall fleet --instances=1000 --file-sd=targets.json`,
 }

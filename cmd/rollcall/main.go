@@ -22,29 +22,30 @@ const (
 )
 
 type cli struct {
-	Demo    demoCmd          `cmd:"" help:"A fleet in motion on this machine, on embedded servers. Start here."`
-	Up      upCmd            `cmd:"" help:"Collector and dashboards in one process, with embedded servers where none are configured."`
-	Collect collectCmd       `cmd:"" help:"The collector: discover, scrape, enrich, stream to Kafka."`
-	Serve   serveCmd         `cmd:"" help:"The dashboards: read the topics, serve the page and its API."`
-	Export  exportCmd        `cmd:"" help:"The snapshots in another form: flat samples, Prometheus remote write, lines of JSON, Avro."`
-	Status  statusCmd        `cmd:"" help:"Five lines: is all well? Exit 0 if so, else 1."`
-	Ls      lsCmd            `cmd:"" help:"Who should be there, those who are missing first."`
-	Watch   watchCmd         `cmd:"" help:"Each change of the roster, as it happens."`
-	Why     whyCmd           `cmd:"" help:"Everything that made an instance what it is, in plain sentences."`
-	Tap     tapCmd           `cmd:"" help:"Live records as they arrive in the topic: chosen ones, chosen numbers."`
-	Audit   auditCmd         `cmd:"" help:"What the topics lack, what stands in them twice: every gap and double by its id. Exit 1 if any."`
-	Spool   spoolCmd         `cmd:"" help:"What waits on disk for Kafka: look at it, take back what was refused, send what a lost host has left."`
-	Plan    planCmd          `cmd:"" help:"What a fleet needs of Kafka and of collectors, from what is measured; commands that make topics and rights."`
-	Freeze  freezeCmd        `cmd:"" help:"Let nobody below a path leave the roster, for a while."`
-	Accept  acceptCmd        `cmd:"" help:"Let those depart whom a guard holds below a path."`
-	Burst   burstCmd         `cmd:"" help:"Pull a part of a service every second, for a few minutes."`
-	Orders  ordersCmd        `cmd:"" help:"Which orders are in force; end one."`
-	Check   checkCmd         `cmd:"" help:"Check a configuration file."`
-	Test    testCmd          `cmd:"" help:"Run unit tests of rules and relabelling; no server is needed."`
-	Config  configCmd        `cmd:"" help:"Write a configuration from what a ZooKeeper holds."`
-	Broker  brokerCmd        `cmd:"" help:"The embedded Kafka-protocol broker alone."`
-	Fleet   fleetCmd         `cmd:"" help:"A fleet to load-test with: serves statistics and registers itself, or writes a target file."`
-	Version kong.VersionFlag `name:"version" help:"Print the version."`
+	Demo       demoCmd          `cmd:"" help:"A fleet in motion on this machine, on embedded servers. Start here."`
+	Up         upCmd            `cmd:"" help:"Collector and dashboards in one process, with embedded servers where none are configured."`
+	Collect    collectCmd       `cmd:"" help:"The collector: discover, scrape, enrich, stream to Kafka."`
+	Serve      serveCmd         `cmd:"" help:"The dashboards: read the topics, serve the page and its API."`
+	Export     exportCmd        `cmd:"" help:"The snapshots in another form: flat samples, Prometheus remote write, lines of JSON, Avro."`
+	Status     statusCmd        `cmd:"" help:"Five lines: is all well? Exit 0 if so, else 1."`
+	Ls         lsCmd            `cmd:"" help:"Who should be there, those who are missing first."`
+	Watch      watchCmd         `cmd:"" help:"Each change of the roster, as it happens."`
+	Why        whyCmd           `cmd:"" help:"Everything that made an instance what it is, in plain sentences."`
+	Tap        tapCmd           `cmd:"" help:"Live records as they arrive in the topic: chosen ones, chosen numbers."`
+	Audit      auditCmd         `cmd:"" help:"What the topics lack, what stands in them twice: every gap and double by its id. Exit 1 if any."`
+	Spool      spoolCmd         `cmd:"" help:"What waits on disk for Kafka: look at it, take back what was refused, send what a lost host has left."`
+	Plan       planCmd          `cmd:"" help:"What a fleet needs of Kafka and of collectors, from what is measured; commands that make topics and rights."`
+	Freeze     freezeCmd        `cmd:"" help:"Let nobody below a path leave the roster, for a while."`
+	Accept     acceptCmd        `cmd:"" help:"Let those depart whom a guard holds below a path."`
+	Burst      burstCmd         `cmd:"" help:"Pull a part of a service every second, for a few minutes."`
+	Orders     ordersCmd        `cmd:"" help:"Which orders are in force; end one."`
+	Check      checkCmd         `cmd:"" help:"Check a configuration file."`
+	Test       testCmd          `cmd:"" help:"Run unit tests of rules and relabelling; no server is needed."`
+	Config     configCmd        `cmd:"" help:"Write a configuration from what a ZooKeeper holds."`
+	Broker     brokerCmd        `cmd:"" help:"The embedded Kafka-protocol broker alone."`
+	Fleet      fleetCmd         `cmd:"" help:"A fleet to load-test with: serves statistics and registers itself, or writes a target file."`
+	Completion completionCmd    `cmd:"" help:"What a shell needs to complete these commands and their flags."`
+	Version    kong.VersionFlag `name:"version" help:"Print the version."`
 
 	LogLevel  string `name:"log.level" default:"auto" enum:"auto,debug,info,warn,error" help:"debug, info, warn or error; auto is info, and warn in the demo."`
 	LogFormat string `name:"log.format" default:"logfmt" enum:"logfmt,json" help:"logfmt or json."`
@@ -81,6 +82,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		fmt.Fprintln(stderr, "rollcall:", plainLines(err))
 		return exitFailure
+	}
+	if len(args) > 0 && args[0] == completeWord {
+		complete(ctx, p.Model.Node, args[1:], stdout)
+		return exitOK
 	}
 	k, code := parse(p, args, stderr, &exited)
 	if k == nil {
