@@ -17,6 +17,8 @@ type Settings struct {
 	Life  float64 // squared coefficient of variation of a leaf that has not changed, default 0.05; a mean's is a fifth of it
 	Moved float64 // of one that has changed, default 0.1; a mean's is half of it
 	Word  float64 // nats that each element of a conjunction after the first has to be worth, default 0.3
+	// Work bounds the numbers that are added up, default 60 million. 2,000 leaves of 7 dimensions need 3 million.
+	Work int
 }
 
 func (c *Settings) defaults() {
@@ -24,6 +26,7 @@ func (c *Settings) defaults() {
 	c.Life = cmp.Or(c.Life, 0.05)
 	c.Moved = cmp.Or(c.Moved, 0.1)
 	c.Word = cmp.Or(c.Word, 0.3)
+	c.Work = cmp.Or(c.Work, 60_000_000)
 }
 
 // factors and joined are the sizes that a change may have.

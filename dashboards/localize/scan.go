@@ -8,9 +8,7 @@ import (
 
 const (
 	maxElements = 3
-	// maxWork bounds what one scan adds up, in numbers: about half a second. 2,000 leaves of 7 dimensions need a thirtieth of it.
-	maxWork = 100_000_000
-	kept    = 48 // best conjunctions that are looked at again
+	kept        = 48 // best conjunctions that are looked at again
 )
 
 // group is a conjunction: the elements that one of its leaves has in some dimensions.
@@ -52,9 +50,14 @@ func (s *scanner) scan() []group {
 	t := s.t
 	var best []group
 	top := make([]float64, len(t.dims)) // score of the best single element of each dimension
+	same := make([]bool, len(t.dims))
 	for d := range t.dims {
 		dims := [maxElements]int8{int8(d), -1, -1}
 		if !s.divide(dims) {
+			continue
+		}
+		if len(s.groups) == 1 && int(s.groups[0].leaves) == len(t.now) {
+			same[d] = true // that is the whole by another name
 			continue
 		}
 		for i := range s.groups {
@@ -64,11 +67,17 @@ func (s *scanner) scan() []group {
 	}
 	// Where there is no time for all, dimensions that have shown something go first.
 	var sets [][maxElements]int8
-	for a := range t.dims {
-		for b := a + 1; b < len(t.dims); b++ {
-			sets = append(sets, [maxElements]int8{int8(a), int8(b), -1})
-			for c := b + 1; c < len(t.dims); c++ {
-				sets = append(sets, [maxElements]int8{int8(a), int8(b), int8(c)})
+	var open []int8
+	for d := range t.dims {
+		if !same[d] {
+			open = append(open, int8(d))
+		}
+	}
+	for i, a := range open {
+		for j, b := range open[i+1:] {
+			sets = append(sets, [maxElements]int8{a, b, -1})
+			for _, c := range open[i+j+2:] {
+				sets = append(sets, [maxElements]int8{a, b, c})
 			}
 		}
 	}
@@ -85,10 +94,19 @@ func (s *scanner) scan() []group {
 		py, wy := promise(y)
 		return cmp.Or(cmp.Compare(wx, wy), cmp.Compare(py, px))
 	})
+	// Two dimensions that already tell nearly all leaves apart leave a third nothing to say: only longer names for one leaf.
+	apart := map[[2]int8]bool{}
 	for _, set := range sets {
-		if s.divide(set) {
-			best = s.keep(best)
+		if apart[[2]int8{set[0], set[1]}] || set[2] >= 0 && (apart[[2]int8{set[0], set[2]}] || apart[[2]int8{set[1], set[2]}]) {
+			continue
 		}
+		if !s.divide(set) {
+			continue
+		}
+		if set[2] < 0 && len(s.groups)*10 > len(t.now)*9 {
+			apart[[2]int8{set[0], set[1]}] = true
+		}
+		best = s.keep(best)
 	}
 	return best
 }
@@ -96,7 +114,7 @@ func (s *scanner) scan() []group {
 // divide groups the leaves by their elements of some dimensions and scores each group. False: there was no time.
 func (s *scanner) divide(dims [maxElements]int8) bool {
 	t, m := s.t, s.m
-	if s.work += len(t.now) * (m.sizes + 8); s.work > maxWork {
+	if s.work += len(t.now) * (m.sizes + 8); s.work > m.Work {
 		s.curtail = true
 		return false
 	}
@@ -145,9 +163,8 @@ leaves:
 		if id < 0 {
 			id = int32(len(s.groups))
 			s.groups = append(s.groups, group{dims: dims, leaf: int32(i)})
-			for range m.sizes {
-				s.sums = append(s.sums, 0)
-			}
+			s.sums = slices.Grow(s.sums, m.sizes)[:len(s.sums)+m.sizes]
+			clear(s.sums[len(s.sums)-m.sizes:])
 			if dense {
 				s.dense[key] = id + 1
 			} else {
