@@ -32,6 +32,8 @@ type queue struct {
 	ready []*batch // closed and never attempted, oldest first
 	lanes []*lane
 	shelf shelf
+	held  int  // bytes of the last batch that was closed, and
+	rows  int  // its records: the next one may need as much
 	began bool // something was attempted
 	gone  bool // Kafka has fewer partitions
 	// previous is the last id of the start before; it is told in every record until one of ours is acknowledged.
@@ -202,6 +204,8 @@ func (l *backlog) append(q *queue, key string, ts int64, head, body []byte) *bat
 			q.open.rows, q.open.buf = l.spare[n-1].rows, l.spare[n-1].buf
 			l.spare = l.spare[:n-1]
 			l.spareBytes -= cap(q.open.buf)
+		} else if q.rows > 0 {
+			q.open.rows, q.open.buf = make([]row, 0, q.rows+q.rows/16+1), make([]byte, 0, q.held+q.held/16)
 		}
 		if n := len(l.counts); n > 0 {
 			q.open.counts = l.counts[n-1]
@@ -223,6 +227,7 @@ func (l *backlog) append(q *queue, key string, ts int64, head, body []byte) *bat
 func (l *backlog) close(q *queue) {
 	b := q.open
 	q.open = nil
+	q.held, q.rows = len(b.buf), len(b.rows)
 	l.open--
 	q.ready = append(q.ready, b)
 	l.sealing.push(b)
