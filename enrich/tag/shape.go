@@ -26,6 +26,7 @@ type shape struct {
 	missed bool      // the last good scrape had counters of which nothing could be remembered: who is new may have been there
 	full   bool      // no room was found, and said so
 
+	same     same           // the last good body, if there was nothing to do with it
 	targetOf discovery.Tags // that book.id.target was made of
 	limits   Limits         // that left was decided under
 	day      int32
@@ -151,6 +152,7 @@ func (e *Enricher) move(sh *shape, to *book, l Limits) {
 	e.drop(from, sh.rows)
 	e.library.close(from, e.free)
 	sh.book, sh.rows, sh.counts, sh.left, sh.groups = to, now.rows, now.counts, now.left, now.groups
+	sh.same.n = 0
 	e.weigh(sh)
 }
 
@@ -201,7 +203,7 @@ func (e *Enricher) free(n int64) { e.states.bytes.Add(-n) }
 
 // weigh brings the account of a shape up to date.
 func (e *Enricher) weigh(sh *shape) {
-	n := int64(cap(sh.rows))*8 + int64(cap(sh.counts))*16 + int64(cap(sh.left)) + int64(cap(sh.groups))*8 + sh.gone.bytes()
+	n := int64(cap(sh.rows))*8 + int64(cap(sh.counts))*16 + int64(cap(sh.left)) + int64(cap(sh.groups))*8 + int64(cap(sh.same.tells))*4 + sh.gone.bytes()
 	e.states.bytes.Add(n - sh.bytes)
 	sh.bytes = n
 }

@@ -2,6 +2,7 @@ package tag
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 // states holds what is remembered of each instance between its scrapes.
 type states struct {
 	seed   maphash.Seed
+	secret secret
 	bytes  atomic.Int64 // what is remembered of series, over all instances
 	limit  atomic.Int64
 	bury   func(*shape) // gives back what a shape holds
@@ -37,7 +39,7 @@ type state struct {
 }
 
 func newStates(limit int64) *states {
-	s := &states{seed: maphash.MakeSeed()}
+	s := &states{seed: maphash.MakeSeed(), secret: secret{rand.Uint64() | 1, rand.Uint64() | 1}}
 	s.limit.Store(limit)
 	for i := range s.shards {
 		s.shards[i].m = map[discovery.Key]*state{}

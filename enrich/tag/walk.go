@@ -8,13 +8,21 @@ import (
 func (e *Enricher) walk(c *compiled, p *plan, st *state, s *collector.Snapshot, t *teller) {
 	sh := &st.shape
 	e.settle(c, p, sh, s)
+	if sh.left == nil && sh.same.is(e.states.secret, s.Samples) {
+		if t != nil {
+			for _, i := range sh.same.tells {
+				t.sample(&s.Samples[i], s.Time)
+			}
+		}
+		sh.extra, sh.missed, sh.last = 0, false, s.Time
+		return
+	}
 	w, _ := e.walkers.Get().(*walker)
 	if w == nil {
 		w = &walker{}
 	}
 	w.begin(e, p, sh, s)
 	kept := kept{all: s.Samples}
-	changed := false
 	for i := range s.Samples {
 		smp := &s.Samples[i]
 		if w.quick && w.at < len(sh.rows) { // most samples of most bodies
@@ -26,15 +34,21 @@ func (e *Enricher) walk(c *compiled, p *plan, st *state, s *collector.Snapshot, 
 		}
 		r := w.next(smp)
 		d := r.def
-		if t != nil && d.tells {
-			t.sample(smp, s.Time)
+		if d.tells {
+			if t != nil {
+				t.sample(smp, s.Time)
+			}
+			if len(w.tells) <= mostTelling {
+				w.tells = append(w.tells, int32(i))
+			}
 		}
 		if d.do == keep && r.why == onTheWire {
 			kept.keep(i)
 			continue
 		}
+		w.changed = true
 		if d.do == drop {
-			changed = true
+			w.rules = true
 			w.dropped++
 			continue
 		}
@@ -47,7 +61,7 @@ func (e *Enricher) walk(c *compiled, p *plan, st *state, s *collector.Snapshot, 
 			}
 			continue
 		}
-		changed = true
+		w.rules = true
 		switch d.do {
 		case rename:
 			smp.Name, smp.Labels = d.out.name, d.out.labels
@@ -63,8 +77,9 @@ func (e *Enricher) walk(c *compiled, p *plan, st *state, s *collector.Snapshot, 
 	}
 	s.Samples = kept.end()
 	w.end()
+	w.agreed(s.Samples)
 	sh.last = s.Time
-	if changed {
+	if w.rules {
 		s.RulesHash = c.hash
 	}
 	e.walkers.Put(w)
@@ -79,6 +94,10 @@ type walker struct {
 
 	at, k int  // the row and the count that should come next
 	quick bool // no row is left out, and none has moved
+
+	changed bool    // not every series goes on as it is
+	rules   bool    // by rules
+	tells   []int32 // samples that tell of a version, a track or a start
 
 	// From the first sample that is not the row that should come next, the shape is made anew.
 	moved  bool
@@ -118,6 +137,7 @@ type result struct {
 func (w *walker) begin(e *Enricher, p *plan, sh *shape, s *collector.Snapshot) {
 	w.e, w.p, w.sh, w.s = e, p, sh, s
 	w.at, w.k, w.moved, w.quick = 0, 0, false, sh.left == nil
+	w.changed, w.rules, w.tells = false, false, w.tells[:0]
 	w.pending, w.dropped, w.noRoom, w.missed, w.unknown = 0, 0, 0, false, 0
 	sh.extra = 0
 	w.leftOut = [noMemory + 1]int{}
