@@ -22,6 +22,10 @@ type Options struct {
 	Percentile PercentileFunc // percentiles over hosts: quantile.Over; nil: latency is shown as a mean or not at all
 	// Judge says at each tick what is wrong now: detect.Detector.Judge. It may read the Board. nil: nothing is ever found.
 	Judge func(now time.Time, b *Board) []Finding
+	// Owns says whose findings this process decides about; nil: everybody's. Publish takes what all others, and this one after a restart, are to know; it must
+	// not block. nil: nobody hears of it.
+	Owns    func(service, env string) bool
+	Publish func(Note)
 }
 
 func (o *Options) defaults() {
@@ -70,6 +74,8 @@ type Board struct {
 	evictions Evictions
 	refused   uint64 // records of services over the limit
 
+	book   *book
+	fleet  chronicle
 	orders orders
 	ledger ledger
 	packer packer
@@ -84,7 +90,7 @@ func NewBoard(o Options) (*Board, error) {
 		return nil, fmt.Errorf("make board: %w", err)
 	}
 	return &Board{opts: o, services: map[string]*service{}, origins: newOrigins(), strips: map[string]Strip{}, ticked: make(chan struct{}),
-		feed: Feed{State: FeedConnecting}}, nil
+		feed: Feed{State: FeedConnecting}, book: newBook()}, nil
 }
 
 // Reload changes Window, MaxBytes and Golden while the Board runs, from the next tick on; the rest of o is not looked at. What has been read already stays, as
@@ -231,7 +237,7 @@ func (b *Board) Tick(now time.Time) {
 	if b.opts.Judge != nil {
 		findings = b.opts.Judge(now, b)
 	}
-	b.publish(services, findings, now, known)
+	b.publish(services, b.settleFindings(now, findings), now, known)
 }
 
 // stall is how far apart two ticks are when the process did not run in between: what the fleet said meanwhile is still to be read.

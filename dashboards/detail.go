@@ -77,6 +77,7 @@ func (b *Board) Detail(name, env string) *Detail {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	d := &Detail{AsOf: now, Row: row, Bursts: bursts, Instances: []Instance{}, Metrics: s.metrics(), Events: s.events.told(0, math.MaxInt64)}
+	d.Events = b.withTold(d.Events, name, env, time.UnixMilli(0), time.UnixMilli(now).Add(time.Hour))
 	slices.Reverse(d.Events)
 	for _, in := range s.sorted() {
 		d.Instances = append(d.Instances, s.detail(in, now))

@@ -27,6 +27,15 @@ const (
 	EventRestart = "restart" // counters began anew
 	EventState   = "state"   // quarantined, failing, unconfirmed, …
 	EventOrder   = "order"   // somebody gave an order, or it ended
+
+	// What people tell us; they tell of deploys, too.
+	EventFlag   = "flag"
+	EventConfig = "config"
+	EventRemark = "note"
+
+	EventGuard     = "guard"     // a guard holds somebody, or holds nobody any more
+	EventCollector = "collector" // a collector has come, gone, or is in trouble
+	EventFinding   = "finding"   // one began or ended
 )
 
 const (
@@ -114,7 +123,7 @@ func (e *happening) text(n int) string {
 		return strings.TrimSuffix(who+" left: "+e.detail, ": ")
 	case EventRestart:
 		return who + " restarted"
-	case EventOrder:
+	case EventOrder, EventGuard, EventCollector:
 		return e.detail
 	}
 	return who + " " + e.detail
@@ -181,6 +190,7 @@ func (b *Board) Events(name, env string, from, to time.Time) []Event {
 		return nil
 	}
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.events.told(ms(from), ms(to))
+	events := s.events.told(ms(from), ms(to))
+	s.mu.RUnlock()
+	return b.withTold(events, name, env, from, to)
 }

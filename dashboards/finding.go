@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -21,8 +22,20 @@ type Finding struct {
 	Events  []Event  `json:"events"`
 	// Services is set where the finding is about a place that several services have in common: all of them, Service being one.
 	Services []string `json:"services,omitempty"`
+	// Was and Is are the figure that it is about, before it began and as it is now or was last: a ratio for errors, milliseconds for latency, requests a second for rate.
+	// Both are zero where there is none.
+	Was Num `json:"was,omitzero"`
+	Is  Num `json:"is,omitzero"`
+	// Before is what else changed in the two minutes before, the most telling first, over all services.
+	Before []Change `json:"before,omitempty"`
+	// Text is all of it in one sentence.
+	Text string `json:"text,omitempty"`
+	// PartOf is set on one that is over because another, about a place, tells it now.
+	PartOf   string   `json:"part_of,omitempty"`
+	Ack      *Ack     `json:"ack,omitempty"`      // somebody looks after it
+	Silenced *Silence `json:"silenced,omitempty"` // it calls nobody
 
-	Why string `json:"-"` // a few words for the service's row
+	Why string `json:"why,omitempty"` // a few words for the service's row
 }
 
 // The levels of findings and exceptions.
@@ -31,14 +44,57 @@ const (
 	LevelWarn = "warn"
 )
 
+// weight is how much trouble the finding is for a row: one that is silenced none, one that somebody looks after little.
 func (f *Finding) weight() int {
-	if f.Level == LevelBad {
+	switch {
+	case f.Silenced != nil:
+		return 0
+	case f.Level == LevelBad && f.Ack == nil:
 		return 2
 	}
 	return 1
 }
 
-// Findings is what was judged at the last tick: open ones first, newest first.
+// about is every service that the finding is about.
+func (f *Finding) about() []string {
+	if len(f.Services) > 0 {
+		return f.Services
+	}
+	return []string{f.Service}
+}
+
+// sentence is the finding with its evidence: what, how much, since when, where only, what is cleared and what came before.
+func (f *Finding) sentence() string {
+	var b strings.Builder
+	b.WriteString(f.Title)
+	if at := clock(f.Since); !strings.Contains(f.Title, "since ") {
+		b.WriteString(" since " + at)
+	}
+	if only := strings.TrimSuffix(f.Only, "."); only != "" {
+		if first, rest, ok := strings.Cut(only, " "); ok && (first == "Only" || first == "Everywhere") {
+			only = strings.ToLower(first) + " " + rest
+		}
+		b.WriteString("; " + only)
+	}
+	if len(f.Cleared) > 0 {
+		b.WriteString("; cleared: " + strings.Join(f.Cleared, ", "))
+	}
+	for i := range f.Before {
+		if c := &f.Before[i]; i == 0 || i == 1 && c.Score > f.Before[0].Score/2 {
+			b.WriteString("; before: ")
+			if c.Service != f.Service && c.Service != "" {
+				b.WriteString(c.Service + ": ")
+			}
+			b.WriteString(c.Text + " " + clock(c.T))
+		}
+	}
+	if f.Ended != nil {
+		b.WriteString("; over since " + clock(*f.Ended))
+	}
+	return b.String()
+}
+
+// Findings is what was judged at the last tick, and what is over of late: open ones first, newest first.
 func (b *Board) Findings() []Finding {
 	b.mu.RLock()
 	defer b.mu.RUnlock()

@@ -84,14 +84,10 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 	}
 	why := map[string][]Finding{}
 	for _, f := range findings {
-		if f.Ended != nil {
+		if f.Ended != nil || f.Silenced != nil {
 			continue
 		}
-		in := f.Services
-		if len(in) == 0 {
-			in = []string{f.Service}
-		}
-		for _, s := range in {
+		for _, s := range f.about() {
 			why[s+"/"+f.Env] = append(why[s+"/"+f.Env], f)
 		}
 	}
@@ -315,6 +311,12 @@ type Now struct {
 	Rows     []*Row
 }
 
+// shownEnded is how long a finding that is over stays on the page; the last one stays longer, to say when it was.
+const (
+	shownEnded    = time.Hour
+	maxShownEnded = 100
+)
+
 // Now is the last tick of one environment, or of all if env is empty. The strip's numbers are the sums over the rows.
 func (b *Board) Now(env string) Now {
 	b.mu.RLock()
@@ -343,10 +345,17 @@ func (b *Board) Now(env string) Now {
 	}
 	st.Feed, st.Exceptions = b.feed, b.exceptions()
 	n.Strip = st
-	for _, f := range b.findings {
-		if env == "" || f.Env == env {
-			n.Findings = append(n.Findings, f)
+	ended := 0
+	for _, f := range b.findings { // those that are over come last, the newest first
+		if env != "" && f.Env != env {
+			continue
 		}
+		if f.Ended != nil {
+			if ended++; ended > maxShownEnded || ended > 1 && n.AsOf.UnixMilli()-*f.Ended > shownEnded.Milliseconds() {
+				continue
+			}
+		}
+		n.Findings = append(n.Findings, f)
 	}
 	return n
 }

@@ -79,7 +79,8 @@ func (b *Board) Series(q Query) (*Series, error) {
 	step := q.Step.Milliseconds()
 	t0 := ms(q.From) / step * step
 	points := int((ms(q.To) - t0 + step - 1) / step)
-	out := &Series{Metric: c.metric, Kind: c.kindNow().String(), Unit: unitOf(c.metric), T0: t0, Step: step, AsOf: ms(now), Lines: []Line{}, Events: s.events.told(t0, ms(q.To))}
+	out := &Series{Metric: c.metric, Kind: c.kindNow().String(), Unit: unitOf(c.metric), T0: t0, Step: step, AsOf: ms(now), Lines: []Line{},
+		Events: b.withTold(s.events.told(t0, ms(q.To)), q.Service, q.Env, time.UnixMilli(t0), q.To)}
 	d := &drawing{s: s, q: &q, out: out, cols: cols, points: points, to: ms(q.To), of: map[*instance]bool{}, groups: map[string]*group{}}
 	d.choose()
 	switch k := c.kindNow(); {

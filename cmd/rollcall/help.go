@@ -58,6 +58,19 @@ Exit codes: 0 nothing lost and nothing doubled, 1 something was, or the topics c
   rollcall plan --instances=20000 --interval=10s --brokers=6 --kafka=kafka-1:9092
   rollcall plan --format=json | jq -r '.commands[]'
 Exit codes: 0 planned, 1 nothing could be measured, 2 usage.`,
+	"findings list": `  rollcall findings                              what is wrong, and what was within a day
+  rollcall findings --follow --service=checkout  as it opens, moves and ends
+  rollcall findings --open --format=json | jq -r .text
+  rollcall findings ack f3a91c0b2e7 --why='rolling back'`,
+	"findings ack": `  rollcall findings ack f3a91c0b2e7 --why='rolling back'
+  rollcall findings ack f3a91c0b2e7 --undo`,
+	"event": `  rollcall event deploy checkout/prod --old=1.41.3 --new=1.42.0
+  rollcall event flag checkout 'new basket for 10 %' --who=alice --at=5m
+  rollcall event config search/prod 'cache 2 GB → 1 GB' --at=14:02:50`,
+	"silence": `  rollcall silence checkout/prod --for=1h --why='load test'
+  rollcall silence checkout --metric=latency --for=30m --why='known, being worked on'
+  rollcall silence                               what is silent
+  rollcall silence --end=sk2j4h6g8a1b2           before its time`,
 	"freeze": `  rollcall freeze /discovery/checkout/prod --for=30m --why='ZooKeeper is being moved'
   rollcall freeze / --why='nobody leaves until we know more'`,
 	"accept": `  rollcall accept /discovery/checkout/prod --why='the rack is gone for good'`,

@@ -64,7 +64,11 @@ func (l *line) build() (err error) {
 		l.lifecycle(l.collectMux)
 	}
 	if l.serveOn != nil {
-		l.dashboards, err = serve.New(l.conf, serve.Options{Build: l.e.build, Log: l.e.log, Metrics: ops.NewMetrics(l.e.build), Collector: l.collector, Demo: l.demo, Fault: l.fault})
+		o := serve.Options{Build: l.e.build, Listen: l.serveOn.Addr().String(), Log: l.e.log, Metrics: ops.NewMetrics(l.e.build), Collector: l.collector, Demo: l.demo, Fault: l.fault}
+		if l.webConf != nil {
+			o.Users = l.webConf.HasUsers
+		}
+		l.dashboards, err = serve.New(l.conf, o)
 		if err != nil {
 			return err
 		}

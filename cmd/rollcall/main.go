@@ -35,6 +35,9 @@ type cli struct {
 	Audit      auditCmd         `cmd:"" help:"What the topics lack, what stands in them twice: every gap and double by its id. Exit 1 if any."`
 	Spool      spoolCmd         `cmd:"" help:"What waits on disk for Kafka: look at it, take back what was refused, send what a lost host has left."`
 	Plan       planCmd          `cmd:"" help:"What a fleet needs of Kafka and of collectors, from what is measured; commands that make topics and rights."`
+	Findings   findingsCmd      `cmd:"" help:"What is wrong and what was, each in a sentence with its evidence."`
+	Event      eventCmd         `cmd:"" help:"Tell of a deploy, a flag, a change of configuration: it stands on the time line, and beside what broke after it."`
+	Silence    silenceCmd       `cmd:"" help:"Make the findings of a service quiet for a while; without a service, list what is silent."`
 	Freeze     freezeCmd        `cmd:"" help:"Let nobody below a path leave the roster, for a while."`
 	Accept     acceptCmd        `cmd:"" help:"Let those depart whom a guard holds below a path."`
 	Burst      burstCmd         `cmd:"" help:"Pull a part of a service every second, for a few minutes."`

@@ -135,6 +135,7 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 		}
 		for _, o := range []*open{w.signal, w.members, w.flaps} {
 			if o != nil && o.shared == nil && !o.minor {
+				o.finding.Was, o.finding.Is = dashboards.Num(o.verdict.Was), dashboards.Num(o.verdict.Is)
 				out = append(out, o.finding)
 			}
 		}

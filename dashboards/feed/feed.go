@@ -30,9 +30,11 @@ type Config struct {
 	Brokers []string
 	// The topics; default: sink.DefaultTopics.
 	Snapshots, Backfill, Roster string
-	Window                      time.Duration // how far back to begin, default one hour
-	SASL                        SASL
-	TLS                         *tls.Config // nil: plain TCP
+	// Findings is the topic of notes: it is read where it is there, and nobody waits for it.
+	Findings string
+	Window   time.Duration // how far back to begin, default one hour
+	SASL     SASL
+	TLS      *tls.Config // nil: plain TCP
 	// Told takes collectors' words about themselves, records with an Own, in the order of their partition and perhaps on several goroutines; nil: nobody does.
 	Told    func(*wire.RosterRecord)
 	Log     *slog.Logger
@@ -50,11 +52,14 @@ const (
 	metadataTTL = time.Second
 	// rosterBack is how far back the roster is read at least: the full state of a service comes every five minutes, and who left counts for fifteen.
 	rosterBack = 21 * time.Minute
+	// notesBack is how far back notes are read: what is over is known for a day, and what stands is told again each hour at least.
+	notesBack = 26 * time.Hour
 )
 
 func (c *Config) defaults() {
 	t := sink.DefaultTopics()
 	c.Snapshots, c.Backfill, c.Roster = cmp.Or(c.Snapshots, t.Snapshots), cmp.Or(c.Backfill, t.Backfill), cmp.Or(c.Roster, t.Roster)
+	c.Findings = cmp.Or(c.Findings, t.Findings)
 	c.Window = cmp.Or(c.Window, time.Hour)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -75,7 +80,8 @@ func (c *Config) validate() error {
 	if c.Window < 0 {
 		errs = append(errs, fmt.Errorf("window %s is negative", c.Window))
 	}
-	if c.Snapshots == c.Backfill || c.Snapshots == c.Roster || c.Backfill == c.Roster {
+	names := map[string]bool{c.Snapshots: true, c.Backfill: true, c.Roster: true, c.Findings: true}
+	if len(names) < 4 {
 		errs = append(errs, errors.New("two topics have one name"))
 	}
 	if _, err := c.SASL.mechanism(); err != nil {
@@ -115,7 +121,7 @@ func New(c Config) (*Feed, error) {
 		return nil, fmt.Errorf("make feed: %w", err)
 	}
 	f := &Feed{cfg: c, readers: map[partition]*reader{}, rosters: newRosters(), records: map[string]*metrics.Counter{}}
-	for lane, topic := range map[string]string{"live": c.Snapshots, "backfill": c.Backfill, "roster": c.Roster} {
+	for lane, topic := range map[string]string{"live": c.Snapshots, "backfill": c.Backfill, "roster": c.Roster, "findings": c.Findings} {
 		f.records[topic] = c.Metrics.GetOrCreateCounter(fmt.Sprintf(`rollcall_feed_records_total{lane=%q}`, lane))
 	}
 	f.fenced = c.Metrics.GetOrCreateCounter("rollcall_feed_roster_fenced_total")
@@ -148,7 +154,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read topics: %w", err)
 	}
-	topics := []string{f.cfg.Snapshots, f.cfg.Backfill, f.cfg.Roster}
+	topics := []string{f.cfg.Snapshots, f.cfg.Backfill, f.cfg.Roster, f.cfg.Findings}
 	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: metadataTTL, MetadataTopics: topics, TLS: f.cfg.TLS, SASL: mechanism}
 	defer transport.CloseIdleConnections()
 	w := &watcher{

@@ -36,8 +36,11 @@ func (r *reader) run(ctx context.Context, w *watcher, from int64) {
 		return
 	}
 	read := r.snapshot(r.p.topic == r.f.cfg.Backfill)
-	if r.p.topic == r.f.cfg.Roster {
+	switch r.p.topic {
+	case r.f.cfg.Roster:
 		read = r.roster()
+	case r.f.cfg.Findings:
+		read = r.note
 	}
 	count := r.f.records[r.p.topic]
 	for {
@@ -91,6 +94,20 @@ func (r *reader) snapshot(backfill bool) func([]byte, time.Time) error {
 		return nil
 	}
 }
+
+// note reads a note.
+func (r *reader) note(b []byte, now time.Time) error {
+	n, err := dashboards.ParseNote(b)
+	if err != nil {
+		return err
+	}
+	n.TS = min(n.TS, now.Add(noteAhead).UnixMilli()) // of a clock that is wrong: it must not keep out all that comes
+	r.f.cfg.Board.Note(n)
+	return nil
+}
+
+// noteAhead is how far the clocks of two servers may be apart.
+const noteAhead = 5 * time.Minute
 
 // roster reads records of the roster.
 func (r *reader) roster() func([]byte, time.Time) error {

@@ -64,7 +64,9 @@ func (w *watcher) look(ctx context.Context, wg *sync.WaitGroup) error {
 			if t.Error != nil && !errors.Is(t.Error, kafka.UnknownTopicOrPartition) && !errors.Is(t.Error, kafka.LeaderNotAvailable) {
 				return fmt.Errorf("topic %q: %w", t.Name, t.Error)
 			}
-			missing = t.Name
+			if t.Name != w.f.cfg.Findings {
+				missing = t.Name
+			}
 			continue
 		}
 		for _, p := range t.Partitions {
@@ -110,6 +112,9 @@ func (w *watcher) from(topic string) time.Time {
 	back := w.f.cfg.Window
 	if topic == w.f.cfg.Roster {
 		back = max(back, rosterBack)
+	}
+	if topic == w.f.cfg.Findings {
+		back = max(back, notesBack)
 	}
 	return w.begun.Add(-back)
 }

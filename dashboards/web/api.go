@@ -137,15 +137,3 @@ func (s *Server) status(*http.Request) (any, error) {
 		Collector any               `json:"collector"`
 	}{n.AsOf.UnixMilli(), s.cfg.Demo, s.cfg.Version, n.Strip.Feed, n.Strip, s.cfg.Board.Health(), collector}, nil
 }
-
-func (s *Server) findings(r *http.Request) (any, error) {
-	env, err := param(r, "env")
-	if err != nil {
-		return nil, err
-	}
-	n := s.cfg.Board.Now(env)
-	return struct {
-		AsOf     int64                `json:"as_of"`
-		Findings []dashboards.Finding `json:"findings"`
-	}{n.AsOf.UnixMilli(), n.Findings}, nil
-}

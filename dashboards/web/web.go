@@ -38,6 +38,8 @@ type Config struct {
 	Ask func(ctx context.Context, path string, q url.Values) []Told
 	// Exceptions are those that only others know: undelivered records, a collector behind. They join the Board's and discovery's.
 	Exceptions func() []dashboards.Exception
+	// Users reports whether the listener lets nobody pass who has not signed in: then who has may acknowledge, silence and tell from elsewhere. nil: it does not.
+	Users func() bool
 	// Fault answers POST /demo/fault. nil: there is no such page.
 	Fault http.Handler
 	// Extra are more pages by ServeMux pattern: /metrics, /stats.json, /-/healthy, …. One that is given here wins over one of ours.
@@ -127,9 +129,19 @@ func (s *Server) routes() {
 		"GET /api/v1/roster/why":    s.answer(s.why),
 		"GET /api/v1/status":        s.answer(s.status),
 		"GET /api/v1/findings":      s.answer(s.findings),
-		"/api/":                     http.HandlerFunc(noSuchAPI),
-		"/demo/":                    http.HandlerFunc(noSuchAPI),
-		"/":                         http.HandlerFunc(s.static),
+		"GET /api/v1/events":        s.answer(s.listEvents),
+		"GET /api/v1/changes":       s.answer(s.changes),
+		"GET /api/v1/silences":      s.answer(s.silences),
+		"POST /api/v1/events":       s.said("events", s.tell),
+
+		"POST /api/v1/findings/{id}/ack":   s.said("acknowledgements", s.acknowledge),
+		"DELETE /api/v1/findings/{id}/ack": s.said("acknowledgements", s.acknowledge),
+		"POST /api/v1/silences":            s.said("silences", s.silence),
+		"DELETE /api/v1/silences/{id}":     s.said("silences", s.silence),
+
+		"/api/":  http.HandlerFunc(noSuchAPI),
+		"/demo/": http.HandlerFunc(noSuchAPI),
+		"/":      http.HandlerFunc(s.static),
 	}
 	if s.cfg.Fault != nil {
 		// A page of another site must not break anything here, not even in a demo.

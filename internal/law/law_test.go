@@ -35,7 +35,7 @@ var thirdParty = map[string]map[string]string{
 	"sink/kafka":         {"github.com/segmentio/kafka-go": "RawProduce", "github.com/klauspost/compress": "zstd"},
 	"sink/export":        {"github.com/segmentio/kafka-go": "the consumer group, and RawProduce into other topics", "github.com/klauspost/compress": "zstd, gzip and snappy, as the outputs have them"},
 	"sink/readback":      {"github.com/segmentio/kafka-go": "reads the topics once"},
-	"dashboards/feed":    {"github.com/segmentio/kafka-go": "reads the topics"},
+	"dashboards/feed":    {"github.com/segmentio/kafka-go": "reads the topics, and writes findings and roll-ups"},
 	"internal/broker":    {"github.com/twmb/franz-go": "kfake, the Kafka protocol in process"},
 	"internal/testenv":   {"github.com/Shopify/toxiproxy": "what networks do to connections", "github.com/rs/zerolog": "toxiproxy's log, to throw it away"},
 	"internal/zkserve":   {},

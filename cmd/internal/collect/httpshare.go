@@ -5,15 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/share"
+	"github.com/rollcall-metrics/rollcall/internal/trust"
 )
 
 // shareRoutes adds what collectors ask each other, and the orders.
@@ -41,38 +39,9 @@ func (d *Daemon) trusted(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// forwarded are the headers by which a proxy says that it is one: on this machine it makes everybody look like one who is on it.
-var forwarded = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Forwarded-By", "X-Real-Ip", "X-Client-Ip", "Cf-Connecting-Ip",
-	"True-Client-Ip"}
+func (d *Daemon) distrust(r *http.Request) string { return trust.Distrust(r, d.users(), "orders") }
 
-func (d *Daemon) distrust(r *http.Request) string {
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
-			return "a page of another site cannot give orders"
-		}
-	}
-	if _, _, signed := r.BasicAuth(); signed && d.o.Users != nil && d.o.Users() {
-		return "" // the listener has checked it
-	}
-	for _, name := range forwarded {
-		if r.Header.Get(name) != "" || !r.ProtoAtLeast(1, 1) { // nginx speaks HTTP/1.0 to what is behind it, and says nothing else; our commands and browsers do not
-			return "orders that come by way of a proxy are taken of users only; give users in --web.config.file, and sign in as one"
-		}
-	}
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !from.Addr().Unmap().IsLoopback() {
-		return "orders are taken from this machine only; give users in --web.config.file, and sign in as one, to give them from elsewhere"
-	}
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	// Else a page could reach us under a name of its own that it has pointed to 127.0.0.1.
-	if ip := net.ParseIP(strings.Trim(host, "[]")); ip == nil && host != "localhost" {
-		return "orders are taken for an address or localhost, not for the name " + host
-	}
-	return ""
-}
+func (d *Daemon) users() bool { return d.o.Users != nil && d.o.Users() }
 
 // orderFor bounds how long ZooKeeper may take an order; then it binds this collector only.
 const orderFor = 3 * time.Second
@@ -110,12 +79,7 @@ func readOrder(w http.ResponseWriter, r *http.Request, into any) bool {
 }
 
 // giver is who gives an order: the user who has signed in, whatever the order says.
-func (d *Daemon) giver(r *http.Request, says string) string {
-	if user, _, signed := r.BasicAuth(); signed && d.o.Users != nil && d.o.Users() {
-		return user
-	}
-	return says
-}
+func (d *Daemon) giver(r *http.Request, says string) string { return trust.Who(r, d.users(), says) }
 
 // place gives an order, or answers why it cannot be given.
 func (d *Daemon) place(w http.ResponseWriter, r *http.Request, o discovery.Order) (placed share.Placed, ok bool) {

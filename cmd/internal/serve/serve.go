@@ -3,6 +3,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,11 +23,13 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
 	"github.com/rollcall-metrics/rollcall/dashboards/web"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
 // Options are what a daemon needs beside its configuration.
 type Options struct {
 	Build   ops.Build
+	Listen  string // HOST:PORT of the page
 	Log     *slog.Logger
 	Metrics *ops.Metrics
 	// Collector is the collector in this process, if there is one: its sources and its ledger are shown too.
@@ -34,6 +37,7 @@ type Options struct {
 	// Demo offers to break something, by Fault.
 	Demo  bool
 	Fault http.Handler
+	Users func() bool // whether who passes the listener has signed in; nil: nobody has to
 }
 
 // Daemon serves the page.
@@ -43,6 +47,7 @@ type Daemon struct {
 	board   *dashboards.Board
 	feed    *feed.Feed
 	web     *web.Server
+	say     *feed.Publisher
 }
 
 // New checks the configuration; it opens nothing.
@@ -52,9 +57,18 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	say, err := publisher(c, o)
+	if err != nil {
+		return nil, err
+	}
+	topics := collect.Topics(c.Kafka)
 	board, err := dashboards.NewBoard(dashboards.Options{
 		Window: c.Dashboards.Window.Std(config.DefaultWindow), MaxBytes: int(c.Dashboards.MaxBytes), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency},
 		Percentile: quantile.Over, Judge: judge.Judge,
+		Publish: func(n dashboards.Note) {
+			n.From = o.Listen
+			say.Put(topics.Findings, n.Key(), n.Append(nil), time.UnixMilli(n.TS))
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -64,14 +78,18 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	var told words
-	if o.Collector == nil {
-		fc.Told = told.hear
+	lives := trouble{say: board.Happened}
+	fc.Told = func(r *wire.RosterRecord) {
+		lives.hear(r)
+		if o.Collector == nil {
+			told.hear(r)
+		}
 	}
 	f, err := feed.New(fc)
 	if err != nil {
 		return nil, err
 	}
-	wc := web.Config{Board: board, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
+	wc := web.Config{Board: board, Demo: o.Demo, Fault: o.Fault, Users: o.Users, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
 	if d := o.Collector; d != nil {
 		wc.Views = d.Views
 		wc.Collector = func() any { return d.Status() }
@@ -92,7 +110,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if wc.Ask = ask.ask; ask.none() {
 		wc.Ask = told.ask
 	}
-	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f}
+	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f, say: say}
 	own := http.NewServeMux()
 	o.Metrics.Routes(own, d.Ready)
 	for _, p := range []string{"/metrics", "/stats.json", "/stats.txt", "/stats.csv", "/-/healthy", "/-/ready", "/debug/pprof/"} {
@@ -106,14 +124,28 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 
 func feedConfig(c *config.Config, board *dashboards.Board, o Options) (feed.Config, error) {
 	t := collect.Topics(c.Kafka)
-	out := feed.Config{Brokers: c.Kafka.Brokers, Snapshots: t.Snapshots, Backfill: t.Backfill, Roster: t.Roster, Board: board,
+	out := feed.Config{Brokers: c.Kafka.Brokers, Snapshots: t.Snapshots, Backfill: t.Backfill, Roster: t.Roster, Findings: t.Findings, Board: board,
 		Window: c.Dashboards.Window.Std(config.DefaultWindow), Log: o.Log.With("part", "feed"), Metrics: o.Metrics.NewSet()}
-	if s := c.Kafka.SASL; s != nil {
-		out.SASL = feed.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}
-	}
 	var err error
-	out.TLS, err = collect.TLS(c.Kafka.TLS)
+	out.SASL, out.TLS, err = access(c)
 	return out, err
+}
+
+// access is how to log in at the brokers.
+func access(c *config.Config) (login feed.SASL, secure *tls.Config, err error) {
+	if s := c.Kafka.SASL; s != nil {
+		login = feed.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}
+	}
+	secure, err = collect.TLS(c.Kafka.TLS)
+	return login, secure, err
+}
+
+func publisher(c *config.Config, o Options) (*feed.Publisher, error) {
+	login, secure, err := access(c)
+	if err != nil {
+		return nil, err
+	}
+	return feed.NewPublisher(feed.PublisherConfig{Brokers: c.Kafka.Brokers, SASL: login, TLS: secure, Log: o.Log.With("part", "publish"), Metrics: o.Metrics.NewSet()})
 }
 
 // exceptions says what of the collector's state a reader of the page has to know, with its consequence.
@@ -193,7 +225,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for name, run := range map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run} {
+	for name, run := range map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run} {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				cancel(fmt.Errorf("%s: %w", name, err))

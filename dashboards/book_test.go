@@ -1,0 +1,308 @@
+package dashboards
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// replica is a Board whose detector says what the test says, on a topic that is a slice.
+type replica struct {
+	*fleet
+	topic  *[]Note
+	judged []Finding
+}
+
+func newReplica(t *testing.T, topic *[]Note, owns func(string, string) bool) *replica {
+	r := &replica{topic: topic}
+	r.fleet = newFleet(t, Options{Judge: func(time.Time, *Board) []Finding { return r.judged }, Owns: owns, Publish: func(n Note) {
+		read, err := ParseNote(n.Append(nil))
+		if err != nil {
+			t.Error(err)
+		}
+		*topic = append(*topic, read)
+	}})
+	r.b.SetFeed(Feed{State: FeedLive})
+	r.read()
+	return r
+}
+
+func (r *replica) read() {
+	for _, n := range *r.topic {
+		r.b.Note(n)
+	}
+}
+
+// list is the findings in short: id, + for open and - for over, and marks.
+func (r *replica) list() string {
+	var out []string
+	for _, f := range r.b.Findings() {
+		s := f.ID + map[bool]string{true: "+", false: "-"}[f.Ended == nil]
+		if f.Ack != nil {
+			s += "a"
+		}
+		if f.Silenced != nil {
+			s += "s"
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, " ")
+}
+
+func (r *replica) want(what, list string) {
+	r.t.Helper()
+	if got := r.list(); got != list {
+		r.t.Errorf("%s: %q, want %q", what, got, list)
+	}
+}
+
+func found(id, metric string, since float64) Finding {
+	return Finding{ID: id, Level: LevelBad, Service: "checkout", Env: "prod", Metric: metric, Since: t0.UnixMilli() + int64(since*1000), Title: "checkout is failing: 3 %", Cleared: []string{}, Events: []Event{},
+		Was: .001, Is: .03}
+}
+
+func (f Finding) over(s float64) Finding {
+	t := t0.UnixMilli() + int64(s*1000)
+	f.Ended = &t
+	return f
+}
+
+// erring feeds the service so that its error ratio is as given, each second from a to b.
+func (r *replica) erring(a, b int, ratio float64) {
+	for s := a; s <= b; s++ {
+		n := float64(s-a+1) * 100
+		r.add("10.0.0.1:80", float64(s), counter("requests", 1e6*float64(a)+n), counter("errors", 1e5*float64(a)+n*ratio))
+		r.tick(float64(s))
+	}
+}
+
+// What was found goes on over a restart under its name and from its time, whatever the detector makes of it anew.
+func TestFindingsSurviveRestart(t *testing.T) {
+	var topic []Note
+	a := newReplica(t, &topic, nil)
+	a.judged = []Finding{found("f1", "errors", 0)}
+	a.erring(0, 30, .03)
+	a.judged = []Finding{found("f1", "errors", 0), found("f0", "errors", -9000).over(-8000)}
+	a.tick(31)
+	a.want("before", "f1+ f0-")
+
+	b := newReplica(t, &topic, nil)
+	b.tick(32)
+	b.want("at once", "f1+ f0-")
+	b.erring(33, 90, .03)
+	b.want("while nobody judges it and it errs on", "f1+ f0-")
+	b.judged = []Finding{found("f2", "latency", 85)}
+	b.tick(91)
+	b.want("found anew", "f1+ f0-")
+	if f := b.b.Findings()[0]; f.Since != t0.UnixMilli() || f.Metric != "latency" {
+		t.Errorf("it is %+v", f)
+	}
+	b.judged = []Finding{found("f2", "latency", 85).over(95)}
+	b.tick(96)
+	b.want("over", "f1- f0-")
+
+	c := newReplica(t, &topic, nil)
+	c.tick(97)
+	c.want("after another restart", "f1- f0-")
+}
+
+// A finding that was open at the end of a run and is over when the next one looks ends when it is calm.
+func TestFindingsEndThoughNobodyJudges(t *testing.T) {
+	var topic []Note
+	a := newReplica(t, &topic, nil)
+	a.judged = []Finding{found("f1", "errors", 0)}
+	a.tick(1)
+	b := newReplica(t, &topic, nil)
+	b.erring(2, 15, 0)
+	b.want("not at once", "f1+")
+	b.erring(16, 40, 0)
+	b.want("calm", "f1-")
+	if f := b.b.Findings()[0]; *f.Ended > t0.Add(30*time.Second).UnixMilli() {
+		t.Errorf("it ended at %s", time.UnixMilli(*f.Ended).UTC())
+	}
+}
+
+// While the feed is not live nothing ends.
+func TestFindingsStayWhileNothingIsKnown(t *testing.T) {
+	var topic []Note
+	a := newReplica(t, &topic, nil)
+	a.judged = []Finding{found("f1", "errors", 0)}
+	a.tick(1)
+	b := newReplica(t, &topic, nil)
+	b.b.SetFeed(Feed{State: FeedConnecting})
+	for s := range 100 {
+		b.tick(float64(s * 10))
+	}
+	b.want("after a quarter of an hour", "f1+")
+}
+
+// One that another tells is over, and says of whom it is a part.
+func TestFindingsMerge(t *testing.T) {
+	var topic []Note
+	a := newReplica(t, &topic, nil)
+	other := found("f2", "errors", 1)
+	other.Service = "cart"
+	a.judged = []Finding{found("f1", "errors", 0), other}
+	a.tick(2)
+	a.want("two", "f2+ f1+")
+	place := found("f1", "errors", 0)
+	place.Services = []string{"cart", "checkout"}
+	a.judged = []Finding{place}
+	a.tick(3)
+	a.want("one", "f1+")
+	if last := topic[len(topic)-1].Finding; last.ID != "f2" || last.PartOf != "f1" || last.Ended == nil {
+		t.Errorf("told last: %+v", last)
+	}
+	if n := a.b.Now("prod"); len(n.Findings) != 1 {
+		t.Errorf("the page shows %d", len(n.Findings))
+	}
+}
+
+// Who does not own a service shows what its owner says, and decides nothing.
+func TestFindingsOfOthers(t *testing.T) {
+	var topic []Note
+	a := newReplica(t, &topic, nil)
+	b := newReplica(t, &topic, func(string, string) bool { return false })
+	a.judged = []Finding{found("f1", "errors", 0)}
+	a.tick(1)
+	b.read()
+	for s := range 60 {
+		b.tick(float64(s))
+	}
+	b.want("shown", "f1+")
+	a.judged = []Finding{found("f1", "errors", 0).over(70)}
+	a.tick(71)
+	b.read()
+	b.tick(72)
+	b.want("over", "f1-")
+}
+
+// What is told of a finding that goes on for long is bounded, and its begin and end are told at once.
+func TestFindingsAreToldSparingly(t *testing.T) {
+	var topic []Note
+	a := newReplica(t, &topic, nil)
+	for s := range 3600 {
+		f := found("f1", "errors", 0)
+		f.News = fmt.Sprint(s) // its figures move all the time
+		a.judged = []Finding{f}
+		a.tick(float64(s))
+	}
+	if n := len(topic); n < 30 || n > 150 {
+		t.Errorf("%d notes in an hour", n)
+	}
+	n := len(topic)
+	a.judged = []Finding{found("f1", "errors", 0).over(3600)}
+	a.tick(3600)
+	a.tick(3601)
+	if len(topic) != n+1 || topic[n].Finding.Ended == nil {
+		t.Errorf("%d notes of its end", len(topic)-n)
+	}
+}
+
+func TestAckAndSilence(t *testing.T) {
+	var topic []Note
+	a := newReplica(t, &topic, nil)
+	b := newReplica(t, &topic, func(string, string) bool { return false })
+	now := time.Now() // people speak now
+	f := found("f1", "errors", now.Sub(t0).Seconds())
+	a.judged = []Finding{f}
+	a.b.Tick(now)
+	for _, tc := range []struct {
+		name, id string
+		ack      Ack
+		want     string
+	}{
+		{"unknown", "f9", Ack{By: "ann"}, "no such finding"},
+		{"nobody", "f1", Ack{}, "by is missing"},
+		{"too long", "f1", Ack{By: "ann", Why: strings.Repeat("x", 2000)}, "longer than 1000 bytes"},
+		{"control", "f1", Ack{By: "ann\x1b[2J"}, "no text"},
+	} {
+		if _, err := a.b.Acknowledge(tc.id, tc.ack); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+	got, err := a.b.Acknowledge("f1", Ack{By: "ann", Why: "on it"})
+	if err != nil || got.Ack == nil || got.Ack.By != "ann" {
+		t.Fatal(got, err)
+	}
+	for _, s := range []Silence{{Service: "checkout", By: "ann", Until: now.Add(time.Hour).UnixMilli()}, {Service: "checkout", By: "ann", Why: "x", Until: now.Add(-time.Hour).UnixMilli()},
+		{By: "ann", Why: "x", Until: now.Add(time.Hour).UnixMilli()}, {Service: "checkout", By: "ann", Why: "x", Until: now.Add(30 * 24 * time.Hour).UnixMilli()}} {
+		if _, err := a.b.Silence(s); err == nil {
+			t.Errorf("%+v is taken", s)
+		}
+	}
+	s, err := b.b.Silence(Silence{Service: "checkout", Metric: "errors", By: "bob", Why: "load test", Until: now.Add(time.Hour).UnixMilli()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*replica{"a": a, "b": b, "a new one": newReplica(t, &topic, nil)} {
+		r.read()
+		r.b.Tick(now.Add(time.Second))
+		r.want(name, "f1+as")
+		if rows := r.b.Silences(); len(rows) != 1 || rows[0].ID != s.ID {
+			t.Errorf("%s: silences %+v", name, rows)
+		}
+	}
+	if _, err := b.b.EndSilence(s.ID, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.b.EndSilence(s.ID, "bob"); err == nil {
+		t.Error("ended twice")
+	}
+	if _, err := b.b.Acknowledge("f1", Ack{By: "ann", Over: true}); err != nil {
+		t.Fatal(err)
+	}
+	a.read()
+	a.b.Tick(now.Add(2 * time.Second))
+	a.want("taken back", "f1+")
+}
+
+func TestNoteBothWays(t *testing.T) {
+	f := found("f1", "errors", 0)
+	f.Before = []Change{{T: 1, Kind: EventDeploy, Service: "cart", Text: "x", Score: 3}}
+	for _, n := range []Note{
+		{V: 1, Kind: NoteFinding, ID: "f1", TS: 5, Finding: &f},
+		{V: 1, Kind: NoteAck, ID: "f1", TS: 5, Ack: &Ack{By: "ann", At: 4}},
+		{V: 1, Kind: NoteSilence, ID: "s1", TS: 5, Silence: &Silence{ID: "s1", Service: "a", By: "b", Why: "c", At: 1, Until: 2}},
+		{V: 1, Kind: NoteEvent, ID: "e1", TS: 5, Event: &ToldEvent{ID: "e1", Kind: "flag", Service: "a", Text: "x", Who: "ann", At: 3}},
+	} {
+		got, err := ParseNote(n.Append(nil))
+		if err != nil || !cmp.Equal(got, n) {
+			t.Errorf("%+v, %v: %s", got, err, cmp.Diff(n, got))
+		}
+	}
+	for _, bad := range []string{"", "{}", `{"v":1,"kind":"x","id":"1","ts":1}`, `{"v":1,"kind":"ack","id":"1","ts":1}`, `{"v":2,"kind":"ack","id":"1","ts":1,"ack":{}}`, `{"v":1,"kind":"silence","id":"1","ts":1,"silence":{"id":"2"}}`} {
+		if _, err := ParseNote([]byte(bad)); err == nil {
+			t.Errorf("%s is a note", bad)
+		}
+	}
+}
+
+func FuzzParseNote(f *testing.F) {
+	fd := found("f1", "errors", 0)
+	for _, n := range []Note{{V: 1, Kind: NoteFinding, ID: "f1", TS: 5, Finding: &fd}, {V: 1, Kind: NoteAck, ID: "f1", TS: 5, Ack: &Ack{By: "ann"}}, {V: 1, Kind: NoteSilence, ID: "s1", TS: 5, Silence: &Silence{ID: "s1", Service: "checkout"}},
+		{V: 1, Kind: NoteEvent, ID: "e1", TS: 5, Event: &ToldEvent{ID: "e1", Kind: "flag", At: 5}}} {
+		f.Add(n.Append(nil))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		n, err := ParseNote(in)
+		if err != nil {
+			return
+		}
+		b, err := NewBoard(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.SetFeed(Feed{State: FeedLive})
+		b.Note(n)
+		b.Tick(t0)
+		b.Tick(t0.Add(time.Second))
+		b.Timeline("", "", time.UnixMilli(0), t0.Add(time.Hour))
+		if again, err := ParseNote(n.Append(nil)); err != nil || again.ID != n.ID {
+			t.Errorf("%s comes back as %+v, %v", in, again, err)
+		}
+	})
+}

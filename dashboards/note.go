@@ -1,0 +1,184 @@
+package dashboards
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Note is a record of the topic rollcall.findings: what one `serve` tells all others, and itself after a restart. It holds the state of one thing as of TS; of
+// several of one kind and id the newest counts.
+type Note struct {
+	V    int    `json:"v"`
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+	TS   int64  `json:"ts"` // Unix ms
+	From string `json:"from,omitempty"`
+
+	Finding *Finding   `json:"finding,omitempty"`
+	Ack     *Ack       `json:"ack,omitempty"`
+	Silence *Silence   `json:"silence,omitempty"`
+	Event   *ToldEvent `json:"event,omitempty"`
+}
+
+// The kinds of notes.
+const (
+	NoteFinding = "finding"
+	NoteAck     = "ack" // of the finding of that id
+	NoteSilence = "silence"
+	NoteEvent   = "event"
+)
+
+// Ack says that somebody looks after a finding: it stays, and is quiet.
+type Ack struct {
+	By   string `json:"by"`
+	Why  string `json:"why,omitempty"`
+	At   int64  `json:"at"`             // Unix ms
+	Over bool   `json:"over,omitempty"` // it was taken back
+}
+
+// Silence makes the findings of a service quiet for a while: they stay visible, and call nobody.
+type Silence struct {
+	ID      string `json:"id"`
+	Service string `json:"service"`
+	Env     string `json:"env,omitempty"`    // empty: every one
+	Metric  string `json:"metric,omitempty"` // empty: every one
+	By      string `json:"by"`
+	Why     string `json:"why"`
+	At      int64  `json:"at"`             // Unix ms
+	Until   int64  `json:"until"`          // Unix ms
+	Over    bool   `json:"over,omitempty"` // ended before its time
+}
+
+// Covers reports whether the silence is about a finding, now.
+func (s *Silence) Covers(f *Finding, now int64) bool {
+	return !s.Over && now >= s.At && now < s.Until && (s.Env == "" || s.Env == f.Env) && (s.Metric == "" || s.Metric == f.Metric) && (s.Service == f.Service || contains(f.Services, s.Service))
+}
+
+func contains(all []string, s string) bool {
+	for _, x := range all {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// ToldEvent is something that people, or their tools, say has happened to a service.
+type ToldEvent struct {
+	ID      string `json:"id"`
+	Kind    string `json:"kind"` // deploy, flag, config or note
+	Service string `json:"service"`
+	Env     string `json:"env,omitempty"` // empty: every one
+	Text    string `json:"text"`
+	Old     string `json:"old,omitempty"`
+	New     string `json:"new,omitempty"`
+	Who     string `json:"who"`
+	At      int64  `json:"at"` // Unix ms
+}
+
+// Bounds of what people say.
+const (
+	MaxWords      = 1000 // bytes of a text
+	MaxName       = 256  // bytes of a name
+	MaxSilence    = 7 * 24 * time.Hour
+	maxNote       = 256 << 10
+	maxNoteEvents = 100
+)
+
+// Check gives every reason why the event cannot be taken.
+func (e *ToldEvent) Check(now time.Time) error {
+	var errs []error
+	switch e.Kind {
+	case EventDeploy, EventFlag, EventConfig, EventRemark:
+	default:
+		errs = append(errs, fmt.Errorf("kind %q is not deploy, flag, config or note", e.Kind))
+	}
+	errs = append(errs, named("service", e.Service, true), named("env", e.Env, false), worded("text", e.Text, MaxWords), worded("old", e.Old, MaxName), worded("new", e.New, MaxName), named("who", e.Who, true))
+	if strings.TrimSpace(e.Text) == "" && e.New == "" {
+		errs = append(errs, errors.New("say what has happened: text, or old and new"))
+	}
+	if at := time.UnixMilli(e.At); e.At != 0 && (at.After(now.Add(5*time.Minute)) || now.Sub(at) > eventsFor) {
+		errs = append(errs, fmt.Errorf("at is %s; give a time within the last %s", at.UTC().Format(time.RFC3339), eventsFor))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Silence) validate(now time.Time) error {
+	errs := []error{named("service", s.Service, true), named("env", s.Env, false), named("metric", s.Metric, false), named("by", s.By, true), worded("why", s.Why, MaxWords)}
+	if strings.TrimSpace(s.Why) == "" {
+		errs = append(errs, errors.New("say why, for those who wonder"))
+	}
+	switch until := time.UnixMilli(s.Until); {
+	case !until.After(now):
+		errs = append(errs, errors.New("it would be over already; give a time to come"))
+	case until.Sub(now) > MaxSilence:
+		errs = append(errs, fmt.Errorf("a silence lasts at most %s; give it again then", MaxSilence))
+	}
+	return errors.Join(errs...)
+}
+
+func named(what, s string, needed bool) error {
+	if needed && strings.TrimSpace(s) == "" {
+		return fmt.Errorf("%s is missing", what)
+	}
+	return worded(what, s, MaxName)
+}
+
+func worded(what, s string, most int) error {
+	switch {
+	case len(s) > most:
+		return fmt.Errorf("%s is longer than %d bytes", what, most)
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		return fmt.Errorf("%s holds what is no text", what)
+	}
+	return nil
+}
+
+// Append appends the note as JSON.
+func (n *Note) Append(dst []byte) []byte {
+	b, err := json.Marshal(n)
+	if err != nil { // texts and figures only
+		return dst
+	}
+	return append(dst, b...)
+}
+
+// ParseNote reads a record of the topic. Of a version or kind that is not known the error says so; fields that are not known are passed over.
+func ParseNote(b []byte) (n Note, err error) {
+	if len(b) > maxNote {
+		return n, fmt.Errorf("read note: %d bytes are more than a note has", len(b))
+	}
+	if err := json.Unmarshal(b, &n); err != nil {
+		return n, fmt.Errorf("read note: %w", err)
+	}
+	whole := n.ID != "" && len(n.ID) <= MaxName && n.TS > 0
+	switch n.Kind {
+	case NoteFinding:
+		whole = whole && n.Finding != nil && n.Finding.ID == n.ID && len(n.Finding.Events) <= maxNoteEvents
+	case NoteAck:
+		whole = whole && n.Ack != nil
+	case NoteSilence:
+		whole = whole && n.Silence != nil && n.Silence.ID == n.ID
+	case NoteEvent:
+		whole = whole && n.Event != nil && n.Event.ID == n.ID
+	default:
+		return n, fmt.Errorf("read note: kind %q is not known here", n.Kind[:min(len(n.Kind), 40)])
+	}
+	if n.V != 1 || !whole {
+		return n, fmt.Errorf("read note: a %s of version %d that is not whole", n.Kind, n.V)
+	}
+	return n, nil
+}
+
+// Key is the record's key: what is known of one thing stands in one partition, in its order.
+func (n *Note) Key() string {
+	if n.Kind == NoteAck {
+		return "ack/" + n.ID
+	}
+	return n.ID
+}
