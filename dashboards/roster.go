@@ -81,8 +81,12 @@ func (s *service) enter(e discovery.Entry, at time.Time, change bool) (joined ti
 	if was != nil && was.Path != e.Path && e.State == discovery.Departed && was.State != discovery.Departed && was.Since.After(e.Since) {
 		return 0, false // an old word about another path
 	}
-	version := in.tag(TagVersion)
+	version, track := in.tag(TagVersion), in.tag(TagTrack)
 	in.roster, in.rosterAt = &e, t
+	if was != nil || in.last > 0 {
+		in.changed(t, TagVersion, version, in.tag(TagVersion))
+		in.changed(t, TagTrack, track, in.tag(TagTrack))
+	}
 	if e.State.Scraped() {
 		s.versionSeen(in, version, t)
 	}

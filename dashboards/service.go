@@ -88,6 +88,9 @@ func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
 	if s.firstSeen == 0 || t < s.firstSeen {
 		s.firstSeen = t
 	}
+	if in.begun > 0 && t < in.begun {
+		in.older(r, in.begun)
+	}
 	if in.begun == 0 || t < in.begun {
 		in.begun = t
 	}
@@ -135,9 +138,19 @@ func (s *service) retag(in *instance, tags []collector.LabelPair, t int64) {
 	for _, l := range tags {
 		m[strings.Clone(l.Name)] = strings.Clone(l.Value)
 	}
-	was := in.tags.Get(TagVersion)
+	was, known := in.tags, in.tagHash != 0
 	in.tags, in.tagHash = discovery.TagsOf(m), sum
-	s.versionSeen(in, was, t)
+	if known {
+		for n, v := range in.tags.All() {
+			in.changed(t, n, was.Get(n), v)
+		}
+		for n, v := range was.All() {
+			if _, still := m[n]; !still {
+				in.changed(t, n, v, "")
+			}
+		}
+	}
+	s.versionSeen(in, was.Get(TagVersion), t)
 }
 
 // fill puts the samples of a good scrape into the row.
@@ -173,7 +186,7 @@ func (s *service) fill(o *Options, in *instance, r *Record, w *row, newest bool)
 		smp := &r.Samples[i]
 		switch smp.Kind {
 		case collector.Label:
-			in.fact(smp)
+			in.fact(smp, w.t, newest)
 		case collector.Distribution:
 			for _, f := range smp.Fields {
 				if x, err := strconv.ParseFloat(f.Value, 64); err == nil {
@@ -242,9 +255,13 @@ func (s *service) place(o *Options, in *instance, smp *collector.Sample, field s
 }
 
 // fact keeps a text that the application said.
-func (in *instance) fact(smp *collector.Sample) {
-	if old, ok := in.facts[smp.Name]; ok && old == smp.Value || !ok && len(in.facts) >= maxFacts || len(smp.Value) > maxFact || len(smp.Name) > maxFact {
+func (in *instance) fact(smp *collector.Sample, t int64, newest bool) {
+	old, ok := in.facts[smp.Name]
+	if ok && (old == smp.Value || !newest) || !ok && len(in.facts) >= maxFacts || len(smp.Value) > maxFact || len(smp.Name) > maxFact {
 		return
+	}
+	if ok {
+		in.changed(t, smp.Name, old, smp.Value)
 	}
 	if in.facts == nil {
 		in.facts = map[string]string{}
