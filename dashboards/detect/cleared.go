@@ -28,60 +28,54 @@ func (t *table) normal(g, place *group) bool {
 	return g.c/max(g.b, 1e-9) < 1+0.25*(place.c/max(place.b, 1e-9)-1)
 }
 
-// cleared says what is not part of it although it is close: the halves of a pair without the other, the rest of a dimension.
-func (t *table) cleared(g *group) (out []string) {
-	note := func(name string, s *group) {
-		if t.normal(s, g) {
-			out = append(out, name+t.figure(s))
+// cleared says what is not part of it although it is close: each of several conditions where one of the others does not hold, the rest of a dimension.
+func (t *table) cleared(s set, g *group) (out []string) {
+	note := func(name string, rest *group) {
+		if t.normal(rest, g) {
+			out = append(out, name+t.figure(rest))
 		}
 	}
-	cs := t.conds(g)
-	if g.pair {
-		for i, c := range cs {
-			o := cs[1-i]
-			var s group
+	for _, part := range s {
+		cs := slices.Clone(part)
+		slices.SortFunc(cs, func(a, b cond) int { return byRank(t.cond(a), t.cond(b)) })
+		for k := len(cs) - 1; k >= 0; k-- {
+			dropped := cs[k]
+			kept := slices.Delete(slices.Clone(cs), k, k+1)
+			var rest group
 			others := map[string]bool{}
-			cd, od := slices.Index(t.dims, c.Dim), slices.Index(t.dims, o.Dim)
-			for k := range t.leaves {
-				l := &t.leaves[k]
-				if l.vals[cd] >= 0 && t.values[cd][l.vals[cd]] == c.Value && !t.in(g, l) {
-					s.add(l)
-					if l.vals[od] >= 0 {
-						others[t.values[od][l.vals[od]]] = true
+			for i := range t.leaves {
+				if l := &t.leaves[i]; holds(l, kept) && !s.has(l) {
+					rest.add(l)
+					if v := l.vals[dropped.dim]; v >= 0 {
+						others[t.values[dropped.dim][v]] = true
 					}
 				}
 			}
-			note(without(c, o, others), &s)
-		}
-		return out
-	}
-	var s group
-	others := map[string]bool{}
-	d := g.dim[0]
-	for k := range t.leaves {
-		if l := &t.leaves[k]; !t.in(g, l) {
-			s.add(l)
-			if l.vals[d] >= 0 {
-				others[t.values[d][l.vals[d]]] = true
+			if len(kept) == 0 {
+				note(theRest(t.cond(dropped), others), &rest)
+			} else {
+				note(without(t.conds(kept), t.cond(dropped), others), &rest)
 			}
 		}
+		if len(s) > 1 && len(cs) == 1 && len(s[1]) == 1 && cs[0].dim == s[1][0].dim {
+			break // the rest of the dimension is the rest of both
+		}
 	}
-	note(theRest(cs[0], others), &s)
 	return out
 }
 
 // alike lists dimensions whose values are all hit, or all spared, alike within the set.
-func (t *table) alike(g *group) (out []string) {
+func (t *table) alike(s set) (out []string) {
 	for d, dim := range t.dims {
 		word := map[string]string{dashboards.TagVersion: "every version", dashboards.TagZone: "every zone", "client.as.number": "every client network",
 			"client.geo.country.iso_code": "every client country"}[dim]
-		if word == "" || g != nil && (g.dim[0] == d || g.pair && g.dim[1] == d) {
+		if word == "" || slices.ContainsFunc(s, func(part []cond) bool { return slices.ContainsFunc(part, func(c cond) bool { return c.dim == d }) }) {
 			continue
 		}
 		by := map[int32]*group{}
 		for i := range t.leaves {
 			l := &t.leaves[i]
-			if l.vals[d] < 0 || g != nil && !t.in(g, l) {
+			if l.vals[d] < 0 || !s.has(l) {
 				continue
 			}
 			if by[l.vals[d]] == nil {
@@ -90,11 +84,11 @@ func (t *table) alike(g *group) (out []string) {
 			by[l.vals[d]].add(l)
 		}
 		least, most, n := math.Inf(1), 0.0, 0
-		for _, s := range maps.All(by) {
-			if t.poisson && s.c < 5 && s.b < 5 || s.b <= 0 {
+		for _, g := range by {
+			if t.poisson && g.c < 5 && g.b < 5 || g.b <= 0 {
 				continue
 			}
-			risk := s.c / s.b
+			risk := g.c / g.b
 			least, most, n = min(least, risk), max(most, risk), n+1
 		}
 		if n >= 2 && most < 2*least {
@@ -118,7 +112,7 @@ func (p *Place) few(t *table) {
 	}
 	names := slices.SortedFunc(maps.Keys(by), func(a, b string) int { return cmp.Or(cmp.Compare(by[b], by[a]), strings.Compare(a, b)) })
 	sum := 0.0
-	for k := 0; k < min(fewLeaves, len(names)); k++ {
+	for k := range min(fewLeaves, len(names)) {
 		if sum += by[names[k]]; sum >= 0.85*excess && k+1 <= len(names)/3 {
 			var g group
 			for i := range t.leaves {
@@ -126,6 +120,7 @@ func (p *Place) few(t *table) {
 					g.add(&t.leaves[i])
 				}
 			}
+			p.Conds, p.Second, p.Names, p.Cleared = nil, nil, nil, nil
 			p.Instances, p.N, p.Share, p.Ratio, p.Alike = names[:k+1], k+1, min(sum/excess, 1), t.told(&g), nil
 			return
 		}

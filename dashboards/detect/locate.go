@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/localize"
 )
 
 // Cond is one dimension at one value.
@@ -14,7 +15,9 @@ type Cond struct{ Dim, Value string }
 
 // Place is where a change is.
 type Place struct {
-	Conds     []Cond   // one, or two that must both hold; empty: nowhere in particular
+	Conds     []Cond   // up to three that must all hold; empty: nowhere in particular
+	Second    []Cond   // a second such place, hit at the same time
+	Names     []Cond   // single conditions, each of which holds for these instances and for no others
 	Instances []string // instead of conditions: a few instances that share nothing else
 	Share     float64  // of the excess that is there
 	Ratio     float64  // there, after: errors per request, milliseconds, or requests as a share of what was usual
@@ -31,6 +34,8 @@ const (
 	fewLeaves   = 3    // instances that may be named one by one
 	manyValues  = 5000 // values of one dimension above which it tells nothing
 	maxLeavesIn = 200_000
+	// scanWork bounds one look at where something is, which is had again every few seconds: some tenths of a second.
+	scanWork = 10_000_000
 )
 
 // dimOrder is which dimension is named first when several hold the same instances.
@@ -48,12 +53,12 @@ func dimRank(d string) int {
 
 // leaf is what the scan works on: something observed against something expected.
 type leaf struct {
-	c, b     float64 // observed and expected
-	n        float64 // requests, or weight
-	x        float64 // what is told: errors, milliseconds times n
-	n0, x0   float64 // the same before
-	instance string
-	vals     []int32 // value of each dimension, -1: none
+	c, b      float64 // observed and expected
+	n         float64 // requests, or weight
+	x         float64 // what is told: errors, milliseconds times n
+	now, past localize.Figure
+	instance  string
+	vals      []int32 // value of each dimension, -1: none
 }
 
 // table is leaves with their dimensions.
@@ -65,10 +70,8 @@ type table struct {
 	poisson bool
 }
 
-// Locate says which single value, or pair of values of two dimensions, holds the excess: an expectation-based scan. Every leaf is compared with its own
-// history, shrunk towards the service's; for a set S with observed C and expected B the score of errors and requests is Poisson's C·ln(C/B)-(C-B), that of
-// latencies Gauss' (ΣC-ΣB)²/2n. The set with the highest score wins, a pair only where it beats both of its halves by more than chance would. byLabel
-// are leaves counted apart by labels, where there are any.
+// Locate says which conjunction of values of up to three dimensions holds the excess, by the scan of package localize: errors as a ratio of requests, requests
+// as counts, latencies as means. byLabel are leaves counted apart by labels, where there are any.
 func Locate(metric string, byInstance, byLabel []dashboards.Leaf) Place {
 	all := newTable(metric, byInstance)
 	best := all.scan()
@@ -84,7 +87,7 @@ func Locate(metric string, byInstance, byLabel []dashboards.Leaf) Place {
 			}
 		}
 	}
-	if len(best.Conds) == 0 {
+	if len(best.Conds) == 0 || len(best.Second) > 0 && best.Conds[0].Dim == dashboards.TagHost {
 		best.few(all)
 	}
 	best.Of = all.instances(nil)
@@ -125,20 +128,21 @@ func newTable(metric string, ls []dashboards.Leaf) *table {
 		}
 		l.vals[d] = id
 	}
-	var n0, x0, s0, s1 float64
+	var n0, x0, s1 float64
 	for i := range ls {
 		n0, x0 = n0+ls[i].Before.Requests, x0+ls[i].Before.Errors
-		s0, s1 = max(s0, ls[i].Before.Seconds), max(s1, ls[i].After.Seconds)
+		s1 = max(s1, ls[i].After.Seconds)
 	}
 	p0 := (x0 + priorErrors) / (n0 + priorErrors/priorRatio)
 	for i := range ls {
 		in := &ls[i]
-		l := leaf{instance: in.Instance, n: in.After.Requests, n0: in.Before.Requests}
+		l := leaf{instance: in.Instance, n: in.After.Requests}
 		switch metric {
 		case "errors":
 			// A hundred errors' worth of the service's own ratio stands behind each leaf.
 			own := (in.Before.Errors + 100*p0*weightOf(p0)) / (in.Before.Requests + 100*weightOf(p0))
-			l.c, l.b, l.x, l.x0 = in.After.Errors, own*in.After.Requests, in.After.Errors, in.Before.Errors
+			l.c, l.b, l.x = in.After.Errors, own*in.After.Requests, in.After.Errors
+			l.now, l.past = localize.Figure{X: l.c, N: l.n}, localize.Figure{X: in.Before.Errors, N: in.Before.Requests}
 		case "rate":
 			if !(in.Before.Seconds > 0) || !(s1 > 0) {
 				continue
@@ -148,13 +152,15 @@ func newTable(metric string, ls []dashboards.Leaf) *table {
 				secs = s1
 			}
 			l.b = in.Before.Requests / in.Before.Seconds * secs
-			l.c, l.x, l.x0 = in.After.Requests, in.After.Requests, l.b
+			l.c, l.x = in.After.Requests, in.After.Requests
+			l.now, l.past = localize.Figure{X: l.c, N: secs}, localize.Figure{X: in.Before.Requests, N: in.Before.Seconds}
 		case "latency":
 			if math.IsNaN(in.After.Latency) || math.IsNaN(in.Before.Latency) || !(in.After.Requests > 0) {
 				continue
 			}
 			l.c, l.b = in.After.Latency*l.n, in.Before.Latency*l.n
-			l.x, l.x0 = l.c, in.Before.Latency*l.n0
+			l.x = l.c
+			l.now, l.past = localize.Figure{X: l.c, N: l.n}, localize.Figure{X: in.Before.Latency * in.Before.Requests, N: in.Before.Requests}
 		}
 		for name, v := range in.Tags {
 			set(&l, name, v)
@@ -190,192 +196,77 @@ func (t *table) excess() (e float64) {
 	return e
 }
 
-// group is a set of leaves added up.
-type group struct {
-	c, b, n, x float64
-	n0, x0     float64
-	dim        [2]int
-	val        [2]int32
-	pair       bool
-	score      float64
-}
-
-func (g *group) add(l *leaf) {
-	g.c, g.b, g.n, g.x, g.n0, g.x0 = g.c+l.c, g.b+l.b, g.n+l.n, g.x+l.x, g.n0+l.n0, g.x0+l.x0
-}
-
-func (t *table) scored(g *group) float64 {
-	d := t.sign() * (g.c - g.b)
-	if d <= 0 {
-		return 0
-	}
-	if !t.poisson {
-		if g.n <= 0 {
-			return 0
-		}
-		// The variance of a request's latency cancels when sets are compared; the mean of what was usual gives it a scale.
-		usual := g.b / g.n
-		return d * d / (2 * g.n * max(usual*usual, 1e-9))
-	}
-	b := max(g.b, 0.05)
-	if g.c <= 0 {
-		return b
-	}
-	return max(g.c*math.Log(g.c/b)-(g.c-b), 0)
-}
-
 // scan finds the best place among the table's dimensions.
 func (t *table) scan() (p Place) {
-	var total group
-	for i := range t.leaves {
-		total.add(&t.leaves[i])
-	}
+	total := t.sum(everything)
 	excess := t.excess()
 	if len(t.leaves) == 0 || excess <= 0 {
 		return p
 	}
-	p.Sure = t.scored(&total)
 	p.Ratio, p.Share = t.told(&total), 1
-	singles := t.singles()
-	var near []group // those that hold most of the excess: only their pairs can
-	tried := 0
-	for i := range singles {
-		g := &singles[i]
-		tried++
-		if g.score = t.scored(g); t.share(g, excess) >= enoughShare {
-			near = append(near, *g)
+	found := t.find()
+	p.Sure = max(found.Alike.Score, 1e-9)
+	for i := range found.Answers {
+		a := &found.Answers[i]
+		if !found.Found || a.Score < p.Sure || i > 0 && a.Score < 0.8*found.Answers[0].Score {
+			break
 		}
-	}
-	best, bestScore := group{}, 0.0
-	found := false
-	consider := func(g *group, handicap float64) {
-		if g.b >= everywhere*total.b && g.n >= everywhere*total.n || t.share(g, excess) < enoughShare {
-			return
+		s := t.setOf(a)
+		g := t.sum(s)
+		if g.b >= everywhere*total.b && g.n >= everywhere*total.n || t.share(&g, excess) < enoughShare {
+			continue
 		}
-		score := g.score - handicap
-		switch near := 1e-6 * max(best.score, 1); {
-		case !found || score > bestScore+near:
-		case score > bestScore-near && t.plainer(g, &best):
-		default:
-			return
+		p.Sure, p.Share, p.Ratio = a.Score, min(t.share(&g, excess), 1), t.told(&g)
+		rest := group{c: total.c - g.c, b: total.b - g.b, n: total.n - g.n, x: total.x - g.x}
+		p.Elsewhere = t.told(&rest)
+		p.Conds = t.conds(s[0])
+		if len(s) > 1 {
+			p.Second = t.conds(s[1])
+		} else {
+			p.Names = t.names(s)
 		}
-		best, bestScore, found = *g, score, true
-	}
-	for i := range near {
-		consider(&near[i], 0)
-	}
-	pairs := t.pairs(near)
-	// A pair has to be worth its second condition: as much as chance gives to the best of so many, and a little of the score itself.
-	for i := range pairs {
-		g := &pairs[i]
-		g.score = t.scored(g)
-		consider(g, 3+math.Log(float64(len(pairs)+tried))+0.02*g.score)
-	}
-	if !found || best.score < p.Sure+2 {
-		p.Alike = t.alike(nil)
+		p.N = t.instances(s)
+		p.Cleared = t.cleared(s, &g)
+		p.Alike = t.alike(s)
 		return p
 	}
-	p.Sure, p.Share, p.Ratio = best.score, min(t.share(&best, excess), 1), t.told(&best)
-	rest := group{c: total.c - best.c, b: total.b - best.b, n: total.n - best.n, x: total.x - best.x}
-	p.Elsewhere = t.told(&rest)
-	p.Conds = t.conds(&best)
-	p.N = t.instances(&best)
-	p.Cleared = t.cleared(&best)
-	p.Alike = t.alike(&best)
+	p.Alike = t.alike(everything)
 	return p
 }
 
-// plainer reports whether a says the same as b in fewer or better known words.
-func (t *table) plainer(a, b *group) bool {
-	ca, cb := t.conds(a), t.conds(b)
-	if len(ca) != len(cb) {
-		return len(ca) < len(cb)
+// find has the leaves scanned, with the better known dimensions first: of two names for the same leaves that is told.
+func (t *table) find() localize.Result {
+	kind := localize.Ratio
+	switch t.metric {
+	case "rate":
+		kind = localize.Count
+	case "latency":
+		kind = localize.Mean
 	}
-	for i := range ca {
-		if c := cmp.Or(cmp.Compare(dimRank(ca[i].Dim), dimRank(cb[i].Dim)), strings.Compare(ca[i].Dim, cb[i].Dim)); c != 0 {
-			return c < 0
-		}
-	}
-	return false
-}
-
-func (t *table) share(g *group, excess float64) float64 { return t.sign() * (g.c - g.b) / excess }
-
-// told is the figure of a set that people read.
-func (t *table) told(g *group) float64 {
-	if t.metric == "rate" {
-		return g.c / g.b
-	}
-	return g.x / g.n
-}
-
-func (t *table) singles() (out []group) {
+	var order []int
 	for d := range t.dims {
-		if len(t.values[d]) > manyValues || len(t.values[d]) < 2 && !t.partial(d) {
-			continue
-		}
-		by := make([]group, len(t.values[d]))
-		for i := range t.leaves {
-			if v := t.leaves[i].vals[d]; v >= 0 {
-				by[v].add(&t.leaves[i])
-			}
-		}
-		for v := range by {
-			by[v].dim, by[v].val = [2]int{d, d}, [2]int32{int32(v), int32(v)}
-		}
-		out = append(out, by...)
-	}
-	return out
-}
-
-// partial reports whether some leaves have no value of the dimension.
-func (t *table) partial(d int) bool {
-	return slices.ContainsFunc(t.leaves, func(l leaf) bool { return l.vals[d] < 0 })
-}
-
-func (t *table) pairs(near []group) (out []group) {
-	for i := range near {
-		for j := i + 1; j < len(near) && len(out) < 1000; j++ {
-			a, b := &near[i], &near[j]
-			if a.dim[0] == b.dim[0] || t.dims[a.dim[0]] == dashboards.TagHost || t.dims[b.dim[0]] == dashboards.TagHost {
-				continue
-			}
-			g := group{pair: true, dim: [2]int{a.dim[0], b.dim[0]}, val: [2]int32{a.val[0], b.val[0]}}
-			for k := range t.leaves {
-				if t.in(&g, &t.leaves[k]) {
-					g.add(&t.leaves[k])
-				}
-			}
-			if g.n < a.n && g.n < b.n { // else it is one of its halves
-				out = append(out, g)
-			}
+		if len(t.values[d]) <= manyValues {
+			order = append(order, d)
 		}
 	}
-	return out
-}
-
-func (t *table) in(g *group, l *leaf) bool {
-	return l.vals[g.dim[0]] == g.val[0] && (!g.pair || l.vals[g.dim[1]] == g.val[1])
-}
-
-func (t *table) conds(g *group) []Cond {
-	out := []Cond{{t.dims[g.dim[0]], t.values[g.dim[0]][g.val[0]]}}
-	if g.pair {
-		out = append(out, Cond{t.dims[g.dim[1]], t.values[g.dim[1]][g.val[1]]})
-	}
-	slices.SortFunc(out, func(a, b Cond) int {
-		return cmp.Or(cmp.Compare(dimRank(a.Dim), dimRank(b.Dim)), strings.Compare(a.Dim, b.Dim))
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(dimRank(t.dims[a]), dimRank(t.dims[b])), strings.Compare(t.dims[a], t.dims[b]))
 	})
-	return out
-}
-
-// instances counts those of a set, or of all.
-func (t *table) instances(g *group) int {
-	names := map[string]bool{}
-	for i := range t.leaves {
-		if l := &t.leaves[i]; (g == nil || t.in(g, l)) && l.instance != "" {
-			names[l.instance] = true
-		}
+	names := make([]string, len(order))
+	for k, d := range order {
+		names[k] = t.dims[d]
 	}
-	return len(names)
+	lt := localize.NewTable(kind, t.metric == "rate", names...)
+	elements := make([]string, len(order))
+	for i := range t.leaves {
+		l := &t.leaves[i]
+		for k, d := range order {
+			elements[k] = ""
+			if l.vals[d] >= 0 {
+				elements[k] = t.values[d][l.vals[d]]
+			}
+		}
+		lt.Add(elements, l.now, l.past)
+	}
+	return localize.Settings{Work: scanWork}.Find(lt)
 }

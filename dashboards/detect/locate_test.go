@@ -80,6 +80,19 @@ func TestLocate(t *testing.T) {
 			return calm, sums(5, 50, 0, 40)
 		})
 	}
+	// A version in a zone, and of its clients those of one network.
+	corner := byNetwork(errorsWhere(func(v, z, h string) bool { return false }), "3", .5)
+	for i := range corner {
+		if l := &corner[i]; l.Tags[dashboards.TagVersion] != "2" || l.Tags[dashboards.TagZone] != "b" {
+			l.After.Errors = l.After.Requests * .002
+		}
+	}
+	third := errorsWhere(func(v, z, h string) bool { return false })
+	for i := range third {
+		if l := &third[i]; l.Tags[dashboards.TagVersion] == "2" && l.Tags[dashboards.TagZone] == "b" {
+			l.After.Errors = l.After.Requests * .127
+		}
+	}
 	quiet := errorsWhere(func(string, string, string) bool { return false })
 	eighth := made(func(v, z, h string) (b, a dashboards.Sums) { return calm, sums(5, 50, .127, 40) })
 	for _, tc := range []struct {
@@ -93,6 +106,8 @@ func TestLocate(t *testing.T) {
 		{"a version", "errors", errorsWhere(func(v, z, h string) bool { return v == "2" }), nil, "2", "1 0 %|every zone alike"},
 		{"a zone", "errors", errorsWhere(func(v, z, h string) bool { return z == "b" }), nil, "b", "other zones 0 %|every version alike"},
 		{"a version in a zone", "errors", errorsWhere(func(v, z, h string) bool { return v == "2" && z == "b" }), nil, "2 in b", "2 elsewhere 0 %|b on 1 0 %"},
+		{"two zones", "errors", errorsWhere(func(v, z, h string) bool { return z != "c" }), nil, "a and b", "c 0 %|every version alike"},
+		{"a version in a zone for a network", "errors", third, corner, "2 in b for clients of AS 3", "2 in b without clients of AS 3 0 %|2 for clients of AS 3 elsewhere 0 %|b for clients of AS 3 on 1 0 %"},
 		{"a host", "errors", errorsWhere(func(v, z, h string) bool { return h == "a3" }), nil, "host a3", "other hosts 0 %"},
 		{"two hosts with nothing in common", "errors", errorsWhere(func(v, z, h string) bool { return h == "a3" || h == "c0" }), nil, "10.0.0.3:80,10.0.2.0:80", ""},
 		{"all", "errors", errorsWhere(func(v, z, h string) bool { return true }), nil, "", "every version alike|every zone alike"},
@@ -110,6 +125,9 @@ func TestLocate(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p := Locate(tc.metric, tc.leaves, tc.labels)
 			got := place(p.Conds)
+			if len(p.Second) > 0 {
+				got += " and " + place(p.Second)
+			}
 			if len(p.Instances) > 0 {
 				got = strings.Join(p.Instances, ",")
 			}
@@ -138,6 +156,7 @@ func TestWords(t *testing.T) {
 		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagVersion, "2"}}, Ratio: .65, Share: .99, N: 14, Of: 312}), "Only 2: 65 % of its requests fail, 14 of 312 instances."},
 		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagVersion, "2"}}, Ratio: .65, Share: .7, N: 14, Of: 312}), "Mostly 2: 65 % of its requests fail, 70 % of the excess, 14 of 312 instances."},
 		{only(&Verdict{Metric: "latency"}, &Place{Conds: []Cond{{dashboards.TagZone, "c"}}, Ratio: 640, Elsewhere: 88, Share: 1, N: 1, Of: 3}), "Only c: 640 ms there, 88 ms elsewhere, 1 of 3 instances."},
+		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagZone, "a"}}, Second: []Cond{{dashboards.TagZone, "b"}}, Ratio: .65, Share: .99}), "Only a and b: 65 % of its requests fail."},
 		{only(&Verdict{Metric: "errors"}, &Place{}), ""},
 	} {
 		if tc.got != tc.want {

@@ -85,7 +85,9 @@ func only(v *Verdict, p *Place) string {
 	where := ""
 	switch {
 	case len(p.Conds) > 0:
-		where = place(p.Conds)
+		if where = place(p.Conds); len(p.Second) > 0 {
+			where += " and " + place(p.Second)
+		}
 	case len(p.Instances) > 0:
 		where = strings.Join(p.Instances, ", ")
 	case p.Sure > 0:
@@ -153,22 +155,22 @@ func one(c Cond) string {
 	return c.Dim + "=" + c.Value
 }
 
-// without is one half of a pair where the other does not hold.
-func without(c, other Cond, others map[string]bool) string {
+// without is where all conditions but one hold.
+func without(kept []Cond, other Cond, others map[string]bool) string {
 	if len(others) == 1 {
 		o := Cond{other.Dim, slices.Collect(maps.Keys(others))[0]}
 		if other.Dim == dashboards.TagVersion {
-			return one(c) + " on " + one(o)
+			return place(kept) + " on " + one(o)
 		}
-		return place([]Cond{c, o})
+		return place(append(slices.Clone(kept), o))
 	}
 	switch other.Dim {
 	case dashboards.TagZone, dashboards.TagRegion:
-		return one(c) + " elsewhere"
+		return place(kept) + " elsewhere"
 	case dashboards.TagVersion:
-		return one(c) + " on other versions"
+		return place(kept) + " on other versions"
 	}
-	return one(c) + " without " + one(other)
+	return place(kept) + " without " + one(other)
 }
 
 // theRest names the other values of a dimension.

@@ -65,25 +65,40 @@ func (s *scanner) answers(best []group, all *group) []Answer {
 			break
 		}
 	}
-	var two Answer
+	two, first := Answer{}, false
 	for i := range min(len(from), maxAnswers-1) {
 		a := &from[i]
 		b, ok := s.sibling(a, all)
-		if !ok {
+		if !ok || a.leaves+b.leaves == all.leaves { // all are no two causes
 			continue
 		}
 		pair := s.answer(all, a, &b)
-		if i == 0 && pair.Causes[1].Share >= secondShare {
-			return append([]Answer{pair}, out[:min(len(out), maxAnswers-1)]...)
+		if two.Causes != nil && pair.Score <= two.Score {
+			continue
 		}
-		if two.Causes == nil || pair.Score > two.Score {
-			two = pair
+		// What a cause leaves over is another's only where the cause itself is the best; two others have to be much better than it, and not parts of it.
+		better := i == 0 || pair.Score > from[0].score+secondScore && !s.within(a, &from[0])
+		if two, first = pair, better && pair.Causes[1].Share >= secondShare; i == 0 && first {
+			break
 		}
 	}
-	if two.Causes != nil {
-		out = append(out[:min(len(out), maxAnswers-1)], two)
+	switch {
+	case two.Causes == nil:
+		return out
+	case first:
+		return append([]Answer{two}, out[:min(len(out), maxAnswers-1)]...)
 	}
-	return out
+	return append(out[:min(len(out), maxAnswers-1)], two)
+}
+
+// within reports whether a's elements are those of the other, and more.
+func (s *scanner) within(a, other *group) bool {
+	for _, d := range other.dims {
+		if d >= 0 && (!slices.Contains(a.dims[:], d) || s.t.code(a, d) != s.t.code(other, d)) {
+			return false
+		}
+	}
+	return true
 }
 
 // sibling is the best other conjunction that differs from a in one element: what a bit rate suffers, another may suffer, too.
