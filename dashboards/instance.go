@@ -69,7 +69,7 @@ type instance struct {
 	tags    discovery.Tags
 	tagHash uint64
 	facts   map[string]string // texts the application said, by name
-	changes []Change          // of both, oldest first
+	moves   []Move            // of both, oldest first
 
 	roster   *discovery.Entry // nil where the roster does not have it
 	rosterAt int64

@@ -84,8 +84,8 @@ func (s *service) enter(e discovery.Entry, at time.Time, change bool) (joined ti
 	version, track := in.tag(TagVersion), in.tag(TagTrack)
 	in.roster, in.rosterAt = &e, t
 	if was != nil || in.last > 0 {
-		in.changed(t, TagVersion, version, in.tag(TagVersion))
-		in.changed(t, TagTrack, track, in.tag(TagTrack))
+		in.moved(t, TagVersion, version, in.tag(TagVersion))
+		in.moved(t, TagTrack, track, in.tag(TagTrack))
 	}
 	if e.State.Scraped() {
 		s.versionSeen(in, version, t)

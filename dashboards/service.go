@@ -142,11 +142,11 @@ func (s *service) retag(in *instance, tags []collector.LabelPair, t int64) {
 	in.tags, in.tagHash = discovery.TagsOf(m), sum
 	if known {
 		for n, v := range in.tags.All() {
-			in.changed(t, n, was.Get(n), v)
+			in.moved(t, n, was.Get(n), v)
 		}
 		for n, v := range was.All() {
 			if _, still := m[n]; !still {
-				in.changed(t, n, v, "")
+				in.moved(t, n, v, "")
 			}
 		}
 	}
@@ -261,7 +261,7 @@ func (in *instance) fact(smp *collector.Sample, t int64, newest bool) {
 		return
 	}
 	if ok {
-		in.changed(t, smp.Name, old, smp.Value)
+		in.moved(t, smp.Name, old, smp.Value)
 	}
 	if in.facts == nil {
 		in.facts = map[string]string{}

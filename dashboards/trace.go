@@ -9,30 +9,30 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector"
 )
 
-// Change is another value of a tag, or of a text that the application said, since a scrape.
-type Change struct {
+// Move is another value of a tag, or of a text that the application said, since a scrape.
+type Move struct {
 	T        int64 // Unix ms, of the first scrape with the new value
 	Name     string
 	Was, Now string
 }
 
-// maxChanges bounds what is remembered of one instance. Where something changes all the time, versions and tracks are remembered longest.
-const maxChanges = 64
+// maxMoves bounds what is remembered of one instance. Where something changes all the time, versions and tracks are remembered longest.
+const maxMoves = 64
 
-// changed remembers that a value is another one since t. An instance that is new changes nothing.
-func (in *instance) changed(t int64, name, was, now string) {
+// moved remembers that a value is another one since t. An instance that is new changes nothing.
+func (in *instance) moved(t int64, name, was, now string) {
 	if was == now {
 		return
 	}
-	c := Change{t, strings.Clone(name), strings.Clone(was), strings.Clone(now)}
-	i := len(in.changes)
-	for i > 0 && in.changes[i-1].T > t {
+	c := Move{t, strings.Clone(name), strings.Clone(was), strings.Clone(now)}
+	i := len(in.moves)
+	for i > 0 && in.moves[i-1].T > t {
 		i--
 	}
-	in.changes = slices.Insert(in.changes, i, c)
-	if len(in.changes) > maxChanges {
-		k := slices.IndexFunc(in.changes, func(c Change) bool { return c.Name != TagVersion && c.Name != TagTrack })
-		in.changes = slices.Delete(in.changes, max(k, 0), max(k, 0)+1)
+	in.moves = slices.Insert(in.moves, i, c)
+	if len(in.moves) > maxMoves {
+		k := slices.IndexFunc(in.moves, func(c Move) bool { return c.Name != TagVersion && c.Name != TagTrack })
+		in.moves = slices.Delete(in.moves, max(k, 0), max(k, 0)+1)
 	}
 }
 
@@ -41,7 +41,7 @@ func (in *instance) older(r *Record, begun int64) {
 	for _, name := range []string{TagVersion, TagTrack} {
 		if i, ok := slices.BinarySearchFunc(r.Tags, name, func(l collector.LabelPair, n string) int { return strings.Compare(l.Name, n) }); ok {
 			was := r.Tags[i].Value
-			in.changed(begun, name, was, in.at(name, begun-1))
+			in.moved(begun, name, was, in.at(name, begun-1))
 		}
 	}
 }
@@ -49,9 +49,9 @@ func (in *instance) older(r *Record, begun int64) {
 // at is what a tag was at a moment, as far as is known.
 func (in *instance) at(name string, t int64) string {
 	v := in.tag(name)
-	for i := len(in.changes) - 1; i >= 0 && in.changes[i].T > t; i-- {
-		if in.changes[i].Name == name {
-			v = in.changes[i].Was
+	for i := len(in.moves) - 1; i >= 0 && in.moves[i].T > t; i-- {
+		if in.moves[i].Name == name {
+			v = in.moves[i].Was
 		}
 	}
 	return v
@@ -62,7 +62,7 @@ type Trace struct {
 	Instance  string
 	Tags      map[string]string
 	Facts     map[string]string // texts the application said
-	Changes   []Change          // of both, oldest first
+	Moves   []Move          // of both, oldest first
 	Begun     time.Time         // its oldest scrape ever seen
 	Last      time.Time         // its newest
 	Every     time.Duration     // the interval in force
@@ -85,9 +85,9 @@ func (t *Trace) At(name string, at time.Time) string {
 	if !ok {
 		v = t.Facts[name]
 	}
-	for i := len(t.Changes) - 1; i >= 0 && t.Changes[i].T > at.UnixMilli(); i-- {
-		if t.Changes[i].Name == name {
-			v = t.Changes[i].Was
+	for i := len(t.Moves) - 1; i >= 0 && t.Moves[i].T > at.UnixMilli(); i-- {
+		if t.Moves[i].Name == name {
+			v = t.Moves[i].Was
 		}
 	}
 	return v
@@ -105,7 +105,7 @@ func (b *Board) Traces(name, env string, from, to time.Time) (traces []Trace, la
 	p := &s.golden
 	traces = []Trace{}
 	for _, in := range s.sorted() {
-		t := Trace{Instance: in.addr, Tags: in.allTags(), Facts: map[string]string{}, Changes: slices.Clone(in.changes), Begun: time.UnixMilli(in.begun), Last: time.UnixMilli(in.last),
+		t := Trace{Instance: in.addr, Tags: in.allTags(), Facts: map[string]string{}, Moves: slices.Clone(in.moves), Begun: time.UnixMilli(in.begun), Last: time.UnixMilli(in.last),
 			Every: in.interval, Answering: in.answering(now)}
 		for k, v := range in.facts {
 			t.Facts[k] = v

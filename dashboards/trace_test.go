@@ -37,7 +37,7 @@ func TestTraces(t *testing.T) {
 		t.Fatalf("%d traces, latency %q", len(traces), latency)
 	}
 	one, two := traces[0], traces[1]
-	if len(one.Changes) != 2 || len(two.Changes) != 0 || !one.Answering || !one.Expected || !one.Begun.Equal(t0) || one.Every != time.Second {
+	if len(one.Moves) != 2 || len(two.Moves) != 0 || !one.Answering || !one.Expected || !one.Begun.Equal(t0) || one.Every != time.Second {
 		t.Errorf("got %+v", one)
 	}
 	for _, tc := range []struct {
@@ -89,7 +89,7 @@ func TestChangesBackwards(t *testing.T) {
 	}
 	f.tick(60)
 	traces, _ := f.b.Traces("checkout", "prod", at(0), at(60))
-	if c := traces[0].Changes; len(c) != 1 || c[0] != (Change{at(20).UnixMilli(), TagVersion, "1.0", "1.1"}) {
+	if c := traces[0].Moves; len(c) != 1 || c[0] != (Move{at(20).UnixMilli(), TagVersion, "1.0", "1.1"}) {
 		t.Errorf("changes are %+v", c)
 	}
 }
@@ -106,7 +106,7 @@ func TestChangesBounded(t *testing.T) {
 	}
 	f.tick(300)
 	traces, _ := f.b.Traces("checkout", "prod", at(0), at(9))
-	if c := traces[0].Changes; len(c) != maxChanges || c[0].Name != TagVersion {
+	if c := traces[0].Moves; len(c) != maxMoves || c[0].Name != TagVersion {
 		t.Errorf("%d changes, the oldest %+v", len(c), c[0])
 	}
 }
