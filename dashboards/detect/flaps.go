@@ -53,7 +53,7 @@ func (d *Detector) tellFlaps(now time.Time, b *dashboards.Board, s *dashboards.S
 		}
 	}
 	f.Only = fmt.Sprintf("Each joined and left again and again; %d of them are away or silent now.", k)
-	if shared := common(s.Flapping, b, s); len(shared) > 0 {
+	if shared, _ := common(s.Flapping, b, s); len(shared) > 0 {
 		f.Title += ", " + together(n, shared[0])
 	} else if names := namesOf(s.Flapping); names != "" {
 		f.Only = strings.TrimSpace(f.Only + " " + names)

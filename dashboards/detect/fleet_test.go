@@ -69,6 +69,13 @@ func (w *world) show() string {
 
 func checkout(in *sim.Instance) bool { return in.Service.Name == "checkout" }
 
+// racks are two in each zone, by the last digit of an address: a service has several instances in one, or one, or none.
+func racks(w *world) {
+	w.Racks(func(in *sim.Instance) string {
+		return fmt.Sprintf("%c%d", in.Zone[len(in.Zone)-1], 1+(in.Addr[len(in.Addr)-6]-'0')%2)
+	})
+}
+
 // faults are what a fleet suffers, with the words that must stand in the finding.
 var faults = []struct {
 	name    string
@@ -106,6 +113,18 @@ var faults = []struct {
 		w.Move("shared-1", func(in *sim.Instance) bool { return in.Zone == "us-east-1a" && in.Addr[len(in.Addr)-6] == '1' })
 	}, func(w *world) {
 		w.Leave(w.b, w.now, func(in *sim.Instance) bool { return in.Host == "shared-1" && in.Service.Env == "prod" })
+	}},
+	{"rack of several services", "", "errors", "Only rack=a2: ", racks, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .5, Hits: func(in *sim.Instance) bool { return in.Rack == "a2" && in.Service.Env == "prod" }})
+	}},
+	{"dead rack of several services", "", "instances", "Only rack=a2: ", racks, func(w *world) {
+		w.Leave(w.b, w.now, func(in *sim.Instance) bool { return in.Rack == "a2" && in.Service.Env == "prod" })
+	}},
+	{"zone of several services", "", "errors", "Only everything in us-east-1b: ", racks, func(w *world) {
+		w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: .5, Hits: func(in *sim.Instance) bool { return in.Zone == "us-east-1b" && in.Service.Env == "prod" }})
+	}},
+	{"dead zone of several services", "", "instances", "Only everything in us-east-1b: ", racks, func(w *world) {
+		w.Leave(w.b, w.now, func(in *sim.Instance) bool { return in.Zone == "us-east-1b" && in.Service.Env == "prod" })
 	}},
 	{"bad deploy", "checkout", "errors", "Everywhere alike; it began as 13 instances went 1.41.3 → 1.43.0.", nil, func(w *world) {
 		w.Deploy(w.b, "1.43.0", w.now, checkout)

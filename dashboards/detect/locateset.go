@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/localize"
 )
 
@@ -127,6 +126,3 @@ func (t *table) instances(s set) int {
 	}
 	return len(names)
 }
-
-// common dimension of several services: not their own versions.
-func ownDim(d string) bool { return d == dashboards.TagVersion || d == dashboards.TagTrack }

@@ -98,7 +98,7 @@ func firstTrouble(gone, silent []dashboards.Member, now time.Time) time.Time {
 func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards.Signals, o *open, gone, silent []dashboards.Member) {
 	f := &o.finding
 	of := max(s.Expected, len(gone)+len(silent))
-	shared := common(slices.Concat(gone, silent), b, s)
+	shared, exact := common(slices.Concat(gone, silent), b, s)
 	at := o.since.UTC().Format("15:04:05 UTC")
 	what := ""
 	switch {
@@ -131,7 +131,7 @@ func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards
 	o.worstWhy, o.minor = f.Why, len(silent) == 0 && len(gone) == 1 && float64(len(gone)) < worthAWord*float64(s.Expected)
 	o.n = len(gone) + len(silent)
 	if o.where = (Place{}); len(shared) > 0 {
-		o.where.Conds = shared[:1]
+		o.where.Conds, o.where.Names = shared[:1], shared[:exact]
 	}
 	f.Level = dashboards.LevelWarn
 	if float64(len(gone)+len(silent)) >= manyGone*float64(of) {
@@ -233,10 +233,10 @@ func namesOf(ms []dashboards.Member) string {
 	return strings.Join(names, ", ") + "."
 }
 
-// common finds the tag value that all of them share, most telling first: fewest others have it, and not everybody does.
-func common(ms []dashboards.Member, b *dashboards.Board, s *dashboards.Signals) []Cond {
+// common finds the tag values that all of them share, most telling first: fewest others have it, and not everybody does. Nobody else has the first `exact`.
+func common(ms []dashboards.Member, b *dashboards.Board, s *dashboards.Signals) (out []Cond, exact int) {
 	if len(ms) == 0 {
-		return nil
+		return nil, 0
 	}
 	in := map[string]bool{}
 	for _, m := range ms {
@@ -271,9 +271,10 @@ func common(ms []dashboards.Member, b *dashboards.Board, s *dashboards.Signals) 
 	slices.SortFunc(cands, func(x, y cand) int {
 		return cmp.Or(cmp.Compare(x.others, y.others), cmp.Compare(dimRank(x.Dim), dimRank(y.Dim)), strings.Compare(x.Dim, y.Dim))
 	})
-	var out []Cond
 	for _, c := range cands {
-		out = append(out, c.Cond)
+		if out = append(out, c.Cond); c.others == 0 {
+			exact++
+		}
 	}
-	return out
+	return out, exact
 }

@@ -13,13 +13,14 @@ import (
 // One cause is one finding: when several services of an environment are in trouble in the same place at the same time, it is about the place.
 const (
 	sharedBy     = 3 // services
+	sharedByHost = 2 // a host is so small a place that two are no chance
 	sharedWithin = time.Minute
 )
 
-// sharedDims are the places that services have in common; a version is one service's own.
-var sharedDims = []string{dashboards.TagHost, dashboards.TagZone, dashboards.TagRegion, "client.as.number", "client.geo.country.iso_code"}
+// ownDims are one service's own: the same version of two services is two versions.
+var ownDims = []string{dashboards.TagVersion, dashboards.TagTrack}
 
-// place is where several services meet.
+// meeting is where several services meet.
 type meeting struct {
 	env string
 	Cond
@@ -35,46 +36,85 @@ type shared struct {
 	most    int // members at once
 }
 
-// meetingOf is where an open finding is, if that is a place that services have in common.
-func meetingOf(o *open) (meeting, bool) {
-	if o == nil || len(o.where.Conds) != 1 || !slices.Contains(sharedDims, o.where.Conds[0].Dim) {
-		return meeting{}, false
+// meetingsOf are where an open finding is, by every name of the place that services may have in common: a service that is alone on its host in a rack may be in
+// trouble because of either.
+func meetingsOf(o *open) (out []meeting) {
+	if o == nil || o.shared != nil || len(o.where.Conds) != 1 || len(o.where.Second) > 0 {
+		return nil
 	}
-	return meeting{o.finding.Env, o.where.Conds[0]}, true
+	names := o.where.Names
+	if !slices.Contains(names, o.where.Conds[0]) {
+		names = append(slices.Clone(names), o.where.Conds[0])
+	}
+	for _, c := range names {
+		if !slices.Contains(ownDims, c.Dim) {
+			out = append(out, meeting{o.finding.Env, c})
+		}
+	}
+	return out
+}
+
+// needs is how many services make a place shared.
+func (m meeting) needs() int {
+	if m.Dim == dashboards.TagHost {
+		return sharedByHost
+	}
+	return sharedBy
 }
 
 // meet brings findings in one place together. A service's finding stays with the place until it is over, whatever is said of it alone.
 func (d *Detector) meet(now time.Time) {
-	at := map[meeting][]*open{}
-	for _, w := range d.services {
-		for _, o := range []*open{w.signal, w.members} {
-			if m, ok := meetingOf(o); ok && o.shared == nil {
-				at[m] = append(at[m], o)
-			}
-		}
-	}
-	for m, os := range at {
-		slices.SortFunc(os, func(a, b *open) int {
-			return cmp.Or(a.since.Compare(b.since), strings.Compare(a.finding.ID, b.finding.ID))
-		})
-		sh := d.places[m]
-		if sh == nil {
-			services := map[string]bool{}
-			for _, o := range os {
-				if o.since.Sub(os[0].since) <= sharedWithin {
-					services[o.finding.Service] = true
+	for {
+		at := map[meeting][]*open{}
+		for _, w := range d.services {
+			for _, o := range []*open{w.signal, w.members} {
+				for _, m := range meetingsOf(o) {
+					at[m] = append(at[m], o)
 				}
 			}
-			n := len(services)
-			if n < sharedBy {
+		}
+		// The place that most services share is the one; of equals the narrowest name.
+		var best meeting
+		var from []*open
+		most := 0
+		for m, os := range at {
+			slices.SortFunc(os, func(a, b *open) int {
+				return cmp.Or(a.since.Compare(b.since), strings.Compare(a.finding.ID, b.finding.ID))
+			})
+			since := os[0].since
+			sh := d.places[m]
+			services := map[string]bool{}
+			if sh != nil {
+				since = sh.since
+				for _, s := range sh.all {
+					services[s] = true
+				}
+			}
+			joins := 0
+			for _, o := range os {
+				if o.since.Sub(since) <= sharedWithin {
+					services[o.finding.Service] = true
+					joins++
+				}
+			}
+			if joins == 0 || sh == nil && len(services) < m.needs() {
 				continue
 			}
-			// The first of them gives its name: what a page shows already goes on.
-			sh = &shared{since: os[0].since, finding: os[0].finding}
-			d.places[m] = sh
-			d.cfg.Log.Info("findings share a place", "id", sh.finding.ID, "env", m.env, "place", one(m.Cond), "services", n)
+			if n := len(services); n > most || n == most && narrower(m, best) {
+				best, from, most = m, os, n
+			}
 		}
-		for _, o := range os {
+		if most == 0 {
+			break
+		}
+		sh := d.places[best]
+		if sh == nil {
+			// The first of them gives its name: what a page shows already goes on.
+			sh = &shared{since: from[0].since, finding: from[0].finding}
+			d.places[best] = sh
+			d.cfg.Log.Info("findings share a place", "id", sh.finding.ID, "env", best.env, "place", one(best.Cond), "services", most)
+		}
+		for _, o := range from {
 			if o.since.Sub(sh.since) <= sharedWithin {
 				o.shared = sh
 				sh.members = append(sh.members, o)
@@ -94,6 +134,21 @@ func (d *Detector) meet(now time.Time) {
 		}
 		sh.tell(m.Cond, "are")
 	}
+}
+
+// narrower orders names for what is the same place to all who are there: a host before its rack, a rack before its zone.
+func narrower(a, b meeting) bool {
+	width := func(m meeting) int {
+		return slices.Index([]string{dashboards.TagHost, "", dashboards.TagZone, dashboards.TagRegion}, m.Dim)
+	}
+	wa, wb := width(a), width(b)
+	if wa < 0 {
+		wa = 1
+	}
+	if wb < 0 {
+		wb = 1
+	}
+	return cmp.Or(cmp.Compare(wa, wb), strings.Compare(a.Dim, b.Dim), strings.Compare(a.Value, b.Value), strings.Compare(a.env, b.env)) < 0
 }
 
 // tell writes the words.

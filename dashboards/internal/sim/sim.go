@@ -45,6 +45,7 @@ type Instance struct {
 	Service             *Service
 	Addr, Zone, Version string
 	Track, Host         string
+	Rack                string        // "": nobody says
 	Gone                bool          // left the roster and answers no more
 	Every               time.Duration // it is looked at closely, so often; 0: as the fleet
 	Tags                []collector.LabelPair
@@ -152,6 +153,9 @@ func (f *Fleet) join(s *Service, zone, version, track, ip string, at time.Time) 
 func (in *Instance) retag() {
 	in.Tags = []collector.LabelPair{{Name: dashboards.TagZone, Value: in.Zone}, {Name: dashboards.TagHost, Value: in.Host}, {Name: dashboards.TagTrack, Value: in.Track},
 		{Name: dashboards.TagVersion, Value: in.Version}, {Name: "team", Value: in.Service.Owner}}
+	if in.Rack != "" {
+		in.Tags = append(in.Tags, collector.LabelPair{Name: "rack", Value: in.Rack})
+	}
 }
 
 // Entry is the instance on the roster, as it was last told.
@@ -199,6 +203,15 @@ func (f *Fleet) Move(host string, match func(*Instance) bool) {
 			in.retag()
 			in.entry.Tags = in.tags()
 		}
+	}
+}
+
+// Racks says in which rack each instance is.
+func (f *Fleet) Racks(rack func(*Instance) string) {
+	for _, in := range f.Instances {
+		in.Rack = rack(in)
+		in.retag()
+		in.entry.Tags = in.tags()
 	}
 }
 
