@@ -49,19 +49,24 @@ func writeTargets(file string, n, processes int) error {
 
 // buildRollcall builds the collector of this tree.
 func buildRollcall(ctx context.Context, dir string) (string, error) {
+	out := filepath.Join(dir, "rollcall")
+	return out, buildRollcallTo(ctx, out)
+}
+
+// buildRollcallTo builds it into a file, with further flags of go build.
+func buildRollcallTo(ctx context.Context, out string, flags ...string) error {
 	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/rollcall-metrics/rollcall")
 	list.Stderr = os.Stderr
 	root, err := list.Output()
 	if err != nil {
-		return "", fmt.Errorf("look for rollcall's module: %w", err)
+		return fmt.Errorf("look for rollcall's module: %w", err)
 	}
-	out := filepath.Join(dir, "rollcall")
-	build := exec.CommandContext(ctx, "go", "build", "-o", out, "./cmd/rollcall")
+	build := exec.CommandContext(ctx, "go", append(append([]string{"build"}, flags...), "-o", out, "./cmd/rollcall")...)
 	build.Dir, build.Stdout, build.Stderr = strings.TrimSpace(string(root)), os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
-		return "", fmt.Errorf("build rollcall: %w", err)
+		return fmt.Errorf("build rollcall: %w", err)
 	}
-	return out, nil
+	return nil
 }
 
 // queueBytes is the daemon's bound for what waits for Kafka.

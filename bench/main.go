@@ -17,6 +17,7 @@ import (
 const usage = `usage: bench roster [flags]     rollcall and Prometheus follow the same serversets; -h lists the flags
        bench reconnect [flags]  many sessions are cut at once: when is each back?
        bench collector [flags]  a fleet is scraped into Kafka: by rollcall, by a plain collector, and by nobody who keeps what he reads
+       bench reliability [flags]  a collector under load, and what happens to it and its Kafka: is everything in the topics, once?
        bench analysis [flags]   localisation, detection and canary verdicts on labelled cases, beside the best published
 `
 
@@ -38,6 +39,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch what {
 	case "roster":
 		return benchRoster(ctx, args, stdout, stderr)
+	case "reliability":
+		return benchReliability(ctx, args, stdout, stderr)
 	case "reconnect":
 		return benchReconnect(ctx, args, stdout, stderr)
 	case "collector":

@@ -240,7 +240,13 @@ func (l *backlog) closeDue(now time.Time) (next time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next = time.Hour
-	left := func(q *queue) time.Duration { return time.UnixMilli(q.open.opened).Add(l.linger).Sub(now) }
+	left := func(q *queue) time.Duration {
+		d := time.UnixMilli(q.open.opened).Add(l.linger).Sub(now)
+		if d > l.linger {
+			return 0 // somebody has set the clock back: who knows how long it has waited
+		}
+		return d
+	}
 	due := l.draining
 	for q := range l.all() {
 		due = due || q.open != nil && left(q) <= 0

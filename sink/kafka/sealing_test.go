@@ -94,3 +94,12 @@ func TestCloseTogether(t *testing.T) {
 		t.Error("the closer was woken, though it would wake in time")
 	}
 }
+
+// A batch that was opened before somebody set the clock back does not wait until it is that late again.
+func TestTheClockIsSetBack(t *testing.T) {
+	l, _, _ := newTestBacklog(t, 1, nil)
+	l.putTest("s", time.Now().UnixMilli(), "{}")
+	if next := l.closeDue(time.Now().Add(-2 * time.Hour)); l.open != 0 || next <= l.linger {
+		t.Errorf("%d batches are open, the next look is in %v", l.open, next)
+	}
+}
