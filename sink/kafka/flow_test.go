@@ -146,6 +146,43 @@ func TestThrottleIsObeyed(t *testing.T) {
 	}
 }
 
+// Who is throttled is the connection of one, but the bound is on what all send: all lanes to that broker keep still, the backfill for longer, and others go on.
+func TestThrottleIsForAllLanes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cluster{leaders: map[string][]int32{"live": {1, 1, 2}, "late": {1, 1, 2}}, gates: map[int32]*gate{}}
+		to := func(topic string, part int32, kind sink.Lane) *lane {
+			return &lane{topic: topic, kind: kind, q: &queue{part: part}}
+		}
+		after := func(n *lane) time.Duration {
+			began := time.Now()
+			place, ok := c.slot(t.Context(), n)
+			if !ok {
+				t.Fatal("no place")
+			}
+			place.free()
+			return time.Since(began)
+		}
+		asked, _ := c.slot(t.Context(), to("live", 0, sink.Live))
+		asked.g.throttle(400*time.Millisecond, time.Now())
+		asked.g.throttle(100*time.Millisecond, time.Now())
+		asked.free()
+		if d := after(to("live", 2, sink.Live)); d != 0 {
+			t.Errorf("another broker's lane waits %v", d)
+		}
+		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, ok := c.slot(short, to("live", 1, sink.Live)); ok {
+			t.Error("a place at a broker that wants nothing")
+		}
+		if d := after(to("live", 1, sink.Live)); d != 300*time.Millisecond {
+			t.Errorf("the live lane of another partition waits %v more", d)
+		}
+		if d := after(to("late", 0, sink.Backfill)); d != 1200*time.Millisecond {
+			t.Errorf("the backfill waits %v more", d)
+		}
+	})
+}
+
 // Every acknowledgement is lost until the time to drain is over: the ledger does not claim to know.
 func TestUnclearAtTheEnd(t *testing.T) {
 	addr, _ := embedded(t, broker.Config{})

@@ -124,7 +124,7 @@ func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot slot) {
 		b.unclear = b.unclear || v.unclear
 		s.metrics.attempted(n.kind, v.reason, time.Since(began))
 		if throttle > 0 {
-			pause(ctx, min(throttle, 30*time.Second)) // with the slot: the broker has asked for less
+			slot.g.throttle(throttle, time.Now())
 		}
 		slot.free()
 		if v.reason != last {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
+
+	"github.com/rollcall-metrics/rollcall/sink"
 )
 
 const (
@@ -31,7 +33,12 @@ type cluster struct {
 }
 
 // gate bounds the requests on their way to one broker. The backfill lanes have half of the places, so that live never waits for them alone.
-type gate struct{ all, late chan struct{} }
+type gate struct {
+	all, late chan struct{}
+
+	mu   sync.Mutex
+	shut [sink.NumLanes]time.Time // until then the broker wants nothing of a lane
+}
 
 // slot is one place at a gate.
 type slot struct {
@@ -62,7 +69,7 @@ func (c *cluster) slot(ctx context.Context, n *lane) (slot, bool) {
 	}
 	g := c.gates[broker]
 	if g == nil {
-		g = &gate{make(chan struct{}, inFlight), make(chan struct{}, inFlight/2)}
+		g = &gate{all: make(chan struct{}, inFlight), late: make(chan struct{}, inFlight/2)}
 		c.gates[broker] = g
 	}
 	c.mu.Unlock()
@@ -74,15 +81,48 @@ func (c *cluster) slot(ctx context.Context, n *lane) (slot, bool) {
 			return slot{}, false
 		}
 	}
-	select {
-	case g.all <- struct{}{}:
-		return slot{g, late}, true
-	case <-ctx.Done():
-		if late {
-			<-g.late
+	for {
+		if wait := g.closed(n.kind, time.Now()); wait > 0 {
+			pause(ctx, wait)
 		}
-		return slot{}, false
+		select {
+		case g.all <- struct{}{}:
+		case <-ctx.Done():
+			if late {
+				<-g.late
+			}
+			return slot{}, false
+		}
+		if ctx.Err() == nil && g.closed(n.kind, time.Now()) <= 0 {
+			return slot{g, late}, true
+		}
+		<-g.all // the broker has asked for less meanwhile
 	}
+}
+
+const (
+	maxThrottle  = 30 * time.Second
+	lateThrottle = 4 // how many times as long the backfill lanes keep still: what a quota allows is for the fresh first
+)
+
+// throttle has all lanes wait when the broker has asked for less: it reads nothing more from that connection until then, and what it is sent by others meanwhile
+// only makes it longer. Who waits has not chosen a batch yet, so that what is late by then goes the other way.
+func (g *gate) throttle(d time.Duration, now time.Time) {
+	d = min(d, maxThrottle)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for lane, times := range [sink.NumLanes]time.Duration{sink.Live: 1, sink.Backfill: lateThrottle} {
+		if until := now.Add(times * d); until.After(g.shut[lane]) {
+			g.shut[lane] = until
+		}
+	}
+}
+
+// closed is for how long a lane has to wait.
+func (g *gate) closed(lane sink.Lane, now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.shut[lane].Sub(now)
 }
 
 // free gives the place back.
