@@ -136,6 +136,15 @@ func (b *Board) relist() {
 	b.mu.Unlock()
 }
 
+// OwnFindings is the findings of those services that this process owns: it tells others of them.
+func (b *Board) OwnFindings() []Finding {
+	out := b.Findings()
+	if b.opts.Owns == nil {
+		return out
+	}
+	return slices.DeleteFunc(slices.Clone(out), func(f Finding) bool { return !b.opts.Owns(f.Service, f.Env) })
+}
+
 // settleFindings brings the judgement of a tick and what is known from notes together, and tells the others.
 func (b *Board) settleFindings(now time.Time, judged []Finding) []Finding {
 	j := judgement{now: now, live: b.Feed().State == FeedLive, judged: judged, owns: b.opts.Owns, still: map[string]verdict{}, before: map[string][]Change{}}

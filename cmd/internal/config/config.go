@@ -18,6 +18,7 @@ type Config struct {
 	LiveMaxAge Duration   `yaml:"live_max_age"` // older than this at its first send: the backfill lane; default 2 x the global interval
 	Exports    []Export   `yaml:"exports"`      // other forms for others
 	Dashboards Dashboards `yaml:"dashboards"`
+	Alerting   Alerting   `yaml:"alerting"`
 }
 
 // Global holds what every scrape job takes unless it says otherwise.
@@ -281,6 +282,23 @@ type Dashboards struct {
 	Golden   Golden   `yaml:"golden"`
 	// Collectors are asked, by the roster page, what only they know: guards, paths, why. Without them, and without a collector in the same process, that is not known.
 	Collectors []URL `yaml:"collectors"`
+}
+
+// Alerting says whom `serve` tells of findings.
+type Alerting struct {
+	Alertmanagers []Receiver `yaml:"alertmanagers"` // told by their v2 API
+	Webhooks      []Receiver `yaml:"webhooks"`      // told of each finding as it opens, changes its level and ends
+	ExternalURL   URL        `yaml:"external_url"`  // of the page, for those who are told
+	ResendDelay   Duration   `yaml:"resend_delay"`  // how often an Alertmanager hears of what goes on; default 1m
+}
+
+// Receiver is one who is told of findings.
+type Receiver struct {
+	URL           URL            `yaml:"url"`
+	BasicAuth     *BasicAuth     `yaml:"basic_auth"`
+	Authorization *Authorization `yaml:"authorization"`
+	TLS           *TLS           `yaml:"tls_config"`
+	Timeout       Duration       `yaml:"timeout"` // of one request; default 10s
 }
 
 // Golden names metrics that mean rate, errors and latency, beside those known by name.

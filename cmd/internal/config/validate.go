@@ -76,6 +76,7 @@ func (c *Config) validate() []fault {
 		k.in(".spool.fsync").fail("%q: use never, interval or each", f)
 	}
 	c.validateExports(k.in(".exports"))
+	c.Alerting.validate(k.in(".alerting"))
 	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
 		k.in(".dashboards.window").fail("%s is not within 1m..24h", c.Dashboards.Window)
 	}

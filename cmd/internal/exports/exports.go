@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -79,7 +78,7 @@ func one(c *config.Config, e *config.Export, o Options) (*export.Exporter, error
 	case "avro":
 		to.Topic, to.ContentType, to.Schema = cmp.Or(e.Topic, avro.Topic), avro.ContentType, wire.SnapshotSchema
 		var reg *avro.Registry
-		if reg, err = avro.NewRegistry(avro.Config{URL: e.URL.Reveal(), Topic: to.Topic, Client: client, Authorize: authorize(e)}); err == nil {
+		if reg, err = avro.NewRegistry(avro.Config{URL: e.URL.Reveal(), Topic: to.Topic, Client: client, Authorize: config.Authorize(e.BasicAuth, e.Authorization)}); err == nil {
 			to.Codec = func() topic.Codec { return avro.NewEncoder(reg) }
 			x.Output, err = output(topic.New(to))
 		}
@@ -88,7 +87,7 @@ func one(c *config.Config, e *config.Export, o Options) (*export.Exporter, error
 		for k, v := range e.Headers {
 			headers[k] = v.Reveal()
 		}
-		x.Output, err = output(remotewrite.New(remotewrite.Config{URL: e.URL.Reveal(), Client: client, Authorize: authorize(e), Headers: headers, Tags: e.Tags, Late: e.Late, Name: name,
+		x.Output, err = output(remotewrite.New(remotewrite.Config{URL: e.URL.Reveal(), Client: client, Authorize: config.Authorize(e.BasicAuth, e.Authorization), Headers: headers, Tags: e.Tags, Late: e.Late, Name: name,
 			Logger: to.Logger, Metrics: set}))
 	case "ndjson":
 		n := ndjson.Config{Dir: e.Path, Zip: e.Compression, Bytes: int64(e.RotateBytes), Every: e.RotateEvery.Std(0), Logger: to.Logger}
@@ -123,38 +122,6 @@ func httpClient(e *config.Export) (*http.Client, error) {
 	t.TLSClientConfig, err = collect.TLS(e.TLS)
 	t.IdleConnTimeout = 30 * time.Second
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, err
-}
-
-// authorize says who we are; files are read at each request, so that a new secret needs no restart.
-func authorize(e *config.Export) func(*http.Request) error {
-	return func(r *http.Request) error {
-		if b := e.BasicAuth; b != nil {
-			password, err := secret(b.Password, b.PasswordFile)
-			if err != nil {
-				return err
-			}
-			r.SetBasicAuth(b.Username, password)
-		}
-		if a := e.Authorization; a != nil {
-			token, err := secret(a.Credentials, a.CredentialsFile)
-			if err != nil {
-				return err
-			}
-			r.Header.Set("Authorization", cmp.Or(a.Type, "Bearer")+" "+token)
-		}
-		return nil
-	}
-}
-
-func secret(value config.Secret, file string) (string, error) {
-	if file == "" {
-		return value.Reveal(), nil
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("read secret: %w", err)
-	}
-	return strings.TrimRight(string(b), "\r\n\t "), nil
 }
 
 // Check says what is wrong with the exports of a configuration, as a start would.

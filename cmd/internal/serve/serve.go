@@ -20,6 +20,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/detect"
 	"github.com/rollcall-metrics/rollcall/dashboards/feed"
+	"github.com/rollcall-metrics/rollcall/dashboards/notify"
 	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
 	"github.com/rollcall-metrics/rollcall/dashboards/web"
 	"github.com/rollcall-metrics/rollcall/discovery"
@@ -43,11 +44,12 @@ type Options struct {
 // Daemon serves the page.
 type Daemon struct {
 	o       Options
-	atStart [2]string // what was read, as Reload compares it
+	atStart [3]string // what was read, as Reload compares it
 	board   *dashboards.Board
 	feed    *feed.Feed
 	web     *web.Server
 	say     *feed.Publisher
+	alerts  *notify.Notifier
 }
 
 // New checks the configuration; it opens nothing.
@@ -115,6 +117,9 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	o.Metrics.Routes(own, d.Ready)
 	for _, p := range []string{"/metrics", "/stats.json", "/stats.txt", "/stats.csv", "/-/healthy", "/-/ready", "/debug/pprof/"} {
 		wc.Extra["GET "+p] = own
+	}
+	if d.alerts, err = notifier(c, board, o); err != nil {
+		return nil, err
 	}
 	if d.web, err = web.New(wc); err != nil {
 		return nil, err
@@ -189,10 +194,10 @@ func guarded(gs []discovery.Guard) string {
 }
 
 // parts are what the page reads of a configuration, all of it at its start.
-var parts = [2]string{"`kafka`", "`dashboards`"}
+var parts = [3]string{"`kafka`", "`dashboards`", "`alerting`"}
 
-func atStart(c *config.Config) [2]string {
-	return [2]string{config.Fingerprint(c.Kafka, "ca_file"), config.Fingerprint(c.Dashboards)}
+func atStart(c *config.Config) [3]string {
+	return [3]string{config.Fingerprint(c.Kafka, "ca_file"), config.Fingerprint(c.Dashboards), config.Fingerprint(c.Alerting, "ca_file")}
 }
 
 // Reload refuses a configuration that changes what the page shows or where it reads: that takes a restart. The rest of a configuration is none of its business.
@@ -225,7 +230,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for name, run := range map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run} {
+	for name, run := range map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run, "alerts": d.alerts.Run} {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				cancel(fmt.Errorf("%s: %w", name, err))

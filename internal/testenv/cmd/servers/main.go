@@ -1,5 +1,5 @@
 // Command servers fetches what the tests of this project run against: by Maven ZooKeeper, Kafka with the agents that show its JMX, and twitter-server, and, as root on Debian,
-// Chromium, kcat, Prometheus and its node exporter. `make servers` runs it. With -try it is no failure that something cannot be had,
+// Chromium, kcat, Prometheus, its Alertmanager and its node exporter. `make servers` runs it. With -try it is no failure that something cannot be had,
 // unless CI=true: tests go on without. With -missing it fetches nothing and says in one line what is not there.
 package main
 

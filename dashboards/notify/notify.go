@@ -1,0 +1,312 @@
+// Package notify tells others of findings: Alertmanagers by their v2 API, and anybody else by a webhook.
+//
+// It owns who has been told what, and the tries until they have heard it. There is no queue: at each look what a receiver was told last is compared with what is, so
+// that one that was away hears how things are now, and never more than there are findings. It must not know where findings come from.
+package notify
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// Form is how a receiver wants to be told.
+type Form string
+
+// The forms.
+const (
+	Alertmanager Form = "alertmanager" // POST URL/api/v2/alerts: firing alerts again and again, resolved ones when they are over
+	Webhook      Form = "webhook"      // POST URL: one JSON object a finding, as it opens, changes its level and ends
+)
+
+// Receiver is one who is told.
+type Receiver struct {
+	Name      string // for the log and the metrics; default: the URL's host
+	Form      Form
+	URL       string
+	Client    *http.Client              // nil: one that follows no redirects
+	Authorize func(*http.Request) error // nil: nothing is said of who we are
+	Timeout   time.Duration             // of one request, default 10 s
+}
+
+// Config says whom to tell of what. Findings and Receivers are needed.
+type Config struct {
+	// Findings is everything that is open, and what was over of late, that this process has to tell of.
+	Findings  func() []dashboards.Finding
+	Receivers []Receiver
+	Link      string        // URL of the page, for those who are told; empty: none
+	Resend    time.Duration // how often an Alertmanager hears of what goes on, default 1 min; after four times that it takes it for over by itself
+	Log       *slog.Logger
+	Metrics   *metrics.Set
+}
+
+const (
+	lookEvery  = time.Second
+	overFor    = 15 * time.Minute // for how long after its end a finding is told to be over
+	maxRequest = 64               // alerts in one request
+	leastPause = time.Second      // between two tries, growing to
+	mostPause  = 30 * time.Second
+)
+
+func (c *Config) defaults() {
+	c.Resend = cmp.Or(c.Resend, time.Minute)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewSet()
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Findings == nil {
+		errs = append(errs, errors.New("there are no findings to tell of"))
+	}
+	if c.Resend < time.Second || c.Resend > time.Hour {
+		errs = append(errs, fmt.Errorf("resend %s is not within 1s..1h", c.Resend))
+	}
+	for _, r := range c.Receivers {
+		if u, err := url.Parse(r.URL); err != nil || u.Host == "" {
+			errs = append(errs, fmt.Errorf("receiver %q has no URL", r.Name))
+		}
+		if r.Form != Alertmanager && r.Form != Webhook {
+			errs = append(errs, fmt.Errorf("receiver %q: form %q is neither alertmanager nor webhook", r.Name, r.Form))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Notifier tells receivers of findings while it runs.
+type Notifier struct {
+	cfg Config
+	to  []*receiver
+}
+
+// New makes a Notifier. The error names everything that cannot be.
+func New(c Config) (*Notifier, error) {
+	c.defaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("make notifier: %w", err)
+	}
+	n := &Notifier{cfg: c}
+	for _, r := range c.Receivers {
+		u, _ := url.Parse(r.URL) // validate has
+		r.Name, r.Timeout = cmp.Or(r.Name, u.Host), cmp.Or(r.Timeout, 10*time.Second)
+		if r.Client == nil {
+			r.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		}
+		x := &receiver{Receiver: r, cfg: &n.cfg, told: map[string]told{}}
+		label := fmt.Sprintf("{receiver=%q}", r.Name)
+		x.sent, x.failed = c.Metrics.GetOrCreateCounter("rollcall_notify_sent_total"+label), c.Metrics.GetOrCreateCounter("rollcall_notify_failures_total"+label)
+		n.to = append(n.to, x)
+	}
+	return n, nil
+}
+
+// Run tells until ctx ends. One receiver that is away holds up no other.
+func (n *Notifier) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, r := range n.to {
+		wg.Go(func() { r.run(ctx) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// receiver is one who is told, and what they were told.
+type receiver struct {
+	Receiver
+	cfg          *Config
+	told         map[string]told // by finding
+	begun        time.Time
+	sent, failed *metrics.Counter
+	trouble      bool
+}
+
+type told struct {
+	at    time.Time
+	level string
+	over  bool
+	as    map[string]string // labels, of an Alertmanager: they are its name for the alert
+}
+
+// word is one thing to say.
+type word struct {
+	f    *dashboards.Finding
+	told told              // what will have been told once it is said
+	was  map[string]string // labels under which the alert was known until now and is no more
+}
+
+func (r *receiver) run(ctx context.Context) {
+	r.begun = time.Now()
+	t := time.NewTicker(lookEvery)
+	defer t.Stop()
+	pause := leastPause
+	var next time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			if now.Before(next) {
+				continue
+			}
+			if err := r.look(ctx, now); err != nil && ctx.Err() == nil {
+				r.failed.Inc()
+				if !r.trouble {
+					r.cfg.Log.Warn("a receiver of findings cannot be told; trying again", "receiver", r.Name, "err", err)
+				}
+				r.trouble = true
+				next = now.Add(pause)
+				pause = min(2*pause, mostPause)
+			} else if err == nil {
+				if r.trouble {
+					r.cfg.Log.Info("a receiver of findings is told again", "receiver", r.Name)
+				}
+				r.trouble, pause = false, leastPause
+			}
+		}
+	}
+}
+
+// look says what is to be said now.
+func (r *receiver) look(ctx context.Context, now time.Time) error {
+	words := r.words(now, r.cfg.Findings())
+	for len(words) > 0 {
+		n := min(len(words), maxRequest)
+		if r.Form == Webhook {
+			n = 1
+		}
+		body, err := r.body(words[:n], now)
+		if err != nil {
+			return err
+		}
+		refused, err := r.post(ctx, body)
+		if err != nil {
+			return err
+		}
+		if refused != "" { // for good: the same again would be refused again
+			r.failed.Inc()
+			r.cfg.Log.Error("a receiver of findings refuses what it is told", "receiver", r.Name, "findings", n, "answer", refused)
+		} else {
+			r.sent.Add(n)
+		}
+		for _, w := range words[:n] {
+			r.told[w.f.ID] = w.told
+		}
+		words = words[n:]
+	}
+	return nil
+}
+
+// words is what the receiver does not know yet, or has to hear again.
+func (r *receiver) words(now time.Time, fs []dashboards.Finding) (out []word) {
+	there := map[string]bool{}
+	for i := range fs {
+		f := &fs[i]
+		there[f.ID] = true
+		was, known := r.told[f.ID]
+		is := told{at: now, level: f.Level, over: f.Ended != nil || f.Silenced != nil, as: labels(f)}
+		switch {
+		case !known && is.over:
+			// Of what nobody was told nobody is told that it is over, but for an Alertmanager, which may know it from our last run.
+			if r.Form != Alertmanager || f.Ended == nil || now.Sub(time.UnixMilli(*f.Ended)) > overFor {
+				continue
+			}
+		case known && is.over == was.over && is.level == was.level && (is.over || r.Form == Webhook || now.Sub(was.at) < r.cfg.Resend):
+			continue
+		}
+		w := word{f: f, told: is}
+		if r.Form == Alertmanager && known && !was.over && !maps.Equal(was.as, is.as) {
+			w.was = was.as
+		}
+		out = append(out, w)
+	}
+	for id := range r.told {
+		if !there[id] {
+			delete(r.told, id)
+		}
+	}
+	return out
+}
+
+// labels name an alert.
+func labels(f *dashboards.Finding) map[string]string {
+	m := map[string]string{"alertname": "RollcallFinding", "service": f.Service, "env": f.Env, "metric": f.Metric, "level": f.Level, "finding": f.ID}
+	if len(f.Services) > 0 {
+		m["services"] = strings.Join(f.Services, ",")
+	}
+	for k, v := range m {
+		if v == "" {
+			delete(m, k)
+		}
+	}
+	return m
+}
+
+// link is where the page shows the finding's service.
+func link(base string, f *dashboards.Finding) string {
+	if base == "" {
+		return ""
+	}
+	return strings.TrimSuffix(base, "/") + "/service/" + url.PathEscape(f.Service) + "?env=" + url.QueryEscape(f.Env)
+}
+
+// post sends a body. refused is the answer of a receiver that does not want it, whenever it is sent.
+func (r *receiver) post(ctx context.Context, body []byte) (refused string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	at := r.URL
+	if r.Form == Alertmanager {
+		u, err := url.Parse(r.URL)
+		if err != nil {
+			return "", err
+		}
+		at = u.JoinPath("/api/v2/alerts").String()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "rollcall")
+	if r.Authorize != nil {
+		if err := r.Authorize(req); err != nil {
+			return "", err
+		}
+	}
+	res, err := r.Client.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // without the URL, which may hold a secret
+		}
+		return "", err
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(res.Body, 512))
+	switch said := strings.TrimSpace(fmt.Sprintf("%s %s", res.Status, bytes.ToValidUTF8(text, nil))); {
+	case res.StatusCode < 300:
+		return "", nil
+	case slices.Contains([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}, res.StatusCode):
+		return said, nil
+	default:
+		return "", errors.New("it answers " + said)
+	}
+}
