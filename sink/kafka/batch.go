@@ -1,8 +1,10 @@
 package kafka
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/spool"
@@ -60,8 +62,9 @@ type batch struct {
 	journaled bool // with this stamp
 	producer  producer
 	sequence  int32
-	unclear   bool // an attempt has ended without an answer
-	apart     bool // half of one that was too much: not to be joined
+	unclear   bool          // an attempt has ended without an answer
+	apart     bool          // half of one that was too much: not to be joined
+	back      time.Duration // by how much the times that Kafka is told are before those of the records
 }
 
 // room reports whether another record of so many bytes fits.
@@ -203,6 +206,27 @@ func stamp(wire []byte, p producer, sequence int32) {
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// retime gives a stamped batch with the times of its records, as Kafka is told them, so much earlier. What the records themselves say is as it was.
+func retime(wire []byte, back time.Duration) []byte {
+	out := bytes.Clone(wire)
+	be := binary.BigEndian
+	b := out[4:]
+	for _, at := range []int{27, 35} { // the first record's, from which the others count, and the newest
+		be.PutUint64(b[at:], be.Uint64(b[at:])-uint64(back.Milliseconds()))
+	}
+	be.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
+	return out
+}
+
+// earlier has the next attempt tell Kafka earlier times: by an hour, by two, by four. It reports false, and all is as it was, where there are none left to try.
+func (b *batch) earlier() bool {
+	b.back = max(time.Hour, 2*b.back)
+	if b.back.Milliseconds() > b.oldest {
+		b.back = 0
+	}
+	return b.back > 0
+}
 
 // nextSequence is the sequence after n records: Kafka counts to 2^31-1 and goes on at 0.
 func nextSequence(sequence int32, n int) int32 {

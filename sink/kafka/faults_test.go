@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/sinktest"
+	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
 // cutter dials connections that lose acknowledgements: the broker gets the Produce request and answers it, and the connection breaks before anybody
@@ -218,7 +220,8 @@ func TestAnswers(t *testing.T) {
 		{"unknown producer", []int16{kerr.UnknownProducerID.Code, kerr.UnknownProducerID.Code}, ""},
 		{"fenced", []int16{kerr.InvalidProducerEpoch.Code}, ""},
 		{"corrupt once", []int16{kerr.CorruptMessage.Code}, ""},
-		{"timestamp", []int16{kerr.InvalidTimestamp.Code}, "refused_timestamp"},
+		{"timestamp", []int16{kerr.InvalidTimestamp.Code}, ""},
+		{"timestamp for ever", slices.Repeat([]int16{kerr.InvalidTimestamp.Code}, 25), "refused_timestamp"},
 		{"record", []int16{kerr.InvalidRecord.Code}, "refused_record"},
 		{"policy", []int16{kerr.PolicyViolation.Code}, "refused_fatal"},
 		{"out of order for ever", []int16{45, 45, 45}, "refused_out_of_order"},
@@ -314,7 +317,7 @@ func TestAfterAnUnclearRefusal(t *testing.T) {
 	}
 }
 
-// Of a batch with one bad record only that one is lost.
+// Of a batch with one record whose time is ahead only that one goes with an earlier time, and says its own.
 func TestOneBadRecordHurtsOnlyItself(t *testing.T) {
 	c := fake(t)
 	s := subject(t, c.ListenAddrs()[0], nil)
@@ -346,8 +349,22 @@ func TestOneBadRecordHurtsOnlyItself(t *testing.T) {
 	}
 	s.Go(t)()
 	r := s.Ledger.Report(time.Now())
-	if n := explained(t, s.Read(t, s.Topics.Snapshots), r); n != 19 || r.Total.Reasons["refused_timestamp"] != 1 || r.Losses[0].First != 8 || r.Losses[0].Last != 8 {
+	ms := s.Read(t, s.Topics.Snapshots)
+	if n := explained(t, ms, r); n != 20 || len(r.Losses) != 0 {
 		t.Errorf("%d in the topic, ledger %+v, losses %+v", n, r.Total, r.Losses)
+	}
+	for _, m := range ms {
+		var rec wire.Record
+		if err := wire.Decode(m.Value, &rec); err != nil {
+			t.Fatal(err)
+		}
+		earlier := time.Duration(0)
+		if rec.ID.Sequence == 8 {
+			earlier = 2 * time.Hour
+		}
+		if got := time.UnixMilli(rec.TS).Sub(m.Time); got != earlier {
+			t.Errorf("%v: Kafka is told a time %v before its own, want %v", rec.ID, got, earlier)
+		}
 	}
 }
 

@@ -135,6 +135,10 @@ func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot slot) {
 		}
 		switch v.step {
 		case settled:
+			if b.back > 0 {
+				s.metrics.retimed.Add(b.n)
+				s.ahead(n, b)
+			}
 			if v.reason == "duplicate" || b.unclear {
 				s.metrics.resent.Inc()
 			}
@@ -146,8 +150,11 @@ func (n *lane) deliver(ctx context.Context, s *Sink, b *batch, slot slot) {
 				return
 			}
 		case divide:
-			if v.reason == "timestamp" && b.newest-b.oldest < sameTime {
-				n.refuse(s, b, v) // its records share their fate
+			if v.reason == "timestamp" && b.newest-b.oldest < sameTime { // its records share their fate
+				if b.earlier() {
+					break // again, with other times
+				}
+				n.refuse(s, b, v)
 				return
 			}
 			n.single = time.Now().Add(time.Minute)
@@ -272,8 +279,12 @@ func (n *lane) renew(ctx context.Context, s *Sink, b *batch) bool {
 
 // attempt sends a batch once.
 func (n *lane) attempt(ctx context.Context, s *Sink, b *batch) (throttle time.Duration, v verdict) {
+	wire := b.wire
+	if b.back > 0 {
+		wire = retime(wire, b.back)
+	}
 	resp, err := s.cluster.client.RawProduce(ctx, &kafka.RawProduceRequest{Topic: n.topic, Partition: int(n.q.part), RequiredAcks: kafka.RequireAll,
-		RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(b.wire)}})
+		RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(wire)}})
 	if err != nil {
 		v = judge(err, nil)
 		s.trouble.is(n.topic, n.q.part, v, err)
@@ -284,6 +295,16 @@ func (n *lane) attempt(ctx context.Context, s *Sink, b *batch) (throttle time.Du
 		s.trouble.is(n.topic, n.q.part, v, resp.Error)
 	}
 	return resp.Throttle, v
+}
+
+// ahead says, now and then, that Kafka takes what we scrape only with earlier times than ours.
+func (s *Sink) ahead(n *lane, b *batch) {
+	now := time.Now().UnixMilli()
+	if said := s.aheadSaid.Load(); now-said < sayAgain.Milliseconds() && now >= said || !s.aheadSaid.CompareAndSwap(said, now) {
+		return
+	}
+	s.log.Warn("Kafka takes records only with earlier times than ours; is this host's clock ahead? They keep the time of the scrape, and Kafka is told an earlier one",
+		"topic", n.topic, "partition", n.q.part, "earlier", b.back, "newest", time.UnixMilli(b.newest))
 }
 
 // pause waits for d or for the end of ctx.

@@ -28,6 +28,7 @@ type meters struct {
 	packedOut   *metrics.Counter
 	resent      *metrics.Counter
 	joined      *metrics.Counter
+	retimed     *metrics.Counter
 	maybeDouble *metrics.Counter
 	producerIDs *metrics.Counter
 	seconds     [sink.NumLanes]*metrics.PrometheusHistogram
@@ -50,6 +51,7 @@ func newMeters(set *metrics.Set) *meters {
 		packedOut:   set.GetOrCreateCounter("rollcall_sink_batch_compressed_bytes_total"),
 		resent:      set.GetOrCreateCounter("rollcall_sink_batches_resent_total"),
 		joined:      set.GetOrCreateCounter("rollcall_sink_batches_joined_total"),
+		retimed:     set.GetOrCreateCounter("rollcall_sink_retimed_records_total"),
 		maybeDouble: set.GetOrCreateCounter("rollcall_sink_maybe_double_records_total"),
 		producerIDs: set.GetOrCreateCounter("rollcall_sink_producer_ids_total"),
 		requests:    map[attempted]*metrics.Counter{},

@@ -84,7 +84,8 @@ func judge(sent, answer error) verdict {
 	case kafka.InvalidProducerEpoch, kafka.ProducerFenced:
 		return verdict{step: renew, reason: "fenced", tries: 3}
 	case kafka.InvalidTimestamp:
-		// Our clock is more than message.timestamp.after.max.ms ahead of the broker's, or a record is too old for the topic: only that one goes.
+		// Our clock is more than message.timestamp.after.max.ms ahead of the broker's: divided until only those of one time are together, which go with
+		// an earlier time; or they are too old for the topic, and no time will do.
 		return verdict{step: divide, reason: "timestamp"}
 	case kafka.InvalidRecord:
 		// One record is not what the topic wants; Kafka refuses all of its batch.

@@ -237,7 +237,7 @@ func TestRealKafka(t *testing.T) {
 		s.Sink.Put(sinktest.Snapshot("a", 3))
 		end()
 		r := s.Ledger.Report(time.Now())
-		if got := explained(t, s.Read(t, s.Topics.Snapshots), r); got != 2 || r.Total.Reasons["refused_timestamp"] != 1 {
+		if got := explained(t, s.Read(t, s.Topics.Snapshots), r); got != 3 || s.Sink.(*Sink).metrics.retimed.Get() != 1 {
 			t.Errorf("%d in the topic, ledger %+v", got, r.Total)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
@@ -30,6 +31,8 @@ type Sink struct {
 	pace      pace // of the backfill
 	lanes     sync.WaitGroup
 	spawnLane func(*lane) // set by Run
+
+	aheadSaid atomic.Int64 // when it was last said that our clock is ahead, Unix milliseconds
 }
 
 var _ sink.Sink = (*Sink)(nil)
