@@ -39,6 +39,8 @@ type Measure struct {
 	// Spread is how much hosts are taken to differ before any was seen, in parts of the level: with few hosts it keeps three that happen to agree from being
 	// taken for proof that all do.
 	Spread float64
+	// Metric is what is read of the Board, with Field of a distribution; empty: Name is errors, latency or rate, as they are recognised.
+	Metric, Field string
 }
 
 // The golden signals as a canary is judged by. Fewer requests are told and fail nobody: how much a canary is given is not its own doing.

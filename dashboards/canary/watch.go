@@ -25,7 +25,7 @@ type Found struct {
 	Effect  float64 // of a ratio the difference of shares; else the change in parts of the baseline's: 0.1 is a tenth more
 	Lo, Hi  float64 // holds the effect at all polls at once
 	Most    float64 // the greatest harm that is not excluded; NaN before there was enough to judge
-	Margin  float64 // as much as matters
+	Margin  float64 // as much as matters; like Most negative where less is harm
 	// The levels of both, on the measure's own scale: shares, values.
 	Baseline, Canary float64
 	Sigmas           float64 // standard errors that the effect is from none
@@ -166,6 +166,9 @@ func (d *watched) judge(k int, r Rules, deciding int) {
 // set fills in what is told of a measure.
 func (f *Found) set(m *Measure, e *estimate, wide, margin float64) {
 	f.Effect, f.Lo, f.Hi, f.Margin, f.Most = m.told(e, e.effect), m.told(e, e.effect-wide), m.told(e, e.effect+wide), m.told(e, margin), math.NaN()
+	if m.harm() < 0 {
+		f.Margin = m.told(e, -margin)
+	}
 	f.Sigmas, f.Hosts, f.Requests = e.effect/e.se, e.hosts, [2]float64{math.NaN(), math.NaN()}
 	switch m.Kind {
 	case Ratio:
