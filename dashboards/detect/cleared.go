@@ -120,7 +120,7 @@ func (p *Place) few(t *table) {
 					g.add(&t.leaves[i])
 				}
 			}
-			p.Conds, p.Second, p.Names, p.Cleared = nil, nil, nil, nil
+			p.Conds, p.Second, p.Names, p.Cleared, p.Scattered = nil, nil, nil, nil, 0
 			p.Instances, p.N, p.Share, p.Ratio, p.Alike = names[:k+1], k+1, min(sum/excess, 1), t.told(&g), nil
 			return
 		}

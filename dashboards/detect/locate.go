@@ -19,6 +19,7 @@ type Place struct {
 	Second    []Cond   // a second such place, hit at the same time
 	Names     []Cond   // single conditions, each of which holds for these instances and for no others
 	Instances []string // instead of conditions: a few instances that share nothing else
+	Scattered int      // instances that have it and share nothing; 0: all have it, or nobody can tell
 	Share     float64  // of the excess that is there
 	Ratio     float64  // there, after: errors per request, milliseconds, or requests as a share of what was usual
 	Elsewhere float64  // the same for all the rest
@@ -228,6 +229,10 @@ func (t *table) scan() (p Place) {
 		p.N = t.instances(s)
 		p.Cleared = t.cleared(s, &g)
 		p.Alike = t.alike(s)
+		return p
+	}
+	if found.Uneven {
+		p.Scattered = found.Hit
 		return p
 	}
 	p.Alike = t.alike(everything)

@@ -110,6 +110,7 @@ func TestLocate(t *testing.T) {
 		{"a version in a zone for a network", "errors", third, corner, "2 in b for clients of AS 3", "2 in b without clients of AS 3 0 %|2 for clients of AS 3 elsewhere 0 %|b for clients of AS 3 on 1 0 %"},
 		{"a host", "errors", errorsWhere(func(v, z, h string) bool { return h == "a3" }), nil, "host a3", "other hosts 0 %"},
 		{"two hosts with nothing in common", "errors", errorsWhere(func(v, z, h string) bool { return h == "a3" || h == "c0" }), nil, "10.0.0.3:80,10.0.2.0:80", ""},
+		{"six hosts with nothing in common", "errors", errorsWhere(func(v, z, h string) bool { return strings.Contains("a0 a3 b1 b4 c2 c5", h) }), nil, "6 of 18", ""},
 		{"all", "errors", errorsWhere(func(v, z, h string) bool { return true }), nil, "", "every version alike|every zone alike"},
 		{"nothing", "errors", quiet, nil, "", "every version alike|every zone alike"},
 		{"a network", "errors", eighth, byNetwork(errorsWhere(func(v, z, h string) bool { return false }), "3", .5), "clients of AS 3", "other client networks 0 %|every version alike|every zone alike"},
@@ -127,6 +128,9 @@ func TestLocate(t *testing.T) {
 			got := place(p.Conds)
 			if len(p.Second) > 0 {
 				got += " and " + place(p.Second)
+			}
+			if p.Scattered > 0 {
+				got = fmt.Sprintf("%d of %d", p.Scattered, p.Of)
 			}
 			if len(p.Instances) > 0 {
 				got = strings.Join(p.Instances, ",")
@@ -157,10 +161,36 @@ func TestWords(t *testing.T) {
 		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagVersion, "2"}}, Ratio: .65, Share: .7, N: 14, Of: 312}), "Mostly 2: 65 % of its requests fail, 70 % of the excess, 14 of 312 instances."},
 		{only(&Verdict{Metric: "latency"}, &Place{Conds: []Cond{{dashboards.TagZone, "c"}}, Ratio: 640, Elsewhere: 88, Share: 1, N: 1, Of: 3}), "Only c: 640 ms there, 88 ms elsewhere, 1 of 3 instances."},
 		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagZone, "a"}}, Second: []Cond{{dashboards.TagZone, "b"}}, Ratio: .65, Share: .99}), "Only a and b: 65 % of its requests fail."},
+		{only(&Verdict{Metric: "errors"}, &Place{Scattered: 6, Of: 18, Sure: 1}), "Not by version, zone, host or any other tag: 6 of 18 instances have it, and nothing in common that the others have not."},
 		{only(&Verdict{Metric: "errors"}, &Place{}), ""},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("%q, want %q", tc.got, tc.want)
+		}
+	}
+}
+
+// The most that is looked at together: 20,000 label sets of a large service, with a dozen tags.
+func BenchmarkLocateWide(b *testing.B) {
+	var ls []dashboards.Leaf
+	for k := range 280 {
+		part := made(func(v, z, h string) (dashboards.Sums, dashboards.Sums) {
+			return sums(120, 50, .002, 40), sums(5, 50, .002, 40)
+		})
+		for i := range part {
+			part[i].Instance = fmt.Sprintf("%s-%d", part[i].Instance, k)
+			part[i].Tags[dashboards.TagHost] = part[i].Instance
+			for d, n := range []int{3, 7, 20, 90, 2, 5, 11} {
+				part[i].Tags[fmt.Sprint("tag", d)] = fmt.Sprint((k*18 + i) * 7919 % (n * 31) / 31)
+			}
+		}
+		ls = append(ls, byNetwork(part, "3", .3)...)
+	}
+	b.ReportMetric(float64(len(ls)), "leaves")
+	b.ReportAllocs()
+	for b.Loop() {
+		if p := newTable("errors", ls).scan(); place(p.Conds) != "clients of AS 3" {
+			b.Fatalf("%+v", p)
 		}
 	}
 }

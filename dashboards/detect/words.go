@@ -51,7 +51,7 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 		f.Title += "; " + a
 	}
 	f.Only, f.Cleared = only(v, &o.where), append([]string{}, o.where.Cleared...)
-	if o.cause != "" && len(o.where.Conds)+len(o.where.Instances) == 0 && o.where.Sure > 0 {
+	if o.cause != "" && len(o.where.Conds)+len(o.where.Instances)+o.where.Scattered == 0 && o.where.Sure > 0 {
 		f.Only = "Everywhere alike; it began as " + o.cause + "."
 	}
 	f.Cleared = append(f.Cleared, o.where.Alike...)
@@ -90,6 +90,8 @@ func only(v *Verdict, p *Place) string {
 		}
 	case len(p.Instances) > 0:
 		where = strings.Join(p.Instances, ", ")
+	case p.Scattered > 0:
+		return fmt.Sprintf("Not by version, zone, host or any other tag: %d of %d instances have it, and nothing in common that the others have not.", p.Scattered, p.Of)
 	case p.Sure > 0:
 		return "Everywhere alike: no version, zone, host or other tag stands out."
 	default:

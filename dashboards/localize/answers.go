@@ -38,15 +38,71 @@ func (c Settings) Find(t *Table) Result {
 		}
 	}
 	all.score = slices.Max(sums)
+	f := m.fates()
+	r.Hit, r.Uneven = f.hit, f.hit > 1 && f.spared*5 > len(t.now)
 	best := s.scan()
 	r.Tried, r.Curtailed = s.tried, s.curtail
 	r.Alike = t.cause(&all, &all)
 	r.Answers = s.answers(best, &all)
 	if len(r.Answers) > 0 {
 		a := &r.Answers[0]
-		r.Found = a.Score > max(all.score, 0)+certain+math.Log(float64(max(s.tried, 1)))
+		hit, spared := t.within(a, f)
+		r.Found = a.Score > max(all.score, 0)+certain+math.Log(float64(max(s.tried, 1))) && hit >= spared && 2*hit >= f.hit
 	}
 	return r
+}
+
+// fates is what became of each leaf, taken for itself, as far as that is certain.
+type fates struct {
+	of          []int8 // 1: hit, -1: spared, 0: nobody can tell
+	hit, spared int
+}
+
+func (m *model) fates() (f fates) {
+	f.of = make([]int8, len(m.expected))
+	sure := certain + math.Log(float64(len(f.of)))
+	sums := make([]float64, m.sizes)
+	row := func(i int) []float64 { return m.likelihood[i*m.sizes : (i+1)*m.sizes] }
+	for i := range f.of {
+		if slices.Max(row(i)) > sure {
+			f.of[i], f.hit = 1, f.hit+1
+			for k, l := range row(i) {
+				sums[k] += l
+			}
+		}
+	}
+	if f.hit == 0 {
+		return f
+	}
+	// Spared are those to whom that which happened to the others certainly did not.
+	size := slices.Index(sums, slices.Max(sums))
+	for i := range f.of {
+		if f.of[i] == 0 && row(i)[size] < -sure {
+			f.of[i], f.spared = -1, f.spared+1
+		}
+	}
+	return f
+}
+
+// within counts the hit and the spared among an answer's leaves.
+func (t *Table) within(a *Answer, f fates) (hit, spared int) {
+	for i, fate := range f.of {
+		if fate == 0 {
+			continue
+		}
+		codes := t.codes[i*len(t.dims) : (i+1)*len(t.dims)]
+		if !slices.ContainsFunc(a.Causes, func(c Cause) bool {
+			return !slices.ContainsFunc(c.at, func(e at) bool { return codes[e.dim] != e.code })
+		}) {
+			continue
+		}
+		if fate > 0 {
+			hit++
+		} else {
+			spared++
+		}
+	}
+	return hit, spared
 }
 
 // answers lists explanations: single causes by their score, and the best two of a kind.
@@ -151,6 +207,7 @@ func (t *Table) cause(g, all *group) Cause {
 	for _, d := range g.dims {
 		if d >= 0 {
 			c.Elements = append(c.Elements, Element{t.dims[d], t.value(g, d)})
+			c.at = append(c.at, at{int(d), t.code(g, d)})
 		}
 	}
 	return c

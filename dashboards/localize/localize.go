@@ -105,6 +105,13 @@ type Cause struct {
 	Share    float64 // of the excess of all leaves; may be negative or above 1 where leaves went different ways
 	Risk     float64 // Observed / Expected
 	Score    float64 // log likelihood ratio, less what its words cost
+	at       []at
+}
+
+// at is an element by the table's numbers.
+type at struct {
+	dim  int
+	code int32
 }
 
 // Answer is one explanation of the change: a cause, or two that came together.
@@ -118,10 +125,16 @@ type Answer struct {
 type Result struct {
 	// Answers are explanations, best first, at most five. They are listed even where none is good: Found says so.
 	Answers []Answer
-	// Found: the first answer explains the change, and better than "all alike" does. If not, the change is not among the dimensions, or there is none.
+	// Found: the first answer explains the change, better than "all alike" does, and of its leaves no more were spared than hit. If not, the change is not
+	// among the dimensions, or there is none.
 	Found bool
-	// Alike is the score of "all alike": of one change in all leaves.
-	Alike     Cause
+	// Alike is all leaves together, its score that of "all alike": of one change in all of them.
+	Alike Cause
+	// Hit is how many leaves have changed for certain, each taken for itself. Uneven: some have, while for many others it is as certain that what happened to
+	// all together did not happen to them. If no answer holds most of the excess, that which makes the difference is not among the dimensions.
+	Hit    int
+	Uneven bool
+
 	Tried     int  // conjunctions
 	Curtailed bool // there were more leaves and dimensions than there was time: not all conjunctions were tried
 }

@@ -173,10 +173,10 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
-// Two causes of a kind are one answer; all alike and nothing are not found among the dimensions.
+// Two causes of a kind are one answer; all alike, nothing, and what no dimension tells are not found among the dimensions.
 func TestTwoAlikeNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	two, alike, nothing := 0, 0, 0
+	two, alike, nothing, uneven := 0, 0, 0, 0
 	const runs = 60
 	for range runs {
 		f := newFleet(r, Ratio, 5, 3, 4)
@@ -189,15 +189,29 @@ func TestTwoAlikeNothing(t *testing.T) {
 		if len(res.Answers) > 0 && text(res.Answers[0]) == "a=1 + a=3" && res.Found {
 			two++
 		}
-		if res := Find(f.table(r, Ratio, false, func(int) float64 { return 6 * math.Exp(.2*r.NormFloat64()) })); !res.Found {
+		if res := Find(f.table(r, Ratio, false, func(int) float64 { return 6 * math.Exp(.2*r.NormFloat64()) })); !res.Found && !res.Uneven {
 			alike++
 		}
-		if res := Find(f.table(r, Ratio, false, func(int) float64 { return 1 })); !res.Found {
+		if res := Find(f.table(r, Ratio, false, func(int) float64 { return 1 })); !res.Found && !res.Uneven {
 			nothing++
 		}
+		// Each leaf for itself: what decides is not among the dimensions.
+		f = newFleet(r, Ratio, 5, 3, 4)
+		for i := range f.size {
+			f.size[i] *= 10
+		}
+		res = Find(f.table(r, Ratio, false, func(int) float64 {
+			if r.IntN(2) == 0 {
+				return 10
+			}
+			return 1
+		}))
+		if res.Uneven && !res.Found {
+			uneven++
+		}
 	}
-	if two < runs*95/100 || alike < runs*95/100 || nothing < runs*95/100 {
-		t.Errorf("two causes %d, all alike %d, nothing %d of %d", two, alike, nothing, runs)
+	if two < runs*95/100 || alike < runs*95/100 || nothing < runs*95/100 || uneven < runs*95/100 {
+		t.Errorf("two causes %d, all alike %d, nothing %d, uneven %d of %d", two, alike, nothing, uneven, runs)
 	}
 }
 
