@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/rollcall-metrics/rollcall/collector"
 )
@@ -14,8 +13,7 @@ func (x *pull) grow(want int) error {
 	if cap(x.raw) > len(x.raw) {
 		return nil
 	}
-	x.raw = slices.Grow(x.raw, min(max(len(x.raw), 4096), max(want, 512)))
-	return x.charge()
+	return x.grown(&x.raw, &x.rawMapped, len(x.raw)+min(max(len(x.raw), 4096), max(want, 512)))
 }
 
 // rest reads a body that ends where from does; more than want bytes of room are not made at once.

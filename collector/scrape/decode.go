@@ -2,7 +2,6 @@ package scrape
 
 import (
 	"errors"
-	"io"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/valyala/fasthttp"
@@ -15,9 +14,6 @@ const acceptEncoding = "zstd, gzip"
 
 // weighEncoding is what bodies are asked for that are only weighed: to unzip gzip as it comes takes 32 KiB, and zstd as much as its encoder would have it.
 const weighEncoding = "gzip"
-
-// maxWindow is the largest window of a zstd body: what RFC 8878 asks of every decoder, and what no encoder exceeds that was not told to.
-const maxWindow = 8 << 20
 
 // unzipped collects what is unzipped in x.decoded, up to a limit.
 type unzipped struct {
@@ -62,7 +58,7 @@ func (x *pull) decode(encoding []byte, limit int) ([]byte, error) {
 		return nil, unzipsTooLong(len(x.raw), limit)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return nil, tooMuch("the body, %d bytes as sent, needs a window of more than %d bytes to be unzipped", len(x.raw), maxWindow)
-	case errors.As(err, new(*failure)):
+	case err == errUnproven, errors.As(err, new(*failure)):
 		return nil, err
 	}
 	return nil, fail(collector.Parse, "unzip the body of %d bytes: %v, after %d bytes", len(x.raw), err, len(x.decoded))
@@ -76,62 +72,10 @@ func unzipsTooLong(sent, limit int) error {
 	return tooMuch("the body, %d bytes as sent, is longer than %d bytes when unzipped", sent, limit)
 }
 
-// zstdBlock is the most that one block of zstd comes to.
-const zstdBlock = 128 << 10
-
-// unzstd decodes x.raw into x.decoded, at one go: so it needs no window besides. What a frame says of its size is believed up to the limit; where it says nothing, or
-// less than comes, the memory doubles until it is enough, and the next body of the target finds it as it is.
-func (x *pull) unzstd(limit int) error {
-	if len(x.raw) == 0 {
-		return io.ErrUnexpectedEOF
-	}
-	d, err := x.all.zstd()
-	if err != nil {
-		return err
-	}
-	want := max(4096, 4*len(x.raw))
-	var h zstd.Header
-	if h.Decode(x.raw) == nil && h.HasFCS {
-		if h.FrameContentSize > uint64(limit) {
-			return errCapped
-		}
-		want = int(h.FrameContentSize) + 16 // it is quicker with some bytes to spare
-	}
-	for most := limit + zstdBlock + 16; ; {
-		if err := x.unzipTo(min(want, most)); err != nil {
-			return err
-		}
-		room := min(cap(x.decoded), most)
-		out, err := d.DecodeAll(x.raw, x.decoded[:0:room])
-		full := errors.Is(err, zstd.ErrDecoderSizeExceeded)
-		switch {
-		case len(out) > limit, full && room == most:
-			return errCapped
-		case err == nil:
-			x.decoded = out
-			return nil
-		// A block that does not fit is not always called so: whoever failed within a block of the end may have had too little room.
-		case full, room < most && len(out)+zstdBlock > room && !errors.Is(err, zstd.ErrWindowSizeExceeded):
-			want = 2 * room
-			continue
-		}
-		x.decoded = x.decoded[:min(len(out), room)] // for the reason
-		return err
-	}
-}
-
 // unzipTo makes room for n bytes at least in x.decoded.
 func (x *pull) unzipTo(n int) error {
 	if n <= cap(x.decoded) {
 		return nil
 	}
-	bigger := make([]byte, len(x.decoded), n)
-	copy(bigger, x.decoded)
-	x.decoded = bigger
-	return x.charge()
-}
-
-// newZstd makes what all bodies are decoded by, as many at once as there are processors: it keeps nothing of one for the next.
-func newZstd() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxWindow(maxWindow))
+	return x.grown(&x.decoded, &x.decodedMapped, n)
 }

@@ -212,7 +212,7 @@ func hostiles() []hostile {
 		{"HTTP/0.9", once(someStats), both, parse, "not HTTP/1", 0, "", false},
 		{"HTTP/0.9 without end", floods("hello", "x"), both, parse, "not HTTP/1", body, "the header of the answer is longer than 16384 bytes", false},
 		{"HTTP/2 unasked", once("HTTP/2.0 200 OK\r\n\r\n{}"), both, parse, "not HTTP/1", 0, "", false},
-		{"SSH", func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.6\r\n"); asked(c) }, both, parse, `not HTTP/1: it starts with "SSH-2.0`, parse, "not HTTP/1: malformed HTTP response", false},
+		{"SSH", func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.6\r\n"); asked(c) }, both, parse, `not HTTP/1: it starts with "SSH-2.0`, parse, "the answer is not HTTP/1: ", false},
 		{"status 000", once("HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\n{}"), both, parse, "not HTTP/1", 0, "", false},
 		{"status 999", says("HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n"), both, status, "status 999", 0, "", false},
 		{"status 204", says("HTTP/1.1 204 No Content\r\n\r\n"), both, status, "status 204", 0, "", false},

@@ -35,7 +35,7 @@ func (l *large) take() *pull {
 
 // keep reports whether x is kept.
 func (l *large) keep(x *pull) bool {
-	if cap(x.raw)+cap(x.decoded)+x.parser.Size() > maxKeptBytes {
+	if cap(x.raw)+cap(x.decoded)+x.parserSize() > maxKeptBytes {
 		return false
 	}
 	l.mu.Lock()
@@ -51,6 +51,9 @@ func (l *large) keep(x *pull) bool {
 func (l *large) trim() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, x := range l.kept[:l.spare] {
+		x.unmap()
+	}
 	n := copy(l.kept, l.kept[l.spare:])
 	clear(l.kept[n:])
 	l.kept = l.kept[:n]

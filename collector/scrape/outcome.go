@@ -127,5 +127,11 @@ func innermost(err, target error) string {
 	}
 }
 
+// isSkipped reports a failure that is the collector's own.
+func isSkipped(err error) bool {
+	var known *failure
+	return errors.As(err, &known) && known.outcome == collector.Skipped
+}
+
 // isHeaderTooLong reports an answer whose header does not fit the buffer.
 func isHeaderTooLong(err error) bool { return errors.Is(err, bufio.ErrBufferFull) }

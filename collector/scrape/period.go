@@ -99,7 +99,7 @@ func (e *exchange) latched(snap *collector.Snapshot, path string, r *reader) err
 	if err == nil {
 		o := e.s.run.limits
 		o.Window = collector.Latched
-		err = e.x.parser.Parse(snap, body, contentType, o)
+		err = e.x.parse(snap, body, contentType, o)
 	}
 	if e.x != nil {
 		e.x.also, first.also = first.also, e.x

@@ -19,23 +19,33 @@ import (
 // pull is the memory of one scrape, from its first byte of a body until the snapshot is released.
 type pull struct {
 	snap    collector.Snapshot
-	parser  stats.Parser
-	raw     []byte // as it came
-	decoded []byte // unzipped
+	parser  *stats.Parser // from when the body is whole: of thousands whose bodies come at once, few are worked on
+	raw     []byte        // as it came
+	decoded []byte        // unzipped
+	parsed  int           // bytes that the parser was given
 	release func()
 
-	all     *pulls
-	charged int64 // to the budget
-	also    *pull // the snapshot has views into it, too
+	all      *pulls
+	charged  int64 // to the budget
+	unproven int64 // the same, of what no good body of the target was like
+	trusted  int   // bytes that a body may have without being unproven
+	also     *pull // the snapshot has views into it, too
+
+	rawMapped, decodedMapped bool // they are memory of the system's own
 }
 
 // pulls keeps pulls by the size of their bodies, so that one of 10 MB does not hold its memory for the sake of thousands of 10 KB; and it keeps the budget of
 // all bodies that are read or worked on at the same time.
 type pulls struct {
 	classes [20]sync.Pool // of up to 4 KiB, 8 KiB, … 2 GiB
+	parsers [20]sync.Pool // by the bodies that they are for
 	large   large
+	mapped  mapped
 	budget  int64
 	used    atomic.Int64
+
+	mayUnproven atomic.Int64 // bytes of all that are unproven
+	unproven    atomic.Int64
 
 	forgotten atomic.Int64 // bytes, since memory was given back to the system
 
@@ -54,23 +64,80 @@ func (p *pulls) get(n int) *pull {
 	if x, ok := p.classes[classOf(n)].Get().(*pull); ok {
 		return x
 	}
-	x := &pull{all: p, raw: make([]byte, 0, max(4096, n))}
+	x := &pull{all: p, trusted: free}
+	x.raw, x.rawMapped = p.enlarge(nil, false, max(4096, n), false)
 	x.release = func() {
+		good := x.snap.Outcome == collector.OK
 		x.snap = collector.Snapshot{}
 		if x.also != nil {
 			x.also.release()
 			x.also = nil
 		}
-		p.used.Add(-x.charged)
-		x.charged = 0
-		if size := max(cap(x.raw), cap(x.decoded)); size <= free || !p.large.keep(x) {
-			if x.parser.Size() > maxParser {
-				x.parser = stats.Parser{}
-			}
-			p.classes[classOf(size)].Put(x)
+		x.uncharge()
+		if max(cap(x.raw), cap(x.decoded)) > free && good && p.large.keep(x) {
+			return
 		}
+		if size := x.parserSize(); size > maxParser {
+			p.forgotten.Add(int64(size))
+		} else if x.parser != nil {
+			p.parsers[classOf(x.parsed)].Put(x.parser)
+		}
+		x.parser = nil
+		x.unmap()
+		p.classes[classOf(max(cap(x.raw), cap(x.decoded)))].Put(x)
 	}
 	return x
+}
+
+// parse reads the body into snap, whose samples are x's then.
+func (x *pull) parse(snap *collector.Snapshot, body []byte, contentType string, o stats.Options) error {
+	if x.parsed = len(body); x.parser == nil {
+		if x.parser, _ = x.all.parsers[classOf(x.parsed)].Get().(*stats.Parser); x.parser == nil {
+			x.parser = &stats.Parser{}
+		}
+	}
+	return x.parser.Parse(snap, body, contentType, o)
+}
+
+func (x *pull) parserSize() int {
+	if x.parser == nil {
+		return 0
+	}
+	return x.parser.Size()
+}
+
+// mappedFrom is from which size on bodies are kept beside the heap; those that are unproven are from the beginning.
+const mappedFrom = 256 << 10
+
+// enlarge is b with room for n bytes, and whether it is beside the heap then. What was b is not used any more.
+func (p *pulls) enlarge(b []byte, is bool, n int, unproven bool) ([]byte, bool) {
+	if n <= cap(b) {
+		return b, is
+	}
+	var bigger []byte
+	if n > mappedFrom || unproven && n > free {
+		bigger = p.mapped.take(n)
+	}
+	if bigger == nil {
+		return append(make([]byte, 0, n), b...), false
+	}
+	bigger = append(bigger, b...)
+	if is {
+		p.mapped.give(b)
+	}
+	return bigger, true
+}
+
+// unmap gives back what x has beside the heap.
+func (x *pull) unmap() {
+	if x.rawMapped {
+		x.all.mapped.give(x.raw)
+		x.raw, x.rawMapped = nil, false
+	}
+	if x.decodedMapped {
+		x.all.mapped.give(x.decoded)
+		x.decoded, x.decodedMapped = nil, false
+	}
 }
 
 // maxParser is what a parser may hold between bodies, those aside that are kept as large: samples of short names take many times what the body does.
@@ -81,7 +148,7 @@ const free = 64 << 10
 
 // charge takes what the pull holds from the budget.
 func (x *pull) charge() error {
-	held := int64(cap(x.raw) + cap(x.decoded) + x.parser.Size())
+	held := int64(cap(x.raw) + cap(x.decoded) + x.parserSize())
 	more := held - x.charged
 	if held <= free || more <= 0 {
 		return nil
@@ -94,11 +161,40 @@ func (x *pull) charge() error {
 	return nil
 }
 
+func (x *pull) uncharge() {
+	x.all.used.Add(-x.charged)
+	x.all.unproven.Add(-x.unproven)
+	x.charged, x.unproven, x.trusted = 0, 0, free
+}
+
+// errUnproven says that a body would take more memory than those together may take that no good body came before to vouch for.
+var errUnproven = errors.New("no room for bodies of this size from those who never had a good one")
+
+// unprovenBytes and unprovenEach are what those may take together: so much, and so much for each target of the pool. One alone may have what its limit allows.
+const (
+	unprovenBytes = 2 << 20
+	unprovenEach  = 4 << 10
+)
+
+// grown has x make its buffer, which is one of the two, as large as n, if it may.
+func (x *pull) grown(buffer *[]byte, mapped *bool, n int) error {
+	if n > x.trusted {
+		more := int64(n) - int64(cap(*buffer))
+		if now := x.all.unproven.Add(more); now > x.all.mayUnproven.Load() && now > x.unproven+more {
+			x.all.unproven.Add(-more)
+			return errUnproven
+		}
+		x.unproven += more
+	}
+	*buffer, *mapped = x.all.enlarge(*buffer, *mapped, n, n > x.trusted)
+	return x.charge()
+}
+
 // forget gives up what x holds, so that nobody keeps it: it is more than others need.
 func (x *pull) forget() {
-	x.all.used.Add(-x.charged)
+	x.uncharge()
+	x.unmap()
 	x.all.forgotten.Add(int64(cap(x.raw) + cap(x.decoded)))
-	x.charged = 0
 }
 
 // wire counts what is read from a connection and keeps the error it ended with: fasthttp's errors do not say.

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -81,7 +82,8 @@ type Pool struct {
 	pulls   pulls
 	readers sync.Pool
 
-	exchanges sync.Pool // of *exchange, those of pulls that have ended
+	hands     chan struct{} // as many as bodies may be worked on at once
+	exchanges sync.Pool     // of *exchange, those of pulls that have ended
 	m         poolMetrics
 	wake      chan struct{}
 	stopped   atomic.Bool // Run ends
@@ -110,6 +112,9 @@ type Pool struct {
 	load     load
 }
 
+// handsEach is how many bodies may be worked on at once for each processor: more than one, as whoever takes a snapshot may have to wait for a moment.
+const handsEach = 8
+
 // New makes a pool that does nothing until Run.
 func New(c Config) (*Pool, error) {
 	if err := c.validate(); err != nil {
@@ -136,7 +141,8 @@ func New(c Config) (*Pool, error) {
 		c.Metrics = metrics.NewSet()
 	}
 	p := &Pool{
-		c: c, dial: newDialer(&c), wake: make(chan struct{}, 1),
+		hands: make(chan struct{}, handsEach*runtime.GOMAXPROCS(0)),
+		c:     c, dial: newDialer(&c), wake: make(chan struct{}, 1),
 		targets: map[TargetKey]*target{}, leaving: map[TargetKey]*target{}, left: map[TargetKey]time.Time{}, jobs: map[*Job]*jobRun{},
 	}
 	p.readers.New = newReader
@@ -366,6 +372,9 @@ func (p *Pool) work(ch chan *target) {
 // finish takes t back from its worker and gives the worker its next one, or nil.
 func (p *Pool) finish(t *target, o collector.Outcome) *target {
 	t.running, t.lasting, t.bad = false, false, badnessOf(o, t.lastBody)
+	if t.bad == notBad && (t.scale.weighed || t.period.scale.weighed) {
+		t.bad = gorged
+	}
 	p.pulled[t.was]--
 	t.mu.Lock()
 	t.aborted, t.leaves, t.stop = false, false, nil

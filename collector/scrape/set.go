@@ -102,6 +102,7 @@ func (p *Pool) settle(joined []*target, now time.Time) {
 			delete(p.jobs, j)
 		}
 	}
+	p.pulls.mayUnproven.Store(unprovenBytes + int64(len(p.targets))*unprovenEach)
 	p.schedule(joined, now)
 }
 

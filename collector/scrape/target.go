@@ -225,7 +225,8 @@ type target struct {
 	request  []byte
 	reqSpec  *spec
 	reqAuth  string
-	lastBody int
+	lastBody int // bytes of the last body
+	proven   int // the same, if it was good
 	scale    scale
 	info     infoState
 	windows  stats.Watch

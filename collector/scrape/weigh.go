@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 
@@ -11,11 +12,14 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector"
 )
 
-// scale is whether the bodies of a target are read or only weighed. One that broke the limit has cost as much memory as a body may take, and it would again at each scrape: so
-// the next ones are counted and thrown away as they come, until one is within the limit. Then the one after is read.
+// scale is whether the bodies of a target are read or only weighed. One that broke the limit has cost as much memory as a body may take, and it would again at each scrape; and
+// so has one that broke off when it was large already, before any was good. So the next ones are counted and thrown away as they come, until one is whole and within the limit.
+// Then the one after is read, by the few that are read at once of those.
 type scale struct {
-	broken int    // the limit that the last body broke; 0: it did not. A higher one is a new chance
-	why    string // it did
+	broken  int    // the limit that the last body broke, or under which it broke off; 0: it did not. A higher one is a new chance
+	why     string // it did
+	off     bool   // it broke off
+	weighed bool   // the last one was weighed, and found whole: the next one is read, whatever memory it takes
 }
 
 // incoming is a body that begins to come.
@@ -28,7 +32,7 @@ type incoming struct {
 
 // weighs reports that the body is to be weighed. One that says its size is known to be within the limit, as longer ones are refused unread.
 func (s *scale) weighs(in incoming) bool {
-	return s.suspects(in.limit) && (in.length < 0 || !plain(in.encoding))
+	return s.suspects(in.limit) && (s.off || in.length < 0 || !plain(in.encoding))
 }
 
 // suspects reports that a body of the target would be weighed.
@@ -50,29 +54,72 @@ func (e *exchange) take(in incoming, s *scale) (body []byte, err error) {
 		return nil, announced(int64(in.length), in.limit)
 	}
 	if s.weighs(in) {
-		n, err := in.weigh()
-		if err == errUnweighed {
-			return nil, fail(collector.BodyLimit, "%s; since then it is sent in zstd, which is not asked for, with a window too large to weigh it", s.why)
-		}
-		if err != nil {
-			return nil, err
-		}
-		*s = scale{}
-		return nil, fail(collector.BodyLimit, "%d bytes, within the limit of %d again: the body is read from the next scrape on", n, in.limit)
+		return nil, s.weigh(in)
 	}
 	x := e.room(in.length)
-	x.raw = x.raw[:0]
+	weighed := s.weighed
+	if weighed {
+		x.trusted = in.limit + zstdBlock + 512
+	}
+	x.raw, x.decoded = x.raw[:0], x.decoded[:0]
 	if err = x.charge(); err == nil {
 		if err = x.rest(in.from, in.want(), in.limit); err == nil {
 			body, err = x.decode(in.encoding, in.limit)
 		}
 	}
-	if *s = (scale{}); err != nil && errors.As(err, new(*tooMuchError)) {
-		*s = scale{in.limit, err.Error()}
-		x.forget()
-		e.x = nil
+	*s = scale{}
+	switch {
+	case err == nil:
+		return body, nil
+	case err == errUnproven:
+		in.from = io.MultiReader(bytes.NewReader(x.raw), in.from)
+		err = s.unproven(in)
+	case errors.As(err, new(*tooMuchError)):
+		*s = scale{broken: in.limit, why: err.Error()}
+	default:
+		if large := max(len(x.raw), len(x.decoded)) > free; large && (weighed || x.unproven > 0) && !isSkipped(err) {
+			*s = scale{broken: in.limit, why: err.Error(), off: true}
+		}
+		return nil, err
 	}
-	return body, err
+	x.forget()
+	e.x = nil
+	return nil, err
+}
+
+// weigh weighs a body after one that was too much, and says what comes of it.
+func (s *scale) weigh(in incoming) error {
+	n, err := in.weigh()
+	switch {
+	case err == errUnweighed:
+		return fail(collector.BodyLimit, "%s; since then it is sent in zstd, which is not asked for, with a window too large to weigh it", s.why)
+	case err != nil:
+		return err
+	}
+	why, off := s.why, s.off
+	*s = scale{weighed: true}
+	if off {
+		return fail(collector.Skipped, "%s; since then bodies are counted only, and this one of %d bytes is whole: the next one is read", why, n)
+	}
+	return fail(collector.BodyLimit, "%d bytes, within the limit of %d again: the body is read from the next scrape on", n, in.limit)
+}
+
+// unproven weighs a body for which there is no room, as no good one came before it.
+func (s *scale) unproven(in incoming) error {
+	n, err := in.weigh()
+	switch {
+	case err == errUnweighed: // nothing speaks against it
+	case errors.As(err, new(*tooMuchError)):
+		*s = scale{broken: in.limit, why: err.Error()}
+		return err
+	case err != nil:
+		return err
+	}
+	*s = scale{weighed: true}
+	if err == errUnweighed {
+		return fail(collector.Skipped, "others whose first bodies are large are read just now: the next one is read")
+	}
+	return fail(collector.Skipped, "others whose first bodies are large are read just now, and this one of %d bytes was counted only: the next one is read", n)
 }
 
 // tooMuchError is the failure of a body that was read up to its limit before it showed.

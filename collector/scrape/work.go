@@ -42,7 +42,7 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 		snap.Outcome, snap.Reason = classify(err, e.at)
 		switch {
 		case e.x != nil: // the next one will need as much
-			t.lastBody = max(len(e.x.raw), len(e.x.decoded))
+			t.lastBody, t.proven = max(len(e.x.raw), len(e.x.decoded)), 0
 		case t.scale.broken > 0:
 			t.lastBody = 0
 		}
@@ -60,7 +60,7 @@ func (p *Pool) scrape(t *target, missed []miss, late time.Duration) collector.Ou
 // good takes in what a good answer says of the process.
 func (e *exchange) good(snap *collector.Snapshot) {
 	t := e.t
-	t.lastBody = snap.BodyBytes
+	t.lastBody, t.proven = snap.BodyBytes, snap.BodyBytes
 	restarted := t.info.watch(snap.Samples)
 	if restarted {
 		t.period.of = nil // it may be another program
@@ -84,7 +84,26 @@ func (e *exchange) hand(snap *collector.Snapshot) {
 	snap.OnRelease = x.release
 	x.snap = *snap
 	e.x = nil
+	e.turn()
 	e.p.c.Handle(&x.snap)
+	e.endTurn()
+}
+
+// turn waits until the pull is one of the few that are worked on. Where a machine stood still, the bodies of all targets are there at once; what it takes to work on each, which is
+// more than the body, is then taken by few.
+func (e *exchange) turn() {
+	if !e.atWork {
+		e.p.hands <- struct{}{}
+		e.atWork = true
+	}
+}
+
+// endTurn lets another one be worked on.
+func (e *exchange) endTurn() {
+	if e.atWork {
+		e.atWork = false
+		<-e.p.hands
+	}
 }
 
 // exchange is one scrape on its way.
@@ -97,6 +116,7 @@ type exchange struct {
 	deadline time.Time
 	sent     time.Time
 	at       stage
+	atWork   bool      // it holds one of the pool's hands
 	reached  time.Time // the end of the last stage that was measured; zero: none is
 
 	skew       time.Duration // of the target's clock, by its last answer
@@ -115,6 +135,7 @@ func (p *Pool) exchange(x exchange) *exchange {
 
 // over ends the exchange. What asks by net/http may be told of a connection later than that: its exchange is nobody else's.
 func (e *exchange) over() {
+	e.endTurn()
 	if p := e.p; e.s.run.client == nil {
 		*e = exchange{}
 		p.exchanges.Put(e)
@@ -132,8 +153,9 @@ func (e *exchange) reach(s measured, now time.Time) {
 // room is the memory for a body of about n bytes. What an answer announces is believed as far as it resembles the last one.
 func (e *exchange) room(n int) *pull {
 	if e.x == nil {
-		last := e.t.lastBody // unzipped: what it takes to hold one like it
-		e.x = e.p.pulls.get(min(max(n, last), max(64<<10, 2*last)))
+		last := e.t.proven // unzipped: what it takes to hold one like it
+		e.x = e.p.pulls.get(min(max(n, last), max(free, 2*last)))
+		e.x.trusted = max(free, 2*last)
 	}
 	return e.x
 }
@@ -155,13 +177,15 @@ func (e *exchange) stats(snap *collector.Snapshot) error {
 		return err
 	}
 	e.reach(bodyRead, now)
-	if err = e.x.parser.Parse(snap, body, contentType, e.s.job.ReadBy(snap.Time.Add(e.skew))); err == nil {
+	e.turn()
+	if err = e.x.parse(snap, body, contentType, e.s.job.ReadBy(snap.Time.Add(e.skew))); err == nil {
 		err = e.x.charge() // samples of short names are larger than the body
 	}
 	e.reach(parsed, time.Now())
 	if e.reached = (time.Time{}); err != nil || e.s.period == "" {
 		return err
 	}
+	e.endTurn() // while it waits for another answer
 	err = e.period(snap, r)
 	snap.Took = time.Since(snap.Time)
 	return err

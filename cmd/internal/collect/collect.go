@@ -234,6 +234,7 @@ func (d *Daemon) Run(ctx, cut context.Context) error {
 	first.Go(func() { d.followBursts(end) })
 	first.Go(func() { d.followSlices(end) })
 	first.Go(func() { d.saveTracks(end) })
+	first.Go(func() { d.holdHeap(end) })
 	first.Go(func() { d.followFiles(end) })
 	first.Go(func() { fail("expected counts", d.followExpected(end)) })
 	first.Go(func() { fail("geo", d.geo.Run(end)) })
