@@ -51,7 +51,8 @@ fuzz:            ## every decoder's fuzz target, FUZZTIME each
 	  for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
 	    echo "== $$t in $$(dirname $$f)"; $(GO) test ./$$(dirname $$f) -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x; done; done
 
-reliability:     ## a collector killed 50 times (KILLS=…) at random moments, at the embedded broker and at a real Kafka: each snapshot once
+reliability:     ## everything that may happen to a collector under load and to its Kafka of three brokers, counted in the topics: 25 minutes; RELIABILITY='-quick' or '-fault=leader'. And one killed 50 times (KILLS=…) at other brokers
+	cd bench && $(GO) run . reliability -out ../artefacts/reliability.md $(RELIABILITY)
 	ROLLCALL_TEST_KILLS=$(or $(KILLS),50) $(GO) test -count=1 -timeout 30m -v -run TestKilled ./sink/kafka
 
 bench:           ## the hot paths beside their floor and the naive way
