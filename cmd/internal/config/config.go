@@ -111,9 +111,11 @@ type Scrape struct {
 	Compression     *bool          `yaml:"enable_compression"` // default true
 	FollowRedirects bool           `yaml:"follow_redirects"`   // default false: a znode must not send the collector anywhere
 	EnableHTTP2     bool           `yaml:"enable_http2"`
-	ProxyURL        URL            `yaml:"proxy_url"`
+	Proxy           Proxy          `yaml:",inline"`
 	BasicAuth       *BasicAuth     `yaml:"basic_auth"`
 	Authorization   *Authorization `yaml:"authorization"`
+	OAuth2          *OAuth2        `yaml:"oauth2"`
+	Headers         Headers        `yaml:"http_headers"` // sent with each request
 	TLS             *TLS           `yaml:"tls_config"`
 	Allow           Allow          `yaml:"allow"`
 	ServerInfo      *bool          `yaml:"server_info"`   // ask /server_info for version and build once a process start; default true
