@@ -78,8 +78,13 @@ func Converge(traces []dashboards.Trace, by, target string) Convergence {
 		there, has int
 	}
 	var steps []step
+	begin := beginning(traces)
 	for i := range traces {
-		t := &traces[i]
+		whole := traces[i]
+		t := &whole
+		if t.Begun.Sub(begin) <= sameMoment {
+			t.Begun = begin // those who were there when the service was met were there at once
+		}
 		if t.Begun.UnixMilli() <= 0 || !t.Begun.Before(t.Last) && !t.Expected {
 			continue
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/canary"
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
@@ -40,6 +41,8 @@ type Config struct {
 	Exceptions func() []dashboards.Exception
 	// Users reports whether the listener lets nobody pass who has not signed in: then who has may acknowledge, silence and tell from elsewhere. nil: it does not.
 	Users func() bool
+	// Measures is what a service's canary is judged by; nil, or nothing: the golden signals.
+	Measures func(service, env string) []canary.Measure
 	// Fault answers POST /demo/fault. nil: there is no such page.
 	Fault http.Handler
 	// Extra are more pages by ServeMux pattern: /metrics, /stats.json, /-/healthy, …. One that is given here wins over one of ours.
@@ -131,6 +134,8 @@ func (s *Server) routes() {
 		"GET /api/v1/findings":      s.answer(s.findings),
 		"GET /api/v1/events":        s.answer(s.listEvents),
 		"GET /api/v1/changes":       s.answer(s.changes),
+		"GET /api/v1/canary":        s.answer(s.canary),
+		"GET /api/v1/convergence":   s.answer(s.convergence),
 		"GET /api/v1/silences":      s.answer(s.silences),
 		"POST /api/v1/events":       s.said("events", s.tell),
 
