@@ -58,7 +58,7 @@ func (t *table) cleared(s set, g *group) (out []string) {
 			}
 		}
 		if len(s) > 1 && len(cs) == 1 && len(s[1]) == 1 && cs[0].dim == s[1][0].dim {
-			break // the rest of the dimension is the rest of both
+			break // the rest of the dimension is the rest of all
 		}
 	}
 	return out
@@ -120,7 +120,7 @@ func (p *Place) few(t *table) {
 					g.add(&t.leaves[i])
 				}
 			}
-			p.Conds, p.Second, p.Names, p.Cleared, p.Scattered = nil, nil, nil, nil, 0
+			p.Conds, p.Also, p.Names, p.Cleared, p.Scattered = nil, nil, nil, nil, 0
 			p.Instances, p.N, p.Share, p.Ratio, p.Alike = names[:k+1], k+1, min(sum/excess, 1), t.told(&g), nil
 			return
 		}

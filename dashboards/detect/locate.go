@@ -16,7 +16,7 @@ type Cond struct{ Dim, Value string }
 // Place is where a change is.
 type Place struct {
 	Conds     []Cond   // up to three that must all hold; empty: nowhere in particular
-	Second    []Cond   // a second such place, hit at the same time
+	Also      [][]Cond // further such places, hit at the same time
 	Names     []Cond   // single conditions, each of which holds for these instances and for no others
 	Instances []string // instead of conditions: a few instances that share nothing else
 	Scattered int      // instances that have it and share nothing; 0: all have it, or nobody can tell
@@ -88,7 +88,7 @@ func Locate(metric string, byInstance, byLabel []dashboards.Leaf) Place {
 			}
 		}
 	}
-	if len(best.Conds) == 0 || len(best.Second) > 0 && best.Conds[0].Dim == dashboards.TagHost {
+	if len(best.Conds) == 0 || len(best.Also) > 0 && best.Conds[0].Dim == dashboards.TagHost {
 		best.few(all)
 	}
 	best.Of = all.instances(nil)
@@ -221,9 +221,10 @@ func (t *table) scan() (p Place) {
 		rest := group{c: total.c - g.c, b: total.b - g.b, n: total.n - g.n, x: total.x - g.x}
 		p.Elsewhere = t.told(&rest)
 		p.Conds = t.conds(s[0])
-		if len(s) > 1 {
-			p.Second = t.conds(s[1])
-		} else {
+		for _, part := range s[1:] {
+			p.Also = append(p.Also, t.conds(part))
+		}
+		if len(s) == 1 {
 			p.Names = t.names(s)
 		}
 		p.N = t.instances(s)

@@ -126,8 +126,8 @@ func TestLocate(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p := Locate(tc.metric, tc.leaves, tc.labels)
 			got := place(p.Conds)
-			if len(p.Second) > 0 {
-				got += " and " + place(p.Second)
+			for _, also := range p.Also {
+				got += " and " + place(also)
 			}
 			if p.Scattered > 0 {
 				got = fmt.Sprintf("%d of %d", p.Scattered, p.Of)
@@ -160,7 +160,7 @@ func TestWords(t *testing.T) {
 		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagVersion, "2"}}, Ratio: .65, Share: .99, N: 14, Of: 312}), "Only 2: 65 % of its requests fail, 14 of 312 instances."},
 		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagVersion, "2"}}, Ratio: .65, Share: .7, N: 14, Of: 312}), "Mostly 2: 65 % of its requests fail, 70 % of the excess, 14 of 312 instances."},
 		{only(&Verdict{Metric: "latency"}, &Place{Conds: []Cond{{dashboards.TagZone, "c"}}, Ratio: 640, Elsewhere: 88, Share: 1, N: 1, Of: 3}), "Only c: 640 ms there, 88 ms elsewhere, 1 of 3 instances."},
-		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagZone, "a"}}, Second: []Cond{{dashboards.TagZone, "b"}}, Ratio: .65, Share: .99}), "Only a and b: 65 % of its requests fail."},
+		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagZone, "a"}}, Also: [][]Cond{{{dashboards.TagZone, "b"}}}, Ratio: .65, Share: .99}), "Only a and b: 65 % of its requests fail."},
 		{only(&Verdict{Metric: "errors"}, &Place{Scattered: 6, Of: 18, Sure: 1}), "Not by version, zone, host or any other tag: 6 of 18 instances have it, and nothing in common that the others have not."},
 		{only(&Verdict{Metric: "errors"}, &Place{}), ""},
 	} {

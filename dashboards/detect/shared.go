@@ -39,7 +39,7 @@ type shared struct {
 // meetingsOf are where an open finding is, by every name of the place that services may have in common: a service that is alone on its host in a rack may be in
 // trouble because of either.
 func meetingsOf(o *open) (out []meeting) {
-	if o == nil || o.shared != nil || len(o.where.Conds) != 1 || len(o.where.Second) > 0 {
+	if o == nil || o.shared != nil || len(o.where.Conds) != 1 || len(o.where.Also) > 0 {
 		return nil
 	}
 	names := o.where.Names

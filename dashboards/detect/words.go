@@ -85,8 +85,13 @@ func only(v *Verdict, p *Place) string {
 	where := ""
 	switch {
 	case len(p.Conds) > 0:
-		if where = place(p.Conds); len(p.Second) > 0 {
-			where += " and " + place(p.Second)
+		where = place(p.Conds)
+		for i, also := range p.Also {
+			if i == len(p.Also)-1 {
+				where += " and " + place(also)
+			} else {
+				where += ", " + place(also)
+			}
 		}
 	case len(p.Instances) > 0:
 		where = strings.Join(p.Instances, ", ")

@@ -124,17 +124,25 @@ func (s *scanner) answers(best []group, all *group) []Answer {
 	two, first := Answer{}, false
 	for i := range min(len(from), maxAnswers-1) {
 		a := &from[i]
-		b, ok := s.sibling(a, all)
-		if !ok || a.leaves+b.leaves == all.leaves { // all are no two causes
+		others := s.siblings(a, all)
+		if len(others) == 0 || a.leaves+others[0].leaves == all.leaves { // all are no two causes
 			continue
 		}
-		pair := s.answer(all, a, &b)
+		pair := s.answer(all, a, &others[0])
 		if two.Causes != nil && pair.Score <= two.Score {
 			continue
 		}
 		// What a cause leaves over is another's only where the cause itself is the best; two others have to be much better than it, and not parts of it.
 		better := i == 0 || pair.Score > from[0].score+secondScore && !s.within(a, &from[0])
 		if two, first = pair, better && pair.Causes[1].Share >= secondShare; i == 0 && first {
+			left := all.leaves - a.leaves - others[0].leaves
+			for k := range others[1:] {
+				c := s.t.cause(&others[k+1], all)
+				if left -= others[k+1].leaves; c.Share < secondShare/2 || left == 0 {
+					break
+				}
+				two.Causes, two.Score, two.Share = append(two.Causes, c), two.Score+c.Score, two.Share+c.Share
+			}
 			break
 		}
 	}
@@ -157,28 +165,36 @@ func (s *scanner) within(a, other *group) bool {
 	return true
 }
 
-// sibling is the best other conjunction that differs from a in one element: what a bit rate suffers, another may suffer, too.
-func (s *scanner) sibling(a, all *group) (found group, ok bool) {
+// siblings are other conjunctions that differ from a in one element, the same dimension's for all of them, best first: what a bit rate suffers, another may suffer,
+// too.
+func (s *scanner) siblings(a, all *group) (found []group) {
 	if !s.divide(a.dims) {
-		return found, false
+		return nil
 	}
 	least := mentioned * math.Abs(all.x-all.b)
+	where := func(g *group) (d int8, n int) {
+		for _, dim := range a.dims {
+			if dim >= 0 && s.t.code(g, dim) != s.t.code(a, dim) {
+				d, n = dim, n+1
+			}
+		}
+		return d, n
+	}
 	for i := range s.groups {
 		g := &s.groups[i]
 		if g.score < secondScore || s.excess(g) < least {
 			continue
 		}
-		differ := 0
-		for _, d := range a.dims {
-			if d >= 0 && s.t.code(g, d) != s.t.code(a, d) {
-				differ++
-			}
-		}
-		if differ == 1 && (!ok || s.order(*g, found) < 0) {
-			found, ok = *g, true
+		if _, n := where(g); n == 1 {
+			found = append(found, *g)
 		}
 	}
-	return found, ok
+	slices.SortFunc(found, s.order)
+	if len(found) > 0 {
+		dim, _ := where(&found[0])
+		found = slices.DeleteFunc(found, func(g group) bool { d, _ := where(&g); return d != dim })
+	}
+	return found
 }
 
 func (t *Table) code(g *group, d int8) int32 { return t.codes[int(g.leaf)*len(t.dims)+int(d)] }

@@ -114,7 +114,7 @@ type at struct {
 	code int32
 }
 
-// Answer is one explanation of the change: a cause, or two that came together.
+// Answer is one explanation of the change: a cause, or two, seldom more, of one kind that came together.
 type Answer struct {
 	Causes []Cause
 	Score  float64
