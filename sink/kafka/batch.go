@@ -164,9 +164,9 @@ func (p *packer) pack(rows []row, buf []byte, hs []header) []byte {
 		d = append(binary.AppendVarint(d, int64(len(value))), value...)
 		p.records = append(d, p.tail...)
 	}
-	p.zipped = p.zip(p.zipped[:0], p.records)
-	out := make([]byte, 4+batchHeader+len(p.zipped))
-	copy(out[4+batchHeader:], p.zipped)
+	var head [4 + batchHeader]byte
+	p.zipped = p.zip(append(p.zipped[:0], head[:]...), p.records)
+	out := bytes.Clone(p.zipped)
 	be := binary.BigEndian
 	be.PutUint32(out, uint32(len(out)-4))
 	b := out[4:]
