@@ -119,3 +119,17 @@ func TestCompare(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// Every way produces into a real Kafka, and each topic has what was acknowledged, whatever the times are.
+func TestSinkSmall(t *testing.T) {
+	if _, ok := testenv.Classpath(t, testenv.KafkaJars); !ok {
+		return // with CI=true it has failed
+	}
+	var out, progress bytes.Buffer
+	if err := run(t.Context(), []string{"sink", "-runs=1", "-warm=50ms", "-window=150ms", "-no-targets", "-broker=kafka"}, nil, &out, &progress); err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	if tables, targets := strings.Count(out.String(), "franz-go  "), strings.Count(out.String(), "reached  ")+strings.Count(out.String(), "missed   "); tables != 2 || targets != 5 {
+		t.Errorf("%d tables, %d targets\n%s", tables, targets, &out)
+	}
+}

@@ -1,4 +1,5 @@
-// Command bench measures rollcall beside what others do, in one run on one machine: its discovery on a real ZooKeeper, its collector on a fleet of its own.
+// Command bench measures rollcall beside what others do, in one run on one machine: its discovery on a real ZooKeeper, its collector on a fleet of its own, its sink on
+// a real Kafka.
 //
 // It is a Go module of its own, so that what it compares with (Prometheus' discovery as a library) stays out of rollcall. It runs on Linux: it reads /proc and
 // asks the kernel how many bytes came over a socket. Each side is measured in a process of its own, which is this program again.
@@ -19,6 +20,7 @@ const usage = `usage: bench roster [flags]     rollcall and Prometheus follow th
        bench collector [flags]  a fleet is scraped into Kafka: by rollcall, by a plain collector, and by nobody who keeps what he reads
        bench reliability [flags]  a collector under load, and what happens to it and its Kafka: is everything in the topics, once?
        bench analysis [flags]   localisation, detection and canary verdicts on labelled cases, beside the best published
+       bench sink [flags]       records into Kafka and into the embedded broker: by rollcall's sink, kafka-go's Writer and franz-go
 `
 
 func main() {
@@ -47,6 +49,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return benchCollector(ctx, args, stdout, stderr)
 	case "analysis":
 		return benchAnalysis(ctx, args, stdout, stderr)
+	case "sink":
+		return benchSink(ctx, args, stdout, stderr)
+	case "producer": // one of its ways
+		return runProducer(ctx, args, stdin, stdout)
 	case "fleet": // what follows is started by collector
 		return runFleet(ctx, args, stdin, stdout)
 	case "broker":

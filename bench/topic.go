@@ -21,11 +21,12 @@ import (
 // runBroker is the process of the embedded broker, in memory. It prints its address as JSON and ends with stdin.
 func runBroker(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
 	fs := flag.NewFlagSet("broker", flag.ContinueOnError)
+	keep := fs.Int64("keep", 4<<30, "bytes of each partition that are kept")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	// Everything is kept, for it is read to the last record at the end.
-	b, err := broker.New(broker.Config{Addr: "127.0.0.1:0", RetentionBytes: 4 << 30, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	// Unless told otherwise everything is kept, for it is read to the last record at the end.
+	b, err := broker.New(broker.Config{Addr: "127.0.0.1:0", RetentionBytes: *keep, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return err
 	}
