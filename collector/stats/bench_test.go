@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,6 +61,20 @@ func varsBody(n int) (b []byte) {
 	return b
 }
 
+// unsorted is an ostrichBody whose names stand in no order.
+func unsorted(n int) []byte {
+	b := ostrichBody(n)
+	for i, at := 0, bytes.Index(b, []byte("http/")); at >= 0; i++ {
+		copy(b[at:], []string{"http", "user", "call", "kafk", "feed"}[i%5])
+		next := bytes.Index(b[at:], []byte("http/"))
+		if next < 0 {
+			break
+		}
+		at += next
+	}
+	return b
+}
+
 func BenchmarkParse(b *testing.B) {
 	zk, err := os.ReadFile("testdata/zookeeper-monitor.json")
 	if err != nil {
@@ -80,7 +95,7 @@ func BenchmarkParse(b *testing.B) {
 	for _, bc := range []struct {
 		name string
 		body []byte
-	}{{"ostrich", ostrichBody(200)}, {"zookeeper", zk}, {"prometheus", prometheusBody(200)}, {"node-exporter", node}, {"openmetrics", om},
+	}{{"ostrich", ostrichBody(200)}, {"ostrich-unsorted", unsorted(200)}, {"zookeeper", zk}, {"prometheus", prometheusBody(200)}, {"node-exporter", node}, {"openmetrics", om},
 		{"ostrich-text", read("ostrich-program.txt")}, {"dropwizard", read("dropwizard-program.json")}, {"twitter-server", read("twitter-server.json")}, {"csv", csvBody(200)},
 		{"vars", varsBody(200)}, {"protobuf", read("node-exporter.pb")}, {"native", read("client-golang.pb")}} {
 		b.Run(bc.name, func(b *testing.B) {

@@ -14,7 +14,24 @@ const maxFields = 32
 func (p *Parser) section(sec space) {
 	s := &p.scan
 	s.Object()
-	for k, ok := s.Key(); ok && p.err == nil; k, ok = s.Key() {
+	kind := collector.Counter
+	if sec == secGauges {
+		kind = collector.Gauge
+	}
+	for p.err == nil {
+		if sec == secCounters || sec == secGauges {
+			if key, digits, ok := s.Entry(); ok { // most are like that
+				name := jsonscan.Text{Raw: key}.View()
+				at := p.register(sec, name)
+				p.number(name, kind, digits)
+				p.close(at)
+				continue
+			}
+		}
+		k, ok := s.Key()
+		if !ok {
+			return
+		}
 		name := p.name(k)
 		at := p.register(sec, name)
 		if !p.fits(sec, name) {
@@ -142,7 +159,21 @@ func (p *Parser) numbersOf(name string) ([]collector.Field, bool) {
 	was := p.mark()
 	counted := false
 	s.Object()
-	for k, ok := s.Key(); ok && p.err == nil; k, ok = s.Key() {
+	for p.err == nil {
+		if len(p.fields)-was.fields < maxFields && len(p.samples)-was.samples < maxFields {
+			if key, digits, ok := s.Entry(); ok { // most are like that
+				f := fieldName(jsonscan.Text{Raw: key}.View())
+				counted = counted || f == "count"
+				if p.take(name) {
+					p.field(was.fields, f, digits)
+				}
+				continue
+			}
+		}
+		k, ok := s.Key()
+		if !ok {
+			break
+		}
 		switch kind := s.Peek(); {
 		case len(p.fields)-was.fields >= maxFields || len(p.samples)-was.samples >= maxFields || kind == jsonscan.Object || kind == jsonscan.Array:
 			p.back(was)

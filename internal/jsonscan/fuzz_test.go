@@ -8,21 +8,29 @@ import (
 	"testing"
 )
 
-// tree builds what encoding/json builds, by the scanner's hand.
-func tree(s *Scanner) any {
+// tree builds what encoding/json builds, by the scanner's hand; entries says that names and numbers are taken at once where they can be.
+func tree(s *Scanner, entries bool) any {
 	switch s.Peek() {
 	case Object:
 		m := map[string]any{}
-		s.Object()
-		for k, ok := s.Key(); ok; k, ok = s.Key() {
+		for s.Object(); ; {
+			if entries {
+				if k, n, ok := s.Entry(); ok {
+					m[string(k)] = json.Number(n)
+					continue
+				}
+			}
+			k, ok := s.Key()
+			if !ok {
+				return m
+			}
 			name, _ := k.Append(nil)
-			m[string(name)] = tree(s)
+			m[string(name)] = tree(s, entries)
 		}
-		return m
 	case Array:
 		a := []any{}
 		for s.Array(); s.More(); {
-			a = append(a, tree(s))
+			a = append(a, tree(s, entries))
 		}
 		return a
 	case String:
@@ -43,6 +51,7 @@ func FuzzScan(f *testing.F) {
 		`[1,-0,0.5e-7,1E400,true,false,null,"\u00e9\ud83d\ude00\ud800","é",[[[]]],{"":{}}]`,
 		"{\"a\xff\":\"\xc3\x28\"}", `{"a":1,"a":2}`, `[1,]`, `{"a":01}`, "\"tab\there\"", " \n\r\t1 ", `-`, `"\u12`,
 		`{"a":NaN}`, `[-Infinity]`, `nulll`, `{"long key of more than eight bytes \" with an escape":1}`,
+		`{"a":1,"bcdefghij":-12345678.90,"c":0.5,"d":00,"e":-,"f":1.,"g":12e3 }`, `{"abcdefgh":123456789012345678901234567890,"é":1,"":2,"x":7:8,"y":1,"z":{"q":1}}          `,
 	} {
 		f.Add([]byte(doc))
 	}
@@ -63,9 +72,17 @@ func FuzzScan(f *testing.F) {
 			t.Fatalf("offset %d of %d", e.Offset, len(doc))
 		}
 		s.Reset(doc, Options{MaxDepth: 1024})
-		got := tree(&s)
+		got := tree(&s, false)
 		if again := s.End(); (again == nil) != (err == nil) || again != nil && again.Error() != err.Error() {
 			t.Fatalf("skipping says %v, walking says %v", err, again)
+		}
+		s.Reset(doc, Options{MaxDepth: 1024})
+		quick := tree(&s, true)
+		if again := s.End(); (again == nil) != (err == nil) || again != nil && again.Error() != err.Error() {
+			t.Fatalf("skipping says %v, walking by entries says %v", err, again)
+		}
+		if !reflect.DeepEqual(got, quick) {
+			t.Fatalf("walking gives %#v, by entries %#v", got, quick)
 		}
 		if !bytes.Equal(doc, before) {
 			t.Fatal("the document was changed")

@@ -2,6 +2,7 @@ package jsonscan
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -258,6 +259,77 @@ func TestPlain(t *testing.T) {
 				if got := Plain(string(b)); got != want {
 					t.Fatalf("%q: %v", b, got)
 				}
+			}
+		}
+	}
+}
+
+// An entry is taken at once where it stands as most do, and else left for Key.
+func TestEntry(t *testing.T) {
+	const rest = `,"and what follows is long enough":0}`
+	for _, tc := range []struct {
+		text, key, number string
+	}{
+		{`"a":1`, "a", "1"},
+		{`"http/requests":12345678`, "http/requests", "12345678"},
+		{`"eight888":-123456789`, "eight888", "-123456789"},
+		{`"a":0`, "a", "0"},
+		{`"a":-0.50`, "a", "-0.50"},
+		{`"a":1234567890123456789012345.1234567890`, "a", "1234567890123456789012345.1234567890"},
+		{`"":1`, "", ""},
+		{`"a\"b":1`, "", ""},
+		{`"é":1`, "", ""},
+		{"\"a\tb\":1", "", ""},
+		{`"a" :1`, "", ""},
+		{`"a": 1`, "", ""},
+		{`"a":1 `, "", ""},
+		{`"a":01`, "", ""},
+		{`"a":-`, "", ""},
+		{`"a":1.`, "", ""},
+		{`"a":.5`, "", ""},
+		{`"a":1e3`, "", ""},
+		{`"a":"1"`, "", ""},
+		{`"a":NaN`, "", ""},
+		{`"a":{}`, "", ""},
+		{` "a":1`, "", ""},
+	} {
+		for _, before := range []string{"", `"x":1,`} {
+			doc := `{` + before + tc.text + rest
+			var s Scanner
+			s.Reset([]byte(doc), Options{})
+			s.Object()
+			if before != "" {
+				s.Key()
+				s.Number()
+			}
+			was := s.Offset()
+			key, number, ok := s.Entry()
+			if string(key) != tc.key || string(number) != tc.number || ok != (tc.key != "") {
+				t.Errorf("%s: %q %q %v", doc, key, number, ok)
+			}
+			if !ok && s.Offset() != was {
+				t.Errorf("%s: at %d, was at %d", doc, s.Offset(), was)
+			}
+			if ok {
+				if k, more := s.Key(); !more || !k.Is("and what follows is long enough") {
+					t.Errorf("%s: then %q", doc, k.Raw)
+				}
+			}
+		}
+	}
+	// At every length of key and number, and at every distance from the end, an entry is what Key and Number read.
+	for n := range 30 {
+		for m := range 30 {
+			doc := []byte(fmt.Sprintf(`{"%s":%s}%s`, strings.Repeat("k", n), "1"+strings.Repeat("2", m), strings.Repeat(" ", n%9)))
+			var a, b Scanner
+			a.Reset(doc, Options{})
+			b.Reset(doc, Options{})
+			a.Object()
+			b.Object()
+			key, number, ok := a.Entry()
+			k, _ := b.Key()
+			if d := b.Number(); ok && (string(key) != string(k.Raw) || string(number) != string(d) || a.Offset() != b.Offset()) {
+				t.Errorf("%s: %q %q", doc, key, number)
 			}
 		}
 	}

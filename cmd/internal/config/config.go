@@ -111,11 +111,9 @@ type Scrape struct {
 	Compression     *bool          `yaml:"enable_compression"` // default true
 	FollowRedirects bool           `yaml:"follow_redirects"`   // default false: a znode must not send the collector anywhere
 	EnableHTTP2     bool           `yaml:"enable_http2"`
-	Proxy           Proxy          `yaml:",inline"`
+	ProxyURL        URL            `yaml:"proxy_url"`
 	BasicAuth       *BasicAuth     `yaml:"basic_auth"`
 	Authorization   *Authorization `yaml:"authorization"`
-	OAuth2          *OAuth2        `yaml:"oauth2"`
-	Headers         Headers        `yaml:"http_headers"` // sent with each request
 	TLS             *TLS           `yaml:"tls_config"`
 	Allow           Allow          `yaml:"allow"`
 	ServerInfo      *bool          `yaml:"server_info"`   // ask /server_info for version and build once a process start; default true
