@@ -181,12 +181,17 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 	if s.goldenStale {
 		s.goldenStale = false
 		s.golden = makePlan(s.cols, recognise(s.cols, o.Golden), s.golden.seq+1)
+		s.beside = recogniseLines(s.cols, s.beside)
+		s.planLines()
 		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
 	}
 	width := min(max(s.interval.Round(time.Second), minTick), maxTick)
 	if s.ring.width != width.Milliseconds() || s.ring.len() != ticks(width, o.Window) {
 		s.ring = newRing(width, o.Window)
 		s.backlog = [2]int64{}
+		for _, l := range s.beside {
+			l.ring = nil // ticks of another width
+		}
 		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
 	}
 	w := s.ring.width
@@ -220,6 +225,7 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 		// The last point of a spark is replaced by the figures; only one before it is news.
 		changed = s.ring.set(lo+int64(i), &fs[i]) && times[i] < now-now%sparkStep || changed
 	}
+	s.tickLines(lo, newest)
 	s.figures = s.smooth(fs[len(fs)-1], newest)
 	if known >= now && w >= smoothFor.Milliseconds() && s.finest(now) < smoothFor {
 		s.figures = s.smoothClose(o, now)

@@ -46,6 +46,8 @@ type service struct {
 
 	golden      plan
 	goldenStale bool
+	beside      []*line // beside the golden signals
+	linePlan    plan
 	ring        ring
 	figures     figures // as of the last tick
 	dirtyFrom   int64   // figures from here to dirtyTo are to be computed anew; 0: none

@@ -20,6 +20,7 @@ type Signals struct {
 	LatencyName  string        // p99, mean, …
 	LatencyP     float64       // .99, …; 0: the mean
 	Answering    []int         // -1: not known
+	Beside       []SideLine    // exceptions by class, and what may run full
 	Settled      bool          // the service has gathered: nobody joins for the first time any more
 
 	Expected, Present, AnsweringNow int
@@ -62,6 +63,7 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 			out.Errors = append(out.Errors, float64(g.errs[i]))
 		}
 	}
+	out.Beside = s.tellLines(len(out.Rate))
 	now := out.Newest.UnixMilli()
 	out.Settled = s.settled(now)
 	var missing, silent []*instance
@@ -179,6 +181,18 @@ func (b *Board) Leaves(name, env string, from, cut, to time.Time, byLabel bool) 
 		}
 	}
 	return out
+}
+
+// SideLeaves is Leaves of a line beside the golden signals: Errors counts the exceptions of a class; of what is used or waits Latency is the mean, with
+// one Request for each scrape.
+func (b *Board) SideLeaves(name, env string, kind SideKind, line string, from, cut, to time.Time) []Leaf {
+	s := b.find(name, env)
+	if s == nil {
+		return nil
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.sideLeaves(kind, line, ms(from), ms(cut), ms(to))
 }
 
 func (s *service) labelLeaves(from, cut, to int64) []Leaf {

@@ -118,6 +118,9 @@ func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards
 		f.Why = fmt.Sprintf("%d of %d silent", len(silent), of)
 	}
 	f.Title = fmt.Sprintf("%s: %s since %s", s.Service, f.News, at)
+	if len(gone)+len(silent) == of && of > 1 {
+		f.Title = fmt.Sprintf("%s has stopped: %s since %s", s.Service, f.News, at)
+	}
 	if len(shared) > 0 {
 		f.Title += ", " + together(len(gone)+len(silent), shared[0])
 	}

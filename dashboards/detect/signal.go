@@ -16,6 +16,7 @@ const (
 	placeWindow = 60 * time.Second
 	placeBefore = 3 * time.Minute
 	lookBack    = 10 * time.Minute // for a history without findings
+	mostAlso    = 3                // other changes that a title tells
 	maxCalm     = 16               // past findings that are remembered as no history
 )
 
@@ -102,52 +103,82 @@ func (o *open) keepWorst() {
 	}
 }
 
-// signalLines are a service's lines as the tests want them.
+// signalLines are a service's lines as the tests want them. What belongs to a finding that is over is unknown in them, so that no window reaches into it.
 type signalLines struct {
-	s    *dashboards.Signals
-	n, e []float64 // requests and errors of each tick, not a second
-	base []bool    // may serve as history
+	s             *dashboards.Signals
+	n, e          []float64 // requests and errors of each tick, not a second
+	rate, latency []float64
+	base          []bool // may serve as history
+	past          []bool // belongs to a finding that is over
 }
 
 func lines(s *dashboards.Signals, w *watch) *signalLines {
-	l := &signalLines{s: s, n: make([]float64, len(s.Rate)), base: make([]bool, len(s.Rate))}
+	l := &signalLines{s: s, n: make([]float64, len(s.Rate)), base: make([]bool, len(s.Rate)), past: make([]bool, len(s.Rate))}
 	sec := s.Width.Seconds()
 	for i, r := range s.Rate {
 		l.n[i] = r * sec
 		t := s.Newest.Add(-time.Duration(len(s.Rate)-1-i) * s.Width)
 		l.base[i] = (w.signal == nil || t.Before(w.signal.since)) && (w.early.IsZero() || t.Before(w.early))
 		for _, f := range w.calm {
-			// What was a finding is no history.
 			if !t.Before(f[0]) && t.Before(f[1]) {
-				l.base[i] = false
+				l.base[i], l.past[i] = false, true
 			}
 		}
 	}
 	for _, e := range s.Errors {
 		l.e = append(l.e, e*sec)
 	}
+	l.e, l.rate, l.latency = l.without(l.e), l.without(s.Rate), l.without(s.Latency)
 	return l
 }
 
-func rank(metric string) int { return slices.Index([]string{"errors", "rate", "latency"}, metric) }
+// without is the newest figures of a line, unknown where they belong to a finding that is over.
+func (l *signalLines) without(x []float64) []float64 {
+	if x == nil {
+		return nil
+	}
+	past := l.past[len(l.past)-len(x):]
+	out := slices.Clone(x)
+	for i := range out {
+		if past[i] {
+			out[i] = math.NaN()
+		}
+	}
+	return out
+}
+
+func rank(metric string) int {
+	return slices.Index([]string{"errors", "rate", "latency", "exceptions", "saturation"}, metric)
+}
 
 // verdicts is everything that has changed, the worst kind first.
 func (l *signalLines) verdicts(certainty float64) (out []Verdict) {
 	sec := l.s.Width.Seconds() // the tests count requests by the tick
 	if l.e != nil {
-		if v, ok := ratioRisen(l.n, l.e, l.base, certainty); ok {
+		v, ok := ratioRisen(l.n, l.e, l.base, certainty)
+		if !ok {
+			v, ok = ratioDrifted(l.n, l.e, l.base, l.s.Width, certainty)
+		}
+		if !ok {
+			v, ok = ratioEarly(l.n, l.e, l.base, certainty)
+		}
+		if ok {
 			v.Of /= sec
 			out = append(out, v)
 		}
 	}
-	if v, ok := collapsed(l.s.Rate, l.n, l.s.Answering, l.base, certainty); ok {
+	if v, ok := collapsed(l.rate, l.n, l.s.Answering, l.base, certainty); ok {
 		out = append(out, v)
 	}
-	if v, ok := slower(l.s.Latency, l.n, l.s.LatencyP, l.base, certainty); ok {
+	v, ok := slower(l.latency, l.n, l.s.LatencyP, l.base, certainty)
+	if !ok {
+		v, ok = slowDrifted(l.latency, l.n, l.s.LatencyP, l.base, l.s.Width, certainty)
+	}
+	if ok {
 		v.Of /= sec
 		out = append(out, v)
 	}
-	return out
+	return append(out, l.besides(certainty)...)
 }
 
 // now is the signal of a verdict over the newest ticks, and whether it is back to what it was.
@@ -155,6 +186,8 @@ func (l *signalLines) now(v *Verdict) (is float64, calm bool) {
 	k := min(3, len(l.n))
 	n := l.n[len(l.n)-k:]
 	switch v.Metric {
+	case "exceptions", "saturation":
+		return l.besideNow(v)
 	case "errors":
 		if l.e == nil || !(sumOf(n) > 0) {
 			return math.NaN(), false
@@ -202,7 +235,7 @@ func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Si
 	o := w.signal
 	o.also = o.also[:0]
 	for i := range verdicts {
-		if verdicts[i].Metric != o.verdict.Metric {
+		if (verdicts[i].Metric != o.verdict.Metric || verdicts[i].Name != o.verdict.Name) && len(o.also) < mostAlso {
 			o.also = append(o.also, sentence(&verdicts[i], s.LatencyName))
 		}
 	}
@@ -237,6 +270,17 @@ func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open, w
 	h0, h1 := w.history(o.since, s.Width)
 	leaves := func(byLabel bool) []dashboards.Leaf {
 		return joinLeaves(b.Leaves(s.Service, s.Env, h0, h1, h1, byLabel), b.Leaves(s.Service, s.Env, from, from, to, byLabel))
+	}
+	if m := o.verdict.Metric; m == "exceptions" || m == "saturation" {
+		kind := dashboards.SideException
+		as := "errors"
+		if m == "saturation" {
+			if kind, as = dashboards.SideUse, "latency"; o.verdict.Waits {
+				kind = dashboards.SideQueue
+			}
+		}
+		p := Locate(as, joinLeaves(b.SideLeaves(s.Service, s.Env, kind, o.verdict.Name, h0, h1, h1), b.SideLeaves(s.Service, s.Env, kind, o.verdict.Name, from, from, to)), nil)
+		return p
 	}
 	return Locate(o.verdict.Metric, leaves(false), leaves(true))
 }

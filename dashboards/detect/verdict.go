@@ -7,8 +7,11 @@ import (
 
 // Verdict is a change of one signal: from what it was to what it is.
 type Verdict struct {
-	Metric  string  // errors, latency or rate
-	Was, Is float64 // a ratio, milliseconds, or requests a second
+	Metric  string  // errors, latency, rate, exceptions or saturation
+	Name    string  // the class of the exceptions, or the metric that is nearly full
+	New     bool    // the class was never seen before
+	Waits   bool    // the metric counts what waits; else it is the used share of something
+	Was, Is float64 // a ratio, milliseconds, requests a second, or what waits
 	Sure    float64 // standard deviations away from chance
 	Ticks   int     // for how many of the newest ticks it has been so
 	Of      float64 // requests a second over those ticks
@@ -22,7 +25,8 @@ const (
 	slowFactor   = 1.3
 	slowMillis   = 2
 	dropFactor   = 0.5
-	leastHistory = 8 // ticks before anything is compared
+	nothing      = 0.01 // of what was: it has stopped
+	leastHistory = 8    // ticks before anything is compared
 	priorErrors  = 0.5
 	priorRatio   = 0.002 // what is expected of a service that has said nothing yet
 )
@@ -37,38 +41,74 @@ var scales = [...]int{2, 5, 15, 45}
 // scale. History begins with half an error in 250 requests, so that a service with little of it does not alarm at its first error.
 func ratioRisen(n, e []float64, base []bool, certainty float64) (Verdict, bool) {
 	for _, w := range scales {
-		if len(n) < w+leastHistory {
-			break
+		if v, ok := ratioAt(w, n, e, base, certainty); ok {
+			return v, true
 		}
-		now := len(n) - w
-		e1, n1 := sumOf(e[now:]), sumOf(n[now:])
-		if math.IsNaN(e1) || math.IsNaN(n1) || e1 < riseErrors || n1 <= 0 {
-			continue
-		}
-		chunks := chunked(n[:now-1], e[:now-1], base[:now-1], w)
-		if len(chunks) < max(leastHistory/w, 3) {
-			continue
-		}
-		e0, n0 := priorErrors, priorErrors/priorRatio
-		for _, c := range chunks {
-			e0, n0 = e0+c.e, n0+c.n
-		}
-		p0, p1 := e0/n0, e1/n1
-		if p1 < p0*riseFactor || p1 < p0+riseRatio {
-			continue
-		}
-		sure := math.Sqrt(twoRates(e1, n1, e0, n0) / dispersion(chunks, p0))
-		if sure < certainty {
-			continue
-		}
-		if !lasting(n[now:], e[now:], p0, p1) {
-			continue
-		}
-		v := Verdict{Metric: "errors", Was: p0, Is: p1, Sure: sure, Of: n1 / float64(w)}
-		v.Ticks = since(len(n), func(i int) bool { return e[i] > n[i]*(p0+(p1-p0)/2) })
-		return v, true
 	}
 	return Verdict{}, false
+}
+
+// ratioAt is ratioRisen for the newest w ticks.
+func ratioAt(w int, n, e []float64, base []bool, certainty float64) (Verdict, bool) {
+	if len(n) < w+leastHistory {
+		return Verdict{}, false
+	}
+	now := len(n) - w
+	e1, n1 := sumOf(e[now:]), sumOf(n[now:])
+	if math.IsNaN(e1) || math.IsNaN(n1) || e1 < riseErrors || n1 <= 0 {
+		return Verdict{}, false
+	}
+	chunks := chunked(n[:now-1], e[:now-1], base[:now-1], w)
+	if len(chunks) < max(leastHistory/w, 3) {
+		return Verdict{}, false
+	}
+	e0, n0 := priorErrors, priorErrors/priorRatio
+	for _, c := range chunks {
+		e0, n0 = e0+c.e, n0+c.n
+	}
+	p0, p1 := e0/n0, e1/n1
+	if p1 < p0*riseFactor || p1 < p0+riseRatio {
+		return Verdict{}, false
+	}
+	sure := math.Sqrt(twoRates(e1, n1, e0, n0) / dispersion(chunks, p0))
+	if sure < certainty || !lasting(n[now:], e[now:], p0, p1) {
+		return Verdict{}, false
+	}
+	v := Verdict{Metric: "errors", Was: p0, Is: p1, Sure: sure, Of: n1 / float64(w)}
+	v.Ticks = since(len(n), func(i int) bool { return e[i] > n[i]*(p0+(p1-p0)/2) })
+	return v, true
+}
+
+// What breaks before there is a history is compared with what services usually are: hardly one fails one request in ten for all its life.
+const (
+	earlyRatio = 0.1
+	earlyTicks = 60 // of a service's life
+)
+
+// ratioEarly judges errors of a service that has no history to compare with yet, because they were there before it could be made.
+func ratioEarly(n, e []float64, base []bool, certainty float64) (Verdict, bool) {
+	const w = 3
+	if len(n) < w+1 || len(n) > earlyTicks {
+		return Verdict{}, false
+	}
+	now := len(n) - w
+	before := 0
+	for i := range now {
+		if base[i] && n[i] > 0 {
+			before++
+		}
+	}
+	e1, n1 := sumOf(e[now:]), sumOf(n[now:])
+	if math.IsNaN(e1) || math.IsNaN(n1) || e1 < 2*riseErrors || e1 < earlyRatio*n1 || !lasting(n[now:], e[now:], priorRatio, e1/n1) {
+		return Verdict{}, false
+	}
+	sure := math.Sqrt(twoRates(e1, n1, priorErrors, priorErrors/priorRatio))
+	if sure < certainty {
+		return Verdict{}, false
+	}
+	v := Verdict{Metric: "errors", Was: priorRatio, Is: e1 / n1, Sure: sure, Of: n1 / w}
+	v.Ticks = since(len(n), func(i int) bool { return e[i] > n[i]*v.Is/2 })
+	return v, true
 }
 
 // twoRates is twice the log likelihood ratio of e1 in n1 and e0 in n0 against one rate for both.
@@ -216,7 +256,14 @@ func median(x []float64, base []bool) float64 {
 // collapsed compares requests: traffic has a daily shape, so only the last minute counts as usual, and only a fall to less than half is news. What fewer
 // instances answering explains is not: that is a finding of its own.
 func collapsed(rate, n []float64, answering []int, base []bool, certainty float64) (Verdict, bool) {
-	const w = 3 // a machine that stalls for a moment makes up for it in the next
+	if v, ok := collapsedAt(2, nothing, rate, n, answering, base, certainty); ok {
+		return v, true
+	}
+	return collapsedAt(3, dropFactor, rate, n, answering, base, certainty) // a machine that stalls for a moment makes up for it in the next
+}
+
+// collapsedAt is collapsed for the newest w ticks and a fall to a share of what was.
+func collapsedAt(w int, factor float64, rate, n []float64, answering []int, base []bool, certainty float64) (Verdict, bool) {
 	if len(rate) < w+leastHistory {
 		return Verdict{}, false
 	}
@@ -243,24 +290,24 @@ func collapsed(rate, n []float64, answering []int, base []bool, certainty float6
 		if math.IsNaN(rate[i]) {
 			return Verdict{}, false
 		}
-		is, most, there = is+rate[i]/w, max(most, rate[i]), there+float64(max(answering[i], 0))/w
+		is, most, there = is+rate[i]/float64(w), max(most, rate[i]), there+float64(max(answering[i], 0))/float64(w)
 	}
 	share := 1.0
 	if people > 0 {
 		share = min(there/people, 1)
 	}
-	if most > was*dropFactor*share || most > least*0.7*share {
+	if most > was*factor*share || most > least*0.7*share {
 		return Verdict{}, false
 	}
 	// Counts: mean of history against what came, with the dispersion of the history.
 	count := per / float64(len(before)) // requests a tick for one a second
-	mu := was * share * count * w
+	mu := was * share * count * float64(w)
 	var square float64
 	for _, b := range before {
 		square += (b - was) * (b - was) * count / was
 	}
 	phi := max(square/float64(len(before)), 1)
-	sure := (mu - is*count*w) / math.Sqrt(max(mu, 1)*phi)
+	sure := (mu - is*count*float64(w)) / math.Sqrt(max(mu, 1)*phi)
 	if sure < certainty {
 		return Verdict{}, false
 	}

@@ -43,7 +43,33 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 			gets = "got"
 		}
 		f.Title = fmt.Sprintf("%s %s fewer requests: %s → %s", s.Service, gets, count(v.Was), f.News)
+		if o.peak.Is <= nothing*o.peak.Was {
+			f.Title = fmt.Sprintf("%s has stopped: requests %s → %s", s.Service, count(v.Was), f.News)
+			if over {
+				f.Title = fmt.Sprintf("%s had stopped: requests %s → %s", s.Service, count(o.peak.Was), count(o.peak.Is)+" a second")
+			}
+		}
 		if o.peak.Is <= 0.1*o.peak.Was {
+			f.Level = dashboards.LevelBad
+		}
+	case "exceptions":
+		f.News = v.Name
+		f.Title = fmt.Sprintf("%s throws %s: %s", s.Service, v.Name, often(v))
+		if over {
+			f.Title = fmt.Sprintf("%s threw %s: %s", s.Service, v.Name, often(v))
+		}
+		if v.New {
+			f.Title += ", first seen " + o.since.UTC().Format("15:04:05 UTC")
+		}
+		if o.peak.Is >= 0.1 {
+			f.Level = dashboards.LevelBad
+		}
+	case "saturation":
+		f.News = share(v)
+		f.Title = fmt.Sprintf("%s %s nearly full: %s", s.Service, verb, f.Why)
+		if v.Waits {
+			f.Title = fmt.Sprintf("%s %s behind: %s", s.Service, verb, f.Why)
+		} else if o.peak.Is >= 0.98 {
 			f.Level = dashboards.LevelBad
 		}
 	}
@@ -64,8 +90,40 @@ func sentence(v *Verdict, latency string) string {
 		return fmt.Sprintf("errors %s → %s", percent(v.Was), percent(v.Is))
 	case "latency":
 		return fmt.Sprintf("%s %s → %s", latency, millis(v.Was), millis(v.Is))
+	case "exceptions":
+		if v.New {
+			return fmt.Sprintf("new %s, %s", v.Name, often(v))
+		}
+		return fmt.Sprintf("%s %s", v.Name, often(v))
+	case "saturation":
+		if v.Waits {
+			return fmt.Sprintf("%s %s → %s an instance", v.Name, count(v.Was), count(v.Is))
+		}
+		return fmt.Sprintf("%s %s → %s", v.Name, percent(v.Was), percent(v.Is))
 	}
 	return fmt.Sprintf("requests %s → %s a second", count(v.Was), count(v.Is))
+}
+
+// often is how much a class of exceptions is thrown: in how many of the requests, and how many that is.
+func often(v *Verdict) string {
+	text := "in " + percent(v.Is) + " of its requests"
+	if !v.New {
+		text = "in " + percent(v.Was) + " → " + percent(v.Is) + " of its requests"
+	}
+	if a := v.Of * v.Is; a >= 1 {
+		return text + ", ≈ " + count(a) + " a second"
+	} else if a*60 >= 1 {
+		return text + ", ≈ " + count(a*60) + " a minute"
+	}
+	return text
+}
+
+// share is how much is used, or waits.
+func share(v *Verdict) string {
+	if v.Waits {
+		return count(v.Is)
+	}
+	return percent(v.Is)
 }
 
 func onset(metric string) string {
@@ -76,6 +134,10 @@ func onset(metric string) string {
 		return "latency rises"
 	case "rate":
 		return "requests fall"
+	case "exceptions":
+		return "exceptions appear"
+	case "saturation":
+		return "it fills up"
 	}
 	return "instances are missing"
 }
@@ -120,6 +182,14 @@ func only(v *Verdict, p *Place) string {
 		}
 	case "rate":
 		text += percent(p.Ratio) + " of its usual requests"
+	case "exceptions":
+		text += "in " + percent(p.Ratio) + " of its requests"
+	case "saturation":
+		if v.Waits {
+			text += count(p.Ratio) + " wait there"
+		} else {
+			text += percent(p.Ratio) + " used there"
+		}
 	}
 	if p.N > 0 && p.Of > 0 {
 		text += fmt.Sprintf(", %d of %d instances", p.N, p.Of)

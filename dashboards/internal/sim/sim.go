@@ -6,8 +6,10 @@ package sim
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,7 +27,8 @@ type Service struct {
 	Errors           float64 // share that fails, default 0.002
 	Millis           float64 // median latency, default 40
 	Window           collector.Window
-	Lost             float64 // share of scrapes that time out in calm times
+	Lost             float64  // share of scrapes that time out in calm times
+	Classes          []string // of exceptions that its failures throw, default two
 }
 
 // Zones of every service.
@@ -58,6 +61,7 @@ type Instance struct {
 	latSum   float64
 	byClient []float64
 	errorsBy []float64
+	thrown   map[string]float64
 	entry    discovery.Entry
 	boot     float64
 }
@@ -69,6 +73,9 @@ type Effect struct {
 	Rate    float64                     // rate times this, 0: unchanged
 	Outcome collector.Outcome           // other than OK: scrapes end so
 	Client  string                      // only requests from this AS
+	Class   string                      // of the exceptions that these errors throw; empty: as usual
+	Throws  float64                     // share of requests that throw Class and do not fail
+	Use     float64                     // added share of the pool that is busy
 	Hits    func(*Instance) bool        // nil: all
 	Until   time.Time                   // zero: for good
 	Shape   func(time.Duration) float64 // strength 0..1 over time, nil: 1 at once
@@ -102,6 +109,9 @@ func New(seed uint64, start time.Time, interval time.Duration, services ...Servi
 		def(&s.RPS, 60)
 		def(&s.Errors, 0.002)
 		def(&s.Millis, 40)
+		if s.Classes == nil {
+			s.Classes = []string{"TimeoutException", "ConnectionReset"}
+		}
 		if s.Env == "" {
 			s.Env = "prod"
 		}
@@ -140,7 +150,7 @@ func Demo(seed uint64, start time.Time, interval time.Duration) *Fleet {
 
 func (f *Fleet) join(s *Service, zone, version, track, ip string, at time.Time) *Instance {
 	in := &Instance{Service: s, Addr: ip + ":8001", Zone: zone, Version: version, Track: track, Host: "ip-" + dashes(ip), start: at,
-		byClient: make([]float64, len(Clients)), errorsBy: make([]float64, len(Clients)), boot: f.rng.Float64() * 3600}
+		byClient: make([]float64, len(Clients)), errorsBy: make([]float64, len(Clients)), thrown: map[string]float64{}, boot: f.rng.Float64() * 3600}
 	in.retag()
 	host, port, _ := discovery.SplitAddr(in.Addr)
 	in.entry = discovery.Entry{Instance: discovery.Instance{Key: discovery.Key{Service: s.Name, Env: s.Env, Host: host, Port: port}, Source: "apps",
@@ -190,6 +200,7 @@ func (f *Fleet) Deploy(b *dashboards.Board, version string, at time.Time, match 
 		in.requests, in.errors, in.latCount, in.latSum, in.boot = 0, 0, 0, 0, 0
 		clear(in.byClient)
 		clear(in.errorsBy)
+		clear(in.thrown)
 		in.entry.Tags = in.tags()
 		b.RosterChange(discovery.Change{Entry: in.entry, Was: in.entry.State, At: at})
 	}
@@ -284,7 +295,9 @@ func (f *Fleet) poisson(mean float64) float64 {
 
 func (f *Fleet) record(in *Instance, at time.Time) *dashboards.Record {
 	s := in.Service
-	slower, rate, outcome := 1.0, 1.0, collector.OK
+	slower, rate, use, outcome := 1.0, 1.0, 0.0, collector.OK
+	throws := map[string]float64{} // beside what fails
+	own, ownShare := "", 0.0       // the class that some of the failures throw
 	failing := make([]float64, len(Clients))
 	for i := range failing {
 		failing[i] = s.Errors
@@ -305,6 +318,12 @@ func (f *Fleet) record(in *Instance, at time.Time) *dashboards.Record {
 		}
 		if e.Outcome != collector.OK {
 			outcome = e.Outcome
+		}
+		use += e.Use * strength
+		if e.Throws > 0 {
+			throws[e.Class] += e.Throws * strength
+		} else if e.Class != "" {
+			own, ownShare = e.Class, e.Errors*strength/(e.Errors*strength+s.Errors)
 		}
 		for i, c := range Clients {
 			if e.Client == "" || e.Client == c.AS {
@@ -340,6 +359,22 @@ func (f *Fleet) record(in *Instance, at time.Time) *dashboards.Record {
 		in.latCount += k
 	}
 	in.errors += failed
+	mine := min(f.poisson(failed*ownShare), failed)
+	if own != "" {
+		in.thrown[own] += mine
+	}
+	for i, class := range s.Classes {
+		if i == len(s.Classes)-1 {
+			in.thrown[class] += failed - mine
+			break
+		}
+		k := min(f.poisson((failed-mine)*.7), failed-mine)
+		in.thrown[class] += k
+		mine += k
+	}
+	for _, class := range slices.Sorted(maps.Keys(throws)) {
+		in.thrown[class] += f.poisson(n * throws[class])
+	}
 	mid := s.Millis * slower * (1 + 0.05*shape)
 	const sigma = 0.5
 	noise := func(p float64) float64 {
@@ -370,12 +405,19 @@ func (f *Fleet) record(in *Instance, at time.Time) *dashboards.Record {
 	num("heap_mb", collector.Gauge, math.Round(400+80*shape+10*f.rng.NormFloat64()))
 	num("cpu_percent", collector.Gauge, math.Round(10*(12+20*shape*rate+2*f.rng.NormFloat64()))/10)
 	num("threads", collector.Gauge, 48)
+	num("pool_size", collector.Gauge, 64)
+	num("pool_busy", collector.Gauge, math.Round(min(64, 64*max(0, .1+.2*shape*rate*min(slower, 2)+use+.02*f.rng.NormFloat64()))))
 	num("uptime_s", collector.Gauge, math.Round(in.boot))
 	num("cache/hits", collector.Untyped, math.Round(in.requests*.8))
 	for i, c := range Clients {
 		l := []collector.LabelPair{{Name: "client.as.number", Value: c.AS}, {Name: "client.geo.country.iso_code", Value: c.Country}}
 		num("requests_by_client", collector.Counter, in.byClient[i], l...)
 		num("errors_by_client", collector.Counter, in.errorsBy[i], l...)
+	}
+	for _, class := range slices.Sorted(maps.Keys(in.thrown)) {
+		if in.thrown[class] > 0 {
+			num("exceptions", collector.Counter, in.thrown[class], collector.LabelPair{Name: "class", Value: class})
+		}
 	}
 	d := collector.Sample{Name: "latency_ms", Kind: collector.Distribution, Window: s.Window, Fields: []collector.Field{{Name: "count", Value: strconv.FormatFloat(count, 'f', -1, 64)},
 		{Name: "sum", Value: strconv.FormatFloat(sum, 'f', 1, 64)}}}
