@@ -29,6 +29,7 @@ type reliability struct {
 	terms     int
 	program   string
 	out       string
+	scale     float64 // of the spans that faults last: tests are short
 	keep      bool
 	noTargets bool
 
@@ -51,6 +52,7 @@ func benchReliability(ctx context.Context, args []string, stdout, stderr io.Writ
 	fs.DurationVar(&b.down, "down", 10*time.Minute, "how long Kafka is away")
 	fs.IntVar(&b.kills, "kills", 50, "how often the collector is killed")
 	fs.IntVar(&b.terms, "terms", 20, "how often it is ended in order")
+	fs.Float64Var(&b.scale, "scale", 1, "by what the spans that faults last are multiplied")
 	fs.StringVar(&b.program, "rollcall", "", "the program to test; default: built from this tree")
 	fs.StringVar(&b.out, "out", "", "write the table into this file, too")
 	fs.BoolVar(&b.keep, "keep", false, "keep the folder with logs and data, and say where it is")
@@ -61,8 +63,8 @@ func benchReliability(ctx context.Context, args []string, stdout, stderr io.Writ
 	if b.quick {
 		b.down, b.kills, b.terms = min(b.down, time.Minute), min(b.kills, 10), min(b.terms, 5)
 	}
-	if b.targets < 1 || b.targets > 5*portsEach || b.numbers < 1 || b.interval < 100*time.Millisecond || b.down < time.Second || b.kills < 1 || b.terms < 1 {
-		return errors.New("reliability: 1 to 5000 targets, numbers, kills and terms of at least 1, an interval of at least 100ms")
+	if b.targets < 1 || b.targets > 5*portsEach || b.numbers < 1 || b.interval < 100*time.Millisecond || b.down < time.Second || b.kills < 1 || b.terms < 1 || b.scale <= 0 || b.scale > 1 {
+		return errors.New("reliability: 1 to 5000 targets, numbers, kills and terms of at least 1, an interval of at least 100ms, a scale above 0 and up to 1")
 	}
 	for name := range strings.SplitSeq(b.only, ",") {
 		if b.only != "" && !slices.Contains(faultNames(), name) {
@@ -109,6 +111,9 @@ func (b *reliability) run(ctx context.Context, stdout, stderr io.Writer) (err er
 		}
 		b.cluster, b.admin = cluster, newAdmin(cluster.Brokers())
 		defer b.admin.close()
+		if err := b.admin.makeProbe(ctx); err != nil {
+			return err
+		}
 		for _, f := range faults {
 			if !wanted(b.only, f.name) {
 				continue

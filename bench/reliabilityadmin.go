@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -64,6 +65,55 @@ func (a *admin) whole(ctx context.Context, topics ...string) (time.Time, error) 
 		}
 		_ = sleep(ctx, 20*time.Millisecond)
 	}
+}
+
+// probe is a topic that nobody else writes to.
+const probe = "reliability.probe"
+
+// taken waits until each partition of the probe acknowledges a record as the collector wants it, by all in sync, and says since when. Kafka says that it is whole
+// some time before it takes what is sent.
+func (a *admin) taken(ctx context.Context) (time.Time, error) {
+	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
+	defer stop()
+	errs := make([]error, probeParts)
+	var wg sync.WaitGroup
+	for p := range errs {
+		wg.Go(func() {
+			for {
+				try, stop := context.WithTimeout(ctx, time.Second)
+				r, err := a.client.Produce(try, &kafka.ProduceRequest{Topic: probe, Partition: p, RequiredAcks: kafka.RequireAll,
+					Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("probe"))})})
+				stop()
+				if err == nil {
+					err = r.Error
+				}
+				if errs[p] = err; err == nil || ctx.Err() != nil {
+					return
+				}
+				_ = sleep(ctx, 20*time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return time.Time{}, fmt.Errorf("wait for Kafka to take records: %w", err)
+	}
+	return time.Now(), nil
+}
+
+const probeParts = 12
+
+// makeProbe makes the topic.
+func (a *admin) makeProbe(ctx context.Context) error {
+	r, err := a.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: probe, NumPartitions: probeParts, ReplicationFactor: 3,
+		ConfigEntries: []kafka.ConfigEntry{{ConfigName: "min.insync.replicas", ConfigValue: "2"}}}}})
+	if err == nil {
+		err = r.Errors[probe]
+	}
+	if err != nil {
+		return fmt.Errorf("make topic %s: %w", probe, err)
+	}
+	return nil
 }
 
 // moveLeaders has every partition of a topic led by another of its replicas.

@@ -143,26 +143,26 @@ func gaps(rows []landed) (n int) {
 
 // freshness is what a reader of the live topic saw from the end of a fault on.
 type freshness struct {
-	again time.Duration // until every partition had brought a scrape that was no older than two intervals
+	again time.Duration // until every instance had brought a scrape that was no older than two intervals
 	worst time.Duration // the oldest that came after two intervals, as old as it was when it came
 }
 
 // fresh looks at what came after the end of a fault, up to until.
 func fresh(rows []landed, topic string, since, until time.Time, interval time.Duration) (f freshness) {
-	first := map[int]time.Time{}
+	first := map[string]time.Time{}
 	for _, r := range rows {
 		if r.topic != topic || r.outcome != outcomeOK {
 			continue
 		}
-		if _, ok := first[r.partition]; !ok {
-			first[r.partition] = time.Time{}
+		if _, ok := first[r.instance]; !ok {
+			first[r.instance] = time.Time{}
 		}
 		if r.came.Before(since) || r.came.After(until) {
 			continue
 		}
 		age := r.came.Sub(time.UnixMilli(r.ts))
-		if t := first[r.partition]; age <= 2*interval && (t.IsZero() || r.came.Before(t)) {
-			first[r.partition] = r.came
+		if t := first[r.instance]; age <= 2*interval && (t.IsZero() || r.came.Before(t)) {
+			first[r.instance] = r.came
 		}
 		if r.came.Sub(since) > 2*interval {
 			f.worst = max(f.worst, age)

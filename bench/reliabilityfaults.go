@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -52,10 +53,23 @@ func faultNames() (names []string) {
 	return names
 }
 
-// ended notes that the fault is over, when Kafka is whole.
+// ended notes that the fault is over: when Kafka is whole and takes what is sent.
 func (r *trial) ended(ctx context.Context) (err error) {
-	r.over, err = r.admin.whole(ctx, r.lanes()...)
+	whole, err := r.admin.whole(ctx, r.lanes()...)
+	if err != nil {
+		return err
+	}
+	if r.over, err = r.admin.taken(ctx); err == nil {
+		if d := r.over.Sub(whole); d > time.Second {
+			r.say("%s: Kafka was whole %.1f s before it took records", r.name, d.Seconds())
+		}
+	}
 	return err
+}
+
+// span waits for as long as a fault lasts.
+func (r *trial) span(ctx context.Context, d time.Duration) error {
+	return sleep(ctx, time.Duration(float64(d)*r.scale))
 }
 
 // away has nobody reach Kafka for a while.
@@ -63,7 +77,7 @@ func (r *trial) away(ctx context.Context, d time.Duration) error {
 	for _, p := range r.cluster.Proxies() {
 		p.Down()
 	}
-	return sleep(ctx, d)
+	return r.span(ctx, d)
 }
 
 func (r *trial) back() {
@@ -93,7 +107,7 @@ func moveLeaders(ctx context.Context, r *trial) error {
 				return err
 			}
 		}
-		if err := sleep(ctx, 2*time.Second); err != nil {
+		if err := r.span(ctx, 2*time.Second); err != nil {
 			return err
 		}
 		is, err := r.admin.leaders(ctx, r.topic("snapshots"))
@@ -127,14 +141,31 @@ func killBroker(ctx context.Context, r *trial) error {
 			k.Kill()
 		}
 	}
-	if err := r.ended(ctx); err != nil { // when the others lead
+	err = r.await(ctx, time.Minute, "the other two to lead", func() (bool, error) {
+		leaders := []int{}
+		for _, topic := range r.lanes() {
+			of, err := r.admin.leaders(ctx, topic)
+			if err != nil {
+				return false, nil // it has none for a moment
+			}
+			leaders = append(leaders, of...)
+		}
+		return !slices.Contains(leaders, victim), nil
+	})
+	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, 20*time.Second); err != nil {
+	if err := r.ended(ctx); err != nil {
+		return err
+	}
+	if err := r.drain(ctx); err != nil {
+		return err
+	}
+	if err := r.span(ctx, 20*time.Second); err != nil {
 		return err
 	}
 	r.cluster.Start()
-	return sleep(ctx, 5*time.Second)
+	return r.span(ctx, 5*time.Second)
 }
 
 func killKafka(ctx context.Context, r *trial) error {
@@ -142,7 +173,7 @@ func killKafka(ctx context.Context, r *trial) error {
 		return err
 	}
 	r.cluster.Kill()
-	if err := sleep(ctx, r.down); err != nil {
+	if err := r.span(ctx, r.down); err != nil {
 		return err
 	}
 	whole := make(chan error, 1)
@@ -159,11 +190,11 @@ func cutAcks(ctx context.Context, r *trial) error {
 		for _, p := range r.cluster.Proxies() {
 			p.Mute()
 		}
-		if err := sleep(ctx, 150*time.Millisecond); err != nil {
+		if err := r.span(ctx, 150*time.Millisecond); err != nil {
 			return err
 		}
 		r.heal()
-		if err := sleep(ctx, 350*time.Millisecond); err != nil {
+		if err := r.span(ctx, 350*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -185,7 +216,7 @@ func slowNetwork(ctx context.Context, r *trial) error {
 		p.Latency(300 * time.Millisecond)
 		p.Resets(0.01)
 	}
-	if err := sleep(ctx, 30*time.Second); err != nil {
+	if err := r.span(ctx, 30*time.Second); err != nil {
 		return err
 	}
 	r.heal()
@@ -198,7 +229,7 @@ func killAtRandom(ctx context.Context, r *trial) error {
 			for _, p := range r.cluster.Proxies() {
 				p.Mute()
 			}
-			if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			if err := r.span(ctx, 100*time.Millisecond); err != nil {
 				return err
 			}
 			defer r.heal()
@@ -258,11 +289,11 @@ func fillDisk(ctx context.Context, r *trial) error {
 		return err
 	}
 	defer f.Close()
-	for began := time.Now(); time.Since(began) < 20*time.Second; {
+	for began := time.Now(); time.Since(began) < time.Duration(20*r.scale*float64(time.Second)); {
 		if _, err := f.Write(make([]byte, 4<<10)); err != nil && !errors.Is(err, syscall.ENOSPC) {
 			return err
 		} else if err != nil {
-			if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			if err := r.span(ctx, 100*time.Millisecond); err != nil {
 				return err
 			}
 		}
@@ -277,7 +308,7 @@ func fillDisk(ctx context.Context, r *trial) error {
 	if err := os.Remove(filler); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Close(), sleep(ctx, 10*time.Second)); err != nil {
+	if err := errors.Join(f.Close(), r.span(ctx, 10*time.Second)); err != nil {
 		return err
 	}
 	r.back()
@@ -295,7 +326,7 @@ func doublePartitions(ctx context.Context, r *trial) error {
 	if err := r.admin.enlarge(ctx, r.topic("snapshots"), 2*len(ps)); err != nil {
 		return err
 	}
-	if err := sleep(ctx, 20*time.Second); err != nil {
+	if err := r.span(ctx, 20*time.Second); err != nil {
 		return err
 	}
 	if err := r.away(ctx, 15*time.Second); err != nil {
@@ -319,14 +350,14 @@ func recreateTopics(ctx context.Context, r *trial) error {
 	if err := r.warm(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx, 5*time.Second); err != nil {
+	if err := r.span(ctx, 5*time.Second); err != nil {
 		return err
 	}
 	if err := r.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	defer r.cmd.Process.Signal(syscall.SIGCONT) // where the trial fails meanwhile
-	if err := sleep(ctx, 500*time.Millisecond); err != nil {
+	if err := r.span(ctx, 500*time.Millisecond); err != nil {
 		return err
 	}
 	err := r.await(ctx, 10*time.Second, "all that was delivered to be read", func() (bool, error) { return r.reader.caughtUp(ctx) })
@@ -374,7 +405,7 @@ func throttle(ctx context.Context, r *trial) error {
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, 5*time.Second); err != nil {
+	if err := r.span(ctx, 5*time.Second); err != nil {
 		return err
 	}
 	is, err := r.metric(ctx, packed)
@@ -387,7 +418,7 @@ func throttle(ctx context.Context, r *trial) error {
 		return err
 	}
 	r.onEnd(func(ctx context.Context) error { return r.admin.quota(ctx, 0) })
-	if err := sleep(ctx, 30*time.Second); err != nil {
+	if err := r.span(ctx, 30*time.Second); err != nil {
 		return err
 	}
 	late, err := r.metric(ctx, "rollcall_sink_lane_oldest_seconds")
@@ -414,7 +445,7 @@ func setClock(by time.Duration) func(context.Context, *trial) error {
 			return err
 		}
 		c.set(by)
-		if err := sleep(ctx, 20*time.Second); err != nil {
+		if err := r.span(ctx, 20*time.Second); err != nil {
 			return err
 		}
 		off := 0

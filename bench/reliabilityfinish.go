@@ -73,7 +73,7 @@ func (r *trial) finish(ctx context.Context, o *turnout) error {
 
 // drain waits until the backfill lane has nothing to send.
 func (r *trial) drain(ctx context.Context) error {
-	nothing := 0
+	nothing, since := 0, r.over
 	err := r.await(ctx, drainLimit, "the backfill to be drained", func() (bool, error) {
 		if !r.running() {
 			return false, errors.New("the collector has ended")
@@ -84,10 +84,13 @@ func (r *trial) drain(ctx context.Context) error {
 			return false, nil
 		}
 		if nothing++; nothing == 1 {
-			r.drained = max(0, time.Since(r.over))
+			since = time.Now()
 		}
 		return nothing == 10, sleep(ctx, 50*time.Millisecond)
 	})
+	if r.drained == 0 {
+		r.drained = since.Sub(r.over)
+	}
 	return err
 }
 

@@ -30,8 +30,7 @@ type trial struct {
 	folder string
 	conf   string
 	url    string
-	spool  string // its folder; set before prepare to have it elsewhere
-	direct bool   // spool send goes past the proxies
+	spool  string // its folder
 
 	program string   // instead of the delivered one
 	env     []string // of the collector
