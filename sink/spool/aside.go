@@ -12,7 +12,7 @@ import (
 
 const (
 	asideDir  = "aside"
-	asideMax  = 1000 // batches; past it the oldest goes
+	asideMax  = 1000 // batches; past it, or past a share of the budget, the oldest goes
 	asideTail = ".batch"
 )
 
@@ -31,10 +31,11 @@ type Aside struct {
 // Batch is the batch itself, unstamped.
 func (a *Aside) Batch() []byte { return a.batch }
 
-// SetAside keeps a batch that was refused for good out of everybody's way, with the reason. It gives what had to go because too many are aside.
-// e.Pos is zero for a batch that is not in the spool; one that is there is done with it.
+// SetAside keeps a batch that was refused for good out of everybody's way, with the reason. It gives what had to go because too many are aside: an error says that the
+// batch is not. e.Pos is zero for a batch that is not in the spool; one that is there is done with it.
 func (s *Spool) SetAside(e Entry, batch []byte, topic, reason string, at int64) (gone []Aside, err error) {
-	name := strconv.FormatInt(at, 10) + "-" + e.Pos.String() + "-" + strconv.Itoa(int(e.Partition)) + "-" + strconv.FormatUint(e.First, 10) + asideTail
+	s.amu.Lock() // or two would remove the same one
+	defer s.amu.Unlock()
 	b := binaryText(nil, topic)
 	b = binaryText(b, reason)
 	b = appendTimeMilli(b, at)
@@ -42,23 +43,7 @@ func (s *Spool) SetAside(e Entry, batch []byte, topic, reason string, at int64) 
 	m.replaces = nil
 	b = appendHead(append([]byte(asideMagic), append(le.AppendUint32(nil, uint32(len(b))), b...)...), Pos{}, &m, batch)
 	b = append(b, batch...)
-	dir := filepath.Join(s.cfg.Path, asideDir)
-	tmp := filepath.Join(dir, "."+name)
-	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o640)
-	if err == nil {
-		err = s.write(f, b, 0)
-		if err == nil && s.cfg.Fsync != FsyncNever {
-			err = f.Sync()
-		}
-		err = errors.Join(err, f.Close())
-		if err == nil {
-			err = os.Rename(tmp, filepath.Join(dir, name))
-		}
-		if err != nil {
-			err = errors.Join(err, os.Remove(tmp))
-		}
-	}
-	if err != nil {
+	if err := s.writeAside(b, e, at); err != nil {
 		return nil, fmt.Errorf("set batch aside: %w", err)
 	}
 	if e.Pos != (Pos{}) {
@@ -67,17 +52,71 @@ func (s *Spool) SetAside(e Entry, batch []byte, topic, reason string, at int64) 
 		s.marked()
 		s.mu.Unlock()
 	}
-	names, err := asideNames(s.cfg.Path)
-	for err == nil && len(names) > asideMax {
-		a, rerr := ReadAside(s.cfg.Path, names[0])
-		err = os.Remove(filepath.Join(dir, names[0]))
-		if rerr == nil && err == nil {
-			gone = append(gone, a)
+	gone, err = s.trimAsides()
+	if err != nil {
+		s.cfg.Logger.Warn("more is set aside than should be, and cannot be removed", "path", filepath.Join(s.cfg.Path, asideDir), "err", err)
+	}
+	return gone, nil
+}
+
+// writeAside writes a file of its own for what is set aside; a name that is taken, as two batches may be refused within a millisecond, is passed over.
+func (s *Spool) writeAside(b []byte, e Entry, at int64) error {
+	dir := filepath.Join(s.cfg.Path, asideDir)
+	name := ""
+	for ; ; at++ {
+		name = strconv.FormatInt(at, 10) + "-" + e.Pos.String() + "-" + strconv.Itoa(int(e.Partition)) + "-" + strconv.FormatUint(e.First, 10) + asideTail
+		if _, err := os.Lstat(filepath.Join(dir, name)); errors.Is(err, os.ErrNotExist) {
+			break
+		} else if err != nil {
+			return err
 		}
-		names = names[1:]
+	}
+	tmp := filepath.Join(dir, "."+name)
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return err
+	}
+	err = s.write(f, b, 0)
+	if err == nil && s.cfg.Fsync != FsyncNever {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, filepath.Join(dir, name))
 	}
 	if err != nil {
-		return gone, fmt.Errorf("set batch aside: %w", err)
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return nil
+}
+
+// asideShare is which part of the budget may be set aside, beside it.
+const asideShare = 8
+
+// trimAsides removes the oldest of what is set aside while it is too many, or too much; the newest stays.
+func (s *Spool) trimAsides() (gone []Aside, err error) {
+	names, err := asideNames(s.cfg.Path)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(s.cfg.Path, asideDir)
+	sizes, sum := make([]int64, len(names)), int64(0)
+	for i, name := range names {
+		if st, err := os.Lstat(filepath.Join(dir, name)); err == nil { // else somebody has just taken it away
+			sizes[i] = st.Size()
+			sum += st.Size()
+		}
+	}
+	for i := 0; i < len(names)-1 && (len(names)-i > s.asideMost || sum > s.cfg.MaxBytes/asideShare); i++ {
+		a, rerr := ReadAside(s.cfg.Path, names[i])
+		if err := os.Remove(filepath.Join(dir, names[i])); errors.Is(err, os.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return gone, err
+		}
+		sum -= sizes[i]
+		if rerr == nil {
+			gone = append(gone, a)
+		}
 	}
 	return gone, nil
 }

@@ -112,6 +112,7 @@ type Spool struct {
 
 	write func(f *os.File, b []byte, at int64) error // tests put faults here
 
+	amu     sync.Mutex // one who sets aside at a time; before the others
 	wmu     sync.Mutex // one writer of segments at a time; before mu
 	scratch []byte
 
@@ -137,6 +138,7 @@ type Spool struct {
 	begun   int64 // bytes of the journal's beginning
 
 	journalRoom, journalLimit int64
+	asideMost                 int
 
 	before Before
 }
@@ -173,7 +175,7 @@ func Open(c Config) (*Spool, error) {
 }
 
 func blank(c Config) *Spool {
-	return &Spool{cfg: c, boot: bootID(), attempts: map[Pos]Attempt{}, keys: map[string]string{}, write: writeAt, journalRoom: journalRoom, journalLimit: journalLimit}
+	return &Spool{cfg: c, boot: bootID(), attempts: map[Pos]Attempt{}, keys: map[string]string{}, write: writeAt, journalRoom: journalRoom, journalLimit: journalLimit, asideMost: asideMax}
 }
 
 func (s *Spool) open() (err error) {
@@ -244,7 +246,6 @@ type Status struct {
 	Batches  int // that are not done
 	Segments int
 	Oldest   int64 // about the time of the oldest record that waits, Unix milliseconds; 0: none
-	Aside    int   // batches that are set aside
 	Damage   Damage
 	Fault    error // why the disk takes nothing now; nil when it does
 	Since    time.Time

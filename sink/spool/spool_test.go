@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -361,8 +363,9 @@ func TestAside(t *testing.T) {
 
 func TestAsideIsBounded(t *testing.T) {
 	s := small(t, t.TempDir(), nil)
+	s.asideMost = 50
 	gone := 0
-	for i := range asideMax + 3 {
+	for i := range s.asideMost + 3 {
 		g, err := s.SetAside(Entry{Meta: meta(0, uint64(i+1))}, []byte("x"), "live", "record", int64(i+1))
 		if err != nil {
 			t.Fatal(err)
@@ -376,6 +379,45 @@ func TestAsideIsBounded(t *testing.T) {
 	}
 	if gone != 3 {
 		t.Errorf("%d gone", gone)
+	}
+}
+
+// Past an eighth of the budget the oldest go, and the newest stays however large it is.
+func TestAsideIsBoundedInBytes(t *testing.T) {
+	dir := t.TempDir()
+	s := small(t, dir, nil)
+	budget := int(s.cfg.MaxBytes) / asideShare
+	for i, tc := range []struct{ size, gone int }{{budget / 3, 0}, {budget / 3, 0}, {budget / 2, 1}, {2 * budget, 2}, {budget / 2, 1}} {
+		gone, err := s.SetAside(Entry{Meta: meta(0, uint64(i+1))}, make([]byte, tc.size), "live", "record", int64(i+1))
+		if err != nil || len(gone) != tc.gone {
+			t.Errorf("number %d: %d gone, want %d: %v", i+1, len(gone), tc.gone, err)
+		}
+	}
+}
+
+// Several lanes may set aside within a millisecond: each batch is kept, and each that has to go is told once.
+func TestAsideAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	s := small(t, dir, nil)
+	var wg sync.WaitGroup
+	var gone atomic.Int64
+	s.asideMost = 30
+	const lanes, each = 4, 20
+	for range lanes {
+		wg.Go(func() {
+			for range each {
+				g, err := s.SetAside(Entry{Meta: meta(0, 0)}, []byte("x"), "live", "record", 5000)
+				if err != nil {
+					t.Error(err)
+				}
+				gone.Add(int64(len(g)))
+			}
+		})
+	}
+	wg.Wait()
+	names, err := asideNames(dir)
+	if err != nil || len(names) != s.asideMost || gone.Load() != int64(lanes*each-s.asideMost) {
+		t.Errorf("%d aside, %d gone: %v", len(names), gone.Load(), err)
 	}
 }
 
