@@ -122,6 +122,8 @@ func (s *Sink) Run(ctx context.Context) error {
 	if err := s.openStore(); err != nil {
 		return fmt.Errorf("deliver to Kafka: %w", err)
 	}
+	first := s.backlog.note(time.Now(), false) // whoever kills us has killed this start, and not the one before; keepState says what is wrong with the folder
+	_ = first.save(s.cfg.StoragePath)
 	if u := s.cfg.Ledger.Report(time.Now()).Unclean; u != nil {
 		s.log.Warn("the start before this one did not end in order; what it took in last may be missing", "start", u.Start, "alive", time.UnixMilli(u.Saved),
 			"unrecorded_before_its_end", time.Duration(u.Unrecorded)*time.Millisecond, "power_loss", u.PowerLoss)

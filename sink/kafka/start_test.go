@@ -142,6 +142,33 @@ func TestNextStartKnows(t *testing.T) {
 	}
 }
 
+// A start that was killed before it had given a sequence, or seen Kafka, is the one that ended without order, not the one before it.
+func TestKilledAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	for start := uint64(1); start <= 3; start++ {
+		s := subject(t, "127.0.0.1:1", func(c *Config) {
+			c.StoragePath, c.Ledger = dir, sink.NewLedger(sink.Identity{Collector: 7, Start: start}, time.Now())
+		})
+		u := s.Ledger.Report(time.Now()).Unclean
+		if start == 1 && u != nil || start > 1 && (u == nil || u.Start != start-1) {
+			t.Errorf("start %d is told %+v", start, u)
+		}
+		end := s.Go(t)
+		var left []byte
+		until(t, "the state to be there", func() bool {
+			st, err := loadState(dir)
+			if err == nil && st.Start == start {
+				left, err = os.ReadFile(filepath.Join(dir, stateFile))
+			}
+			return err == nil && left != nil
+		})
+		end()
+		if err := os.WriteFile(filepath.Join(dir, stateFile), left, 0o600); err != nil { // as a kill would have left it
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestDamagedState(t *testing.T) {
 	for _, content := range []string{"", "{", `{"v":7}`, `{"v":1,"start":1,"clean":true,"partitions":{"rollcall.snapshots":-5},"last":{"0":"junk","1":"0000000000000007/9/1/1","2":"0000000000000008/1/1/1"}}`} {
 		dir := t.TempDir()
