@@ -62,6 +62,11 @@ Exit codes: 0 planned, 1 nothing could be measured, 2 usage.`,
   rollcall findings --follow --service=checkout  as it opens, moves and ends
   rollcall findings --open --format=json | jq -r .text
   rollcall findings ack f3a91c0b2e7 --why='rolling back'`,
+	"canary": `  rollcall canary checkout                       as of now: the verdict, and the metrics behind it
+  rollcall canary checkout/prod --wait=30m --on-error=hold      in a deploy: go on until it passes or fails
+  rollcall canary checkout --service-version=1.43.0 --wait      wait for this version to come, too
+  rollcall canary checkout --format=json | jq -r .reason
+Exit codes: 0 pass, 3 hold, 4 fail, 1 it could not be judged (--on-error makes that 3 or 4), 2 usage.`,
 	"findings ack": `  rollcall findings ack f3a91c0b2e7 --why='rolling back'
   rollcall findings ack f3a91c0b2e7 --undo`,
 	"event": `  rollcall event deploy checkout/prod --old=1.41.3 --new=1.42.0

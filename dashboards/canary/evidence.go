@@ -28,9 +28,7 @@ type gathered struct {
 func newGathered(m *Measure, members []Member) *gathered {
 	g := &gathered{m: m, last: -1, sum: make([]float64, len(members)), n: make([]float64, len(members)), which: make([]int, len(members))}
 	for i := range members {
-		if members[i].Canary {
-			g.which[i] = canaries
-		}
+		g.which[i] = cohortOf(&members[i])
 	}
 	return g
 }

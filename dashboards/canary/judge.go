@@ -62,6 +62,7 @@ type MetricFound struct {
 	Verdict  Verdict        `json:"verdict"`
 	Text     string         `json:"text"`
 	What     string         `json:"what,omitempty"` // of latency: what it is (p99, mean)
+	Zone     string         `json:"zone,omitempty"` // it is so in this zone; else in all
 	Effect   dashboards.Num `json:"effect"`
 	Lo       dashboards.Num `json:"lo"`
 	Hi       dashboards.Num `json:"hi"`
@@ -104,9 +105,35 @@ func Judge(b *dashboards.Board, q Ask) (*Answer, error) {
 	out.Canary, out.Baseline = c.Canary.side(), c.Baseline.side()
 	s, warming := study(b, &q, &c, now, beginning(traces))
 	out.Warming = warming
-	r, err := Watch(s, q.Rules)
+	zones := strata(s)
+	rules := q.Rules
+	rules.defaults()
+	if len(zones) > 0 {
+		rules.FalseFail /= 2 // the other half is for the zones
+	}
+	r, err := Watch(s, rules)
 	if err != nil {
 		return nil, err
+	}
+	rules.FalseFail /= float64(max(len(zones), 1))
+	for _, z := range zones {
+		one, err := Watch(&z.study, rules)
+		if err != nil {
+			return nil, err
+		}
+		if one.Verdict != Fail {
+			continue
+		}
+		for i := range one.Measures {
+			if f := &one.Measures[i]; f.FailedAt >= 0 && f.Action == Fails {
+				m := f.found(latency)
+				m.Zone = z.name
+				out.Metrics = append(out.Metrics, m)
+			}
+		}
+		if r.Verdict != Fail {
+			r.Verdict, r.Reason, r.At = Fail, "in "+z.name+": "+one.Reason, one.At
+		}
 	}
 	out.Verdict, out.Reason, out.Polls, out.EveryMS = r.Verdict, r.Reason, r.Polls, s.Width.Milliseconds()
 	if s.Polls > 0 {
@@ -223,7 +250,7 @@ func study(b *dashboards.Board, q *Ask, c *Cohorts, now, begin time.Time) (s *St
 	}
 	s.Polls = max(int(now.Add(-width).Sub(s.Begin)/width), 0)
 	for _, m := range all {
-		out := Member{Name: m.Instance, Canary: m.canary, Series: make([]Series, len(s.Measures))}
+		out := Member{Name: m.Instance, Zone: m.Tags[dashboards.TagZone], Canary: m.canary, Series: make([]Series, len(s.Measures))}
 		for i := range s.Measures {
 			ms, p := &s.Measures[i], newPolls(s, m.from)
 			if ms.Metric == "" {
@@ -241,6 +268,48 @@ func study(b *dashboards.Board, q *Ask, c *Cohorts, now, begin time.Time) (s *St
 		s.Members = append(s.Members, out)
 	}
 	return s, warming
+}
+
+// stratum is a study of one zone.
+type stratum struct {
+	name  string
+	study Study
+}
+
+// strata are the zones in which both cohorts have two hosts at least, if there are several. A version may fail in one zone only: then most of its hosts are well,
+// and over all of them it looks as if some had trouble of their own; in the zone all of them do, and nobody of the baseline's.
+func strata(s *Study) (out []stratum) {
+	n := map[string]*[2]int{}
+	var names []string
+	for i := range s.Members {
+		m := &s.Members[i]
+		if m.Zone == "" {
+			continue
+		}
+		if n[m.Zone] == nil {
+			n[m.Zone] = &[2]int{}
+			names = append(names, m.Zone)
+		}
+		n[m.Zone][cohortOf(m)]++
+	}
+	slices.Sort(names)
+	for _, z := range names {
+		if n[z][baseline] < 2 || n[z][canaries] < 2 {
+			continue
+		}
+		one := stratum{z, *s}
+		one.study.Members = nil
+		for _, m := range s.Members {
+			if m.Zone == z {
+				one.study.Members = append(one.study.Members, m)
+			}
+		}
+		out = append(out, one)
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	return out
 }
 
 // polls sorts one instance's values of one measure into polls.

@@ -181,6 +181,25 @@ func TestZones(t *testing.T) {
 	}
 }
 
+// A version that fails in one zone only is failed there, though over all zones most of its hosts are well.
+func TestOneZone(t *testing.T) {
+	var hosts []host
+	for i := range 18 {
+		h := host{addr: fmt.Sprintf("10.0.0.%d:80", i), zone: string(rune('a' + i%3)), track: "production", version: runs("1")}
+		if i >= 12 {
+			h.track, h.version = "canary", runs("2")
+			if h.zone == "b" {
+				h.errors = 0.4
+			}
+		}
+		hosts = append(hosts, h)
+	}
+	a, err := Judge(world(t, hosts, 60, time.Second), Ask{Service: "checkout", Env: "prod"})
+	if err != nil || a.Verdict != Fail || !strings.HasPrefix(a.Reason, "in b: errors ") || a.Metrics[0].Zone != "b" || a.Metrics[0].Name != "errors" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 func TestBlind(t *testing.T) {
 	b := world(t, crew(4, 1, host{version: runs("1")}), 30, time.Second)
 	if _, err := Judge(b, Ask{Service: "nobody", Env: "prod"}); !errors.Is(err, dashboards.ErrNoService) {

@@ -58,8 +58,16 @@ type Series struct{ X, N []float64 }
 // Member is one host of a cohort with a Series for each measure, in order.
 type Member struct {
 	Name   string
+	Zone   string
 	Canary bool
 	Series []Series
+}
+
+func cohortOf(m *Member) int {
+	if m.Canary {
+		return canaries
+	}
+	return baseline
 }
 
 // Study is all that a verdict rests on: hosts over the same polls since both cohorts were there and warm.
