@@ -235,3 +235,26 @@ func (h *host) percentile(p float64) float64 {
 	}
 	return estimate(one, one[0].n, p, lo, hi)
 }
+
+// Above is how many hosts' own percentile p is above a threshold. A host that does not report p itself is counted by what lies between what it does report.
+func Above(ds []dashboards.Dist, p, threshold float64) (hosts int) {
+	if !(p > 0 && p <= 1) {
+		return 0
+	}
+	var arena []knot
+	for i := range ds {
+		var h host
+		var ok bool
+		if h, arena, ok = clean(&ds[i], arena[:0]); !ok {
+			continue
+		}
+		own := h.max
+		if p < 1 {
+			own = h.percentile(p)
+		}
+		if own > threshold {
+			hosts++
+		}
+	}
+	return hosts
+}

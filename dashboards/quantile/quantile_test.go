@@ -145,3 +145,15 @@ func BenchmarkOver(b *testing.B) {
 		Over(ds, .99)
 	}
 }
+
+func TestAbove(t *testing.T) {
+	ds := []dashboards.Dist{host4("a", 100, 10, 20, 50, 80), host4("b", 7, 10, 20, 60, 90), host4("idle", 0, 10, 20, 900, 900), {Host: "c", N: 5, Min: nan, Max: nan}}
+	for _, tc := range []struct {
+		p, threshold float64
+		want         int
+	}{{.99, 40, 2}, {.99, 50, 1}, {.99, 60, 0}, {1, 85, 1}, {.5, 9, 2}, {.95, 19, 2}, {.95, 51, 0}, {2, 0, 0}, {.99, nan, 0}} {
+		if got := Above(ds, tc.p, tc.threshold); got != tc.want {
+			t.Errorf("%d hosts are above %v at %v, want %d", got, tc.threshold, tc.p, tc.want)
+		}
+	}
+}
