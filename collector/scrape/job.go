@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,13 +44,15 @@ type Job struct {
 	DisableCompression bool // do not ask for zstd and gzip
 	FollowRedirects    bool // at most 10, each to an allowed address; unlike Prometheus' the default is not to: a member must not send the collector anywhere
 	EnableHTTP2        bool
-	ProxyURL           *url.URL
+	Proxy              Proxy
 	TLS                *tls.Config // of https; nil means the system's roots and the target's host as the name
 
 	BasicAuth  *BasicAuth
 	Bearer     string
 	BearerFile string // read again when it changes; wins over Bearer
 	AuthType   string // that the token is sent with; "" means Bearer
+	OAuth2     *OAuth2
+	Headers    []Header // beside all these
 
 	NoServerInfo bool // never ask /server_info
 	Allow        Allow
@@ -85,7 +86,7 @@ func (j *Job) timeout() time.Duration {
 func (j *Job) bodyLimit() int { return int(cmp.Or(j.BodyLimit, defaultBodyLimit)) }
 
 // netHTTP reports that the job needs what only net/http has.
-func (j *Job) netHTTP() bool { return j.ProxyURL != nil || j.FollowRedirects || j.EnableHTTP2 }
+func (j *Job) netHTTP() bool { return j.Proxy.any() || j.FollowRedirects || j.EnableHTTP2 }
 
 // Validate joins everything that is wrong with the job.
 func (j *Job) Validate() error {
@@ -126,8 +127,21 @@ func (j *Job) Validate() error {
 	if l.Samples < 0 || l.Name < 0 || l.Labels < 0 || l.LabelName < 0 || l.LabelValue < 0 || l.Depth < 0 || l.Depth > 1024 {
 		bad("a limit is below 0, or depth above 1024: %+v", l)
 	}
-	if j.ProxyURL != nil && !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, j.ProxyURL.Scheme) {
-		bad("the scheme %q of the proxy is neither http, https nor socks5", j.ProxyURL.Scheme)
+	if err := j.Proxy.validate(); err != nil {
+		bad("%w", err)
+	}
+	if j.OAuth2 != nil {
+		if err := j.OAuth2.validate(); err != nil {
+			bad("%w", err)
+		}
+		if j.BasicAuth != nil || j.Bearer != "" || j.BearerFile != "" {
+			bad("has oauth2 and other credentials; a request carries one")
+		}
+	}
+	for i := range j.Headers {
+		if err := j.Headers[i].validate(); err != nil {
+			bad("%w", err)
+		}
 	}
 	if j.BasicAuth != nil && (j.Bearer != "" || j.BearerFile != "") {
 		bad("has basic and bearer credentials; a request carries one")
@@ -241,7 +255,7 @@ func isAuthType(s string) bool {
 
 // unauthorized is what to do about a status 401 or 403.
 func (j *Job) unauthorized() string {
-	if j.BasicAuth == nil && j.Bearer == "" && j.BearerFile == "" {
+	if j.BasicAuth == nil && j.Bearer == "" && j.BearerFile == "" && j.OAuth2 == nil {
 		return "it wants to know who asks: set basic_auth or authorization"
 	}
 	return "it does not take the job's credentials"

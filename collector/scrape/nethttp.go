@@ -44,7 +44,7 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 				return nil, err
 			}
 			allow := r.allow
-			if j.ProxyURL != nil { // the operator chose it; whom it connects to is checked before
+			if r.proxies != nil && r.proxies.at(host, port) { // the operator chose it; whom it connects to is checked before
 				allow = allowList{networks: everywhere}
 			}
 			conn, err := p.dial.open(ctx, host, port, allow)
@@ -54,12 +54,13 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 			return conn, err
 		},
 	}
-	if j.ProxyURL != nil {
-		tr.Proxy = http.ProxyURL(j.ProxyURL)
+	if r.proxies != nil {
+		tr.Proxy = func(req *http.Request) (*url.URL, error) { return r.proxies.of(req.URL), nil }
+		tr.ProxyConnectHeader = j.Proxy.ConnectHeader
 		tr.MaxIdleConnsPerHost = idleByProxy
-		tr.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+		tr.OnProxyConnectResponse = func(_ context.Context, by *url.URL, _ *http.Request, resp *http.Response) error {
 			if resp.StatusCode != http.StatusOK {
-				return j.proxyStatus(resp.StatusCode)
+				return proxyStatus(by, resp.StatusCode)
 			}
 			return nil
 		}
@@ -78,11 +79,11 @@ func (p *Pool) newClient(r *jobRun) *http.Client {
 		req.Header.Del("Referer") // the path before, with params in which a token may stand
 		if slices.ContainsFunc(append(via[1:len(via):len(via)], req), func(r *http.Request) bool { return !sameOrigin(r.URL, via[0].URL) }) {
 			req.Header.Del("Authorization") // net/http would send it to every port of the host, and to hosts below its name
+			for i := range j.Headers {
+				req.Header.Del(j.Headers[i].Name)
+			}
 		}
-		if j.ProxyURL != nil {
-			return p.behindProxy(req.Context(), req.URL, r.allow)
-		}
-		return nil
+		return p.allowed(req.Context(), req.URL, r)
 	}}
 }
 
@@ -96,6 +97,19 @@ func sameOrigin(a, b *url.URL) bool {
 
 func portOf(u *url.URL) string {
 	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+}
+
+// allowed asks the job's list about u where a proxy is asked, or where it is a proxy itself that is asked for: else the connection is held against the list when it is made.
+func (p *Pool) allowed(ctx context.Context, u *url.URL, r *jobRun) error {
+	if r.proxies == nil {
+		return nil
+	}
+	if r.proxies.of(u) == nil {
+		if host, port, err := discovery.SplitAddr(net.JoinHostPort(u.Hostname(), portOf(u))); err != nil || !r.proxies.at(host, port) {
+			return err
+		}
+	}
+	return p.behindProxy(ctx, u, r.allow)
 }
 
 // behindProxy asks the list about the host that a proxy is to connect to.
@@ -120,14 +134,20 @@ func (e *exchange) viaClient(path string, limit int, s *scale) (body []byte, con
 	if err != nil {
 		return nil, "", err
 	}
-	auth, err := e.s.job.authorization(&e.p.secrets)
+	run := e.s.run
+	if run.broken != nil {
+		return nil, "", fail(collector.Forbidden, "%v", run.broken)
+	}
+	c, err := run.credentials(ctx, &e.p.secrets)
 	if err != nil {
 		return nil, "", err
 	}
-	if e.s.job.ProxyURL != nil {
-		if err := e.p.behindProxy(ctx, u, e.s.run.allow); err != nil {
-			return nil, "", err
-		}
+	if err := e.p.allowed(ctx, u, run); err != nil {
+		return nil, "", err
+	}
+	var by *url.URL
+	if run.proxies != nil {
+		by = run.proxies.of(u)
 	}
 	got := false // a connection; those of redirects come later
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
@@ -148,9 +168,7 @@ func (e *exchange) viaClient(path string, limit int, s *scale) (body []byte, con
 		}
 	}
 	req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", fmt.Sprint(e.s.timeout.Seconds()))
-	if auth != "" {
-		req.Header.Set("Authorization", auth)
-	}
+	c.set(req.Header)
 	e.sent = time.Now()
 	resp, err := e.s.run.client.Do(req)
 	if err != nil {
@@ -158,7 +176,7 @@ func (e *exchange) viaClient(path string, limit int, s *scale) (body []byte, con
 		if errors.As(err, &ue) {
 			err = ue.Err // without the address: the snapshot says whose it is
 		}
-		return nil, "", clientError(e.s.job.byProxy(err, cert, e.at), cert)
+		return nil, "", clientError(byProxy(by, err, cert, e.at), cert)
 	}
 	defer resp.Body.Close()
 	e.reach(firstByte, time.Now())
@@ -166,8 +184,8 @@ func (e *exchange) viaClient(path string, limit int, s *scale) (body []byte, con
 	if resp.StatusCode < 100 || resp.ProtoMajor != 1 && !e.s.job.EnableHTTP2 {
 		return nil, "", fail(collector.Parse, "the answer is not HTTP/1: it starts with %q", resp.Proto+" "+resp.Status)
 	}
-	if resp.StatusCode == http.StatusProxyAuthRequired && e.s.job.ProxyURL != nil {
-		return nil, "", e.s.job.proxyStatus(resp.StatusCode)
+	if resp.StatusCode == http.StatusProxyAuthRequired && by != nil {
+		return nil, "", proxyStatus(by, resp.StatusCode)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, "", e.s.job.statusError(resp.StatusCode, resp.Header.Get("Location"))
@@ -178,36 +196,36 @@ func (e *exchange) viaClient(path string, limit int, s *scale) (body []byte, con
 }
 
 // proxyStatus is an answer of the proxy itself.
-func (j *Job) proxyStatus(status int) error {
+func proxyStatus(by *url.URL, status int) error {
 	if status == http.StatusProxyAuthRequired {
-		if j.ProxyURL.User == nil {
-			return fail(collector.Status, "status 407 of the proxy %s: it wants a user and a password in proxy_url", j.ProxyURL.Host)
+		if by.User == nil {
+			return fail(collector.Status, "status 407 of the proxy %s: it wants a user and a password in proxy_url", by.Host)
 		}
-		return fail(collector.Status, "status 407 of the proxy %s: it does not take the user and the password of proxy_url", j.ProxyURL.Host)
+		return fail(collector.Status, "status 407 of the proxy %s: it does not take the user and the password of proxy_url", by.Host)
 	}
-	return fail(collector.Status, "status %d of the proxy %s", status, j.ProxyURL.Host)
+	return fail(collector.Status, "status %d of the proxy %s", status, by.Host)
 }
 
 // byProxy says of an error that it is the proxy's, or came by way of it.
-func (j *Job) byProxy(err error, cert *certAsked, at stage) error {
+func byProxy(by *url.URL, err error, cert *certAsked, at stage) error {
 	var op *net.OpError
 	var known *failure
 	switch {
-	case j.ProxyURL == nil, errors.As(err, &known), errors.Is(err, errForbidden):
+	case by == nil, errors.As(err, &known), errors.Is(err, errForbidden):
 		return err
 	case errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect"):
 		if err = op.Err; isTLS(err) {
 			err = tlsFault(err, &certAsked{})
 		}
 		o, why := outcomeOf(err, connecting)
-		return fail(o, "the proxy %s: %s", j.ProxyURL.Host, why)
+		return fail(o, "the proxy %s: %s", by.Host, why)
 	case isTimeout(err):
-		return fail(collector.Timeout, "timed out while %s, by way of the proxy %s", stageNames[at], j.ProxyURL.Host)
+		return fail(collector.Timeout, "timed out while %s, by way of the proxy %s", stageNames[at], by.Host)
 	case isTLS(err), cert.asked.Load(): // the target's
 		return err
 	case errors.Is(err, io.EOF), errors.As(err, &op):
 		o, why := outcomeOf(err, at)
-		return fail(o, "%s, by way of the proxy %s", why, j.ProxyURL.Host)
+		return fail(o, "%s, by way of the proxy %s", why, by.Host)
 	}
 	return err
 }

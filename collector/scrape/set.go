@@ -18,11 +18,20 @@ type jobRun struct {
 	allowed string // the same in words: connections are opened anew when it changes
 	m       *jobMetrics
 	client  *http.Client // where the job needs net/http
+	tokens  *tokens      // where a token is fetched
+	proxies *proxies     // nil: there are none
+	broken  error        // why no proxy can be asked
 	targets int
 }
 
 func (p *Pool) newJobRun(j *Job) *jobRun {
 	r := &jobRun{job: j, allow: j.Allow.list(), limits: j.limits(), allowed: fmt.Sprint(j.Allow), m: p.m.job(j.Name)}
+	if j.OAuth2 != nil {
+		r.tokens = newTokens(j.OAuth2)
+	}
+	if j.Proxy.any() {
+		r.proxies, r.broken = j.Proxy.look()
+	}
 	if j.netHTTP() {
 		r.client = p.newClient(r)
 	}
@@ -36,6 +45,7 @@ func (r *jobRun) add(n int) {
 }
 
 func (r *jobRun) close() {
+	r.tokens.close()
 	if r.client != nil {
 		r.client.CloseIdleConnections()
 	}

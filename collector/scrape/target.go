@@ -158,8 +158,8 @@ func requestPath(path string, params url.Values) string {
 }
 
 // head is the request, whole.
-func (s *spec) head(path, auth, agent, encodings string) []byte {
-	b := make([]byte, 0, 320+len(path)+len(auth))
+func (s *spec) head(path string, c credentials, agent, encodings string) []byte {
+	b := make([]byte, 0, 320+len(path)+len(c.auth)+len(c.more))
 	b = append(b, "GET "...)
 	b = append(b, path...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
@@ -173,9 +173,10 @@ func (s *spec) head(path, auth, agent, encodings string) []byte {
 	}
 	b = append(b, "\r\nX-Prometheus-Scrape-Timeout-Seconds: "...)
 	b = strconv.AppendFloat(b, s.timeout.Seconds(), 'f', -1, 64)
-	if auth != "" {
-		b = append(append(b, "\r\nAuthorization: "...), auth...)
+	if c.auth != "" {
+		b = append(append(b, "\r\nAuthorization: "...), c.auth...)
 	}
+	b = append(b, c.more...)
 	return append(b, "\r\n\r\n"...)
 }
 
@@ -224,7 +225,7 @@ type target struct {
 	opened   time.Time
 	request  []byte
 	reqSpec  *spec
-	reqAuth  string
+	reqAuth  credentials
 	lastBody int // bytes of the last body
 	proven   int // the same, if it was good
 	scale    scale

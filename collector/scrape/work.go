@@ -234,6 +234,20 @@ func (e *exchange) get(r *reader, path string, limit int, s *scale) (body []byte
 	}
 }
 
+// credentials are those of the job. Only where a token may have to be fetched there is something to wait for.
+func (e *exchange) credentials() (credentials, error) {
+	if e.s.run.tokens == nil {
+		return e.s.run.credentials(e.p.ctx, &e.p.secrets)
+	}
+	ctx, cancel := context.WithDeadline(e.p.ctx, e.deadline)
+	defer cancel()
+	if !e.t.begin(cancel) {
+		return credentials{}, net.ErrClosed
+	}
+	defer e.t.begin(nil)
+	return e.s.run.credentials(ctx, &e.p.secrets)
+}
+
 // statusError is an answer other than 200.
 func (j *Job) statusError(status int, location string) error {
 	switch {
@@ -247,7 +261,7 @@ func (j *Job) statusError(status int, location string) error {
 
 // request is the head to send for path. Those of the statistics are kept from pull to pull, but for bodies that are weighed.
 func (e *exchange) request(path string, weighed bool) ([]byte, error) {
-	auth, err := e.s.job.authorization(&e.p.secrets)
+	auth, err := e.credentials()
 	if err != nil {
 		return nil, err
 	}

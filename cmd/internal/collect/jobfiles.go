@@ -40,7 +40,7 @@ func (d *Daemon) takeFiles() error {
 	defer d.mu.Unlock()
 	jobs, changed := *d.jobs.Load(), []string(nil)
 	for i := range d.conf.Scrape {
-		if s := &d.conf.Scrape[i]; s.TLS != nil && jobs[s.JobName].key != jobKey(d.conf, s) {
+		if s := &d.conf.Scrape[i]; (s.TLS != nil || s.OAuth2 != nil && s.OAuth2.TLS != nil) && jobs[s.JobName].key != jobKey(d.conf, s) {
 			changed = append(changed, s.JobName)
 		}
 	}

@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,10 +97,19 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 	if j.TLS, err = TLS(s.TLS); err != nil {
 		return nil, err
 	}
-	if s.ProxyURL != "" {
-		if j.ProxyURL, err = url.Parse(s.ProxyURL.Reveal()); err != nil {
-			return nil, err
+	if j.Proxy, err = proxy(&s.Proxy); err != nil {
+		return nil, err
+	}
+	if j.OAuth2, err = oauth2(s.OAuth2); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
+		h := s.Headers[name]
+		made := scrape.Header{Name: name, Values: slices.Clone(h.Values), Files: h.Files}
+		for _, v := range h.Secrets {
+			made.Values = append(made.Values, v.Reveal())
 		}
+		j.Headers = append(j.Headers, made)
 	}
 	j.Allow.ProxyNames = s.Allow.ProxyNames
 	for _, n := range s.Allow.Networks {
@@ -121,6 +133,45 @@ func scrapeJob(c *config.Config, s *config.Scrape) (*scrape.Job, error) {
 		j.Bearer, j.BearerFile, j.AuthType = a.Credentials.Reveal(), a.CredentialsFile, a.Type
 	}
 	return j, j.Validate()
+}
+
+// proxy is how a request gets where it is for.
+func proxy(p *config.Proxy) (out scrape.Proxy, err error) {
+	out = scrape.Proxy{Without: p.NoProxy, Environment: p.ProxyFromEnvironment}
+	if p.ProxyURL != "" {
+		if out.URL, err = url.Parse(p.ProxyURL.Reveal()); err != nil {
+			return out, fmt.Errorf("proxy_url is %q, which is no URL", p.ProxyURL)
+		}
+	}
+	for name, values := range p.ProxyConnectHeader {
+		if out.ConnectHeader == nil {
+			out.ConnectHeader = http.Header{}
+		}
+		for _, v := range values {
+			out.ConnectHeader.Add(name, v.Reveal())
+		}
+	}
+	return out, nil
+}
+
+// oauth2 is how a job's token is fetched.
+func oauth2(o *config.OAuth2) (*scrape.OAuth2, error) {
+	if o == nil {
+		return nil, nil
+	}
+	out := &scrape.OAuth2{ClientID: o.ClientID, Secret: o.ClientSecret.Reveal(), SecretFile: o.ClientSecretFile, Scopes: o.Scopes, Params: url.Values{}}
+	for name, v := range o.EndpointParams {
+		out.Params.Set(name, v.Reveal())
+	}
+	var err error
+	if out.TokenURL, err = url.Parse(o.TokenURL.Reveal()); err != nil {
+		return nil, fmt.Errorf("token_url is %q, which is no URL", o.TokenURL)
+	}
+	if out.TLS, err = TLS(o.TLS); err != nil {
+		return nil, err
+	}
+	out.Proxy, err = proxy(&o.Proxy)
+	return out, err
 }
 
 // RelabelJob is a job as the relabelling of its targets knows it.

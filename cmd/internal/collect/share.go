@@ -250,7 +250,7 @@ func (d *Daemon) digests(c *config.Config) map[string]string {
 	lists, now := d.lists.Load(), time.Now()
 	for i := range all {
 		s := all[i]
-		s.BasicAuth, s.Authorization, s.TLS, s.ProxyURL = nil, nil, nil, ""
+		s.BasicAuth, s.Authorization, s.OAuth2, s.Headers, s.TLS, s.Proxy = nil, nil, nil, nil, nil, config.Proxy{}
 		parts := []any{s, interval(c).Milliseconds()}
 		for _, sd := range s.Files {
 			parts = append(parts, contentOf(sd.Files))

@@ -95,25 +95,27 @@ type TLS struct {
 
 // Scrape is one job: where its targets come from and how they are pulled.
 type Scrape struct {
-	JobName         string         `yaml:"job_name"`
-	Interval        Duration       `yaml:"scrape_interval"`
-	Timeout         Duration       `yaml:"scrape_timeout"`
-	MetricsPath     string         `yaml:"metrics_path"` // default /stats.json
-	Scheme          string         `yaml:"scheme"`       // default http
-	Params          Params         `yaml:"params"`
-	BodySizeLimit   Size           `yaml:"body_size_limit"`      // decoded bytes; default 8MB
-	SampleLimit     int            `yaml:"sample_limit"`         // default 20000
-	LabelLimit      int            `yaml:"label_limit"`          // default 64
-	SeriesLimit     *int           `yaml:"series_limit"`         // different series of a target in a day; 0: any number; default 50000
-	ServiceSeries   *int           `yaml:"service_series_limit"` // of a service, over all its targets; default 1000000
-	LabelNameLimit  int            `yaml:"label_name_length_limit"`
-	LabelValueLimit int            `yaml:"label_value_length_limit"`
-	Compression     *bool          `yaml:"enable_compression"` // default true
-	FollowRedirects bool           `yaml:"follow_redirects"`   // default false: a znode must not send the collector anywhere
-	EnableHTTP2     bool           `yaml:"enable_http2"`
-	ProxyURL        URL            `yaml:"proxy_url"`
+	JobName         string   `yaml:"job_name"`
+	Interval        Duration `yaml:"scrape_interval"`
+	Timeout         Duration `yaml:"scrape_timeout"`
+	MetricsPath     string   `yaml:"metrics_path"` // default /stats.json
+	Scheme          string   `yaml:"scheme"`       // default http
+	Params          Params   `yaml:"params"`
+	BodySizeLimit   Size     `yaml:"body_size_limit"`      // decoded bytes; default 8MB
+	SampleLimit     int      `yaml:"sample_limit"`         // default 20000
+	LabelLimit      int      `yaml:"label_limit"`          // default 64
+	SeriesLimit     *int     `yaml:"series_limit"`         // different series of a target in a day; 0: any number; default 50000
+	ServiceSeries   *int     `yaml:"service_series_limit"` // of a service, over all its targets; default 1000000
+	LabelNameLimit  int      `yaml:"label_name_length_limit"`
+	LabelValueLimit int      `yaml:"label_value_length_limit"`
+	Compression     *bool    `yaml:"enable_compression"` // default true
+	FollowRedirects bool     `yaml:"follow_redirects"`   // default false: a znode must not send the collector anywhere
+	EnableHTTP2     bool     `yaml:"enable_http2"`
+	Proxy           `yaml:",inline"`
 	BasicAuth       *BasicAuth     `yaml:"basic_auth"`
 	Authorization   *Authorization `yaml:"authorization"`
+	OAuth2          *OAuth2        `yaml:"oauth2"`
+	Headers         Headers        `yaml:"http_headers"` // sent with each request
 	TLS             *TLS           `yaml:"tls_config"`
 	Allow           Allow          `yaml:"allow"`
 	ServerInfo      *bool          `yaml:"server_info"`   // ask /server_info for version and build once a process start; default true

@@ -17,14 +17,17 @@ func TestDocs(t *testing.T) {
 	keys := map[string]bool{}
 	var walk func(reflect.Type)
 	walk = func(rt reflect.Type) {
-		for rt.Kind() == reflect.Pointer || rt.Kind() == reflect.Slice {
+		for rt.Kind() == reflect.Pointer || rt.Kind() == reflect.Slice || rt.Kind() == reflect.Map {
 			rt = rt.Elem()
 		}
 		if rt.Kind() != reflect.Struct {
 			return
 		}
 		for i := range rt.NumField() {
-			name, _, _ := strings.Cut(rt.Field(i).Tag.Get("yaml"), ",")
+			name, how, _ := strings.Cut(rt.Field(i).Tag.Get("yaml"), ",")
+			if how == "inline" {
+				walk(rt.Field(i).Type)
+			}
 			if name == "" || name == "-" {
 				continue
 			}

@@ -146,18 +146,16 @@ var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 var instead = map[string]string{
 	"evaluation_interval":    "no rules are evaluated here; remove it",
 	"rule_files":             "no rules are evaluated here; give the file to what evaluates them, such as vmalert",
-	"http_headers":           "no other headers are sent; for a token use authorization, for a user basic_auth",
 	"username_file":          "write the user in username; only the password is read from a file",
-	"oauth2":                 "let something else fetch the token and write it to a file, and name that in authorization.credentials_file: it is read again when it changes",
 	"sigv4":                  "requests are not signed; put a proxy that signs them in proxy_url",
 	"ca":                     "write it to a file and name that in ca_file",
 	"cert":                   "write it to a file and name that in cert_file",
 	"key":                    "write it to a file and name that in key_file",
 	"min_version":            "it is TLS 1.2 at least, and cannot be set; remove it",
 	"max_version":            "the newest that both sides speak is taken; remove it",
-	"proxy_from_environment": "the environment is not asked; name the proxy in proxy_url",
-	"no_proxy":               "a job has one proxy or none; give the targets that need none a job of their own",
-	"proxy_connect_header":   "a proxy is given a user and a password only: http://user:password@proxy:3128",
+	"client_secret_ref":      "there is no store of secrets; write it to a file and name that in client_secret_file",
+	"client_certificate_key": "a token is asked for with a secret; give client_secret or client_secret_file",
+	"grant_type":             "it is client_credentials, and cannot be set; remove it",
 }
 
 var wrongType = regexp.MustCompile(`cannot unmarshal (.+?) into Go (?:value|struct field \S+) of type (\S+)`)

@@ -69,7 +69,7 @@ func TestFingerprint(t *testing.T) {
 	write("one")
 	base := func() *Scrape {
 		yes := true
-		return &Scrape{JobName: "a", Params: Params{"x": {"1"}, "y": {"2"}}, ProxyURL: "http://u:1@p", BasicAuth: &BasicAuth{Password: "p"}, TLS: &TLS{CAFile: ca}, Compression: &yes}
+		return &Scrape{JobName: "a", Params: Params{"x": {"1"}, "y": {"2"}}, Proxy: Proxy{ProxyURL: "http://u:1@p"}, BasicAuth: &BasicAuth{Password: "p"}, TLS: &TLS{CAFile: ca}, Compression: &yes}
 	}
 	first := Fingerprint(base(), "ca_file")
 	if again := Fingerprint(base(), "ca_file"); again != first {

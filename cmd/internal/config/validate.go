@@ -218,13 +218,16 @@ func (s *Scrape) validate(k checker, interval time.Duration) {
 	if _, ok := s.Params["period"]; ok && s.OstrichPeriod.Std(0) > 0 {
 		k.in(".params.period").fail("every answer has a period already, which ostrich_period would ask for a second time; keep one of the two")
 	}
-	if s.ProxyURL != "" {
-		if u, err := url.Parse(s.ProxyURL.Reveal()); err != nil || u.Host == "" {
-			k.in(".proxy_url").fail("%q is not a URL such as http://proxy:3128", s.ProxyURL)
-		}
-	}
+	s.Proxy.validate(k)
+	s.Headers.validate(k.in(".http_headers"))
 	if s.BasicAuth != nil && s.Authorization != nil {
 		k.in(".authorization").fail("basic_auth and authorization exclude each other; keep one")
+	}
+	if o := s.OAuth2; o != nil {
+		if s.BasicAuth != nil || s.Authorization != nil {
+			k.in(".oauth2").fail("basic_auth, authorization and oauth2 exclude each other; keep one")
+		}
+		o.validate(k.in(".oauth2"))
 	}
 	if b := s.BasicAuth; b != nil {
 		secretOnce(k.in(".basic_auth"), "password", b.Password, b.PasswordFile)
