@@ -61,6 +61,13 @@ func classify(err error, at stage) (collector.Outcome, string) {
 }
 
 func outcomeOf(err error, at stage) (collector.Outcome, string) {
+	if known, ok := err.(*failure); ok { // most are; each of the pointers below is an allocation
+		return known.outcome, known.reason
+	}
+	return otherOutcome(err, at)
+}
+
+func otherOutcome(err error, at stage) (collector.Outcome, string) {
 	var (
 		known  *failure
 		parse  *stats.ParseError
