@@ -166,6 +166,13 @@ func (sh *shared) tell(c Cond, verb string) {
 	}
 	sh.most = len(sh.members)
 	f.Level, f.Events, f.Why = dashboards.LevelWarn, sh.members[0].finding.Events, "in trouble on "+one(c)
+	// It is told by its worst kind, as each of them is: what began as latency may have become errors.
+	f.Metric = sh.members[0].finding.Metric
+	for _, o := range sh.members {
+		if m := o.finding.Metric; f.Metric == "instances" || m != "instances" && rank(m) < rank(f.Metric) {
+			f.Metric = m
+		}
+	}
 	var parts []string
 	clear := true
 	for i, o := range sh.members {
