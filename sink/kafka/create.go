@@ -19,8 +19,8 @@ func errOr(err error) error {
 	return err
 }
 
-// create makes the missing topics, or says which command does. It reports whether it made any.
-func (c *cluster) create(ctx context.Context, missing []string, brokers int) (made bool) {
+// create makes the missing topics, or says which command does. It reports whether it made any, and whether there are some that it cannot make.
+func (c *cluster) create(ctx context.Context, missing []string, brokers int) (made, failing bool) {
 	slices.SortFunc(missing, func(a, b string) int { return slices.Index(c.topics, a) - slices.Index(c.topics, b) })
 	replication := replicas(c.s.cfg.Replication, brokers)
 	req := &kafka.CreateTopicsRequest{}
@@ -45,9 +45,10 @@ func (c *cluster) create(ctx context.Context, missing []string, brokers int) (ma
 		if err == nil && !c.s.cfg.NoCreate || errors.Is(err, kafka.TopicAlreadyExists) {
 			continue
 		}
+		failing = true
 		c.s.trouble.is("topic "+t.Topic, 0, verdict{reason: "missing", wait: waitAuth}, fmt.Errorf("topic %q is missing; run: %s: %w", t.Topic, command(c.s.cfg.Brokers[0], t), errOr(err)))
 	}
-	return made
+	return made, failing
 }
 
 // partitions of a topic to be made: the two lanes have equally many.

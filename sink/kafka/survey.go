@@ -15,7 +15,8 @@ import (
 const (
 	surveyEvery = 500 * time.Millisecond // reads the transport's cache, which asks about as often
 	metadataTTL = time.Second            // at most; a moved leader is found within it
-	mendEvery   = 15 * time.Second       // between two attempts to make or enlarge topics
+	mendEvery   = 15 * time.Second       // between two attempts to make or enlarge topics, where one has failed
+	mendAgain   = time.Second            // and where it has not: brokers hear of a new topic one after the other
 )
 
 // cluster is what we know of Kafka: where partitions live, and how much is on its way to each broker.
@@ -24,7 +25,7 @@ type cluster struct {
 	client    *kafka.Client
 	transport *kafka.Transport
 	topics    []string
-	made      time.Time // when we last tried to make topics
+	make      time.Time // when we may try to make topics again
 	enlarged  time.Time // when we last tried to enlarge one
 
 	mu      sync.Mutex
@@ -189,9 +190,12 @@ func (c *cluster) look(ctx context.Context) bool {
 		c.enlarged = time.Now()
 		c.enlarge(ctx, t.Backfill, late, live)
 	}
-	if len(missing) > 0 && time.Since(c.made) > mendEvery {
-		c.made = time.Now()
-		return c.create(ctx, missing, len(md.Brokers))
+	if len(missing) > 0 && time.Now().After(c.make) {
+		made, failing := c.create(ctx, missing, len(md.Brokers))
+		if c.make = time.Now().Add(mendAgain); failing {
+			c.make = time.Now().Add(mendEvery)
+		}
+		return made
 	}
 	return false
 }
