@@ -2,13 +2,11 @@ package quantile
 
 import "math"
 
-// curve is a host's distribution function made continuous: between its knots log(1-F) runs straight over log x in the upper half, as tails do, and F itself
-// runs straight over log x in the lower. Values of zero and below are taken as they are, without the logarithm.
+// curve is a host's distribution function made continuous: between its knots the normal quantile of F runs straight over log x, as it does over all of a lognormal
+// distribution, which latencies are near to; beyond them it goes on as steeply. Where there are values of zero and below all are taken as they are, without the logarithm.
 type curve struct {
-	w     float64
-	x, y  []float64 // knots: scale(x), F
-	lt    []float64 // log(1-F)
-	plain bool
+	w    float64
+	x, z []float64 // knots: scale(x), Φ⁻¹(F)
 }
 
 func scale(x float64, plain bool) float64 {
@@ -27,7 +25,7 @@ func curves(hosts []host, n float64) ([]curve, bool) {
 		size += len(h.knots) + 2
 		plain = plain || h.min <= 0 && len(h.knots) > 0 && h.knots[0].x <= 0 || len(h.knots) > 0 && h.knots[0].x <= 0
 	}
-	xs, ys, ts := make([]float64, 0, size), make([]float64, 0, size), make([]float64, 0, size)
+	xs, zs := make([]float64, 0, size), make([]float64, 0, size)
 	out := make([]curve, 0, len(hosts))
 	for i := range hosts {
 		h := &hosts[i]
@@ -37,7 +35,7 @@ func curves(hosts []host, n float64) ([]curve, bool) {
 				// Two knots at one place: a step. The greater one holds from there on.
 				x = math.Nextafter(xs[len(xs)-1], math.Inf(1))
 			}
-			xs, ys, ts = append(xs, x), append(ys, p), append(ts, math.Log1p(-p))
+			xs, zs = append(xs, x), append(zs, math.Sqrt2*math.Erfinv(2*p-1))
 		}
 		ends := math.Min(0.5/math.Max(h.n, 1), 0.25) // what lies beyond the least and the greatest of n values
 		if h.min > 0 || plain && !math.IsNaN(h.min) {
@@ -57,7 +55,7 @@ func curves(hosts []host, n float64) ([]curve, bool) {
 				add(scale(h.max, plain), 1-ends)
 			}
 		}
-		out = append(out, curve{w: h.n / n, x: xs[from:len(xs):len(xs)], y: ys[from:len(ys):len(ys)], lt: ts[from:len(ts):len(ts)], plain: plain})
+		out = append(out, curve{w: h.n / n, x: xs[from:len(xs):len(xs)], z: zs[from:len(zs):len(zs)]})
 	}
 	return out, plain
 }
@@ -72,25 +70,12 @@ func (c *curve) at(x float64) float64 {
 	for k < n && c.x[k] <= x {
 		k++
 	}
-	switch {
-	case k == 0:
-		if n == 1 {
-			return 0
-		}
-		return math.Max(0, c.y[0]*(1-(c.x[0]-x)/math.Max(c.x[1]-c.x[0], 1e-12)))
-	case k == n:
-		if n == 1 {
-			return 1
-		}
-		// The tail goes on as steeply as it came.
-		slope := (c.lt[n-1] - c.lt[n-2]) / (c.x[n-1] - c.x[n-2])
-		return 1 - math.Exp(c.lt[n-1]+slope*(x-c.x[n-1]))
+	if n == 1 {
+		return float64(k)
 	}
-	f := (x - c.x[k-1]) / (c.x[k] - c.x[k-1])
-	if c.y[k-1] >= 0.5 {
-		return 1 - math.Exp(c.lt[k-1]+f*(c.lt[k]-c.lt[k-1]))
-	}
-	return c.y[k-1] + f*(c.y[k]-c.y[k-1])
+	k = min(max(k, 1), n-1) // beyond the ends the nearest piece goes on
+	slope := (c.z[k] - c.z[k-1]) / math.Max(c.x[k]-c.x[k-1], 1e-12)
+	return 0.5 * math.Erfc(-(c.z[k-1]+slope*(x-c.x[k-1]))/math.Sqrt2)
 }
 
 // estimate inverts the mixture of the curves at p, within [lo, hi].
