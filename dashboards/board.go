@@ -26,6 +26,13 @@ type Options struct {
 	// not block. nil: nobody hears of it.
 	Owns    func(service, env string) bool
 	Publish func(Note)
+	// Roll takes each rollup of a service that this process owns as it is made; it must not block. nil: none are made. Rolled says whether one of the past is known
+	// already, so that it is not made once more after a restart; nil: none is.
+	Roll   func(Rollup)
+	Rolled func(service, env string, t int64) bool
+	Pinned []string // names of metrics that are rolled up by dimension too, with * for any text
+	// Spark draws a service that another replica owns; nil: it has none.
+	Spark func(service, env string, now int64) *Spark
 }
 
 func (o *Options) defaults() {
@@ -59,23 +66,25 @@ func (o *Options) validate() error {
 type Board struct {
 	opts Options
 
-	mu        sync.RWMutex
-	services  map[string]*service // by service/env
-	origins   *origins
-	findings  []Finding
-	rows      []*Row // of the last tick, by service and environment
-	asOf      time.Time
-	woke      time.Time        // the tick after the last stall
-	strips    map[string]Strip // by environment; "" is all
-	shortest  time.Duration    // interval of any service
-	ticked    chan struct{}    // closed and made anew at each tick
-	feed      Feed
-	bytes     int
-	evictions Evictions
-	refused   uint64 // records of services over the limit
+	mu          sync.RWMutex
+	services    map[string]*service // by service/env
+	origins     *origins
+	findings    []Finding
+	rows        []*Row // of the last tick, by service and environment
+	asOf        time.Time
+	woke        time.Time        // the tick after the last stall
+	strips      map[string]Strip // by environment; "" is all
+	shortest    time.Duration    // interval of any service
+	ownExpected int              // instances of one's own services
+	ticked      chan struct{}    // closed and made anew at each tick
+	feed        Feed
+	bytes       int
+	evictions   Evictions
+	refused     uint64 // records of services over the limit
 
 	book   *book
 	fleet  chronicle
+	others elsewhere
 	orders orders
 	ledger ledger
 	packer packer
@@ -211,11 +220,19 @@ func (b *Board) Tick(now time.Time) {
 	anew := b.reloaded()
 	known := b.known(now)
 	cutoff := now.Add(-b.opts.Window).UnixMilli()
+	var rolled []Rollup
+	live := b.Feed().State == FeedLive
 	for _, s := range services {
+		owned := b.owned(s.name, s.env)
 		s.mu.Lock()
 		s.goldenStale = s.goldenStale || anew
 		s.expire(cutoff, now.UnixMilli())
-		s.tick(&b.opts, &b.packer, now.UnixMilli(), known)
+		if owned {
+			s.tick(&b.opts, &b.packer, now.UnixMilli(), known)
+		}
+		if b.opts.Roll != nil && live && owned {
+			rolled = append(rolled, s.rollDue(&b.opts, now.UnixMilli())...)
+		}
 		bytes += s.bytes()
 		s.mu.Unlock()
 	}
@@ -238,6 +255,27 @@ func (b *Board) Tick(now time.Time) {
 		findings = b.opts.Judge(now, b)
 	}
 	b.publish(services, b.settleFindings(now, findings), now, known)
+	b.tellRolled(rolled, now.UnixMilli())
+}
+
+// tellRolled hands rollups on, those of now with the service's row.
+func (b *Board) tellRolled(rolled []Rollup, now int64) {
+	if len(rolled) == 0 {
+		return
+	}
+	rows := map[string]*Row{}
+	for _, r := range b.Rows() {
+		rows[r.Group()] = r
+	}
+	for i := range rolled {
+		r := &rolled[i]
+		if row := rows[r.Service+"/"+r.Env]; row != nil && now-r.T < 5*time.Minute.Milliseconds() {
+			bare := *row
+			bare.Spark = nil
+			r.Row = &bare
+		}
+		b.opts.Roll(*r)
+	}
 }
 
 // stall is how far apart two ticks are when the process did not run in between: what the fleet said meanwhile is still to be read.
@@ -285,6 +323,10 @@ type Feed struct {
 	State FeedState `json:"state"`
 	Since int64     `json:"since"` // Unix ms: since when it is in this state
 	Error string    `json:"error"` // why, and what follows from it; empty when live
+	// History is from when on raw values are here, Unix ms, 0 where there are none; while Filling more is being read. Note says what that means for who reads the page.
+	History int64  `json:"history,omitempty"`
+	Filling bool   `json:"filling,omitempty"`
+	Note    string `json:"note,omitempty"`
 }
 
 // FeedState is connecting, live or dead.

@@ -39,6 +39,9 @@ func (b *Board) Changes(service, env string, at time.Time, most int) []Change {
 	from, to := at.Add(-changeBack), at.Add(changeOn)
 	var all []Change
 	for _, s := range b.all() {
+		if !b.owned(s.name, s.env) {
+			continue // its owner tells of it
+		}
 		s.mu.RLock()
 		if env == "" || s.env == env {
 			near := 1.0
@@ -59,6 +62,15 @@ func (b *Board) Changes(service, env string, at time.Time, most int) []Change {
 		}
 		s.mu.RUnlock()
 	}
+	b.eventsElsewhere(ms(from), ms(to), func(name, in string, e Event) {
+		if env == "" || in == env {
+			near := 1.0
+			if name == service {
+				near = 3
+			}
+			all = append(all, Change{e.T, e.Kind, name, in, e.Text, e.N, tellingKinds[e.Kind] * near * nearness(e.T, at)})
+		}
+	})
 	for _, e := range b.toldEvents(from, to) {
 		if env != "" && e.Env != "" && e.Env != env {
 			continue

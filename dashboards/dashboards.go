@@ -89,6 +89,7 @@ type Record struct {
 	Previous RecordID // the last one of the collector's start before; zero where not told
 	Parts    int      // how many parts the snapshot has; 0: it is whole
 	Backfill bool     // from the lane of what could not go out in time
+	History  bool     // it was there before this reader began
 	Seen     time.Time
 
 	Service, Env, Instance string // Instance is host:port

@@ -127,6 +127,22 @@ func (l *ledger) take(r *Record) bool {
 	return true
 }
 
+// forget drops what is known of a partition's records.
+func (l *ledger) forget(partition int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.streams {
+		if id.Partition == partition {
+			delete(l.streams, id)
+		}
+	}
+	for id := range l.parts {
+		if id.Partition == partition {
+			delete(l.parts, id)
+		}
+	}
+}
+
 func (l *ledger) stream(id RecordID) *ranges {
 	k := RecordID{Collector: id.Collector, Start: id.Start, Partition: id.Partition}
 	st := l.streams[k]
@@ -154,7 +170,8 @@ func (l *ledger) join(d time.Duration) {
 
 // Stats is the Board's own account.
 func (b *Board) Stats() Stats {
-	behind := b.Feed().State == FeedConnecting
+	feed := b.Feed()
+	behind := feed.State == FeedConnecting || feed.Filling
 	l := &b.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -95,17 +95,7 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 	strips := map[string]Strip{}
 	ages := map[string][]aged{}
 	var shortest time.Duration
-	for _, s := range services {
-		s.mu.RLock()
-		if len(s.instances)+len(s.broken) == 0 {
-			s.mu.RUnlock()
-			continue
-		}
-		r := s.row(now.UnixMilli(), known, why[s.group()], old[s.group()])
-		if s.interval > 0 && (shortest == 0 || s.interval < shortest) {
-			shortest = s.interval
-		}
-		s.mu.RUnlock()
+	add := func(r *Row) {
 		rows = append(rows, r)
 		for _, env := range []string{"", r.Env} {
 			st := strips[env]
@@ -116,13 +106,40 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 			}
 		}
 	}
+	for _, s := range services {
+		if !b.owned(s.name, s.env) {
+			continue
+		}
+		s.mu.RLock()
+		if len(s.instances)+len(s.broken) == 0 || s.newest == 0 && b.others.has(s.group()) {
+			s.mu.RUnlock()
+			continue
+		}
+		r := s.row(now.UnixMilli(), known, why[s.group()], old[s.group()])
+		if s.interval > 0 && (shortest == 0 || s.interval < shortest) {
+			shortest = s.interval
+		}
+		s.mu.RUnlock()
+		add(r)
+	}
+	own := strips[""].Expected
+	mine := map[string]bool{}
+	for _, r := range rows {
+		mine[r.Group()] = true
+	}
+	for _, r := range b.foreign(now, mine) {
+		add(r)
+	}
+	slices.SortFunc(rows, func(x, y *Row) int {
+		return cmp.Or(strings.Compare(x.Service, y.Service), strings.Compare(x.Env, y.Env))
+	})
 	for env, st := range strips {
 		st.AgeMS = Num(medianAge(ages[env]))
 		strips[env] = st
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rows, b.findings, b.strips, b.shortest = rows, findings, strips, shortest
+	b.rows, b.findings, b.strips, b.shortest, b.ownExpected = rows, findings, strips, shortest, own
 	close(b.ticked)
 	b.ticked = make(chan struct{})
 }
@@ -295,11 +312,11 @@ func (b *Board) Rows() []*Row {
 	return b.rows
 }
 
-// Pulse is how many instances were expected to answer at the last tick, and the shortest interval at which any of them is scraped.
+// Pulse is how many instances of this process's own services were expected to answer at the last tick, and the shortest interval at which any of them is scraped.
 func (b *Board) Pulse() (expected int, interval time.Duration) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.strips[""].Expected, b.shortest
+	return b.ownExpected, b.shortest
 }
 
 // Now is one consistent look at the last tick.

@@ -44,6 +44,7 @@ type service struct {
 	dropped   uint64 // samples over the limit of columns
 	evicted   int64  // windows begin here because of the byte budget; 0: they are whole
 
+	rolling     rolling
 	golden      plan
 	goldenStale bool
 	beside      []*line // beside the golden signals
@@ -119,6 +120,9 @@ func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
 		s.dirtyFrom = t
 	}
 	s.dirtyTo = max(s.dirtyTo, t+tooLong(max(w.every, in.pause())))
+	if !r.History && s.rolling.next > 0 && t < s.rolling.next {
+		s.rolling.reroll(t-tooLong(w.every), min(t, s.rolling.next-1)) // it came late
+	}
 	return in, true
 }
 

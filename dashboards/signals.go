@@ -95,10 +95,13 @@ func (b *Board) hearing() (since int64) {
 	return since
 }
 
-// Names is the services and environments that the Board knows, in order.
+// Names is the services and environments that the Board knows and this process owns, in order.
 func (b *Board) Names() [][2]string {
 	var out [][2]string
 	for _, s := range b.all() {
+		if !b.owned(s.name, s.env) {
+			continue
+		}
 		out = append(out, [2]string{s.name, s.env})
 	}
 	return out

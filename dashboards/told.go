@@ -92,7 +92,7 @@ func (b *Board) Timeline(service, env string, from, to time.Time) []Moment {
 	out := []Moment{}
 	fits := func(s, e string) bool { return (service == "" || s == service) && (env == "" || e == "" || e == env) }
 	for _, s := range b.all() {
-		if !fits(s.name, s.env) {
+		if !fits(s.name, s.env) || !b.owned(s.name, s.env) {
 			continue
 		}
 		s.mu.RLock()
@@ -101,6 +101,11 @@ func (b *Board) Timeline(service, env string, from, to time.Time) []Moment {
 		}
 		s.mu.RUnlock()
 	}
+	b.eventsElsewhere(ms(from), ms(to), func(name, in string, e Event) {
+		if fits(name, in) {
+			out = append(out, Moment{T: e.T, Kind: e.Kind, Service: name, Env: in, Text: e.Text, N: e.N})
+		}
+	})
 	for _, e := range b.toldEvents(from, to) {
 		if fits(e.Service, e.Env) {
 			out = append(out, Moment{T: e.At, Kind: e.Kind, Service: e.Service, Env: e.Env, Text: e.text()})

@@ -20,6 +20,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
@@ -32,9 +33,14 @@ type Config struct {
 	Snapshots, Backfill, Roster string
 	// Findings is the topic of notes: it is read where it is there, and nobody waits for it.
 	Findings string
-	Window   time.Duration // how far back to begin, default one hour
-	SASL     SASL
-	TLS      *tls.Config // nil: plain TCP
+	// Rollups is the topic of roll-ups, which go into History, and tell the Board of services that others own. A nil History: they are not read.
+	Rollups string
+	History *rollup.History
+	// Owns says which partitions of snapshots are this process's to read, of how many; it is asked twice a second. nil: all.
+	Owns   func(partition, of int) bool
+	Window time.Duration // how far back to begin, default one hour
+	SASL   SASL
+	TLS    *tls.Config // nil: plain TCP
 	// Told takes collectors' words about themselves, records with an Own, in the order of their partition and perhaps on several goroutines; nil: nobody does.
 	Told    func(*wire.RosterRecord)
 	Log     *slog.Logger
@@ -59,7 +65,7 @@ const (
 func (c *Config) defaults() {
 	t := sink.DefaultTopics()
 	c.Snapshots, c.Backfill, c.Roster = cmp.Or(c.Snapshots, t.Snapshots), cmp.Or(c.Backfill, t.Backfill), cmp.Or(c.Roster, t.Roster)
-	c.Findings = cmp.Or(c.Findings, t.Findings)
+	c.Findings, c.Rollups = cmp.Or(c.Findings, t.Findings), cmp.Or(c.Rollups, t.Rollups)
 	c.Window = cmp.Or(c.Window, time.Hour)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -80,8 +86,8 @@ func (c *Config) validate() error {
 	if c.Window < 0 {
 		errs = append(errs, fmt.Errorf("window %s is negative", c.Window))
 	}
-	names := map[string]bool{c.Snapshots: true, c.Backfill: true, c.Roster: true, c.Findings: true}
-	if len(names) < 4 {
+	names := map[string]bool{c.Snapshots: true, c.Backfill: true, c.Roster: true, c.Findings: true, c.Rollups: true}
+	if len(names) < 5 {
 		errs = append(errs, errors.New("two topics have one name"))
 	}
 	if _, err := c.SASL.mechanism(); err != nil {
@@ -99,7 +105,11 @@ type Feed struct {
 	state   state
 	seen    atomic.Int64 // when the newest record of the live lane came that was not history, Unix ms
 	scraped atomic.Int64 // scrape time of the newest record, Unix ms
+	count   atomic.Int64 // partitions of the live lane
+	oldest  atomic.Int64 // scrape time of the oldest record, Unix ms; 0: none yet
 
+	filling  filling
+	fillers  chan struct{}
 	rosters  *rosters
 	records  map[string]*metrics.Counter
 	fenced   *metrics.Counter
@@ -120,8 +130,8 @@ func New(c Config) (*Feed, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("make feed: %w", err)
 	}
-	f := &Feed{cfg: c, readers: map[partition]*reader{}, rosters: newRosters(), records: map[string]*metrics.Counter{}}
-	for lane, topic := range map[string]string{"live": c.Snapshots, "backfill": c.Backfill, "roster": c.Roster, "findings": c.Findings} {
+	f := &Feed{cfg: c, readers: map[partition]*reader{}, fillers: make(chan struct{}, fillers), filling: filling{from: map[partition]time.Time{}}, rosters: newRosters(), records: map[string]*metrics.Counter{}}
+	for lane, topic := range map[string]string{"live": c.Snapshots, "backfill": c.Backfill, "roster": c.Roster, "findings": c.Findings, "rollups": c.Rollups} {
 		f.records[topic] = c.Metrics.GetOrCreateCounter(fmt.Sprintf(`rollcall_feed_records_total{lane=%q}`, lane))
 	}
 	f.fenced = c.Metrics.GetOrCreateCounter("rollcall_feed_roster_fenced_total")
@@ -155,13 +165,15 @@ func (f *Feed) Run(ctx context.Context) error {
 		return fmt.Errorf("read topics: %w", err)
 	}
 	topics := []string{f.cfg.Snapshots, f.cfg.Backfill, f.cfg.Roster, f.cfg.Findings}
+	if f.cfg.History != nil {
+		topics = append(topics, f.cfg.Rollups)
+	}
 	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: metadataTTL, MetadataTopics: topics, TLS: f.cfg.TLS, SASL: mechanism}
 	defer transport.CloseIdleConnections()
 	w := &watcher{
 		f: f, topics: topics,
 		client: &kafka.Client{Addr: kafka.TCP(f.cfg.Brokers...), Timeout: 5 * time.Second, Transport: transport},
 		dialer: &kafka.Dialer{Timeout: dialTimeout, DualStack: true, TLS: f.cfg.TLS, SASLMechanism: mechanism},
-		begun:  time.Now(),
 	}
 	f.tell(time.Now(), dashboards.FeedConnecting, "")
 	var wg sync.WaitGroup
@@ -200,3 +212,6 @@ func (l *limiter) allow(now time.Time) (held int, ok bool) {
 	held, l.held, l.next = l.held, 0, now.Add(10*time.Second)
 	return held, true
 }
+
+// Partitions is how many partitions the live lane has; 0: not known yet.
+func (f *Feed) Partitions() int { return int(f.count.Load()) }

@@ -43,7 +43,7 @@ type Publisher struct {
 	errLog limiter
 }
 
-type keyOf struct{ topic, key string }
+type keyOf struct{ topic, key, what string }
 
 type keyed struct {
 	keyOf
@@ -86,11 +86,12 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 	return p, nil
 }
 
-// Put takes a record; it never waits. The value is the Publisher's from then on.
-func (p *Publisher) Put(topic, key string, value []byte, t time.Time) {
+// Put takes a record; it never waits. Of two of one key and what (which is empty where the key says it all) the later counts, if both wait. What has a what goes first
+// where there is too much. The value is the Publisher's from then on.
+func (p *Publisher) Put(topic, key, what string, value []byte, t time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k := keyOf{topic, key}
+	k := keyOf{topic, key, what}
 	if i, ok := p.at[k]; ok {
 		p.bytes += len(value) - len(p.queue[i].value)
 		p.queue[i].value, p.queue[i].t = value, t
@@ -101,12 +102,17 @@ func (p *Publisher) Put(topic, key string, value []byte, t time.Time) {
 	}
 	if p.bytes > p.cfg.MaxBytes {
 		n := 0
-		for p.bytes > p.cfg.MaxBytes-p.cfg.MaxBytes/10 && n < len(p.queue) {
-			p.bytes -= len(p.queue[n].value)
-			n++
+		for _, parts := range []bool{true, false} {
+			p.queue = slices.DeleteFunc(p.queue, func(r keyed) bool {
+				if p.bytes <= p.cfg.MaxBytes-p.cfg.MaxBytes/10 || parts && r.what == "" {
+					return false
+				}
+				p.bytes -= len(r.value)
+				n++
+				return true
+			})
 		}
 		p.lost.Add(n)
-		p.queue = slices.Delete(p.queue, 0, n)
 		p.index()
 	}
 	select {

@@ -33,7 +33,7 @@ func TestNotesTravel(t *testing.T) {
 	r.makeTopics(topics.Snapshots, topics.Backfill, topics.Roster, topics.Findings)
 	var p *Publisher
 	first, err := dashboards.NewBoard(dashboards.Options{Publish: func(n dashboards.Note) {
-		p.Put(topics.Findings, n.Key(), n.Append(nil), time.UnixMilli(n.TS))
+		p.Put(topics.Findings, n.Key(), "", n.Append(nil), time.UnixMilli(n.TS))
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -78,21 +78,21 @@ func TestPublisherIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 10_000 {
-		p.Put("a", fmt.Sprint("key-", i%10), make([]byte, 1000), time.Now())
+		p.Put("a", fmt.Sprint("key-", i%10), "", make([]byte, 1000), time.Now())
 	}
 	if len(p.queue) != 10 || p.lost.Get() != 0 {
 		t.Errorf("%d wait, %d lost", len(p.queue), p.lost.Get())
 	}
 	for i := range 1000 {
-		p.Put("a", fmt.Sprint("other-", i), make([]byte, 1000), time.Now())
+		p.Put("a", "rolled", fmt.Sprint("other-", i), make([]byte, 1000), time.Now())
 	}
-	if p.bytes > 100_000 || len(p.queue) < 80 || p.queue[len(p.queue)-1].key != "other-999" || int(p.lost.Get())+len(p.queue) != 1010 {
+	if p.bytes > 100_000 || len(p.queue) < 80 || p.queue[len(p.queue)-1].what != "other-999" || p.queue[0].key != "key-0" || int(p.lost.Get())+len(p.queue) != 1010 {
 		t.Errorf("%d bytes of %d wait, %d lost", p.bytes, len(p.queue), p.lost.Get())
 	}
 	all := p.take()
-	p.Put("a", "other-999", []byte("newer"), time.Now())
+	p.Put("a", "rolled", "other-999", []byte("newer"), time.Now())
 	p.back(all)
-	if n := len(p.queue); n != len(all) || string(p.queue[n-1].value) != "newer" || p.at[keyOf{"a", "other-998"}] != n-2 {
+	if n := len(p.queue); n != len(all) || string(p.queue[n-1].value) != "newer" || p.at[keyOf{"a", "rolled", "other-998"}] != n-2 {
 		t.Errorf("%d wait of %d", n, len(all))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -17,8 +18,10 @@ import (
 type reader struct {
 	f      *Feed
 	p      partition
+	ctx    context.Context // its life
 	cancel context.CancelFunc
 	done   chan struct{}
+	begun  time.Time
 
 	goal int64        // end of the partition when the reader began: from there on it is live
 	next atomic.Int64 // the offset that comes next
@@ -35,13 +38,7 @@ func (r *reader) run(ctx context.Context, w *watcher, from int64) {
 		r.f.cfg.Log.Error("a partition cannot be read", "topic", r.p.topic, "partition", r.p.n, "err", err)
 		return
 	}
-	read := r.snapshot(r.p.topic == r.f.cfg.Backfill)
-	switch r.p.topic {
-	case r.f.cfg.Roster:
-		read = r.roster()
-	case r.f.cfg.Findings:
-		read = r.note
-	}
+	read := r.decoder(false)
 	count := r.f.records[r.p.topic]
 	for {
 		m, err := kr.FetchMessage(ctx)
@@ -68,11 +65,35 @@ func (r *reader) run(ctx context.Context, w *watcher, from int64) {
 	}
 }
 
+// decoder is what is done with a record of the reader's topic; history: it is from before the reader began.
+func (r *reader) decoder(history bool) func([]byte, time.Time) error {
+	switch r.p.topic {
+	case r.f.cfg.Roster:
+		return r.roster()
+	case r.f.cfg.Findings:
+		return r.note
+	case r.f.cfg.Rollups:
+		return r.rollup
+	}
+	return r.snapshot(r.p.topic == r.f.cfg.Backfill, history)
+}
+
+// rollup reads a rollup.
+func (r *reader) rollup(b []byte, _ time.Time) error {
+	u, err := rollup.Decode(b)
+	if err != nil {
+		return err
+	}
+	r.f.cfg.History.Add(&u)
+	r.f.cfg.Board.TakeRollup(&u)
+	return nil
+}
+
 // caughtUp reports whether everything that was there at the start has been read.
 func (r *reader) caughtUp() bool { return r.next.Load() >= r.goal }
 
 // snapshot reads records of the two lanes. Everything is reused from one record to the next.
-func (r *reader) snapshot(backfill bool) func([]byte, time.Time) error {
+func (r *reader) snapshot(backfill, history bool) func([]byte, time.Time) error {
 	var in wire.Record
 	var out dashboards.Record
 	return func(b []byte, now time.Time) error {
@@ -80,12 +101,15 @@ func (r *reader) snapshot(backfill bool) func([]byte, time.Time) error {
 			return err
 		}
 		out = dashboards.Record{
-			ID: dashboards.RecordID(in.ID), Previous: dashboards.RecordID(in.Source.Previous), Parts: in.Parts, Backfill: backfill, Seen: now,
+			ID: dashboards.RecordID(in.ID), Previous: dashboards.RecordID(in.Source.Previous), Parts: in.Parts, Backfill: backfill, History: history || !r.caughtUp(), Seen: now,
 			Service: in.Service, Env: in.Env, Instance: in.Instance, Time: time.UnixMilli(in.TS), Took: in.Took, Interval: in.Source.Interval, Usual: in.Source.Usual,
 			Outcome: in.Outcome, Reason: in.Reason, Term: in.Source.Term, Slot: in.Source.Slot, Tags: in.Tags, Samples: in.Samples,
 		}
 		r.f.cfg.Board.Add(&out)
-		if !backfill {
+		if o := r.f.oldest.Load(); in.TS > 0 && (o == 0 || in.TS < o) {
+			r.f.oldest.Store(in.TS)
+		}
+		if !backfill && !history {
 			r.f.scraped.Store(max(r.f.scraped.Load(), in.TS))
 			if r.caughtUp() {
 				r.f.seen.Store(now.UnixMilli())

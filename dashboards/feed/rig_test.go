@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/internal/broker"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
@@ -25,12 +27,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(testenv.Runner{M: m}) }
 
 // rig is an embedded broker, a feed that reads it and a Board.
 type rig struct {
-	t     *testing.T
-	dir   string
-	addr  string
-	stop  func() // the broker
-	board *dashboards.Board
-	feed  *Feed
+	t       *testing.T
+	dir     string
+	addr    string
+	stop    func() // the broker
+	board   *dashboards.Board
+	feed    *Feed
+	history *rollup.History
 
 	mu  sync.Mutex
 	seq map[int]uint64
@@ -75,7 +78,7 @@ func (r *rig) startBroker() {
 
 // run runs the feed and the Board's ticks until the test ends.
 func (r *rig) run() {
-	f, err := New(Config{Board: r.board, Brokers: []string{r.addr}})
+	f, err := New(Config{Board: r.board, Brokers: []string{r.addr}, History: r.history})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -118,7 +121,7 @@ func (r *rig) produce(topic string, p int, at time.Time, values ...[]byte) {
 		if err == nil {
 			err = res.Error
 		}
-		return !errors.Is(err, kafka.NotLeaderForPartition) && !errors.Is(err, kafka.LeaderNotAvailable)
+		return !errors.Is(err, kafka.NotLeaderForPartition) && !errors.Is(err, kafka.LeaderNotAvailable) && (err == nil || !strings.Contains(err.Error(), "topic not found"))
 	})
 	if err != nil {
 		r.t.Fatal(err)

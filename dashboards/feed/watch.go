@@ -18,7 +18,6 @@ type watcher struct {
 	topics []string
 	client *kafka.Client
 	dialer *kafka.Dialer
-	begun  time.Time
 	behind map[partition]int // looks in a row at which a partition ended before where we are
 }
 
@@ -40,6 +39,9 @@ func (w *watcher) run(ctx context.Context, wg *sync.WaitGroup) {
 		} else if err == nil {
 			w.f.reachable(time.Now())
 		}
+		if w.f.cfg.Owns != nil {
+			pause = min(pause, lookEvery/4) // whose is whose may have changed
+		}
 		if w.f.waiting() {
 			pause = lookEvery / 10 // topics are about to be made
 		}
@@ -55,22 +57,36 @@ func (w *watcher) look(ctx context.Context, wg *sync.WaitGroup) error {
 	if err != nil {
 		return err
 	}
+	if w.f.Partitions() == 0 {
+		for _, t := range md.Topics { // whose partitions are whose hangs on how many there are
+			if t.Name == w.f.cfg.Snapshots && t.Error == nil {
+				w.f.count.Store(int64(len(t.Partitions)))
+			}
+		}
+	}
 	missing := ""
 	ask := map[string][]kafka.OffsetRequest{}
 	fresh := map[partition]bool{}
 	read := map[partition]int64{} // how far each reader is before the ends are asked for: readers go on while the answer is on its way
 	for _, t := range md.Topics {
 		if t.Error != nil || len(t.Partitions) == 0 {
-			if t.Error != nil && !errors.Is(t.Error, kafka.UnknownTopicOrPartition) && !errors.Is(t.Error, kafka.LeaderNotAvailable) {
+			if t.Error != nil && !w.f.optional(t.Name) && !errors.Is(t.Error, kafka.UnknownTopicOrPartition) && !errors.Is(t.Error, kafka.LeaderNotAvailable) {
 				return fmt.Errorf("topic %q: %w", t.Name, t.Error)
 			}
-			if t.Name != w.f.cfg.Findings {
+			if !w.f.optional(t.Name) {
 				missing = t.Name
 			}
 			continue
 		}
+		if t.Name == w.f.cfg.Snapshots {
+			w.f.count.Store(int64(len(t.Partitions)))
+		}
 		for _, p := range t.Partitions {
 			key := partition{t.Name, p.ID}
+			if !w.owns(key) {
+				w.leave(key)
+				continue
+			}
 			ask[t.Name] = append(ask[t.Name], kafka.LastOffsetOf(p.ID))
 			if r := w.f.reader(key); r != nil {
 				read[key] = r.next.Load()
@@ -98,7 +114,9 @@ func (w *watcher) look(ctx context.Context, wg *sync.WaitGroup) error {
 				return fmt.Errorf("ask for the end of %s/%d: %w", topic, o.Partition, o.Error)
 			}
 			if fresh[key] {
-				w.start(ctx, wg, key, start(o), o.LastOffset)
+				from := start(o)
+				r := w.start(ctx, wg, key, from, o.LastOffset)
+				wg.Go(func() { w.fill(r.ctx, r, from) })
 				continue
 			}
 			w.check(ctx, wg, key, read[key], o.LastOffset)
@@ -107,16 +125,44 @@ func (w *watcher) look(ctx context.Context, wg *sync.WaitGroup) error {
 	return nil
 }
 
+// owns reports whether a partition is this process's to read.
+func (w *watcher) owns(p partition) bool {
+	if w.f.cfg.Owns == nil || p.topic != w.f.cfg.Snapshots && p.topic != w.f.cfg.Backfill {
+		return true
+	}
+	return w.f.Partitions() > 0 && w.f.cfg.Owns(p.n, w.f.Partitions())
+}
+
+// leave stops reading a partition that is another's now.
+func (w *watcher) leave(p partition) {
+	r := w.f.reader(p)
+	if r == nil {
+		return
+	}
+	r.cancel()
+	<-r.done
+	w.f.forget(p)
+	if p.topic == w.f.cfg.Snapshots {
+		w.f.cfg.Board.Forget(int32(p.n))
+		w.f.cfg.Log.Info("a partition is another's now", "partition", p.n)
+	}
+}
+
+// optional reports the topics that nobody waits for.
+func (f *Feed) optional(topic string) bool { return topic == f.cfg.Findings || topic == f.cfg.Rollups }
+
 // from is the time at which reading a topic begins.
 func (w *watcher) from(topic string) time.Time {
 	back := w.f.cfg.Window
-	if topic == w.f.cfg.Roster {
+	switch topic {
+	case w.f.cfg.Roster:
 		back = max(back, rosterBack)
-	}
-	if topic == w.f.cfg.Findings {
+	case w.f.cfg.Findings:
 		back = max(back, notesBack)
+	default:
+		back = w.f.steps(topic)[0]
 	}
-	return w.begun.Add(-back)
+	return time.Now().Add(-back)
 }
 
 // start is where to begin: the first record of that time or after; where there is none, the end.
@@ -154,15 +200,19 @@ func (w *watcher) check(ctx context.Context, wg *sync.WaitGroup, p partition, re
 }
 
 // start runs a reader of a partition. It lives as long as the feed, not as the look that found it.
-func (w *watcher) start(ctx context.Context, wg *sync.WaitGroup, p partition, from, end int64) {
+func (w *watcher) start(ctx context.Context, wg *sync.WaitGroup, p partition, from, end int64) *reader {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &reader{f: w.f, p: p, cancel: cancel, done: make(chan struct{}), goal: end}
+	r := &reader{f: w.f, p: p, ctx: ctx, cancel: cancel, done: make(chan struct{}), goal: end, begun: time.Now()}
 	r.next.Store(from)
 	r.end.Store(end)
 	w.f.mu.Lock()
 	w.f.readers[p] = r
+	if w.f.cfg.Owns != nil && p.topic == w.f.cfg.Snapshots && w.f.state.told.State == dashboards.FeedLive {
+		w.f.state.taking = true // nothing is judged before it is read
+	}
 	w.f.mu.Unlock()
 	wg.Go(func() { r.run(ctx, w, from) })
+	return r
 }
 
 func (f *Feed) reader(p partition) *reader {
@@ -184,6 +234,7 @@ type state struct {
 	err      error
 	missing  string // a topic that is not there
 	looked   bool
+	taking   bool      // partitions were taken over and are not read yet
 	silent   time.Time // since when it has waited for the first record that is not history
 	told     dashboards.Feed
 }
@@ -266,13 +317,19 @@ func (f *Feed) judge(now time.Time) (dashboards.FeedState, string) {
 	read, all := 0, 0
 	var lag int64
 	for _, r := range f.readers {
-		if r.p.topic == f.cfg.Backfill {
+		if r.p.topic == f.cfg.Backfill || r.p.topic == f.cfg.Rollups {
 			continue // the present does not wait for the past
 		}
 		if all++; r.caughtUp() {
 			read++
 		}
 		lag += max(r.end.Load()-r.next.Load(), 0)
+	}
+	if st.taking {
+		if read < all {
+			return dashboards.FeedConnecting, "partitions are being taken over"
+		}
+		st.taking = false
 	}
 	if read < all && st.told.State != dashboards.FeedLive && st.told.State != dashboards.FeedDead {
 		return dashboards.FeedConnecting, ""
@@ -285,7 +342,7 @@ func (f *Feed) judge(now time.Time) (dashboards.FeedState, string) {
 		}
 		return dashboards.FeedConnecting, why
 	}
-	expected, interval := f.cfg.Board.Pulse()
+	expected, interval := f.cfg.Board.Pulse() // of one's own services
 	if expected == 0 {
 		return dashboards.FeedLive, "" // nobody is there to hear of
 	}
@@ -338,6 +395,7 @@ func (f *Feed) tell(now time.Time, s dashboards.FeedState, why string) {
 		}
 	}
 	told.Error = why
+	told.History, told.Filling, told.Note = f.history(now)
 	out := *told
 	f.mu.Unlock()
 	f.cfg.Board.SetFeed(out)

@@ -123,7 +123,10 @@ func shown(views []discovery.View) []view {
 
 func (s *Server) status(*http.Request) (any, error) {
 	n := s.look("")
-	var collector any
+	var collector, history any
+	if s.cfg.History != nil {
+		history = s.cfg.History.Health()
+	}
 	if s.cfg.Collector != nil {
 		collector = s.cfg.Collector()
 	}
@@ -134,6 +137,7 @@ func (s *Server) status(*http.Request) (any, error) {
 		Feed      dashboards.Feed   `json:"feed"`
 		Strip     dashboards.Strip  `json:"strip"`
 		Board     dashboards.Health `json:"board"`
+		History   any               `json:"history"`
 		Collector any               `json:"collector"`
-	}{n.AsOf.UnixMilli(), s.cfg.Demo, s.cfg.Version, n.Strip.Feed, n.Strip, s.cfg.Board.Health(), collector}, nil
+	}{n.AsOf.UnixMilli(), s.cfg.Demo, s.cfg.Version, n.Strip.Feed, n.Strip, s.cfg.Board.Health(), history, collector}, nil
 }

@@ -22,14 +22,16 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
+	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 // Config says what to serve. Board is needed; the rest has defaults.
 type Config struct {
 	Board   *dashboards.Board
-	Demo    bool   // the page offers to break something
-	Version string // of this program
+	History *rollup.History // nil: none is kept
+	Demo    bool            // the page offers to break something
+	Version string          // of this program
 	// Views is what the sources of discovery say of themselves; nil where no discovery runs in this process.
 	Views func() []discovery.View
 	// Collector is the collector's own account, put into /api/v1/status as it is; nil: null.
@@ -137,6 +139,7 @@ func (s *Server) routes() {
 		"GET /api/v1/canary":        s.answer(s.canary),
 		"GET /api/v1/convergence":   s.answer(s.convergence),
 		"GET /api/v1/silences":      s.answer(s.silences),
+		"GET /api/v1/history":       s.answer(s.history),
 		"POST /api/v1/events":       s.said("events", s.tell),
 
 		"POST /api/v1/findings/{id}/ack":   s.said("acknowledgements", s.acknowledge),

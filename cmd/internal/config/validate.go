@@ -83,10 +83,23 @@ func (c *Config) validate() []fault {
 	if m := c.Dashboards.MaxBytes; m != 0 && m < 1<<20 {
 		k.in(".dashboards.max_bytes").fail("%d bytes hold no fleet; give 1MB or more", int64(m))
 	}
-	for i, u := range c.Dashboards.Collectors {
-		if at, err := url.Parse(u.Reveal()); err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
-			k.in(".dashboards.collectors[%d]", i).fail("%q is not an http or https URL, such as http://127.0.0.1:7140", u)
+	for name, list := range map[string][]URL{"collectors": c.Dashboards.Collectors, "peers": c.Dashboards.Peers} {
+		for i, u := range list {
+			if at, err := url.Parse(u.Reveal()); err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+				k.in(".dashboards.%s[%d]", name, i).fail("%q is not an http or https URL, such as http://127.0.0.1:%d", u, map[string]int{"collectors": 7140, "peers": 7150}[name])
+			}
 		}
+	}
+	for i, p := range c.Dashboards.Peers {
+		if slices.Contains(c.Dashboards.Peers[:i], p) {
+			k.in(".dashboards.peers[%d]", i).fail("%q stands there twice", p)
+		}
+	}
+	if m := c.Dashboards.HistoryBytes; m != 0 && m < 1<<20 {
+		k.in(".dashboards.history_bytes").fail("%d bytes hold no day; give 1MB or more", int64(m))
+	}
+	if slices.Contains(c.Dashboards.Pinned, "") {
+		k.in(".dashboards.pinned").fail("an empty name matches nothing; remove it")
 	}
 	for _, g := range []struct {
 		name string

@@ -22,6 +22,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/feed"
 	"github.com/rollcall-metrics/rollcall/dashboards/notify"
 	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
+	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/dashboards/web"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
@@ -50,6 +51,8 @@ type Daemon struct {
 	web     *web.Server
 	say     *feed.Publisher
 	alerts  *notify.Notifier
+	history *rollup.History
+	peers   *peers // nil: this is the only replica
 }
 
 // New checks the configuration; it opens nothing.
@@ -64,20 +67,42 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	topics := collect.Topics(c.Kafka)
-	board, err := dashboards.NewBoard(dashboards.Options{
+	history := rollup.NewHistory(int(c.Dashboards.HistoryBytes))
+	var others *peers
+	bo := dashboards.Options{
 		Window: c.Dashboards.Window.Std(config.DefaultWindow), MaxBytes: int(c.Dashboards.MaxBytes), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency},
 		Percentile: quantile.Over, Judge: judge.Judge,
 		Publish: func(n dashboards.Note) {
 			n.From = o.Listen
-			say.Put(topics.Findings, n.Key(), n.Append(nil), time.UnixMilli(n.TS))
+			say.Put(topics.Findings, n.Key(), "", n.Append(nil), time.UnixMilli(n.TS))
 		},
-	})
+		Roll: func(r dashboards.Rollup) {
+			history.Add(&r)
+			say.Put(topics.Rollups, rollup.Key(&r), rollup.QueueKey(&r), rollup.Append(nil, &r), time.UnixMilli(r.T))
+		},
+		Rolled: history.Has, Spark: history.Spark, Pinned: c.Dashboards.Pinned,
+	}
+	if len(c.Dashboards.Peers) > 0 {
+		var urls []string
+		for _, u := range c.Dashboards.Peers {
+			urls = append(urls, u.Reveal())
+		}
+		if others, err = newPeers(urls, o.Log.With("part", "peers")); err != nil {
+			return nil, err
+		}
+		bo.Owns = others.ownsService
+	}
+	board, err := dashboards.NewBoard(bo)
 	if err != nil {
 		return nil, err
 	}
 	fc, err := feedConfig(c, board, o)
 	if err != nil {
 		return nil, err
+	}
+	fc.History = history
+	if others != nil {
+		fc.Owns = others.owns
 	}
 	var told words
 	lives := trouble{say: board.Happened}
@@ -91,7 +116,10 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	wc := web.Config{Board: board, Demo: o.Demo, Fault: o.Fault, Users: o.Users, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
+	if others != nil {
+		others.count = f.Partitions
+	}
+	wc := web.Config{Board: board, History: history, Demo: o.Demo, Fault: o.Fault, Users: o.Users, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
 	if d := o.Collector; d != nil {
 		wc.Views = d.Views
 		wc.Collector = func() any { return d.Status() }
@@ -112,11 +140,14 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if wc.Ask = ask.ask; ask.none() {
 		wc.Ask = told.ask
 	}
-	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f, say: say}
+	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f, say: say, history: history, peers: others}
 	own := http.NewServeMux()
 	o.Metrics.Routes(own, d.Ready)
 	for _, p := range []string{"/metrics", "/stats.json", "/stats.txt", "/stats.csv", "/-/healthy", "/-/ready", "/debug/pprof/"} {
 		wc.Extra["GET "+p] = own
+	}
+	if others != nil {
+		wc.Extra["GET "+peerPath] = http.HandlerFunc(others.serve)
 	}
 	if d.alerts, err = notifier(c, board, o); err != nil {
 		return nil, err
@@ -129,7 +160,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 
 func feedConfig(c *config.Config, board *dashboards.Board, o Options) (feed.Config, error) {
 	t := collect.Topics(c.Kafka)
-	out := feed.Config{Brokers: c.Kafka.Brokers, Snapshots: t.Snapshots, Backfill: t.Backfill, Roster: t.Roster, Findings: t.Findings, Board: board,
+	out := feed.Config{Brokers: c.Kafka.Brokers, Snapshots: t.Snapshots, Backfill: t.Backfill, Roster: t.Roster, Findings: t.Findings, Rollups: t.Rollups, Board: board,
 		Window: c.Dashboards.Window.Std(config.DefaultWindow), Log: o.Log.With("part", "feed"), Metrics: o.Metrics.NewSet()}
 	var err error
 	out.SASL, out.TLS, err = access(c)
@@ -215,7 +246,12 @@ func (d *Daemon) Reload(c *config.Config) error {
 func (d *Daemon) Board() *dashboards.Board { return d.board }
 
 // Handler serves the page and its API.
-func (d *Daemon) Handler() http.Handler { return d.web.Handler() }
+func (d *Daemon) Handler() http.Handler {
+	if d.peers != nil {
+		return d.peers.forward(d.web.Handler())
+	}
+	return d.web.Handler()
+}
 
 // Ready is nil once the feed has caught up with the topics.
 func (d *Daemon) Ready() error {
@@ -230,7 +266,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for name, run := range map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run, "alerts": d.alerts.Run} {
+	parts := map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run, "alerts": d.alerts.Run, "history": d.keep}
+	if d.peers != nil {
+		parts["peers"] = d.peers.run
+	}
+	for name, run := range parts {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				cancel(fmt.Errorf("%s: %w", name, err))
@@ -243,6 +283,20 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// keep forgets history that is too old until ctx ends.
+func (d *Daemon) keep(ctx context.Context) error {
+	t := time.NewTicker(time.Minute)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-t.C:
+			d.history.Expire(now.UnixMilli())
+		}
+	}
 }
 
 // Joins is how many milliseconds it took from the registration of an instance, as its agent noted it by host:port, to its first snapshot on the

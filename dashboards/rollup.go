@@ -1,0 +1,557 @@
+package dashboards
+
+import (
+	"cmp"
+	"hash/fnv"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+)
+
+// Rollup is what a service did in one slot of ten seconds: all of it, and by each dimension of its instances. What instances that are gone did stays in it.
+type Rollup struct {
+	Service, Env string
+	T            int64 // start of the slot, Unix ms
+	Step         int64 // its length, ms
+	AsOf         int64 // when it was made, Unix ms
+	N, M         int   // it holds N of M instances
+	LatencyName  string
+	Slices       []Slice        // the first is all of it
+	Metrics      []RolledMetric // of the minute that ends with the slot; empty but for each sixth slot
+	Events       []Event        // what happened to the service in the slot
+	Row          *Row           // the service at a glance as of AsOf, without spark; nil in one of the past
+}
+
+// Slice is the part of a service's instances, or of its requests, that has one value of a dimension.
+type Slice struct {
+	Metric       string // a pinned metric: then Rate is its rate a second, or its mean; empty: the golden signals
+	Dim, Value   string // both empty: all of it
+	N            int    // instances in it; 0: it is told by a label, not by an instance's tag
+	Rate, Errors Num    // a second
+	Latency      Interval
+}
+
+// RolledMetric is one metric over a minute and all instances: a rate a second, a mean, or of a distribution the mean of what was added.
+type RolledMetric struct {
+	Name  string
+	Kind  string
+	Value Num
+	N     int
+}
+
+const (
+	rollStep   = 10 * time.Second
+	rollMinute = time.Minute
+	maxRolled  = 50  // values of one dimension; the rest is added up as "other"
+	maxByLabel = 400 // label sets
+	maxMetrics = 500 // of one service by the minute
+	// rollAtOnce bounds the slots of a service that are made anew in one tick, because something came late.
+	rollAtOnce = 6
+	// OtherValue is the value under which the rest of a dimension is added up.
+	OtherValue = "other"
+)
+
+// rolling is how far a service is rolled up.
+type rolling struct {
+	next  int64    // start of the slot that comes next; 0: none yet
+	again [2]int64 // slots of the past that are to be made anew, first and last; zero: none
+	miss  [2]int64 // likewise, but only those that nobody has made: what happened while nobody was there
+	read  bool     // the history has been read, so that it can be said what that is
+	plan  plan     // of the golden signals by label
+	of    uint64   // the plan for which that one was made
+	dims  []string
+	asked int64 // when dims were made, Unix ms
+}
+
+// rollDue makes the rollups that are due. The caller holds the lock.
+func (s *service) rollDue(o *Options, now int64) (out []Rollup) {
+	step := rollStep.Milliseconds()
+	r := &s.rolling
+	h := fnv.New32a()
+	h.Write([]byte(s.name))
+	// A slot is made when the scrapes that its end lies between have come. Services take turns.
+	ready := (now - tooLong(int32(max(s.interval, time.Second).Milliseconds())) - 1000 - int64(h.Sum32()%4000)) / step * step
+	if r.next == 0 {
+		if s.newest == 0 {
+			return nil
+		}
+		r.next = ready
+	}
+	if r.next < ready-int64(rollAtOnce)*step {
+		r.reroll(r.next, ready-step) // this process stood still
+		r.next = ready
+	}
+	for ; r.next < ready; r.next += step {
+		out = append(out, s.roll(o, r.next, now))
+	}
+	for n := 0; n < rollAtOnce && r.again != ([2]int64{}) && r.again[0] < r.next; n++ {
+		t := r.again[0]
+		if r.again[0] += step; r.again[0] > r.again[1] {
+			r.again = [2]int64{}
+		}
+		if t >= now-o.Window.Milliseconds() {
+			out = append(out, s.roll(o, t, now))
+		}
+	}
+	if r.read {
+		r.read = false
+		if t := s.oldest(); t > 0 && r.next > t {
+			r.miss = [2]int64{(t + step) / step * step, r.next - step}
+		}
+	}
+	for n := 0; n < rollAtOnce && r.miss != ([2]int64{}); {
+		t := r.miss[0]
+		if r.miss[0] += step; r.miss[0] > r.miss[1] {
+			r.miss = [2]int64{}
+		}
+		if t < now-o.Window.Milliseconds() || o.Rolled != nil && o.Rolled(s.name, s.env, t) {
+			continue
+		}
+		out = append(out, s.roll(o, t, now))
+		n++
+	}
+	return out
+}
+
+// HistoryRead says that all that was there before has been read: what nobody has rolled up of it is now.
+func (b *Board) HistoryRead() {
+	for _, s := range b.all() {
+		s.mu.Lock()
+		s.rolling.read = true
+		s.mu.Unlock()
+	}
+}
+
+// reroll notes that the slots from a to b are to be made anew.
+func (r *rolling) reroll(a, b int64) {
+	step := rollStep.Milliseconds()
+	a, b = a/step*step, b/step*step
+	if r.again == ([2]int64{}) {
+		r.again = [2]int64{a, b}
+		return
+	}
+	r.again = [2]int64{min(r.again[0], a), max(r.again[1], b)}
+}
+
+// rolled adds up one slice.
+type rolled struct {
+	n          int
+	rate, errs float64
+	known      bool
+	sum, count float64
+	dists      []Dist
+}
+
+func (a *rolled) add(rate, errs float64) {
+	a.rate += rate
+	a.known = true
+	if !math.IsNaN(errs) {
+		a.errs += errs
+	}
+}
+
+// roll makes the rollup of the slot that begins at t.
+func (s *service) roll(o *Options, t, now int64) Rollup {
+	end := t + rollStep.Milliseconds()
+	out := Rollup{Service: s.name, Env: s.env, T: t, Step: rollStep.Milliseconds(), AsOf: now, LatencyName: s.golden.name}
+	if now-s.rolling.asked > rollMinute.Milliseconds() || s.rolling.asked == 0 {
+		s.rolling.asked, s.rolling.dims = now, s.rollDims()
+	}
+	dims := s.rolling.dims
+	var all rolled
+	by := make([]map[string]*rolled, len(dims))
+	for i := range by {
+		by[i] = map[string]*rolled{}
+	}
+	p := &s.golden
+	for _, in := range s.instances {
+		if in.last < t || in.begun >= end {
+			continue
+		}
+		var one rolled
+		var covered float64
+		s.cells(in, p, in.places(p), t, end+tooLong(in.longest), func(c *cell) {
+			w := c.within(t, end)
+			if w <= 0 {
+				return
+			}
+			if !math.IsNaN(c.req) {
+				one.add(c.req*w, c.errs*w)
+				covered += w * c.seconds()
+			}
+			switch {
+			case p.name == "mean":
+				if ds, dn := c.mean(); !math.IsNaN(ds) && dn > 0 {
+					one.sum, one.count = one.sum+ds*w, one.count+dn*w
+				}
+			case p.name != "" && (c.to <= end || len(one.dists) == 0):
+				one.dists, _ = c.dists(nil, nil)
+			}
+		})
+		if covered == 0 && one.count == 0 && len(one.dists) == 0 {
+			continue
+		}
+		out.N++
+		merge := func(a *rolled) {
+			a.n++
+			if covered > 0 {
+				a.add(one.rate/covered, one.errs/covered)
+			}
+			a.sum, a.count = a.sum+one.sum, a.count+one.count
+			a.dists = append(a.dists, one.dists...)
+		}
+		merge(&all)
+		for i, d := range dims {
+			if v := in.tag(d); v != "" {
+				if by[i][v] == nil {
+					by[i][v] = &rolled{}
+				}
+				merge(by[i][v])
+			}
+		}
+	}
+	out.Events = s.events.told(t, end-1)
+	out.M = max(s.count(now, nil, nil).expected, out.N)
+	out.Slices = append(out.Slices, s.slice(o, &all, "", ""))
+	for i, d := range dims {
+		out.Slices = s.slices(o, out.Slices, d, by[i])
+	}
+	out.Slices = s.rollLabels(out.Slices, t, end)
+	out.Slices = s.rollPinned(o, out.Slices, dims, t, end)
+	if end%rollMinute.Milliseconds() == 0 {
+		out.Metrics = s.rollMetrics(end-rollMinute.Milliseconds(), end)
+	}
+	return out
+}
+
+// within is the share of the cell that lies in [from, to).
+func (c *cell) within(from, to int64) float64 {
+	return float64(min(c.to, to)-max(c.from, from)) / float64(c.to-c.from)
+}
+
+func (s *service) slice(o *Options, a *rolled, dim, value string) Slice {
+	out := Slice{Dim: dim, Value: value, N: a.n, Rate: Unknown(), Errors: Unknown(), Latency: Interval{math.NaN(), math.NaN(), math.NaN()}}
+	if a.known {
+		out.Rate = Num(a.rate)
+		if s.golden.nErrs > s.golden.nRate {
+			out.Errors = Num(a.errs)
+		}
+	}
+	switch p := &s.golden; {
+	case a.count > 0:
+		out.Latency.Est = a.sum / a.count
+	case len(a.dists) > 0 && o.Percentile != nil:
+		out.Latency = o.Percentile(a.dists, p.p)
+	}
+	return out
+}
+
+// slices adds one a value, those with the most requests; the rest as one.
+func (s *service) slices(o *Options, out []Slice, dim string, by map[string]*rolled) []Slice {
+	values := make([]string, 0, len(by))
+	for v := range by {
+		values = append(values, v)
+	}
+	slices.SortFunc(values, func(a, b string) int { return cmp.Or(cmp.Compare(by[b].rate, by[a].rate), strings.Compare(a, b)) })
+	var other rolled
+	for i, v := range values {
+		if a := by[v]; i < maxRolled {
+			out = append(out, s.slice(o, a, dim, v))
+		} else {
+			other.n += a.n
+			other.rate, other.errs, other.known = other.rate+a.rate, other.errs+a.errs, other.known || a.known
+		}
+	}
+	if other.known {
+		out = append(out, s.slice(o, &other, dim, OtherValue))
+	}
+	return out
+}
+
+// noDims tell instances apart, or say nothing.
+var noDims = []string{"service.name", "service.instance.id", "deployment.environment.name", "server.address", "instance", "pid", "shard", TagHost, "host.ip", "host.id"}
+
+// rollDims are the tags by which a service is rolled up: those that tell groups of instances apart, and not instances.
+func (s *service) rollDims() (dims []string) {
+	values := map[string]map[string]bool{}
+	for _, in := range s.instances {
+		for name, v := range in.allTags() {
+			if slices.Contains(noDims, name) || v == "" {
+				continue
+			}
+			if values[name] == nil {
+				values[name] = map[string]bool{}
+			}
+			if len(values[name]) <= maxRolled {
+				values[name][v] = true
+			}
+		}
+	}
+	for name, vs := range values {
+		known := name == TagVersion || name == TagZone || name == TagTrack || name == TagRegion
+		if known || len(vs) <= maxRolled && (len(vs) <= 8 || 2*len(vs) <= len(s.instances)) {
+			dims = append(dims, name)
+		}
+	}
+	slices.Sort(dims)
+	return dims
+}
+
+// rollLabels adds what the golden signals are counted apart by: client networks, countries.
+func (s *service) rollLabels(out []Slice, t, end int64) []Slice {
+	set := &s.golden.set
+	if len(set.rateBy) == 0 || len(set.rateBy) > maxByLabel {
+		return out
+	}
+	if s.rolling.of != s.golden.seq {
+		s.rolling.of, s.rolling.plan = s.golden.seq, makePlan(s.cols, goldenSet{rate: set.rateBy, errors: set.errsBy}, 0)
+	}
+	p := &s.rolling.plan
+	grown, covered := make([]float64, len(p.cols)), make([]float64, len(p.cols))
+	rate := make([]float64, len(p.cols))
+	at := make([]int32, 0, len(p.cols))
+	for _, in := range s.instances {
+		if in.last < t || in.begun >= end {
+			continue
+		}
+		clear(grown)
+		clear(covered)
+		at = p.find(in, at[:0])
+		s.cells(in, p, at, t, end+tooLong(in.longest), func(c *cell) {
+			w := c.within(t, end)
+			if w <= 0 {
+				return
+			}
+			for i := range p.cols {
+				if g := c.grew(i); !math.IsNaN(g) {
+					grown[i] += g * w
+					covered[i] += w * c.seconds()
+				}
+			}
+		})
+		for i := range grown {
+			if covered[i] > 0 {
+				rate[i] += grown[i] / covered[i]
+			}
+		}
+	}
+	by := map[string]map[string]*rolled{}
+	for i, n := range p.cols {
+		for _, l := range s.cols[n].labels {
+			if slices.Contains(noDims, l.Name) || l.Name == "client.as.organization.name" || l.Value == "" {
+				continue
+			}
+			if by[l.Name] == nil {
+				by[l.Name] = map[string]*rolled{}
+			}
+			a := by[l.Name][l.Value]
+			if a == nil {
+				a = &rolled{}
+				by[l.Name][l.Value] = a
+			}
+			if i < p.nRate {
+				a.add(rate[i], math.NaN())
+			} else {
+				a.errs += rate[i]
+			}
+		}
+	}
+	names := make([]string, 0, len(by))
+	for name := range by {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		out = s.slices(&Options{}, out, name, by[name])
+	}
+	return out
+}
+
+// rolledColumns are the columns of a metric that are added up: the one without labels where there is one. Of a distribution count and sum.
+func (s *service) rolledColumns() (names []string, of map[string][]uint32) {
+	of = map[string][]uint32{}
+	plain := map[string]bool{}
+	for i := range s.cols {
+		c := &s.cols[i]
+		if c.instances == 0 || c.field != "" && c.field != "count" && c.field != "sum" || c.label("le") != "" {
+			continue
+		}
+		if of[c.metric] == nil {
+			names = append(names, c.metric)
+		}
+		plain[c.metric] = plain[c.metric] || len(c.labels) == 0
+		of[c.metric] = append(of[c.metric], uint32(i))
+	}
+	for m, cols := range of {
+		if plain[m] {
+			of[m] = slices.DeleteFunc(cols, func(n uint32) bool { return len(s.cols[n].labels) > 0 })
+		}
+	}
+	slices.Sort(names)
+	return names, of
+}
+
+// overSpan walks what each instance said in [from, to) of some columns: fn gets for each column the rate a second of one that rises, else the mean; NaN: not known.
+func (s *service) overSpan(cols []uint32, from, to int64, fn func(in *instance, v []float64)) {
+	at := make([]int32, len(cols))
+	v, n := make([]float64, len(cols)), make([]float64, len(cols))
+	var last scanned
+	for _, in := range s.instances {
+		if in.last < from || in.begun >= to {
+			continue
+		}
+		for i, c := range cols {
+			at[i] = -1
+			if k, ok := in.index[c]; ok {
+				at[i] = k
+			}
+		}
+		clear(v)
+		clear(n)
+		have := false
+		in.scan(from, to-1, at, func(r scanned) {
+			if r.outcome != collector.OK {
+				return
+			}
+			follows := have && r.follows(&last)
+			for i, c := range cols {
+				x := r.vals[i]
+				switch {
+				case math.IsNaN(x):
+				case !s.cols[c].rises():
+					if r.t >= from {
+						v[i] += x
+						n[i]++
+					}
+				case follows && !math.IsNaN(last.vals[i]):
+					if x -= last.vals[i]; x < 0 {
+						x = r.vals[i] // it began anew
+					}
+					v[i] += x
+					n[i] += float64(r.t-last.t) / 1000
+				}
+			}
+			vals := append(last.vals[:0], r.vals...)
+			last, have = r, true
+			last.vals = vals
+		})
+		for i := range v {
+			if n[i] == 0 {
+				v[i] = math.NaN()
+			} else {
+				v[i] /= n[i]
+			}
+		}
+		fn(in, v)
+	}
+}
+
+// rollMetrics is every metric that has no place among the golden signals, over a minute.
+func (s *service) rollMetrics(from, to int64) (out []RolledMetric) {
+	names, of := s.rolledColumns()
+	names = names[:min(len(names), maxMetrics)]
+	var cols []uint32
+	var first []int
+	for _, m := range names {
+		first = append(first, len(cols))
+		cols = append(cols, of[m]...)
+	}
+	sum, n := make([]float64, len(cols)), make([]int, len(cols))
+	s.overSpan(cols, from, to, func(_ *instance, v []float64) {
+		for i, x := range v {
+			if !math.IsNaN(x) {
+				sum[i] += x
+				n[i]++
+			}
+		}
+	})
+	for k, m := range names {
+		out = append(out, s.rolledMetric(m, of[m], sum[first[k]:], n[first[k]:]))
+	}
+	return slices.DeleteFunc(out, func(m RolledMetric) bool { return m.N == 0 })
+}
+
+// rolledMetric makes one figure of the columns of a metric.
+func (s *service) rolledMetric(name string, cols []uint32, sum []float64, n []int) RolledMetric {
+	out := RolledMetric{Name: name, Kind: s.cols[cols[0]].kindNow().String(), Value: Unknown()}
+	var total, count float64
+	parts := 0
+	for i, c := range cols {
+		if n[i] == 0 {
+			continue
+		}
+		out.N = max(out.N, n[i])
+		parts += n[i]
+		if col := &s.cols[c]; col.field == "count" {
+			count += sum[i]
+		} else {
+			total += sum[i]
+		}
+	}
+	switch {
+	case out.N == 0:
+	case s.cols[cols[0]].kindNow() == collector.Distribution:
+		if count > 0 {
+			out.Value = Num(total / count)
+		}
+	case s.cols[cols[0]].rises() || s.cols[cols[0]].kindNow() == collector.Delta:
+		out.Value = Num(total)
+	default:
+		out.Value = Num(total / float64(parts))
+	}
+	return out
+}
+
+// rollPinned adds what is pinned by each dimension.
+func (s *service) rollPinned(o *Options, out []Slice, dims []string, t, end int64) []Slice {
+	if len(o.Pinned) == 0 {
+		return out
+	}
+	names, of := s.rolledColumns()
+	for _, m := range names {
+		if !slices.ContainsFunc(o.Pinned, func(p string) bool { return glob(p, m) }) {
+			continue
+		}
+		type part struct {
+			sum []float64
+			n   []int
+		}
+		parts := map[[2]string]*part{}
+		// A slot may hold no scrape: the one before it speaks for it, where it follows.
+		s.overSpan(of[m], t-s.interval.Milliseconds(), end, func(in *instance, v []float64) {
+			keys := [][2]string{{"", ""}}
+			for _, d := range dims {
+				if x := in.tag(d); x != "" {
+					keys = append(keys, [2]string{d, x})
+				}
+			}
+			for _, k := range keys {
+				a := parts[k]
+				if a == nil {
+					a = &part{make([]float64, len(of[m])), make([]int, len(of[m]))}
+					parts[k] = a
+				}
+				for i, x := range v {
+					if !math.IsNaN(x) {
+						a.sum[i] += x
+						a.n[i]++
+					}
+				}
+			}
+		})
+		keys := make([][2]string, 0, len(parts))
+		for k := range parts {
+			keys = append(keys, k)
+		}
+		slices.SortFunc(keys, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+		for _, k := range keys {
+			if r := s.rolledMetric(m, of[m], parts[k].sum, parts[k].n); r.N > 0 && len(out) < 4000 {
+				out = append(out, Slice{Metric: m, Dim: k[0], Value: k[1], N: r.N, Rate: r.Value, Errors: Unknown(), Latency: Interval{math.NaN(), math.NaN(), math.NaN()}})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,47 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
+)
+
+// history answers from the roll-ups of the last day.
+func (s *Server) history(r *http.Request) (any, error) {
+	if s.cfg.History == nil {
+		return nil, &problem{http.StatusNotFound, "no history is kept here"}
+	}
+	var q rollup.Query
+	var step string
+	if err := params(r, map[string]*string{"service": &q.Service, "env": &q.Env, "signal": &q.Signal, "by": &q.By, "step": &step}); err != nil {
+		return nil, err
+	}
+	if q.Service == "" || q.Env == "" || q.Signal == "" {
+		return nil, badRequest("say which one: service=NAME&env=NAME&signal=rate, errors, error_ratio, latency, instances or metric:NAME")
+	}
+	var err error
+	if q.From, err = millis(r, "from"); err != nil {
+		return nil, err
+	}
+	if q.To, err = millis(r, "to"); err != nil {
+		return nil, err
+	}
+	if step != "" {
+		n, err := strconv.ParseInt(step, 10, 64)
+		if err != nil || n <= 0 || n > 24*time.Hour.Milliseconds() {
+			return nil, badRequest("step=%q is no step; give milliseconds, a multiple of 10000", clip(step))
+		}
+		q.Step = time.Duration(n) * time.Millisecond
+	}
+	a, err := s.cfg.History.Query(q, s.cfg.Board.Now("").AsOf)
+	switch {
+	case errors.Is(err, rollup.ErrNone):
+		return nil, &problem{http.StatusNotFound, err.Error()}
+	case errors.Is(err, rollup.ErrQuery):
+		return nil, &problem{http.StatusBadRequest, err.Error()}
+	}
+	return a, err
+}
