@@ -11,12 +11,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"time"
 )
 
 // analysisPart is one part of the analysis, measured over a folder of cases of its own.
 type analysisPart struct {
 	name string // of its folder, and of its key in the JSON
+	made bool   // it makes its cases itself: there is no folder
 	run  func(ctx context.Context, dir string) (analysisResult, error)
 }
 
@@ -26,11 +29,12 @@ type analysisResult interface {
 }
 
 // analysisParts lists the parts in the order in which they are told.
-func analysisParts() []analysisPart {
+func analysisParts(faults faultsSize) []analysisPart {
 	return []analysisPart{
 		{name: "localize", run: benchLocalize},
 		{name: "detect", run: benchDetect},
 		{name: "canary", run: benchCanary},
+		{name: "faults", made: true, run: faults.bench},
 	}
 }
 
@@ -41,13 +45,23 @@ func benchAnalysis(ctx context.Context, args []string, stdout, stderr io.Writer)
 	cases := flags.String("cases", "cases", "the folder with localize/, detect/ and canary/")
 	out := flags.String("out", "", "write the figures as JSON to this file")
 	only := flags.String("only", "", "only these parts, by comma")
+	var faults faultsSize
+	flags.IntVar(&faults.each, "faults", 50, "break so many made-up fleets in each way; 0 leaves faults out")
+	flags.DurationVar(&faults.calm, "calm", 24*time.Hour, "let a made-up fleet in which nothing is wrong live so long, in its own time")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("parse flags: %q is left over", flags.Args())
 	}
-	return runAnalysis(ctx, analysisParts(), *cases, *out, *only, stdout)
+	if faults.each < 0 || faults.calm < 0 {
+		return errors.New("parse flags: -faults and -calm cannot be negative")
+	}
+	parts := analysisParts(faults)
+	if faults.each == 0 {
+		parts = slices.DeleteFunc(parts, func(p analysisPart) bool { return p.name == "faults" })
+	}
+	return runAnalysis(ctx, parts, *cases, *out, *only, stdout)
 }
 
 func runAnalysis(ctx context.Context, parts []analysisPart, cases, out, only string, stdout io.Writer) error {
@@ -76,7 +90,7 @@ func runAnalysis(ctx context.Context, parts []analysisPart, cases, out, only str
 			continue
 		}
 		dir := filepath.Join(cases, p.name)
-		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(dir); !p.made && errors.Is(err, fs.ErrNotExist) {
 			fmt.Fprintf(stdout, "\n%s: no such folder among the cases, left out\n", p.name)
 			absent = append(absent, p.name)
 			continue

@@ -20,7 +20,7 @@ func (r told) print(w io.Writer) { fmt.Fprintf(w, "figure %g\n", r.Figure) }
 
 func TestRunAnalysis(t *testing.T) {
 	part := func(name string, err error) analysisPart {
-		return analysisPart{name, func(_ context.Context, dir string) (analysisResult, error) {
+		return analysisPart{name: name, run: func(_ context.Context, dir string) (analysisResult, error) {
 			if err != nil {
 				return nil, err
 			}
@@ -30,6 +30,8 @@ func TestRunAnalysis(t *testing.T) {
 			return told{2}, nil
 		}}
 	}
+	made := part("made", nil)
+	made.made = true
 	broken := errors.New("the cases are damaged")
 	for _, tc := range []struct {
 		name    string
@@ -42,6 +44,7 @@ func TestRunAnalysis(t *testing.T) {
 	}{
 		{"all", []string{"a", "b"}, []analysisPart{part("a", nil), part("b", nil)}, "", `{"a":{"figure":2},"b":{"figure":2}}`, "figure 2", ""},
 		{"one is absent", []string{"a"}, []analysisPart{part("a", nil), part("b", nil)}, "", `{"a":{"figure":2},"absent":["b"]}`, "b: no such folder", ""},
+		{"one makes its cases", nil, []analysisPart{made}, "", `{"made":{"figure":2}}`, "figure 2", ""},
 		{"one fails, the other is told", []string{"a", "b"}, []analysisPart{part("a", broken), part("b", nil)}, "", `{"b":{"figure":2}}`, "figure 2", "measure a: the cases are damaged"},
 		{"only one", []string{"a", "b"}, []analysisPart{part("a", broken), part("b", nil)}, "b", `{"b":{"figure":2}}`, "figure 2", ""},
 		{"none is there", nil, []analysisPart{part("a", nil)}, "", "", "", "none of the parts is there"},

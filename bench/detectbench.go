@@ -115,7 +115,7 @@ func detectPace(ctx context.Context, s suite, values map[string][]float64) float
 				points += len(values[n])
 			}
 		}
-		best = min(best, float64((cpu() - spent).Nanoseconds())/float64(max(points, 1)))
+		best = min(best, float64((cpu()-spent).Nanoseconds())/float64(max(points, 1)))
 	}
 	return best
 }

@@ -136,7 +136,7 @@ func full(x []float64, base []bool, certainty float64) (Verdict, bool) {
 		return Verdict{}, false
 	}
 	sure := (sum - was) / max((v[len(v)*3/4]-v[len(v)/4])/1.35, 0.01)
-	if sure < certainty {
+	if sure < certainty/2 { // what it was may hold a part of the rise
 		return Verdict{}, false
 	}
 	return Verdict{Metric: "saturation", Was: was, Is: sum, Sure: sure, Ticks: since(len(x), func(i int) bool { return x[i] > (was+sum)/2 })}, true

@@ -123,6 +123,9 @@ var faults = []fault{
 	}},
 	{kind: "new exception class", plan: func(w *world, rng *rand.Rand) hit {
 		s, p, canary := pick(rng, services), between(rng, .02, .1), rng.IntN(2) == 0
+		if canary {
+			p *= 10 // one instance of a dozen: of less, two polls do not hold five
+		}
 		words := append(only("1.42.0"), only("track canary")...)
 		if !canary {
 			words = []string{"Everywhere alike"}

@@ -33,8 +33,8 @@ type Result struct {
 }
 
 const (
-	after  = 20 // polls for which the fault goes on once it is found
-	healed = 30 // polls from its end
+	after  = 8  // polls for which the fault goes on once it is found
+	healed = 16 // polls from its end
 )
 
 // Break runs one fleet with one fault of a kind. Odd seeds are pulled each second, even ones each ten seconds.
@@ -54,7 +54,7 @@ func Break(kind string, seed uint64) (Result, error) {
 		return Result{}, err
 	}
 	hit := f.plan(w, rng)
-	w.run(time.Duration(40+rng.IntN(40))*every, nil)
+	w.run(time.Duration(30+rng.IntN(30))*every, nil)
 	r := Result{Kind: kind, Seed: seed, Early: len(w.b.Findings())}
 	begun := w.now
 	hit.begin()

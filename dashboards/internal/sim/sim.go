@@ -393,6 +393,7 @@ func (f *Fleet) record(in *Instance, at time.Time) *dashboards.Record {
 		r.Reason = "made up for the test"
 		return r
 	}
+	r.Samples = make([]collector.Sample, 0, 32)
 	count, sum := in.latCount, in.latSum
 	if s.Window == collector.Interval || s.Window == collector.Latched {
 		count, sum = n, n*mid*1.13
