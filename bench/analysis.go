@@ -34,6 +34,9 @@ func analysisParts(faults faultsSize) []analysisPart {
 		{name: "localize", run: benchLocalize},
 		{name: "detect", run: benchDetect},
 		{name: "canary", run: benchCanary},
+		{name: "canary_aa", made: true, run: func(ctx context.Context, _ string) (analysisResult, error) { return benchCanaryAA(ctx, canaryRuns) }},
+		{name: "canary_ab", made: true, run: func(ctx context.Context, _ string) (analysisResult, error) { return benchCanaryAB(ctx, canaryABRuns) }},
+		{name: "quantile", made: true, run: func(ctx context.Context, _ string) (analysisResult, error) { return benchQuantile(ctx, quantileRuns) }},
 		{name: "faults", made: true, run: faults.bench},
 	}
 }
