@@ -27,6 +27,16 @@ func BrokerSetting(key, value string) KafkaOption {
 	return func(o *kafkaOptions) { o.settings[key] = value }
 }
 
+// Listener gives a broker another address, with a name and a protocol of its own (SSL, SASL_SSL, SASL_PLAINTEXT); BrokerSetting("listener.name.<name>.…") says the rest. The
+// test itself goes on at Brokers, in the clear.
+func Listener(name, protocol, addr string) KafkaOption {
+	return func(o *kafkaOptions) {
+		o.settings["listeners"] += "," + name + "://" + addr
+		o.settings["advertised.listeners"] += "," + name + "://" + addr
+		o.settings["listener.security.protocol.map"] += "," + name + ":" + protocol
+	}
+}
+
 // JavaAgent runs an agent within the broker's JVM: its jar, and the arguments that go with it.
 func JavaAgent(jar, args string) KafkaOption {
 	return func(o *kafkaOptions) { o.jvm = append(o.jvm, "-javaagent:"+jar+"="+args) }
