@@ -21,6 +21,9 @@ var Kazoo = []string{"kazoo==2.10.0"}
 // Fastavro reads Avro, by others' hand.
 var Fastavro = []string{"fastavro==1.9.7"}
 
+// Confluent is Confluent's client, on librdkafka, with its Avro deserializer.
+var Confluent = []string{"confluent-kafka[avro,schemaregistry]==2.11.1"}
+
 // Python is the interpreter of a virtual environment with the packages (name==version, from PyPI), made once for a user. ok is false
 // where it cannot be had (a failure with CI=true).
 func Python(t testing.TB, packages ...string) (path string, ok bool) {

@@ -56,7 +56,7 @@ func Lacks() []string {
 			out = append(out, a.Name)
 		}
 	}
-	for _, packages := range [][]string{Kazoo, Fastavro} {
+	for _, packages := range [][]string{Kazoo, Fastavro, Confluent} {
 		if _, ok := havePython(packages); !ok {
 			out = append(out, packages...)
 		}
@@ -89,7 +89,7 @@ func FetchAll(ctx context.Context, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "%s: there\n", a.Name)
 	}
-	for _, packages := range [][]string{Kazoo, Fastavro} {
+	for _, packages := range [][]string{Kazoo, Fastavro, Confluent} {
 		fmt.Fprintf(out, "%s: looking\n", packages[0])
 		if _, err := fetchPython(ctx, packages, out); err != nil {
 			errs = append(errs, err)

@@ -160,11 +160,36 @@ for line in data:
 print(json.dumps(out, default=str))
 `
 
-// A real registry takes the schema, and another's reader, which gets it from there, reads what we wrote.
+const confluent = `
+import json, sys
+from confluent_kafka import Consumer, TopicPartition, OFFSET_BEGINNING
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+broker, topic, registry, n = sys.argv[1:]
+c = Consumer({"bootstrap.servers": broker, "group.id": "confluent", "enable.auto.commit": False})
+parts = c.list_topics(topic, timeout=30).topics[topic].partitions
+c.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in parts])
+avro = AvroDeserializer(SchemaRegistryClient({"url": registry}))
+out = []
+while len(out) < int(n):
+    m = c.poll(30)
+    assert m is not None, "no more records"
+    assert m.error() is None, m.error()
+    assert m.key() == b"checkout/prod", m.key()
+    out.append(avro(m.value(), SerializationContext(topic, MessageField.VALUE)))
+c.close()
+print(json.dumps(out, default=str))
+`
+
+// A real registry takes the schema, and others' readers, which get it from there, read from a real Kafka what the application said: fastavro, and Confluent's client as anybody
+// would use it.
 func TestRealRegistry(t *testing.T) {
 	dir, ok := testenv.Archive(t, testenv.Apicurio)
 	python, ok2 := testenv.Python(t, testenv.Fastavro...)
-	if !ok || !ok2 {
+	client, ok3 := testenv.Python(t, testenv.Confluent...)
+	k, ok4 := testenv.Kafka(t)
+	if !ok || !ok2 || !ok3 || !ok4 {
 		return
 	}
 	jars, err := filepath.Glob(filepath.Join(dir, "*-runner.jar"))
@@ -174,13 +199,14 @@ func TestRealRegistry(t *testing.T) {
 	port := strconv.Itoa(testenv.Port(t))
 	url := "http://127.0.0.1:" + port + "/apis/ccompat/v7"
 	testenv.Program(t, []string{"java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dquarkus.http.host=127.0.0.1", "-Dquarkus.http.port=" + port, "-jar", jars[0]}, testenv.Answers(url+"/subjects"))
-	addr := exporttest.Broker(t)
+	addr := k.Brokers[0]
 	o := output(t, addr, "checkout.avro", url)
 	defer o.Close()
-	p, _, err := o.Open(t.Context(), 3, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	var p export.Part
+	testenv.Eventually(t, "Kafka to give producer ids", func() bool {
+		p, _, err = o.Open(t.Context(), 3, "")
+		return err == nil
+	})
 	defer p.Close()
 	var r, bad wire.Record
 	if err := wire.Decode(wire.AppendSnapshot(nil, everything(), wire.ID{Collector: 1, Start: 1, Partition: 3, Sequence: 7}, wire.Provenance{Term: 0x5a10000002f}), &r); err != nil {
@@ -225,9 +251,17 @@ func TestRealRegistry(t *testing.T) {
 		`"src":{"term":"0x5a10000002f","slot":1764000000000,"interval_ms":10000,"roster":"main:0x5a1","rules":"9c1d","geo":"2026-11-04","skew_ms":-3000}},` +
 		`{"id":"0000000000000001/1/3/8","parts":0,"ts":"2025-11-24 16:00:00.123000+00:00","service":"checkout","env":"prod","instance":"10.0.0.5:8001","shard":null,"outcome":"timeout","reason":"no answer","took_us":1500,"tags":{"team":"päyments"},"samples":[],` +
 		`"src":{"term":null,"slot":1764000000000,"interval_ms":10000,"roster":"main:0x5a1","rules":"9c1d","geo":"2026-11-04","skew_ms":-3000}}]`
-	got := strings.NewReplacer(`: `, `:`, `, "`, `,"`, `, {`, `,{`, `, 3.0`, `,3.0`, `\u00e4`, `ä`).Replace(strings.TrimSpace(string(out)))
+	plain := strings.NewReplacer(`: `, `:`, `, "`, `,"`, `, {`, `,{`, `, 3.0`, `,3.0`, `\u00e4`, `ä`)
+	got := plain.Replace(strings.TrimSpace(string(out)))
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	out, err = exec.Command(client, "-c", confluent, addr, "checkout.avro", url, "2").Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, err.(*exec.ExitError).Stderr)
+	}
+	if got := plain.Replace(strings.TrimSpace(string(out))); got != want {
+		t.Errorf("Confluent's client\ngot  %s\nwant %s", got, want)
 	}
 }
 
