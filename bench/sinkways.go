@@ -31,7 +31,7 @@ type record struct {
 const (
 	recordKinds = 4096     // different records
 	services    = 48       // different keys
-	underWay    = 16 << 20 // bytes of values that a way may hold, not acknowledged
+	underWay    = 32 << 20 // bytes of values that a way may hold, not acknowledged
 	batchBytes  = 900 << 10
 	linger      = 100 * time.Millisecond
 	partitions  = 12
