@@ -189,7 +189,7 @@ func (c *silenceCmd) Run(e *env) error {
 			return err
 		}
 		for _, s = range a.Silences {
-			fmt.Fprintf(e.stdout, "%s  %s until %s, by %s: %s\n", s.ID, plain(strings.Trim(s.Service+"/"+s.Env, "/")+" "+s.Metric), until(), plain(s.By), plain(s.Why))
+			fmt.Fprintf(e.stdout, "%s  %s until %s, by %s: %s\n", s.ID, plain(strings.TrimSpace(strings.Trim(s.Service+"/"+s.Env, "/")+" "+s.Metric)), until(), plain(s.By), plain(s.Why))
 		}
 		if len(a.Silences) == 0 {
 			fmt.Fprintln(e.stdout, "nothing is silenced")
