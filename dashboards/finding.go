@@ -12,7 +12,7 @@ type Finding struct {
 	Level   string   `json:"level"` // bad or warn
 	Service string   `json:"service"`
 	Env     string   `json:"env"`
-	Metric  string   `json:"metric"` // errors, latency, rate or instances
+	Metric  string   `json:"metric"` // errors, latency, rate, exceptions, saturation or instances
 	Since   int64    `json:"since"`  // Unix ms
 	Ended   *int64   `json:"ended"`  // Unix ms; nil while it is open
 	Title   string   `json:"title"`

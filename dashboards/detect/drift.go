@@ -63,7 +63,7 @@ func slowDrifted(x, n []float64, p float64, base []bool, width time.Duration, ce
 		return Verdict{}, false
 	}
 	// Ticks next to each other are alike, so that many say little more than four of them.
-	sure := (is - mid) / (max(scatter, now, 0.03) * math.Sqrt(1.0/4+1/float64(m)))
+	sure := (is - mid) / (max(scatter, now, 0.03, chance(of/float64(w), p)) * math.Sqrt(1.0/4+1/float64(m)))
 	was, at := math.Exp(mid), math.Exp(is)
 	if sure < certainty/2 || at < was*driftFactor || at-was < slowMillis || slices.Min(newest) < was*(1+(driftFactor-1)/2) {
 		return Verdict{}, false

@@ -201,7 +201,7 @@ func slower(x, n []float64, p float64, base []bool, certainty float64) (Verdict,
 			continue
 		}
 		is := sum / float64(w)
-		scatter = max(scatter, 0.03) * (1 + 4/float64(m))
+		scatter = max(scatter, 0.03, chance(of/float64(w), p)) * (1 + 4/float64(m))
 		sure := (is - mid) / (scatter * math.Sqrt(1/math.Min(float64(w), 4)+1/float64(m)))
 		was := math.Exp(mid)
 		if sure < certainty || math.Exp(is) < was*slowFactor || math.Exp(is)-was < slowMillis || least < most*1.05 || least < was*(1+(slowFactor-1)/2) {
@@ -214,6 +214,10 @@ func slower(x, n []float64, p float64, base []bool, certainty float64) (Verdict,
 	}
 	return Verdict{}, false
 }
+
+// chance is how much ln of a percentile of n requests scatters by itself, where latencies are lognormal with the usual spread of a half: a few ticks of history
+// may look calmer than that. p is 0 for means.
+func chance(n, p float64) float64 { return 0.2 / math.Sqrt(max(n, 1)*min(1-p, 0.16)) }
 
 // usual is the median of ln x, its scatter (1.4826 times the median distance), and the most x of the newest `near` ticks, over the m that may serve.
 func usual(x []float64, base []bool, near int) (mid, scatter, most float64, m int) {

@@ -134,7 +134,7 @@ func Calm(ctx context.Context, seed uint64, every, d time.Duration) ([]string, e
 	}
 	var out []string
 	seen := map[string]bool{}
-	w.run(d, func() bool {
+	w.runBy(every, d, func() bool {
 		for _, f := range w.open() {
 			if !seen[f.ID] {
 				seen[f.ID] = true
@@ -171,7 +171,11 @@ func newWorld(seed uint64, every time.Duration, rng *rand.Rand) (*world, error) 
 
 // run lets time pass, with a tick each second, or twice an interval; each may end it.
 func (w *world) run(d time.Duration, each func() bool) {
-	step := max(w.Interval/2, time.Second)
+	w.runBy(max(w.Interval/2, time.Second), d, each)
+}
+
+// runBy is run with a tick each step.
+func (w *world) runBy(step, d time.Duration, each func() bool) {
 	for end := w.now.Add(d); w.now.Before(end); {
 		next := w.now.Add(step)
 		w.Scrape(w.b, w.now, next)
