@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/segmentio/kafka-go"
 )
 
 // fault is one thing that happens to a collector under load, or to its Kafka.
@@ -376,15 +378,13 @@ func recreateTopics(ctx context.Context, r *trial) error {
 	}
 	// Brokers may know a deleted topic for some moments.
 	err = r.await(ctx, 30*time.Second, "the topics to be gone", func() (bool, error) {
-		fresh, err := endsOf(ctx, r.admin.client, r.lanes())
-		if err != nil {
-			return true, nil
-		}
+		ends, err := endsOf(ctx, r.admin.client, r.lanes()[:1])
 		sum := int64(0)
-		for _, end := range fresh {
+		for _, end := range ends {
 			sum += end
 		}
-		return sum < int64(len(r.earlier))/2, nil
+		_, missing := r.admin.partitions(ctx, r.lanes()[0])
+		return errors.Is(missing, kafka.UnknownTopicOrPartition) || err == nil && missing == nil && sum < int64(len(r.earlier))/2, nil
 	})
 	if err != nil {
 		return err

@@ -68,6 +68,12 @@ func (f *answering) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	_, _ = w.Write(b) // who is not there to read it has been killed, and the answer is looked for all the same
+	_ = http.NewResponseController(w).Flush()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n <= len(f.given[i]) { // else it began to number anew meanwhile
+		f.given[i][n-1] = time.Now()
+	}
 }
 
 // reset begins to number anew.
