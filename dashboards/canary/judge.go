@@ -40,10 +40,17 @@ type Answer struct {
 	Since    int64         `json:"since"`           // of the first poll; 0: none yet
 	EveryMS  int64         `json:"every_ms"`
 	Polls    int           `json:"polls"`
+	Turns    []TurnTold    `json:"turns"` // how the verdict came to be, oldest first
 	WarmupMS int64         `json:"warmup_ms"`
 	Warming  int           `json:"warming"` // instances of the canary that are not warm yet
 	Metrics  []MetricFound `json:"metrics"` // those with most evidence of harm first
 	Converge Convergence   `json:"convergence"`
+}
+
+// TurnTold is a change of the verdict.
+type TurnTold struct {
+	T       int64   `json:"t"` // Unix ms
+	Verdict Verdict `json:"verdict"`
 }
 
 // Side is one cohort.
@@ -95,7 +102,7 @@ func Judge(b *dashboards.Board, q Ask) (*Answer, error) {
 	if traces == nil {
 		return nil, fmt.Errorf("%w: %s/%s is not known here; /api/v1/search finds services", dashboards.ErrNoService, q.Service, q.Env)
 	}
-	out := &Answer{AsOf: now.UnixMilli(), Service: q.Service, Env: q.Env, Verdict: Hold, At: now.UnixMilli(), WarmupMS: q.Warmup.Milliseconds(), Metrics: []MetricFound{},
+	out := &Answer{AsOf: now.UnixMilli(), Service: q.Service, Env: q.Env, Verdict: Hold, At: now.UnixMilli(), WarmupMS: q.Warmup.Milliseconds(), Metrics: []MetricFound{}, Turns: []TurnTold{},
 		Converge: Converge(traces, "version", q.Version)}
 	c := Form(traces, q.Version)
 	if out.Reason = c.Reason; c.Reason != "" {
@@ -133,9 +140,14 @@ func Judge(b *dashboards.Board, q Ask) (*Answer, error) {
 		}
 		if r.Verdict != Fail {
 			r.Verdict, r.Reason, r.At = Fail, "in "+z.name+": "+one.Reason, one.At
+			// Before that it was what it was over all zones.
+			r.Turns = append(slices.DeleteFunc(r.Turns, func(t Turn) bool { return !t.At.Before(one.At) }), Turn{one.At, Fail})
 		}
 	}
 	out.Verdict, out.Reason, out.Polls, out.EveryMS = r.Verdict, r.Reason, r.Polls, s.Width.Milliseconds()
+	for _, t := range r.Turns {
+		out.Turns = append(out.Turns, TurnTold{t.At.UnixMilli(), t.Verdict})
+	}
 	if s.Polls > 0 {
 		out.Since, out.At = s.Begin.UnixMilli(), r.At.UnixMilli()
 	}

@@ -3,6 +3,7 @@ package canary
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -42,7 +43,17 @@ type Report struct {
 	At       time.Time // of the poll that decided a fail, else of the last one
 	Polls    int
 	Measures []Found // those with most evidence of harm first
+	Turns    []Turn  // how it came to be, oldest first
 }
+
+// Turn is a change of the verdict.
+type Turn struct {
+	At      time.Time
+	Verdict Verdict
+}
+
+// maxTurns bounds them: past it those in the middle are left out.
+const maxTurns = 100
 
 // Watch looks at each poll of the study in turn, as somebody does who waits for an end, and gives the verdict of the last. A fail stays: evidence that held once
 // held at its time. What has passed may still fail.
@@ -55,10 +66,18 @@ func Watch(s *Study, r Rules) (Report, error) {
 		return Report{}, fmt.Errorf("watch canary: %w", err)
 	}
 	w := newWatch(s, r)
+	var turns []Turn
 	for k := range s.Polls {
 		w.poll(k)
+		if v := w.verdict(); len(turns) == 0 || turns[len(turns)-1].Verdict != v {
+			if turns = append(turns, Turn{s.at(k), v}); len(turns) > maxTurns {
+				turns = slices.Delete(turns, 1, 2)
+			}
+		}
 	}
-	return w.report(), nil
+	report := w.report()
+	report.Turns = turns
+	return report, nil
 }
 
 func (s *Study) validate() error {
@@ -189,6 +208,26 @@ func (m *Measure) told(e *estimate, x float64) float64 {
 		return math.Expm1(x)
 	}
 	return x / e.unit
+}
+
+// verdict is what it has come to by now.
+func (w *watch) verdict() Verdict {
+	passing, deciding := 0, 0
+	for i := range w.measures {
+		if d := &w.measures[i]; d.m.Action == Fails && d.known {
+			deciding++
+			if d.found.Verdict == Pass {
+				passing++
+			}
+		}
+	}
+	switch {
+	case w.failed >= 0:
+		return Fail
+	case deciding > 0 && passing == deciding:
+		return Pass
+	}
+	return Hold
 }
 
 // report puts all measures together, as of the last poll.

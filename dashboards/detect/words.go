@@ -197,6 +197,9 @@ func only(v *Verdict, p *Place) string {
 	return text + "."
 }
 
+// Words says where something about errors, latency or rate is, as a finding's Only does; "" where that is not known.
+func (p *Place) Words(metric string) string { return only(&Verdict{Metric: metric}, p) }
+
 // place names conditions: 1.42.0 in us-east-1c.
 func place(cs []Cond) string {
 	if len(cs) == 0 {

@@ -83,11 +83,12 @@ func (c *Config) validate() error {
 
 // Server serves a Board. Its streams end when the request's context does: give http.Server a BaseContext that ends at shutdown.
 type Server struct {
-	cfg    Config
-	mux    *http.ServeMux
-	rows   rowCache
-	frames frames
-	files  map[string]*file
+	cfg      Config
+	mux      *http.ServeMux
+	rows     rowCache
+	frames   frames
+	verdicts verdicts
+	files    map[string]*file
 
 	mu      sync.Mutex
 	streams int
@@ -138,6 +139,10 @@ func (s *Server) routes() {
 		"GET /api/v1/changes":       s.answer(s.changes),
 		"GET /api/v1/canary":        s.answer(s.canary),
 		"GET /api/v1/convergence":   s.answer(s.convergence),
+		"GET /api/v1/canaries":      s.answer(s.canaries),
+		"GET /api/v1/exceptions":    s.answer(s.exceptions),
+		"GET /api/v1/host":          s.answer(s.host),
+		"GET /api/v1/different":     s.answer(s.different),
 		"GET /api/v1/silences":      s.answer(s.silences),
 		"GET /api/v1/history":       s.answer(s.history),
 		"POST /api/v1/events":       s.said("events", s.tell),

@@ -132,6 +132,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		mux := http.NewServeMux()
 		o.Collector.Routes(mux)
 		ask.here = mux
+		wc.Extra["POST /api/v1/burst"] = mux // the page asks for a closer look where it asks for all else
 	} else {
 		for _, u := range c.Dashboards.Collectors {
 			ask.urls = append(ask.urls, u.Reveal())

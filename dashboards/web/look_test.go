@@ -1,0 +1,46 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLook(t *testing.T) {
+	r := newRig(t, nil)
+	ms := func(ago time.Duration) int64 { return r.now.Add(-ago).UnixMilli() }
+	span := fmt.Sprintf("&from=%d&to=%d", ms(15*time.Second), ms(0))
+	for _, tc := range []struct {
+		path   string
+		status int
+		want   string
+	}{
+		{"/api/v1/canaries?env=prod", 200, `"service":"checkout"`},
+		{"/api/v1/canaries?env=prod", 200, `"verdict":"fail"`},
+		{"/api/v1/canaries?env=prod", 200, `"turns":[{"t":`},
+		{"/api/v1/canaries?env=nowhere", 200, `"canaries":[]`},
+		{"/api/v1/exceptions?service=checkout&env=prod", 200, `"exceptions":[`},
+		{"/api/v1/exceptions?service=nobody", 404, "no service nobody"},
+		{"/api/v1/host", 400, "host=NAME"},
+		{"/api/v1/host?host=nowhere", 404, "nobody is known on host nowhere"},
+		{"/api/v1/different?service=checkout" + span, 200, `"only":"Only 1.42.0: `},
+		{"/api/v1/different?service=checkout&signal=errors" + span, 200, `"worse":true`},
+		{"/api/v1/different?service=checkout&signal=colour" + span, 400, "errors, latency or rate"},
+		{"/api/v1/different?service=checkout", 400, "from and to"},
+		{"/api/v1/different?service=nobody" + span, 404, "no service nobody"},
+	} {
+		res, body := r.get(t, tc.path)
+		if res.StatusCode != tc.status || !strings.Contains(body, tc.want) {
+			t.Errorf("%s: %d %.900s\nwant %d with %s", tc.path, res.StatusCode, body, tc.status, tc.want)
+		}
+	}
+	_, body := r.get(t, "/api/v1/service?service=checkout&env=prod")
+	host, _ := at(t, body, "instances.0.host").(string)
+	if host == "" {
+		host, _, _ = strings.Cut(at(t, body, "instances.0.instance").(string), ":")
+	}
+	if _, body = r.get(t, "/api/v1/host?host="+host); !strings.Contains(body, `"service":"checkout"`) {
+		t.Errorf("on %s there is %.300s", host, body)
+	}
+}
