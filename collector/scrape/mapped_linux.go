@@ -38,9 +38,7 @@ func classOfMapped(n int) int { return bits.Len(uint(n - 1)) }
 func (m *mapped) give(b []byte) {
 	class := classOfMapped(cap(b))
 	b = unsafe.Slice(unsafe.SliceData(b), 1<<class)
-	if syscall.Madvise(b, syscall.MADV_DONTNEED) != nil {
-		return // it stays as it is, and nobody uses it again
-	}
+	_ = syscall.Madvise(b, syscall.MADV_DONTNEED) // of a process that is locked into memory it stays as it is, and is used again
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.spare[class] = append(m.spare[class], b)

@@ -99,7 +99,10 @@ func (e *exchange) latched(snap *collector.Snapshot, path string, r *reader) err
 	if err == nil {
 		o := e.s.run.limits
 		o.Window = collector.Latched
-		err = e.x.parse(snap, body, contentType, o)
+		e.turn()
+		if err = e.x.parse(snap, body, contentType, o); err == nil {
+			err = e.x.charge()
+		}
 	}
 	if e.x != nil {
 		e.x.also, first.also = first.also, e.x

@@ -126,9 +126,32 @@ func TestMapped(t *testing.T) {
 	}
 }
 
+// A large buffer that a small body comes into keeps its room, as it goes back whole.
+func TestUnzstdKeepsRoom(t *testing.T) {
+	all := &pulls{budget: 1 << 30, zstd: sync.OnceValues(newZstd)}
+	x := all.get(0)
+	for _, tc := range []struct {
+		body string
+		want int // room at least
+	}{
+		{strings.Repeat("0123456789", 300_000), 3_000_000},
+		{"small", 3_000_000},
+		{strings.Repeat("ab", 1_000_000), 3_000_000},
+		{strings.Repeat("x", 5_000_000), 5_000_000},
+	} {
+		x.raw = append(x.raw[:0], zstandard(tc.body)...)
+		x.trusted = 8 << 20
+		got, err := x.decode([]byte("zstd"), 8<<20)
+		if err != nil || string(got) != tc.body || cap(x.decoded) < tc.want {
+			t.Errorf("%d bytes in a room of %d, and %v; want %d in %d at least", len(got), cap(x.decoded), err, len(tc.body), tc.want)
+		}
+	}
+	x.release()
+}
+
 // FuzzZstdMost: no frame comes to more bytes than its blocks say, and a body that is too long is found out in no more room than its limit and a block.
 func FuzzZstdMost(f *testing.F) {
-	for _, s := range []string{zstandard("hello"), zstandard(strings.Repeat("0", 300_000)), narrow(strings.Repeat("ab", 200_000), false), gigabytes, wideFrame, "\x50\x2a\x4d\x18\x01\x00\x00\x00x" + zstandard("x") + zstandard("yy"), ""} {
+	for _, s := range []string{zstandard("hello"), zstandard(strings.Repeat("0", 300_000)), narrow(strings.Repeat("ab", 200_000), false), gigabytes, wideFrame, "\x50\x2a\x4d\x18\x01\x00\x00\x00x" + zstandard("x") + zstandard("yy"), "\x50\x2a\x4d\x18\xf8\xff\xff\xff", ""} {
 		f.Add([]byte(s))
 	}
 	const limit = 200_000

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -15,6 +16,9 @@ const (
 	zstdBlock = 128 << 10 // the most that one block comes to
 	zstdSpare = 16        // bytes beyond what comes, with which it is quicker
 )
+
+// errShort says of a body that it lies.
+var errShort = errors.New("it says that it is longer than its blocks come to")
 
 // newZstd makes what all bodies are decoded by, as many at once as there are processors: it keeps nothing of one for the next.
 func newZstd() (*zstd.Decoder, error) {
@@ -57,10 +61,12 @@ func (x *pull) unzstd(limit int) error {
 		out, err := d.DecodeAll(x.raw, x.decoded[:0:room])
 		full := errors.Is(err, zstd.ErrDecoderSizeExceeded)
 		switch {
-		case len(out) > limit, full && room == most:
+		case len(out) > limit, full && room == most && past > 0:
 			return errCapped
+		case full && room == most:
+			return errShort
 		case err == nil:
-			x.decoded = out
+			x.unzippedTo(out)
 			return nil
 		// A block that does not fit is not always called so: whoever failed within a block of the end may have had too little room.
 		case full, room < most && len(out)+zstdBlock > room && !errors.Is(err, zstd.ErrWindowSizeExceeded):
@@ -71,6 +77,15 @@ func (x *pull) unzstd(limit int) error {
 		x.decoded = x.decoded[:min(len(out), room)] // for the reason
 		return err
 	}
+}
+
+// unzippedTo has x.decoded be what a decoder made of it. It keeps all of its room, and stays where it is: what is beside the heap goes back as it was taken, and nothing else does.
+func (x *pull) unzippedTo(out []byte) {
+	mine := x.decoded[:len(out)]
+	if unsafe.SliceData(mine) != unsafe.SliceData(out) {
+		copy(mine, out)
+	}
+	x.decoded = mine
 }
 
 // unzstdTo decodes only the blocks of x.raw up to the one at past, with which there may be more than limit bytes, and returns errCapped if there are. A decoder that runs out of
@@ -98,6 +113,9 @@ func zstdMost(raw []byte, limit int) (most, past int) {
 			return most, 0
 		}
 		if h.Skippable {
+			if int64(h.SkippableSize) > int64(len(raw)-at-h.HeaderSize) {
+				return most, 0
+			}
 			at += h.HeaderSize + int(h.SkippableSize)
 			continue
 		}
