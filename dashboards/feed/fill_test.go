@@ -43,10 +43,11 @@ func TestFill(t *testing.T) {
 	if s.Lost != 0 || s.Duplicated != 0 || s.Seen > uint64(n+1) || tail > s.Seen {
 		t.Errorf("%+v; %d were there when it was live", s, tail)
 	}
-	w, ok := r.board.Window("checkout", "prod", "10.0.0.1:80", "requests", "", now.Add(-2*time.Hour), now)
-	if !ok || len(w.Points) < n-1 {
-		t.Errorf("%d points, want %d", len(w.Points), n)
-	}
+	var w dashboards.Window
+	r.until("all are in their places, which is at a tick", 10*time.Second, func() bool {
+		w, _ = r.board.Window("checkout", "prod", "10.0.0.1:80", "requests", "", now.Add(-2*time.Hour), now)
+		return len(w.Points) >= n-1
+	})
 	for i := 1; i < len(w.Points); i++ {
 		if w.Points[i].T <= w.Points[i-1].T {
 			t.Fatalf("point %d is out of order", i)
