@@ -2,11 +2,14 @@
 import { useEffect, useState } from "preact/hooks";
 import { BreakMenu } from "./parts/break";
 import { Guard } from "./parts/guard";
+import { Herald } from "./parts/herald";
 import { Help } from "./parts/help";
 import { listenToKeys } from "./parts/keys";
 import { Palette } from "./parts/palette";
 import { Banner, Strip, useTrust } from "./parts/strip";
+import { Canaries } from "./pages/canaries";
 import { Explore } from "./pages/explore";
+import { Host } from "./pages/host";
 import { Now } from "./pages/now";
 import { Roster } from "./pages/roster";
 import { Service } from "./pages/service";
@@ -20,6 +23,7 @@ const places: [page: Page, name: string, path: string][] = [
   ["now", "Now", "/"],
   ["services", "Services", "/services"],
   ["explore", "Explore", "/explore"],
+  ["canaries", "Canaries", "/canaries"],
   ["roster", "Roster", "/roster"],
 ];
 
@@ -28,7 +32,9 @@ const shows: Record<Page, () => preact.ComponentChildren> = {
   services: () => <Services />,
   service: () => <Service />,
   explore: () => <Explore />,
+  canaries: () => <Canaries />,
   roster: () => <Roster />,
+  host: () => <Host />,
   none: () => <Nowhere />,
 };
 
@@ -53,9 +59,15 @@ export function Frame() {
   }, []);
 
   useDefaultEnv();
+  // On a wall nobody clicks: the page without its frame, larger.
+  const kiosk = route.query.kiosk != null;
+  useEffect(() => {
+    document.documentElement.classList.toggle("kiosk", kiosk);
+  }, [kiosk]);
   return (
     <>
       <Title />
+      <Herald />
       <a class="skip" href="#main">
         To the content
       </a>
@@ -186,7 +198,7 @@ function Title() {
   const trust = useTrust();
   const open = findings.filter((f) => f.ended == null && f.env === env);
   const worst = open.find((f) => f.level === "bad") ?? open[0];
-  const where = route.page === "service" ? route.service : (places.find(([p]) => p === route.page)?.[1] ?? "");
+  const where = route.page === "service" || route.page === "host" ? route.service : (places.find(([p]) => p === route.page)?.[1] ?? "");
   const blind = trust.state === "lost" || trust.state === "refused" || trust.state === "feed";
   const title = blind
     ? "▲ no data · rollcall"

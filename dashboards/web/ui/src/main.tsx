@@ -9,6 +9,7 @@ import "./css/chart.css";
 import "./css/table.css";
 import "./css/pages.css";
 import "./css/roster.css";
+import "./css/look.css";
 import { AppContext, type App } from "./state/app";
 import { Clock } from "./state/clock";
 import { openPrefs } from "./state/prefs";

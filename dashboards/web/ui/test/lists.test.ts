@@ -47,5 +47,5 @@ test("hits: services the page knows come without asking, each once, and every hi
     "Instances: 10.0.0.5:8001 → /service/checkout?env=prod&i=10.0.0.5%3A8001",
     "Metrics: checks<b> → /explore?env=prod&service=mail&metric=checks%3Cb%3E",
   ]);
-  assert.deepEqual(hits("", [], null, (p) => p).map((h) => h.text), ["Now", "Services", "Explore", "Roster"]);
+  assert.deepEqual(hits("", [], null, (p) => p).map((h) => h.text), ["Now", "Services", "Explore", "Canaries", "Roster"]);
 });

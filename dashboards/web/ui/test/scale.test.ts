@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Row } from "../src/api/contract";
 import { shownOf } from "../src/parts/signals";
 import { indexAt, lastKnown, linePath } from "../src/draw/path";
-import { band, countScale, errorScale, nice, quantile, roundUp, signalOf, stepFor, ticks, usualScale } from "../src/draw/scale";
+import { band, before, countScale, errorScale, nice, quantile, roundUp, signalOf, stepFor, ticks, usualScale } from "../src/draw/scale";
 
 const flat = (n: number, v: number): number[] => Array.from({ length: n }, () => v);
 
@@ -43,7 +43,7 @@ test("nine of 312 gone is seen, one of 312 is not a cliff", () => {
 
 test("band needs enough points and ignores the news", () => {
   assert.equal(band(flat(5, 1), { lo: 0, hi: 2 }), null);
-  const b = band([...flat(60, 1), ...flat(30, 9)], { lo: 0, hi: 10 });
+  const b = band(before([...flat(60, 1), ...flat(30, 9)], 0, 1000, []), { lo: 0, hi: 10 });
   assert.ok(b && b.hi < 2, JSON.stringify(b));
 });
 
@@ -91,4 +91,15 @@ test("indexAt and lastKnown", () => {
   assert.equal(indexAt(60, 0, 10, 5), -1);
   assert.equal(lastKnown([1, null, 3, null]), 2);
   assert.equal(lastKnown([null]), -1);
+});
+
+test("what was wrong is no part of the usual", () => {
+  const line = [...flat(20, 1), ...flat(50, 9), ...flat(20, 1)];
+  const quiet = before(line, 0, 1000, [[20_000, 70_000]]);
+  assert.ok(quiet.every((v) => v === null || v === 1));
+  assert.ok(quiet.filter((v) => v === 1).length >= 35);
+  assert.deepEqual(band(quiet, { lo: 0, hi: 10 })?.hi, 1 + 10 / 60);
+  const open = before([...flat(20, 1), ...flat(70, 9)], 0, 1000, [[20_000, Infinity]]);
+  assert.ok(open.slice(19).every((v) => v === null));
+  assert.equal(band(before(line, 0, 1000, [[0, Infinity]]), { lo: 0, hi: 10 }), null);
 });

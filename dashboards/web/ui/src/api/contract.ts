@@ -29,6 +29,34 @@ export interface Mark {
   kind?: string;
 }
 
+/** Change is something that was different before: an event, or a figure that moved. */
+export interface Change {
+  t: number;
+  kind: string;
+  service: string; // empty: of the fleet
+  env: string;
+  text: string;
+  n?: number;
+  score: number;
+}
+
+export interface Ack {
+  by: string;
+  why?: string;
+  at: number;
+}
+
+export interface Silence {
+  id: string;
+  service: string;
+  env?: string;
+  metric?: string;
+  by: string;
+  why: string;
+  at: number;
+  until: number;
+}
+
 export interface Finding {
   id: string;
   level: Level;
@@ -42,7 +70,18 @@ export interface Finding {
   only: string;
   cleared: string[] | null;
   events: Mark[] | null;
+  services?: string[]; // all that a place has in common, service being one
+  before?: Change[]; // what else changed, the most telling first
+  text?: string; // all of it in one sentence
+  ack?: Ack; // somebody looks after it
+  silenced?: Silence; // it calls nobody
 }
+
+/** about is every service that a finding is about. */
+export const about = (f: Finding): string[] => (f.services?.length ? f.services : [f.service]);
+
+/** quiet findings are looked after, or call nobody: they stay in view and do not shout. */
+export const quiet = (f: Finding): boolean => !!f.ack || !!f.silenced;
 
 export interface Latency {
   name: string;
@@ -163,6 +202,115 @@ export interface SeriesAnswer {
   as_of: number;
   series: Line[] | null;
   events: Mark[] | null;
+}
+
+export type Verdict = "pass" | "hold" | "fail";
+
+export interface Side {
+  name: string;
+  version: string;
+  instances: number;
+  answering: number;
+}
+
+export interface Measured {
+  name: string;
+  kind: string;
+  action: string;
+  verdict: Verdict;
+  text: string;
+  what?: string;
+  zone?: string;
+  effect: number | null; // of a ratio the difference of shares, else a part of the baseline's level
+  lo: number | null;
+  hi: number | null;
+  margin: number | null;
+  sigmas: number | null;
+  polls: number;
+  hosts: [number, number] | null;
+}
+
+export interface Convergence {
+  by: string;
+  target: string;
+  began: number | null;
+  t50_ms: number | null;
+  t95_ms: number | null;
+  t100_ms: number | null;
+  on: number;
+  of: number;
+  values: { value: string; instances: number }[] | null;
+  stragglers: { instance: string; value: string; since: number }[] | null;
+  reverts: { instance: string; t: number; to: string }[] | null;
+}
+
+export interface CanaryAnswer {
+  as_of: number;
+  service: string;
+  env: string;
+  verdict: Verdict;
+  reason: string;
+  at: number;
+  by: string; // empty: there are no cohorts
+  canary: Side | null;
+  baseline: Side | null;
+  zones?: string[];
+  since: number;
+  every_ms: number;
+  polls: number;
+  turns?: { t: number; verdict: Verdict }[] | null;
+  warming: number;
+  metrics: Measured[] | null;
+  convergence: Convergence;
+}
+
+export interface CanariesAnswer {
+  as_of: number;
+  canaries: CanaryAnswer[] | null;
+  left_out: number;
+}
+
+export interface Thrown {
+  name: string;
+  now: number | null;
+  usual: number | null;
+  first: number | null;
+  line: Values;
+}
+
+export interface ExceptionsAnswer {
+  as_of: number;
+  step_ms: number;
+  to: number;
+  exceptions: Thrown[] | null;
+  uses: Thrown[] | null;
+  queues: Thrown[] | null;
+}
+
+export interface OnHost extends Instance {
+  service: string;
+  env: string;
+}
+
+export interface HostAnswer {
+  as_of: number;
+  host: string;
+  instances: OnHost[] | null;
+}
+
+export interface DifferentAnswer {
+  from: number;
+  to: number;
+  before: number;
+  instances: number;
+  differences: { metric: string; was: number | null; is: number | null; worse: boolean; only: string; cleared: string[] | null; share: number | null }[] | null;
+  changes: Change[] | null;
+}
+
+export interface BurstAnswer {
+  slice?: string;
+  until?: string;
+  covers?: { taken: number; of: number };
 }
 
 export interface SearchAnswer {

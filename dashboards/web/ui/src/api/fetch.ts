@@ -1,5 +1,22 @@
 // Questions to the API. An error says what the server said, or what a person can do.
-import type { FaultAnswer, GuardsAnswer, PathsAnswer, RosterAnswer, SearchAnswer, SeriesAnswer, ServiceAnswer, WhyAnswer } from "./contract";
+import type {
+  BurstAnswer,
+  CanariesAnswer,
+  CanaryAnswer,
+  DifferentAnswer,
+  ExceptionsAnswer,
+  FaultAnswer,
+  Finding,
+  HostAnswer,
+  Silence,
+  GuardsAnswer,
+  PathsAnswer,
+  RosterAnswer,
+  SearchAnswer,
+  SeriesAnswer,
+  ServiceAnswer,
+  WhyAnswer,
+} from "./contract";
 
 /** Refusal is an answer other than 2xx; its message is the server's own. */
 export class Refusal extends Error {
@@ -60,3 +77,38 @@ export const getSearch = (q: string, signal: AbortSignal): Promise<SearchAnswer>
 
 export const breakSomething = (kind: string): Promise<FaultAnswer> =>
   ask("/demo/fault", {}, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ kind }) });
+
+export const getCanaries = (env: string, signal: AbortSignal): Promise<CanariesAnswer> => ask("/api/v1/canaries", { env }, { signal });
+
+export const getCanary = (service: string, env: string, signal: AbortSignal): Promise<CanaryAnswer> => ask("/api/v1/canary", { service, env }, { signal });
+
+export const getExceptions = (service: string, env: string, signal: AbortSignal): Promise<ExceptionsAnswer> =>
+  ask("/api/v1/exceptions", { service, env }, { signal });
+
+export const getHost = (host: string, env: string, signal: AbortSignal): Promise<HostAnswer> => ask("/api/v1/host", { host, env }, { signal });
+
+export const getDifferent = (service: string, env: string, from: number, to: number, signal: AbortSignal): Promise<DifferentAnswer> =>
+  ask("/api/v1/different", { service, env, from: String(Math.floor(from)), to: String(Math.ceil(to)) }, { signal });
+
+const say = (method: string, body?: unknown): RequestInit => ({
+  method,
+  ...(body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+});
+
+const finding = (id: string): string => `/api/v1/findings/${encodeURIComponent(id)}/ack`;
+
+export const acknowledge = (id: string, by: string, why: string): Promise<Finding> => ask(finding(id), {}, say("POST", { by, why }));
+
+export const takeBack = (id: string, by: string): Promise<Finding> => ask(finding(id), { by }, say("DELETE"));
+
+export const silence = (s: { service: string; env: string; metric: string; for: string; by: string; why: string }): Promise<Silence> =>
+  ask("/api/v1/silences", {}, say("POST", s));
+
+export const endSilence = (id: string, by: string): Promise<Silence> => ask("/api/v1/silences/" + encodeURIComponent(id), { by }, say("DELETE"));
+
+/** burst asks for a closer look: every second for five minutes. Where this server runs no collector it does not know how. */
+export const burst = (service: string, env: string, by: string, why: string): Promise<BurstAnswer> =>
+  ask<BurstAnswer>("/api/v1/burst", {}, say("POST", { service, env, interval: "1s", for: "5m", by, why })).catch((e: unknown) => {
+    if (e instanceof Refusal && e.status === 404) throw new Refusal(404, `no collector runs in this server; on one say: rollcall burst ${service} --for=5m`);
+    throw e;
+  });

@@ -1,6 +1,6 @@
 // What the page knows, and how an event of the stream changes it. Pure: the same state and event give the same state, and a row that did not change
 // stays the same object, so that what shows it is not drawn again.
-import { rowKey, type Finding, type NowEvent, type Row, type SparkData, type Strip, type Values } from "./contract";
+import { quiet, rowKey, type Finding, type NowEvent, type Row, type SparkData, type Strip, type Values } from "./contract";
 
 export interface Known {
   asOf: number;
@@ -26,21 +26,25 @@ export function merge(was: Known, e: NowEvent): Known {
   return {
     asOf: e.as_of,
     demo: e.demo ?? base.demo,
-    envs: e.envs ?? base.envs,
+    envs: e.envs ? prodFirst(e.envs) : base.envs,
     strip: e.strip ?? base.strip,
     findings: e.findings ?? base.findings,
     rows,
   };
 }
 
-/** withSpark gives a row that came with figures only the spark it had, its last point replaced by the figures. */
+/**
+ * withSpark gives a row that came with figures only the spark it had. The last point of a spark is of a step that is not over: the figures take its place, so that
+ * half a step's sum is not drawn as a fall.
+ */
 export function withSpark(was: Row | undefined, r: Row, asOf: number): Row {
-  const s = was?.spark;
-  if (r.spark || !s) return r;
+  const s = r.spark ?? was?.spark;
+  if (!s) return r;
   const n = s.rate.length;
   if (n === 0) return { ...r, spark: s };
   // Figures from after the last point's span would make it lie; then the next whole spark brings the point they belong to.
-  if (asOf >= s.t0 + (n + 1) * s.step) return { ...r, spark: s };
+  // A spark that comes whole after its last step is over needs no help.
+  if (asOf >= s.t0 + (r.spark ? n : n + 1) * s.step) return { ...r, spark: s };
   const put = (v: Values, x: number | null): Values => [...v.slice(0, -1), x];
   const spark: SparkData = {
     t0: s.t0,
@@ -53,10 +57,16 @@ export function withSpark(was: Row | undefined, r: Row, asOf: number): Row {
   return { ...r, spark };
 }
 
+const isProd = (env: string): boolean => /^prod(uction)?$/i.test(env);
+
+/** prodFirst puts production before all others, which keep their order. */
+export const prodFirst = (envs: string[]): string[] => [...envs.filter(isProd), ...envs.filter((e) => !isProd(e))];
+
 const newestFirst = (a: Finding, b: Finding): number => b.since - a.since;
 
 export interface Sorted {
-  open: Finding[];
+  open: Finding[]; // that nobody looks after yet
+  quiet: Finding[]; // acknowledged or silenced
   ended: Finding[];
   trouble: Row[];
   calm: [owner: string, rows: Row[]][];
@@ -84,8 +94,10 @@ export function sorted(k: Known, env: string): Sorted {
   for (const rows of owners.values()) rows.sort((a, b) => byName(a.service, b.service) || byName(a.env, b.env));
   const findings = k.findings.filter((f) => !env || f.env === env);
   const weight = (f: Finding): number => (f.level === "bad" ? 1 : 0);
+  const open = findings.filter((f) => f.ended == null).sort((a, b) => weight(b) - weight(a) || newestFirst(a, b));
   return {
-    open: findings.filter((f) => f.ended == null).sort((a, b) => weight(b) - weight(a) || newestFirst(a, b)),
+    open: open.filter((f) => !quiet(f)),
+    quiet: open.filter(quiet),
     ended: findings.filter((f) => f.ended != null).sort((a, b) => (b.ended ?? 0) - (a.ended ?? 0)),
     trouble,
     // Those without an owner come last: nobody looks for a nameless team.

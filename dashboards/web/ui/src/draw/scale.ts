@@ -42,12 +42,13 @@ export function errorScale(lines: Iterable<Values>): Scale {
 
 /**
  * usualScale puts what is usual in the middle: from 0 to twice the median, so that a line in the middle is calm in every service, whatever its size. A line
- * that goes higher is given room for. calm is how many points come before the news, where that is known.
+ * that goes higher is given room for. quiet is the line without what was wrong, where anything was.
  */
-export function usualScale(v: Values, calm?: number): Scale {
+export function usualScale(v: Values, quiet: Values = early(v)): Scale {
   const xs = finite(v);
   if (xs.length === 0) return { lo: 0, hi: 1 };
-  const usual = quantile(usualPart(v, calm), 0.5);
+  const calm = finite(quiet);
+  const usual = quantile(calm.length > 0 ? calm : xs, 0.5);
   const max = xs.reduce((a, b) => Math.max(a, b), 0);
   const hi = Math.max(2 * (Number.isFinite(usual) ? usual : 0), max * 1.1);
   return { lo: 0, hi: hi > 0 ? roundUp(hi) : 1 };
@@ -61,19 +62,28 @@ export function countScale(v: Values, expected: number): Scale {
   return { lo: Math.max(0, Math.floor(Math.min(least - top * 0.05, top * 0.9))), hi: top * 1.02, whole: true };
 }
 
-/** usualPart is what came before the news: so many points where that is known, else the first two thirds of the window. */
-const usualPart = (v: Values, calm?: number): number[] => {
-  const early = finite(v.slice(0, calm ?? Math.ceil((v.length * 2) / 3)));
-  return early.length > 0 ? early : finite(v);
-};
+/** early is the first two thirds of a window: what is usual where nothing was told of. */
+const early = (v: Values): Values => v.slice(0, Math.ceil((v.length * 2) / 3));
 
-/** calmPoints is how many points of a line from t0 come before the time since, with a step between: what rises is no measure of the usual. */
-export const calmPoints = (since: number, t0: number, step: number): number => Math.max(0, Math.floor((since - t0) / step) - 1);
+/** Trouble is when something was wrong: from, to; to is Infinity while it is. */
+export type Trouble = readonly [from: number, to: number];
 
-/** band is where the line usually is; null where too little is known to say. It is never thinner than a thirtieth of the scale. */
-export function band(v: Values, s: Scale, calm?: number): Scale | null {
-  if (calm != null && calm < 12) return null;
-  const xs = usualPart(v, calm);
+/**
+ * before is a line without what it showed while something was wrong, which is not usual, nor is the step beside it. Where nothing was wrong it is the first two
+ * thirds: what is new in the rest may not have been told of yet.
+ */
+export function before(v: Values, t0: number, step: number, troubles: readonly Trouble[]): Values {
+  if (troubles.length === 0) return early(v);
+  // What ends in trouble began a step earlier than it was told.
+  return v.map((x, i) => {
+    const at = t0 + i * step;
+    return troubles.some(([from, to]) => at + 2 * step > from && at < to + step) ? null : x;
+  });
+}
+
+/** band is where the line usually is, of a line without what was wrong; null where too little is known to say. It is never thinner than a thirtieth of the scale. */
+export function band(quiet: Values, s: Scale): Scale | null {
+  const xs = finite(quiet);
   if (xs.length < 12) return null;
   const least = (s.hi - s.lo) / 60;
   const lo = Math.min(quantile(xs, 0.02), quantile(xs, 0.5) - least);

@@ -6,6 +6,8 @@ import { usePoll } from "../api/poll";
 import { lastKnown } from "../draw/path";
 import { finite } from "../draw/scale";
 import { Combo } from "../parts/combo";
+import { csv, save } from "../parts/csv";
+import { Different } from "../parts/different";
 import { CopyButton } from "../parts/finding";
 import { By, byChoices } from "../parts/metrics";
 import { parseRef, refs, refText, windowOf } from "../parts/metric";
@@ -118,8 +120,9 @@ export function Explore() {
             onBrush={fix}
             below={(s) => <Lines s={s} by={by} />}
           />
+          <Different service={service} env={env} />
           <p class="dim">
-            Drag over the chart to hold a part of it.{" "}
+            Drag over the chart to hold a part of it and to ask what was different then.{" "}
             <a href={href(servicePath(service), { env })} data-in>
               Open {service}
             </a>
@@ -181,7 +184,17 @@ function Lines({ s, by }: { s: Shown; by: string }) {
     <section aria-label="Lines">
       <h2>
         <span>{plural(rows.length, "line")}</span>
-        <span>{s.answer?.of}</span>
+        <span>
+          {s.answer?.of}{" "}
+          <button
+            type="button"
+            class="link"
+            onClick={() => s.answer && save(`${s.answer.metric}.csv`, csv(s.answer.t0, s.answer.step, s.lines))}
+            data-testid="csv"
+          >
+            Save as CSV
+          </button>
+        </span>
       </h2>
       <Table
         name="t-lines"

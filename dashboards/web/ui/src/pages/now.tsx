@@ -1,17 +1,17 @@
 // The first page: what broke, who is in trouble, and the calm, in that order.
 import { useMemo } from "preact/hooks";
-import type { Finding, Row, Values } from "../api/contract";
-import { rowKey } from "../api/contract";
+import { about, rowKey, type Finding, type Row, type Values } from "../api/contract";
 import { sorted } from "../api/merge";
-import { errorScale } from "../draw/scale";
+import { errorScale, type Trouble } from "../draw/scale";
 import { EndedFinding, FindingCard, FindingLine } from "../parts/finding";
-import { ServiceCard, ServiceLine } from "../parts/rows";
+import { LineHeads, ServiceCard, ServiceLine } from "../parts/rows";
 import { useShown, useSpan } from "../parts/signals";
 import { useTrust } from "../parts/strip";
 import { Virtual } from "../parts/virtual";
 import { axisText, count, percent, plural } from "../say/number";
 import { at, span as length } from "../say/time";
 import { useApp, useEnv, useHref, useNow, useZone } from "../state/app";
+import { servicePath } from "../state/route";
 import { useStore } from "../state/store";
 
 /** More cards than this can not be compared at a glance; the rest are lines. */
@@ -21,6 +21,19 @@ const mostEnded = 5;
 const mostFindings = 6;
 
 const errorsOf = (rows: Row[]): Values[] => rows.map((r) => r.spark?.error_ratio ?? [r.error_ratio]);
+
+const none: readonly Trouble[] = [];
+
+/** troubles is when something was wrong with each service that is known to have had trouble. */
+export function troubles(findings: readonly Finding[]): Map<string, readonly Trouble[]> {
+  const out = new Map<string, readonly Trouble[]>();
+  for (const f of findings)
+    for (const service of about(f)) {
+      const key = rowKey({ service, env: f.env });
+      out.set(key, [...(out.get(key) ?? none), [f.since, f.ended ?? Infinity]]);
+    }
+  return out;
+}
 
 type Item = { team: string; n: number } | { row: Row };
 
@@ -42,7 +55,9 @@ export function Now() {
     [s.calm],
   );
   const calmErrors = useMemo(() => errorScale(errorsOf([...s.calm.flatMap(([, rows]) => rows), ...rest])).hi, [s.calm, s.trouble]);
-  const findingOf = (r: Row): Finding | undefined => s.open.find((f) => f.service === r.service && f.env === r.env);
+  const findingOf = (r: Row): Finding | undefined => s.open.find((f) => about(f).includes(r.service) && f.env === r.env);
+  const wrong = useMemo(() => troubles(known.findings), [known.findings]);
+  const of = (r: Row): readonly Trouble[] => wrong.get(rowKey(r)) ?? none;
 
   if (!known.asOf) return <Waiting />;
   return (
@@ -55,7 +70,7 @@ export function Now() {
             {s.open.length > 1 && <span>{plural(s.open.length, "finding")}</span>}
           </h2>
           {s.open.slice(0, mostFindings).map((f) => (
-            <FindingCard key={f.id} f={f} row={known.rows.get(`${f.service}/${f.env}`)} />
+            <FindingCard key={f.id} f={f} row={known.rows.get(rowKey(f))} troubles={wrong.get(rowKey(f))} />
           ))}
           {s.open.length > mostFindings && (
             <ul class="finding-lines">
@@ -66,7 +81,20 @@ export function Now() {
           )}
         </section>
       ) : (
-        <Calm ended={s.ended[0]?.ended ?? null} trouble={s.trouble.length} />
+        <Calm last={s.ended[0]} trouble={s.trouble.length} quiet={s.quiet.length} />
+      )}
+      {s.quiet.length > 0 && (
+        <section aria-label="Acknowledged and silenced" data-testid="hushed">
+          <h2>
+            <span>Looked after</span>
+            <span>acknowledged or silenced</span>
+          </h2>
+          <ul class="finding-lines">
+            {s.quiet.map((f) => (
+              <FindingLine key={f.id} f={f} />
+            ))}
+          </ul>
+        </section>
       )}
       {cards.length > 0 && (
         <section aria-label="In trouble">
@@ -76,14 +104,14 @@ export function Now() {
           </h2>
           <div class="cards">
             {cards.map((r) => (
-              <ServiceCard key={rowKey(r)} r={r} span={span} errorMax={cardErrors} finding={findingOf(r)?.id} since={findingOf(r)?.since} />
+              <ServiceCard key={rowKey(r)} r={r} span={span} errorMax={cardErrors} troubles={of(r)} finding={findingOf(r)?.id} />
             ))}
           </div>
           {rest.length > 0 && (
             <>
               <p class="team">and {plural(rest.length, "more service")} in trouble</p>
               <div class="lines" role="table" aria-label="More in trouble">
-                <Virtual items={rest} keyOf={rowKey} render={(r) => <ServiceLine r={r} span={span} errorMax={calmErrors} />} />
+                <Virtual items={rest} keyOf={rowKey} render={(r) => <ServiceLine r={r} span={span} errorMax={calmErrors} troubles={of(r)} />} />
               </div>
             </>
           )}
@@ -93,16 +121,19 @@ export function Now() {
         <section aria-label="Calm">
           <h2>
             <span>Calm</span>
-            <Scales what={`rate · errors 0…${axisText(percent(calmErrors))} · latency`} />
+            <Scales what="" />
           </h2>
           <div class="lines" role="table" aria-label="Calm services">
+            <div role="rowgroup">
+              <LineHeads errors={`0…${axisText(percent(calmErrors))}`} />
+            </div>
             <Virtual
               items={lines}
               keyOf={(x) => ("row" in x ? rowKey(x.row) : "team " + x.team)}
               kind={(x) => ("row" in x ? "row" : "team")}
               render={(x) =>
                 "row" in x ? (
-                  <ServiceLine r={x.row} span={span} errorMax={calmErrors} />
+                  <ServiceLine r={x.row} span={span} errorMax={calmErrors} troubles={of(x.row)} />
                 ) : (
                   <div class="team" role="row">
                     <span role="columnheader">{x.team || "no owner named"}</span>
@@ -138,14 +169,16 @@ function Scales({ what }: { what: string }) {
   const shown = useShown();
   return t == null ? (
     <span>
-      {what} · {length(shown)}
+      {what && `${what} · `}
+      {length(shown)}
     </span>
   ) : (
     <span class="at">at {at(t, zone, clock.now())}</span>
   );
 }
 
-function Calm({ ended, trouble }: { ended: number | null; trouble: number }) {
+function Calm({ last, trouble, quiet }: { last: Finding | undefined; trouble: number; quiet: number }) {
+  const href = useHref();
   const now = useNow(10_000);
   const t = useTrust();
   const { stream } = useApp();
@@ -156,7 +189,7 @@ function Calm({ ended, trouble }: { ended: number | null; trouble: number }) {
   const blind = t.state !== "fresh";
   return (
     <section class="calm" data-testid="calm" aria-label="What broke">
-      <p class="big">{blind ? "Nothing was wrong when we last knew." : trouble ? "Nothing has a cause yet." : "Nothing is wrong."}</p>
+      <p class="big">{blind ? "Nothing was wrong when we last knew." : quiet ? "Nothing new is wrong." : trouble ? "Nothing has a cause yet." : "Nothing is wrong."}</p>
       {strip && !blind && (
         <p class="dim">
           {strip.answering === strip.expected
@@ -165,7 +198,18 @@ function Calm({ ended, trouble }: { ended: number | null; trouble: number }) {
           of {plural(services, "service")} answer.
         </p>
       )}
-      <p class="dim">{ended ? `The last finding ended ${length(now - ended)} ago.` : "No finding in what this page remembers."}</p>
+      <p class="dim" data-testid="last-finding">
+        {last?.ended ? (
+          <>
+            Last finding {length(now - last.ended)} ago:{" "}
+            <a href={href(servicePath(last.service), { env: last.env })} data-in>
+              {last.title}
+            </a>
+          </>
+        ) : (
+          "No finding in what this page remembers."
+        )}
+      </p>
     </section>
   );
 }

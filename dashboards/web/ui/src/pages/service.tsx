@@ -1,20 +1,24 @@
 // One service: what is wrong with it, its signals, who is there, and every number it says.
 import { useEffect, useRef } from "preact/hooks";
-import { rowKey, type Burst, type Mark, type Metric, type Row, type ServiceAnswer } from "../api/contract";
+import { about, rowKey, type Burst, type Instance, type Mark, type Metric, type Row, type Values, type ServiceAnswer } from "../api/contract";
 import { Refusal, getService } from "../api/fetch";
 import { sorted } from "../api/merge";
 import { usePoll } from "../api/poll";
 import { Chart } from "../draw/chart";
-import { calmPoints, countScale, errorScale, troubled, usualScale } from "../draw/scale";
+import { before, countScale, errorScale, troubled, usualScale, type Scale, type Trouble } from "../draw/scale";
+import { Canary } from "../parts/canary";
+import { Different } from "../parts/different";
 import { FindingCard } from "../parts/finding";
 import { Instances } from "../parts/instances";
 import { Metrics } from "../parts/metrics";
 import { latencyName, useSpan } from "../parts/signals";
 import { useTrust } from "../parts/strip";
+import { Thrown } from "../parts/thrown";
 import { count, errors, interval, milliseconds, percent, rate } from "../say/number";
 import { at, clock, span as length } from "../say/time";
 import { useApp, useEnv, useHref, useNow, useRoute, useZone } from "../state/app";
 import { useStore } from "../state/store";
+import { troubles } from "./now";
 
 export function Service() {
   const { stream } = useApp();
@@ -25,7 +29,9 @@ export function Service() {
   const polled = usePoll(`${service}/${env}`, 2000, (signal) => getService(service, env, signal));
   const a = polled.data;
   const row = known.rows.get(rowKey({ service, env })) ?? a?.row;
-  const findings = sorted(known, env).open.filter((f) => f.service === service);
+  const all = sorted(known, env);
+  const findings = [...all.open, ...all.quiet].filter((f) => about(f).includes(service));
+  const wrong = troubles(known.findings).get(rowKey({ service, env })) ?? [];
   const scrolled = useRef(false);
   useEffect(() => {
     // A link that names instances leads to them.
@@ -55,12 +61,15 @@ export function Service() {
       <Head row={row} a={a} error={polled.error} told={findings.length > 0} />
       {findings.length > 0 && <h2 class="hidden">What broke</h2>}
       {findings.map((f) => (
-        <FindingCard key={f.id} f={f} row={row} here />
+        <FindingCard key={f.id} f={f} row={row} here troubles={wrong} runbook={runbook(a?.instances ?? [])} />
       ))}
-      <Golden row={row} marks={a?.events ?? []} since={findings[0]?.since} metrics={a?.metrics ?? []} />
+      <Golden row={row} marks={a?.events ?? []} troubles={wrong} metrics={a?.metrics ?? []} />
+      <Different service={service} env={env} />
       {a ? (
         <>
           <Instances all={a.instances ?? []} fresh={!polled.error} />
+          <Canary service={service} env={env} />
+          <Thrown service={service} env={env} />
           <Metrics service={service} env={env} metrics={a.metrics ?? []} marks={a.events ?? []} />
           <Events events={a.events ?? []} />
         </>
@@ -148,15 +157,25 @@ function CloserLook({ b, of }: { b: Burst; of: string }) {
   );
 }
 
-function Golden({ row, marks, since, metrics }: { row: Row; marks: Mark[]; since: number | undefined; metrics: Metric[] }) {
+/** runbook is where an application says, by a tag or a text, what to do when it is in trouble. Only a web address is a link. */
+export function runbook(all: readonly Instance[]): string | undefined {
+  for (const i of all)
+    for (const [k, v] of [...Object.entries(i.tags ?? {}), ...Object.entries(i.facts ?? {})])
+      if (/(^|[._])runbook([._]url)?$/i.test(k) && /^https?:\/\/[^\s]{1,500}$/.test(v)) return v;
+  return undefined;
+}
+
+function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; troubles: readonly Trouble[]; metrics: Metric[] }) {
   const href = useHref();
+  const { router } = useApp();
   const s = row.spark;
   const span = useSpan(s?.step);
   if (!s) return null;
-  const calm = since == null ? undefined : calmPoints(since, s.t0, s.step);
+  const usual = (v: Values): Scale => usualScale(v, before(v, s.t0, s.step, troubles));
+  const brush = (from: number, to: number): void => router.change({ from: String(Math.floor(from)), to: String(Math.ceil(to)) }, false);
   const news = troubled(row);
   const level = row.trouble === 2 ? "bad" : row.trouble === 1 ? "warn" : "";
-  const common = { t0: s.t0, step: s.step, span, marks, height: 140 };
+  const common = { t0: s.t0, step: s.step, span, marks, height: 140, onBrush: brush };
   const of = (k: "rate" | "error_ratio" | "latency" | "answering"): "bad" | "warn" | "" => (news.has(k) ? level : "");
   // What a signal is made of, by version: the first question after a deploy.
   const byVersion = (golden: string): preact.ComponentChildren => {
@@ -173,7 +192,7 @@ function Golden({ row, marks, since, metrics }: { row: Row; marks: Mark[]; since
     <section aria-label="Signals">
       <h2>
         <span>Signals</span>
-        <span>{length(span.to - span.from)}</span>
+        <span>{length(span.to - span.from)} · drag over a chart to ask what was different then</span>
       </h2>
       <div class="plots golden">
         <Chart
@@ -181,7 +200,7 @@ function Golden({ row, marks, since, metrics }: { row: Row; marks: Mark[]; since
           name="rate"
           title="requests"
           lines={[{ name: "rate", values: s.rate }]}
-          scale={usualScale(s.rate, calm)}
+          scale={usual(s.rate)}
           say={rate}
           current={rate(row.rate)}
           actions={byVersion("rate")}
@@ -207,7 +226,7 @@ function Golden({ row, marks, since, metrics }: { row: Row; marks: Mark[]; since
           actions={byVersion("latency")}
           title={latencyName(row)}
           lines={[{ name: "latency", values: s.latency }]}
-          scale={usualScale(s.latency, calm)}
+          scale={usual(s.latency)}
           say={milliseconds}
           level={of("latency")}
           current={interval(row.latency)}

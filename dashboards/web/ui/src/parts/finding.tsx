@@ -1,7 +1,7 @@
 // One finding: a sentence, its chart, the cause and what is cleared, what came before.
 import { useRef, useState } from "preact/hooks";
-import type { Finding, Row, Values } from "../api/contract";
-import { band, calmPoints, countScale, errorScale, signalOf, usualScale, type Scale, type Signal } from "../draw/scale";
+import { about, quiet, type Change, type Finding, type Row, type Values } from "../api/contract";
+import { band, before, countScale, errorScale, signalOf, usualScale, type Scale, type Signal, type Trouble } from "../draw/scale";
 import { Spark } from "../draw/spark";
 import { count, axisText, milliseconds, percent, rate } from "../say/number";
 import { at, clock, span as length, type Zone } from "../say/time";
@@ -9,6 +9,7 @@ import { useApp, useHref, useNow, useZone } from "../state/app";
 import { servicePath } from "../state/route";
 import { useStore } from "../state/store";
 import { indexAt } from "../draw/path";
+import { Act, Quiet } from "./act";
 import { latencyName, useSpan } from "./signals";
 
 /** asText is a finding for a chat: everything that the page says of it, and where. */
@@ -16,11 +17,27 @@ export function asText(f: Finding, now: number, zone: Zone, link: string): strin
   const lines = [`${f.level === "bad" ? "▲" : "△"} ${f.title} (${f.env}, since ${at(f.since, zone, now)}, ${lasted(f, now)})`];
   if (f.only) lines.push(f.only);
   if (f.cleared?.length) lines.push("Cleared: " + f.cleared.join(" · "));
-  for (const e of f.events ?? []) lines.push(`${at(e.t, zone, now)}  ${e.text}`);
+  for (const e of told(f)) lines.push(`${at(e.t, zone, now)}  ${e.text}`);
+  if (f.silenced) lines.push(`Silenced by ${f.silenced.by} until ${at(f.silenced.until, zone, now)}`);
+  else if (f.ack) lines.push(`Acknowledged by ${f.ack.by}${f.ack.why ? `: ${f.ack.why}` : ""}`);
   return [...lines, link].join("\n");
 }
 
 const lasted = (f: Finding, now: number): string => (f.ended == null ? `for ${length(now - f.since)}` : `over after ${length(f.ended - f.since)}`);
+
+const mostTold = 8;
+
+/** told is what happened, in order: the finding's own events and what else changed before it, each once. */
+export function told(f: Finding): { t: number; text: string; els: boolean }[] {
+  const own = (f.events ?? []).map((e) => ({ t: e.t, text: e.text, els: false }));
+  const there = new Set(own.map((e) => e.text));
+  const named = (c: Change): string => (c.service && !about(f).includes(c.service) ? `${c.service}: ${c.text}` : c.text);
+  const others = (f.before ?? [])
+    .filter((c) => !there.has(c.text))
+    .slice(0, mostTold - Math.min(own.length, 3))
+    .map((c) => ({ t: c.t, text: named(c), els: true }));
+  return [...own.slice(-mostTold), ...others].sort((a, b) => a.t - b.t);
+}
 
 /** Title says the news loudly: the server names the part of the sentence that is. */
 function Title({ f }: { f: Finding }) {
@@ -79,7 +96,15 @@ export function CopyButton({ text, label = "Copy" }: { text: () => string; label
   );
 }
 
-export function FindingCard({ f, row, here = false }: { f: Finding; row: Row | undefined; here?: boolean }) {
+interface CardProps {
+  f: Finding;
+  row: Row | undefined;
+  here?: boolean; // on the service's own page
+  troubles?: readonly Trouble[];
+  runbook?: string;
+}
+
+export function FindingCard({ f, row, here = false, troubles = [], runbook }: CardProps) {
   const zone = useZone();
   const now = useNow();
   const href = useHref();
@@ -102,7 +127,7 @@ export function FindingCard({ f, row, here = false }: { f: Finding; row: Row | u
         )}
         <span class="for">, {lasted(f, now)}</span>
       </h3>
-      {row?.spark && signal && <FindingChart f={f} row={row} signal={signal} />}
+      {row?.spark && signal && <FindingChart f={f} row={row} signal={signal} troubles={troubles} />}
       <div class="text">
         {f.only && (
           <p class="only">
@@ -121,12 +146,17 @@ export function FindingCard({ f, row, here = false }: { f: Finding; row: Row | u
           </p>
         )}
         <ol class="events">
-          {(f.events ?? []).map((e, i) => (
-            <li key={i}>
+          {told(f).map((e, i) => (
+            <li key={i} class={e.els ? "els" : ""}>
               <time>{i === 0 ? at(e.t, zone, now) : clock(e.t, zone, now)}</time> {e.text}
             </li>
           ))}
         </ol>
+        {quiet(f) && (
+          <p>
+            <Quiet f={f} />
+          </p>
+        )}
         <p class="actions">
           {!here && (
             <a href={service} data-in>
@@ -136,8 +166,23 @@ export function FindingCard({ f, row, here = false }: { f: Finding; row: Row | u
           <a href={href(servicePath(f.service), { env: f.env, only: "trouble" })} data-in>
             {signal === "answering" ? "Who is missing" : "Which instances"}
           </a>
+          {row?.owner && (
+            <a href={href("/services", { env: f.env, q: `owner:${row.owner}` })} data-in data-testid="owner">
+              Owner {row.owner}
+            </a>
+          )}
+          {runbook && (
+            <a href={runbook} target="_blank" rel="noreferrer" data-testid="runbook">
+              Runbook
+            </a>
+          )}
           <CopyButton text={() => asText(f, now, zone, location.origin + service)} />
         </p>
+        {!quiet(f) && (
+          <div class="actions">
+            <Act f={f} />
+          </div>
+        )}
       </div>
     </article>
   );
@@ -150,28 +195,29 @@ interface Shape {
   say: (v: number | null | undefined) => string;
 }
 
-function shape(row: Row, signal: Signal, calm: number): Shape {
+function shape(row: Row, signal: Signal, usual: (v: Values) => Values): Shape {
   const s = row.spark!;
   switch (signal) {
     case "error_ratio":
       return { name: "errors", values: s.error_ratio, scale: errorScale([s.error_ratio]), say: percent };
     case "latency":
-      return { name: latencyName(row), values: s.latency, scale: usualScale(s.latency, calm), say: milliseconds };
+      return { name: latencyName(row), values: s.latency, scale: usualScale(s.latency, usual(s.latency)), say: milliseconds };
     case "rate":
-      return { name: "requests", values: s.rate, scale: usualScale(s.rate, calm), say: rate };
+      return { name: "requests", values: s.rate, scale: usualScale(s.rate, usual(s.rate)), say: rate };
     case "answering":
       return { name: "answering", values: s.answering, scale: countScale(s.answering, row.expected), say: count };
   }
 }
 
-function FindingChart({ f, row, signal }: { f: Finding; row: Row; signal: Signal }) {
+function FindingChart({ f, row, signal, troubles }: { f: Finding; row: Row; signal: Signal; troubles: readonly Trouble[] }) {
   const { cursor } = useApp();
   const s = row.spark!;
   const span = useSpan(s.step);
   const zone = useZone();
   const t = useStore(cursor);
-  const calm = calmPoints(f.since, s.t0, s.step);
-  const c = shape(row, signal, calm);
+  const usual = (v: Values): Values => before(v, s.t0, s.step, [...troubles, [f.since, Infinity]]);
+  const c = shape(row, signal, usual);
+  const short = span.to - span.from < 600_000;
   const i = t == null ? -1 : indexAt(t, s.t0, s.step, c.values.length);
   const range = `${c.name}, ${c.say(c.scale.lo).replace(/[ /].*/, "")}…${axisText(c.say(c.scale.hi))}`;
   return (
@@ -186,13 +232,13 @@ function FindingChart({ f, row, signal }: { f: Finding; row: Row; signal: Signal
         step={s.step}
         span={span}
         scale={c.scale}
-        usual={signal === "answering" ? null : band(c.values, c.scale, calm)}
+        usual={signal === "answering" ? null : band(usual(c.values), c.scale)}
         marks={[...new Set([f.since, ...(f.events ?? []).map((e) => e.t)])]}
       />
       <figcaption class="axis">
-        <span>{clock(span.from, zone, span.from, false)}</span>
+        <span>{clock(span.from, zone, span.from, short)}</span>
         <span class={i >= 0 ? "at" : ""}>{i >= 0 && t != null ? `${c.name} ${c.say(c.values[i])} at ${clock(t, zone, span.to)}` : range}</span>
-        <span>{at(span.to, zone, span.to, false)}</span>
+        <span>{at(span.to, zone, span.to, short)}</span>
       </figcaption>
     </figure>
   );
@@ -203,7 +249,7 @@ export function FindingLine({ f }: { f: Finding }) {
   const now = useNow();
   const href = useHref();
   return (
-    <li class={`finding-line ${f.level}`} data-testid="finding" data-level={f.level} data-service={f.service}>
+    <li class={`finding-line ${f.level} ${quiet(f) ? "quiet" : ""}`} data-testid={quiet(f) ? "quiet-finding" : "finding"} data-level={f.level} data-service={f.service}>
       <span class="sign" role="img" aria-label={f.level === "bad" ? "Bad:" : "Warning:"}>
         {f.level === "bad" ? "▲" : "△"}
       </span>
@@ -211,6 +257,7 @@ export function FindingLine({ f }: { f: Finding }) {
         <Title f={f} />
       </a>
       <span class="dim">{lasted(f, now)}</span>
+      {quiet(f) && <Quiet f={f} />}
     </li>
   );
 }

@@ -3,7 +3,8 @@ import { useMemo } from "preact/hooks";
 import type { Instance } from "../api/contract";
 import { count, milliseconds, percent, plural, rate } from "../say/number";
 import { at, span } from "../say/time";
-import { useApp, useNow, useRoute, useZone } from "../state/app";
+import { useApp, useHref, useNow, useRoute, useZone } from "../state/app";
+import { hostPath } from "../state/route";
 import { health, usual } from "./health";
 import { Heat, type HeatBy, type Judged } from "./heat";
 import { matcher } from "./match";
@@ -96,7 +97,7 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
       { key: "version", head: "Version", sort: (x) => x.i.version, cell: ({ i }) => i.version || "–" },
       { key: "zone", head: "Zone", sort: (x) => x.i.zone, cell: ({ i }) => i.zone || "–" },
       { key: "track", head: "Track", sort: (x) => x.i.track, cell: ({ i }) => i.track || "–" },
-      { key: "host", head: "Host", sort: (x) => x.i.host, cell: ({ i }) => i.host || "–" },
+      { key: "host", head: "Host", sort: (x) => x.i.host, cell: ({ i }) => <HostLink i={i} /> },
       {
         key: "network",
         head: "Network, tags",
@@ -174,8 +175,22 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
   );
 }
 
+/** HostLink leads to all that is on the same machine: by its name, or else its address. */
+function HostLink({ i }: { i: Instance }) {
+  const href = useHref();
+  const host = i.host || i.instance.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  return host ? (
+    <a href={href(hostPath(host))} data-in data-testid="host-link">
+      {host}
+    </a>
+  ) : (
+    <>–</>
+  );
+}
+
 function Detail({ i, since }: { i: Instance; since: string }) {
-  const facts: [string, string][] = [
+  const facts: [string, preact.ComponentChildren][] = [
+    ["host", <HostLink i={i} />],
     ["state", i.state + (i.reason ? `: ${i.reason}` : "")],
     ["since", since],
     ["last scrape", (i.outcome || "none yet") + (i.outcome_reason ? `: ${i.outcome_reason}` : "")],

@@ -5,12 +5,15 @@ import { getSearch } from "../api/fetch";
 import { useApp, useEnv, useHref } from "../state/app";
 import { servicePath } from "../state/route";
 import { useStore } from "../state/store";
+import { copy } from "./finding";
 
 export interface Hit {
   group: string;
   text: string;
   hint: string;
   to: string;
+  /** run is what a command does, instead of leading anywhere. */
+  run?: () => void;
 }
 
 type Href = (path: string, query?: Record<string, string | undefined>) => string;
@@ -47,6 +50,7 @@ export function hits(q: string, local: { service: string; env: string }[], a: Se
     ["Now", "/"],
     ["Services", "/services"],
     ["Explore", "/explore"],
+    ["Canaries", "/canaries"],
     ["Roster", "/roster"],
   ] as const)
     if (name.toLowerCase().includes(text)) out.push({ group: "Pages", text: name, hint: "", to: href(path) });
@@ -56,6 +60,27 @@ export function hits(q: string, local: { service: string; env: string }[], a: Se
 export function Palette() {
   const { palette } = useApp();
   return useStore(palette) ? <Open /> : null;
+}
+
+/** useCommands is what can be done from anywhere by its name. */
+function useCommands(): Hit[] {
+  const { prefs, router } = useApp();
+  return useMemo(() => {
+    const command = (text: string, run: () => void): Hit => ({ group: "Commands", text, hint: "", to: text, run });
+    const set = (p: Partial<ReturnType<typeof prefs.get>>) => () => prefs.set({ ...prefs.get(), ...p });
+    return [
+      command("Colours: light", set({ theme: "light" })),
+      command("Colours: dark", set({ theme: "dark" })),
+      command("Colours: as the system", set({ theme: "auto" })),
+      command("Times in UTC", set({ zone: "utc" })),
+      command("Times in my own zone", set({ zone: "local" })),
+      command("Copy the address of this page", () => void copy(location.href)),
+      command("Wall display: on or off", () => {
+        const { kiosk } = router.route.get().query;
+        router.change({ kiosk: kiosk == null ? "" : undefined }, false);
+      }),
+    ];
+  }, [prefs, router]);
 }
 
 function Open() {
@@ -103,13 +128,18 @@ function Open() {
     // The environment that is looked at first; the worst first within it.
     return rows.sort((a, b) => Number(b.env === env) - Number(a.env === env) || b.trouble - a.trouble || (a.service < b.service ? -1 : 1));
   }, [q]);
-  const all = useMemo(() => hits(q, local, answer, href), [q, local, answer, href]);
+  const commands = useCommands();
+  const all = useMemo(() => {
+    const words = q.toLowerCase().split(/\s+/).filter(Boolean);
+    return [...hits(q, local, answer, href), ...commands.filter((c) => words.every((w) => c.text.toLowerCase().includes(w)))];
+  }, [q, local, answer, href, commands]);
   const at = Math.min(on, all.length - 1);
   const close = (): void => palette.set(false);
   const open = (h: Hit | undefined): void => {
     if (!h) return;
     close();
-    router.go(h.to);
+    if (h.run) h.run();
+    else router.go(h.to);
   };
   const key = (e: KeyboardEvent): void => {
     const n = all.length;
@@ -138,7 +168,7 @@ function Open() {
           aria-controls={id}
           aria-activedescendant={all.length ? `${id}-${at}` : undefined}
           aria-label="Service, host, metric"
-          placeholder="Service, host, metric"
+          placeholder="Service, host, metric, command"
           autocomplete="off"
           spellcheck={false}
           value={q}

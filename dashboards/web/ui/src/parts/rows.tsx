@@ -1,7 +1,7 @@
 // A service as a card when it is in trouble, as a line when it is calm: the same three lines in the same places.
 import { useMemo } from "preact/hooks";
 import type { Level, Row, Values } from "../api/contract";
-import { band, calmPoints, usualScale, troubled, type Scale, type Signal } from "../draw/scale";
+import { band, before, usualScale, troubled, type Scale, type Signal, type Trouble } from "../draw/scale";
 import { Spark, type Span } from "../draw/spark";
 import { span as length } from "../say/time";
 import { useHref } from "../state/app";
@@ -17,20 +17,20 @@ interface Drawn {
   usual: Scale | null;
 }
 
-function useDrawn(r: Row, errorMax: number, since?: number): Drawn[] {
+function useDrawn(r: Row, errorMax: number, troubles: readonly Trouble[]): Drawn[] {
   return useMemo(() => {
     const s = r.spark;
     if (!s) return [];
-    const calm = since == null ? undefined : calmPoints(since, s.t0, s.step);
-    const rate = usualScale(s.rate, calm);
-    const latency = usualScale(s.latency, calm);
+    const usual = (v: Values): Values => before(v, s.t0, s.step, troubles);
+    const rate = usualScale(s.rate, usual(s.rate));
+    const latency = usualScale(s.latency, usual(s.latency));
     const errors = { lo: 0, hi: errorMax };
     return [
-      { key: "rate", name: "rate", values: s.rate, scale: rate, usual: band(s.rate, rate, calm) },
-      { key: "error_ratio", name: "errors", values: s.error_ratio, scale: errors, usual: band(s.error_ratio, errors, calm) },
-      { key: "latency", name: latencyName(r), values: s.latency, scale: latency, usual: band(s.latency, latency, calm) },
+      { key: "rate", name: "rate", values: s.rate, scale: rate, usual: band(usual(s.rate), rate) },
+      { key: "error_ratio", name: "errors", values: s.error_ratio, scale: errors, usual: band(usual(s.error_ratio), errors) },
+      { key: "latency", name: latencyName(r), values: s.latency, scale: latency, usual: band(usual(s.latency), latency) },
     ];
-  }, [r.spark, r.latency?.name, errorMax, since]);
+  }, [r.spark, r.latency?.name, errorMax, troubles]);
 }
 
 interface Props {
@@ -38,17 +38,19 @@ interface Props {
   span: Span;
   /** errorMax is the top of the errors' axis, one for all that stand together. */
   errorMax: number;
+  /** troubles are when something was wrong with it. */
+  troubles: readonly Trouble[];
 }
 
 export const ServiceCard = memo(function ServiceCard({
   r,
   span,
   errorMax,
+  troubles,
   finding,
-  since,
-}: Props & { finding: string | undefined; since: number | undefined }) {
+}: Props & { finding: string | undefined }) {
   const href = useHref();
-  const drawn = useDrawn(r, errorMax, since);
+  const drawn = useDrawn(r, errorMax, troubles);
   const i = useCursorIndex(r);
   const fig = figures(r, i);
   const news = troubled(r);
@@ -102,9 +104,9 @@ function SparkOf({ d, r, span, level, say }: { d: Drawn; r: Row; span: Span; lev
   );
 }
 
-export const ServiceLine = memo(function ServiceLine({ r, span, errorMax }: Props) {
+export const ServiceLine = memo(function ServiceLine({ r, span, errorMax, troubles }: Props) {
   const href = useHref();
-  const drawn = useDrawn(r, errorMax);
+  const drawn = useDrawn(r, errorMax, troubles);
   const i = useCursorIndex(r);
   const fig = figures(r, i);
   // All calm ones in one unit: the line shows the share, the figure how many it is.
@@ -129,3 +131,26 @@ export const ServiceLine = memo(function ServiceLine({ r, span, errorMax }: Prop
     </div>
   );
 });
+
+/** LineHeads names the columns of the lines beneath. */
+export function LineHeads({ errors }: { errors: string }) {
+  return (
+    <div class="line heads" role="row">
+      <span role="columnheader" class="service">
+        Service
+      </span>
+      <span role="columnheader" class="n">
+        Answering
+      </span>
+      <span role="columnheader" class="cell rate">
+        Requests
+      </span>
+      <span role="columnheader" class="cell errors">
+        Errors, {errors}
+      </span>
+      <span role="columnheader" class="cell latency">
+        Latency
+      </span>
+    </div>
+  );
+}

@@ -38,8 +38,8 @@ export function useNow(step = 1000): number {
   return useStore(clock.second, () => Math.floor(clock.now() / step) * step);
 }
 
-/** useHref makes addresses that keep the environment. */
+/** useHref makes addresses that keep the environment, and the wall. */
 export function useHref(): (path: string, query?: Record<string, string | undefined>) => string {
-  const env = useRoute().query.env;
-  return useCallback((path, query = {}) => address(path, { env, ...query }), [env]);
+  const { env, kiosk } = useRoute().query;
+  return useCallback((path, query = {}) => address(path, { env, kiosk, ...query }), [env, kiosk]);
 }

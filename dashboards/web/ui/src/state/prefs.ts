@@ -1,4 +1,4 @@
-// What a reader chose for this browser: colours and time zone. It stays in local storage; nothing else does.
+// What a reader chose for this browser: colours, time zone and name. It stays in local storage; nothing else does.
 import type { Zone } from "../say/time";
 import { Store } from "./store";
 
@@ -7,6 +7,8 @@ export type Theme = "auto" | "light" | "dark";
 export interface Prefs {
   theme: Theme;
   zone: Zone;
+  /** me is who acknowledges and silences here, where nobody signs in. */
+  me: string;
 }
 
 const key = "rollcall";
@@ -19,7 +21,7 @@ function read(win: Window): Prefs {
     // Storage may be forbidden or hold something else: the defaults do.
   }
   const p = (was ?? {}) as Partial<Prefs>;
-  return { theme: p.theme === "light" || p.theme === "dark" ? p.theme : "auto", zone: p.zone === "local" ? "local" : "utc" };
+  return { theme: p.theme === "light" || p.theme === "dark" ? p.theme : "auto", zone: p.zone === "local" ? "local" : "utc", me: typeof p.me === "string" ? p.me : "" };
 }
 
 /** openPrefs reads what was chosen and keeps what is chosen. */

@@ -3,11 +3,11 @@ import { Store } from "./store";
 
 export type Query = Readonly<Record<string, string>>;
 
-export type Page = "now" | "services" | "service" | "explore" | "roster" | "none";
+export type Page = "now" | "services" | "service" | "explore" | "canaries" | "roster" | "host" | "none";
 
 export interface Route {
   page: Page;
-  service: string; // of the page "service"
+  service: string; // of the page "service"; the host of "host"
   query: Query;
 }
 
@@ -15,6 +15,7 @@ const pages = new Map<string, Page>([
   ["", "now"],
   ["services", "services"],
   ["explore", "explore"],
+  ["canaries", "canaries"],
   ["roster", "roster"],
 ]);
 
@@ -31,7 +32,7 @@ function decode(s: string): string {
 export function parse(path: string, search: string): Route {
   const query: Record<string, string> = Object.fromEntries(new URLSearchParams(search));
   const [head = "", ...rest] = path.replace(/^\/+|\/+$/g, "").split("/");
-  if (head === "service" && rest.length > 0) return { page: "service", service: decode(rest.join("/")), query };
+  if ((head === "service" || head === "host") && rest.length > 0) return { page: head, service: decode(rest.join("/")), query };
   const page = rest.length === 0 ? pages.get(head) : undefined;
   return { page: page ?? "none", service: "", query };
 }
@@ -39,12 +40,14 @@ export function parse(path: string, search: string): Route {
 /** address writes a path with its query; empty values are left out, so that an address says only what differs from the page's own choice. */
 export function address(path: string, query: Record<string, string | undefined>): string {
   const q = new URLSearchParams();
-  for (const [k, v] of Object.entries(query)) if (v) q.set(k, v);
-  const s = q.toString();
+  for (const [k, v] of Object.entries(query)) if (v || (k === "kiosk" && v === "")) q.set(k, v);
+  const s = q.toString().replace(/(^|&)kiosk=(?=&|$)/, "$1kiosk");
   return s ? `${path}?${s}` : path;
 }
 
 export const servicePath = (service: string): string => "/service/" + encodeURIComponent(service);
+
+export const hostPath = (host: string): string => "/host/" + encodeURIComponent(host);
 
 /** Router follows the browser's address. Its run blocks no one: it listens until the signal is aborted. */
 export class Router {

@@ -1,0 +1,141 @@
+// What a reader may do about a finding: say that somebody looks after it, keep it quiet for a while, look closer.
+import { useState } from "preact/hooks";
+import type { Finding } from "../api/contract";
+import { acknowledge, burst, endSilence, silence, takeBack } from "../api/fetch";
+import { plural } from "../say/number";
+import { at, clock } from "../say/time";
+import { useApp, useNow, useZone } from "../state/app";
+import { useStore } from "../state/store";
+
+type Kind = "ack" | "silence" | "burst";
+
+const heads: Record<Kind, string> = { ack: "Acknowledge", silence: "Silence 1 h", burst: "Every second for 5 min" };
+const asks: Record<Kind, string> = {
+  ack: "It stays here, quiet, and says that you look after it.",
+  silence: "It calls nobody for an hour; it stays here, quiet.",
+  burst: "Its instances are scraped each second for five minutes.",
+};
+
+/** plain is an error in the words of whoever refused. */
+export const plain = (e: unknown): string => (e instanceof TypeError ? "rollcall cannot be reached" : e instanceof Error ? e.message : String(e));
+
+/** Act is the buttons of a finding; one that needs words opens a small form beneath them. */
+export function Act({ f }: { f: Finding }) {
+  const [open, setOpen] = useState<Kind | null>(null);
+  const [said, say] = useState("");
+  const button = (kind: Kind) => (
+    <button
+      type="button"
+      class="link"
+      aria-expanded={open === kind}
+      onClick={() => {
+        say("");
+        setOpen(open === kind ? null : kind);
+      }}
+      data-testid={kind}
+    >
+      {heads[kind]}
+    </button>
+  );
+  return (
+    <>
+      {button("ack")}
+      {button("silence")}
+      {button("burst")}
+      <span class="said" role="status" data-testid="said">
+        {said}
+      </span>
+      {open && <Form key={open} kind={open} f={f} onDone={(words) => (setOpen(null), say(words))} onClose={() => setOpen(null)} />}
+    </>
+  );
+}
+
+function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (said: string) => void; onClose: () => void }) {
+  const { prefs } = useApp();
+  const [by, setBy] = useState(prefs.get().me);
+  const [why, setWhy] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState("");
+  const go = async (e: Event): Promise<void> => {
+    e.preventDefault();
+    setBusy(true);
+    setError("");
+    try {
+      const name = by.trim();
+      if (name !== prefs.get().me) prefs.set({ ...prefs.get(), me: name });
+      if (kind === "ack") await acknowledge(f.id, name, why.trim());
+      else if (kind === "silence")
+        await silence({ service: f.service, env: f.env, metric: f.metric, for: "1h", by: name, why: why.trim() || f.title.slice(0, 200) });
+      else {
+        const covers = (await burst(f.service, f.env, name, why.trim() || f.title.slice(0, 200))).covers;
+        return onDone(covers ? `${covers.taken} of ${plural(covers.of, "instance")} each second for 5 min` : "each second for 5 min");
+      }
+      onDone("");
+    } catch (x) {
+      setError(plain(x));
+      setBusy(false);
+    }
+  };
+  return (
+    <form
+      class="act"
+      onSubmit={go}
+      onKeyDown={(e) => {
+        if (e.key !== "Escape") return;
+        e.stopPropagation();
+        onClose();
+      }}
+      data-testid="act"
+    >
+      <label>
+        Who <input required maxLength={100} value={by} onInput={(e) => setBy(e.currentTarget.value)} autofocus={!by} data-testid="act-by" />
+      </label>
+      <label class="wide">
+        Why <input maxLength={400} value={why} onInput={(e) => setWhy(e.currentTarget.value)} autofocus={!!by} data-testid="act-why" />
+      </label>
+      <button type="submit" disabled={busy} data-testid="act-go">
+        {heads[kind]}
+      </button>
+      <button type="button" class="link" onClick={onClose}>
+        Cancel
+      </button>
+      <p class={error ? "warn" : "dim"} role={error ? "alert" : undefined}>
+        {error ? `△ ${error}` : asks[kind]}
+      </p>
+    </form>
+  );
+}
+
+/** Quiet says who keeps a finding quiet, until when, and lets it be taken back. */
+export function Quiet({ f }: { f: Finding }) {
+  const { prefs } = useApp();
+  const me = useStore(prefs, (p) => p.me);
+  const zone = useZone();
+  const now = useNow(10_000);
+  const [error, setError] = useState("");
+  const s = f.silenced;
+  const back = async (): Promise<void> => {
+    try {
+      if (s) await endSilence(s.id, me || s.by);
+      else await takeBack(f.id, me || f.ack?.by || "");
+    } catch (x) {
+      setError(plain(x));
+    }
+  };
+  return (
+    <span class="dim hushed" data-testid="quiet">
+      {s
+        ? `silenced until ${at(s.until, zone, now, false)} by ${s.by}${s.why && s.why !== f.title ? `: ${s.why}` : ""}`
+        : f.ack && `acknowledged ${clock(f.ack.at, zone, now, false)} by ${f.ack.by}${f.ack.why ? `: ${f.ack.why}` : ""}`}{" "}
+      <button type="button" class="link" onClick={back} data-testid="take-back">
+        {s ? "End the silence" : "Take it back"}
+      </button>
+      {error && (
+        <span class="warn" role="alert">
+          {" "}
+          △ {error}
+        </span>
+      )}
+    </span>
+  );
+}

@@ -1,0 +1,73 @@
+// What was different in a window that the reader has drawn over a chart: where a service did worse than before, and what changed when it began.
+import { getDifferent } from "../api/fetch";
+import { usePoll } from "../api/poll";
+import { milliseconds, percent, plural, rate } from "../say/number";
+import { at, clock, span as length } from "../say/time";
+import { useApp, useHref, useNow, useRoute, useZone } from "../state/app";
+import { servicePath } from "../state/route";
+
+const names: Record<string, string> = { errors: "Errors", latency: "Latency", rate: "Requests" };
+const says: Record<string, (v: number | null) => string> = { errors: percent, latency: milliseconds, rate };
+
+export function Different({ service, env }: { service: string; env: string }) {
+  const { router } = useApp();
+  const { query } = useRoute();
+  const zone = useZone();
+  const now = useNow(10_000);
+  const href = useHref();
+  const from = Number(query.from);
+  const to = Number(query.to);
+  const asked = !!service && !!query.from && !!query.to && Number.isFinite(from) && Number.isFinite(to) && to > from;
+  const polled = usePoll(asked ? `${service}/${env}/${from}/${to}` : null, 0, (signal) => getDifferent(service, env, from, to, signal));
+  if (!asked) return null;
+  const a = polled.data;
+  return (
+    <section class="different" aria-label="What was different" data-testid="different">
+      <h2>
+        <span>What was different</span>
+        <span>
+          {clock(from, zone, now)} to {at(to, zone, now)}, {length(to - from)}
+          {a && `, beside the ${length(a.from - a.before)} before`}{" "}
+          <button type="button" class="link" onClick={() => router.change({ from: undefined, to: undefined }, false)} data-testid="different-close">
+            Close
+          </button>
+        </span>
+      </h2>
+      {polled.error && <p class="warn">△ {polled.error.message}.</p>}
+      {!a && !polled.error && <p class="empty">Comparing {service} with itself …</p>}
+      {a && (
+        <>
+          <ul class="differences">
+            {(a.differences ?? []).map((d) => {
+              const say = says[d.metric] ?? percent;
+              return (
+                <li key={d.metric} data-testid="difference" data-metric={d.metric}>
+                  <b>{names[d.metric] ?? d.metric}</b>{" "}
+                  <span class="figure">
+                    {say(d.was)} → {say(d.is)}
+                  </span>{" "}
+                  {d.only || <span class="dim">{d.worse ? "No place stands out." : "no worse than before"}</span>}
+                  {!!d.cleared?.length && <span class="dim"> Cleared: {d.cleared.join(" · ")}</span>}
+                </li>
+              );
+            })}
+          </ul>
+          <ol class="endeds">
+            {(a.changes ?? []).map((c, i) => (
+              <li key={i}>
+                <time>{clock(c.t, zone, now)}</time>
+                {c.service && c.service !== service ? (
+                  <a href={href(servicePath(c.service), { env: c.env })} data-in>
+                    {c.service}
+                  </a>
+                ) : null}
+                <span>{c.text}</span>
+              </li>
+            ))}
+          </ol>
+          <p class="dim">{a.changes?.length ? `${plural(a.changes.length, "change")} around its beginning, over all services.` : "Nothing else is known to have changed around its beginning."}</p>
+        </>
+      )}
+    </section>
+  );
+}
