@@ -146,6 +146,7 @@ func (s *service) clear() {
 	}
 	s.cols, s.byKey, s.hists = nil, map[string]uint32{}, nil
 	s.rolling, s.ring, s.golden, s.goldenStale, s.figures = rolling{}, ring{}, plan{seq: s.golden.seq}, true, figures{}
+	s.heard = 0
 	s.newest, s.dirtyFrom, s.dirtyTo, s.backlog = 0, 0, 0, [2]int64{}
 	s.events = nil
 }

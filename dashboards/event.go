@@ -134,8 +134,12 @@ func (s *service) settled(t int64) bool {
 	return s.firstSeen > 0 && t > s.firstSeen+settle.Milliseconds()
 }
 
-// versionSeen notes a version of an instance, and says so if it is new to the service or to the instance.
-func (s *service) versionSeen(in *instance, was string, t int64) {
+// versionSeen notes a version of an instance, and says so if it is new to the service or to the instance. from is when whoever says it, the roster or snapshots, was
+// first heard of the service: what is said then was so before, and is no news, however long the service has been there.
+func (s *service) versionSeen(in *instance, was string, t int64, from *int64) {
+	if *from == 0 {
+		*from = t
+	}
 	v := in.tag(TagVersion)
 	if v == "" || v == was {
 		return
@@ -144,7 +148,7 @@ func (s *service) versionSeen(in *instance, was string, t int64) {
 		if len(s.versions) < maxEvents {
 			s.versions[v] = t
 		}
-		if !known && s.settled(t) {
+		if !known && s.settled(t) && t > *from+settle.Milliseconds() {
 			s.events.add(happening{t, EventVersion, v, in.name()})
 		}
 	}

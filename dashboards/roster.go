@@ -88,7 +88,7 @@ func (s *service) enter(e discovery.Entry, at time.Time, change bool) (joined ti
 		in.moved(t, TagTrack, track, in.tag(TagTrack))
 	}
 	if e.State.Scraped() {
-		s.versionSeen(in, version, t)
+		s.versionSeen(in, version, t, &s.entered)
 	}
 	if change {
 		s.rosterEvent(in, was, &e, t)

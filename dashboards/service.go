@@ -38,6 +38,8 @@ type service struct {
 	interval  time.Duration // the shortest in force, closer looks aside: it is the width of a tick, and what is compared with stays comparable
 	firstSeen int64         // Unix ms, by the clock of whoever told of it first
 	newest    int64         // newest scrape
+	heard     int64         // time of the first scrape that was read
+	entered   int64         // time of the first word of the roster that was read
 	versions  map[string]int64
 	hists     map[histKey]*collector.NativeHistogram
 	events    happenings
@@ -156,7 +158,7 @@ func (s *service) retag(in *instance, tags []collector.LabelPair, t int64) {
 			}
 		}
 	}
-	s.versionSeen(in, was.Get(TagVersion), t)
+	s.versionSeen(in, was.Get(TagVersion), t, &s.heard)
 }
 
 // fill puts the samples of a good scrape into the row.
