@@ -38,6 +38,12 @@ Exit codes: 0 listed, 1 there is no such service, or the collector cannot be ask
   rollcall why 9f3c2a7be01d44c1/12/7/345         one record, by its id: who pulled it, when, why, and how it came here
   rollcall why ip-10-0-0-5                       by any part of its name that fits nobody else
 Exit codes: 0 found, 1 not found or no answer, 2 the name fits several, which are listed.`,
+	"get": `  rollcall get checkout requests errors          each instance's, and quantiles over all
+  rollcall get checkout/prod 'latency*.p99' --by=version
+  rollcall get checkout heap_used --top=5        the five highest
+  rollcall get checkout build_revision --format=json | jq -r '.values[]' | sort | uniq -c
+The instances are asked by the collector, beside their schedule, as their job says; nothing of it goes to Kafka.
+Exit codes: 0 somebody says such a thing, 1 nobody does, or the collector cannot be asked, 2 usage.`,
 	"tap": `  rollcall tap                                   each scrape, as it arrives
   rollcall tap 'service=checkout zone=us-east-1c' errors requests
   rollcall tap service=checkout 'latency*.p99'   one number of each distribution

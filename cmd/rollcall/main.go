@@ -31,6 +31,7 @@ type cli struct {
 	Ls         lsCmd            `cmd:"" help:"Who should be there, those who are missing first."`
 	Watch      watchCmd         `cmd:"" help:"Each change of the roster, as it happens."`
 	Why        whyCmd           `cmd:"" help:"Everything that made an instance what it is, in plain sentences."`
+	Get        getCmd           `cmd:"" help:"Ask every instance of a service now, and tabulate what they say."`
 	Tap        tapCmd           `cmd:"" help:"Live records as they arrive in the topic: chosen ones, chosen numbers."`
 	Audit      auditCmd         `cmd:"" help:"What the topics lack, what stands in them twice: every gap and double by its id. Exit 1 if any."`
 	Spool      spoolCmd         `cmd:"" help:"What waits on disk for Kafka: look at it, take back what was refused, send what a lost host has left."`

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/cmd/internal/pick"
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/sink/readback"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
@@ -158,61 +159,11 @@ func (t *tap) fits(r *wire.Record) bool {
 		default:
 			is = r.Tag(c.name)
 		}
-		if !like(c.like, is) {
+		if !pick.Like(c.like, is) {
 			return false
 		}
 	}
 	return true
-}
-
-// number is one number of a record, by its full name.
-type number struct {
-	name string
-	text string // digits; or, of a label, its text
-	word bool
-}
-
-// numbers are those of the record that are asked for. Of a distribution each field is one.
-func (t *tap) numbers(r *wire.Record) (out []number) {
-	add := func(n number, alias string) {
-		for _, p := range t.metrics {
-			if like(p, n.name) || alias != "" && like(p, alias) {
-				out = append(out, n)
-				return
-			}
-		}
-	}
-	for i := range r.Samples {
-		s := &r.Samples[i]
-		name := seriesName(s)
-		switch {
-		case s.Kind == collector.Distribution:
-			for _, f := range s.Fields {
-				add(number{name: name + "." + f.Name, text: f.Value}, name)
-			}
-		case s.Hist != nil:
-			add(number{name: name + ".count", text: fmt.Sprint(s.Hist.Count)}, name)
-			add(number{name: name + ".sum", text: fmt.Sprint(s.Hist.Sum)}, name)
-		default:
-			add(number{name: name, text: s.Value, word: s.Kind == collector.Label}, s.Name)
-		}
-	}
-	return out
-}
-
-// seriesName is a sample's name with its labels: requests{code="200"}.
-func seriesName(s *collector.Sample) string {
-	if len(s.Labels) == 0 {
-		return s.Name
-	}
-	var b strings.Builder
-	b.WriteString(s.Name)
-	for i, l := range s.Labels {
-		b.WriteByte("{,"[min(i, 1)])
-		fmt.Fprintf(&b, "%s=%q", l.Name, l.Value)
-	}
-	b.WriteByte('}')
-	return b.String()
 }
 
 // take writes a record, if it is asked for. The error is errEnough after the last one, or the output's.
@@ -220,7 +171,7 @@ func (t *tap) take(r *wire.Record, raw []byte) error {
 	if !t.fits(r) {
 		return nil
 	}
-	nums := t.numbers(r)
+	nums := pick.Numbers(r.Samples, t.metrics)
 	if len(t.metrics) > 0 && len(nums) == 0 && r.Outcome == collector.OK {
 		return nil // a pull that failed is an answer to any question about the instance
 	}
@@ -248,7 +199,7 @@ func (t *tap) take(r *wire.Record, raw []byte) error {
 	return nil
 }
 
-func (t *tap) text(r *wire.Record, nums []number) {
+func (t *tap) text(r *wire.Record, nums []pick.Number) {
 	fmt.Fprintf(&t.line, "%s  %s  %s in %v", time.UnixMilli(r.TS).Format("15:04:05.000"), plain(r.Service+"/"+r.Env+"/"+r.Instance), plain(r.OutcomeText), r.Took.Round(time.Millisecond))
 	if r.Reason != "" {
 		fmt.Fprintf(&t.line, "  %s", plain(r.Reason))
@@ -257,7 +208,7 @@ func (t *tap) text(r *wire.Record, nums []number) {
 		fmt.Fprintf(&t.line, "  %s", many(len(r.Samples), "sample", "samples"))
 	}
 	for _, n := range nums {
-		fmt.Fprintf(&t.line, "  %s=%s", plain(n.name), plain(n.text))
+		fmt.Fprintf(&t.line, "  %s=%s", plain(n.Name), plain(n.Text))
 	}
 }
 
@@ -273,13 +224,13 @@ type tapped struct {
 	Samples  map[string]any `json:"samples"`
 }
 
-func (t *tap) json(r *wire.Record, nums []number) {
+func (t *tap) json(r *wire.Record, nums []pick.Number) {
 	o := tapped{r.ID.String(), r.TS, r.Service, r.Env, r.Instance, r.OutcomeText, r.Reason, make(map[string]any, len(nums))}
 	for _, n := range nums {
-		if n.word || !json.Valid([]byte(n.text)) {
-			o.Samples[n.name] = n.text
+		if n.Word || !json.Valid([]byte(n.Text)) {
+			o.Samples[n.Name] = n.Text
 		} else {
-			o.Samples[n.name] = json.RawMessage(n.text) // digit for digit
+			o.Samples[n.Name] = json.RawMessage(n.Text) // digit for digit
 		}
 	}
 	b, err := json.Marshal(o)
@@ -287,27 +238,4 @@ func (t *tap) json(r *wire.Record, nums []number) {
 		b = fmt.Appendf(nil, "{\"error\":%q}", err)
 	}
 	t.line.Write(b)
-}
-
-// like reports whether a text is as a pattern says, in which * stands for any text.
-func like(pattern, text string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == text
-	}
-	text, ok := strings.CutPrefix(text, head)
-	if !ok {
-		return false
-	}
-	for {
-		part, more, star := strings.Cut(rest, "*")
-		if !star {
-			return strings.HasSuffix(text, part)
-		}
-		i := strings.Index(text, part)
-		if i < 0 {
-			return false
-		}
-		text, rest = text[i+len(part):], more
-	}
 }

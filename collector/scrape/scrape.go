@@ -36,6 +36,9 @@ type Config struct {
 	// MaxBodyBytes is how many bytes of bodies may be held at once, over all targets; 0 means 512 MiB. Who comes when they are used up is skipped.
 	MaxBodyBytes int64
 
+	// AtOnce has whoever joins be pulled at once, however many join and at the start, too: for a pool that asks once. MaxInFlight alone bounds them then.
+	AtOnce bool
+
 	// Dial connects to an address that is resolved and allowed, ip:port; nil means TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Lookup resolves a name; nil means the system's resolver.

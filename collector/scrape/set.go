@@ -182,7 +182,7 @@ func (p *Pool) schedule(joined []*target, now time.Time) {
 	if len(news) == 0 {
 		return
 	}
-	atOnce := p.applied && p.bucket.take(len(news), now)
+	atOnce := p.c.AtOnce || p.applied && p.bucket.take(len(news), now)
 	for _, t := range news {
 		if atOnce {
 			p.heap.set(t, now)

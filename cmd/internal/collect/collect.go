@@ -85,6 +85,7 @@ type Daemon struct {
 	sharing   sharing
 	bursts    *bursts
 	peers     *http.Client
+	askers    chan struct{} // a place for each who asks a service's instances beside their schedule
 	own       ownMetrics
 	status    kept[Status]
 
@@ -114,7 +115,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err := os.MkdirAll(o.Storage, 0o750); err != nil {
 		return nil, fmt.Errorf("make storage folder: %w", err)
 	}
-	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, zk: zk.NewSessions(), spoken: map[string]bool{}, sharing: sharing{lists: make(chan struct{}, 1)}, tracksEvery: time.Minute, filesEvery: 10 * time.Second, moved: newMoved(), cut: make(chan struct{}), bursts: newBursts()}
+	d := &Daemon{o: o, log: o.Log, monitors: true, conf: c, atStart: atStart(c, o), sources: map[string]source{}, zk: zk.NewSessions(), spoken: map[string]bool{}, sharing: sharing{lists: make(chan struct{}, 1)}, tracksEvery: time.Minute, filesEvery: 10 * time.Second, moved: newMoved(), cut: make(chan struct{}), bursts: newBursts(), askers: make(chan struct{}, asksAtOnce)}
 	ident, err := sink.OpenIdentity(o.Storage)
 	if err != nil {
 		return nil, err

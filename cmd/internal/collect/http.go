@@ -19,6 +19,7 @@ func (d *Daemon) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/roster/guards", d.serveGuards)
 	mux.HandleFunc("GET /api/v1/roster/why", d.serveWhy)
 	mux.HandleFunc("GET /api/v1/roster/events", d.serveEvents)
+	mux.HandleFunc("POST /api/v1/ask", d.trusted(d.serveAsk))
 	mux.HandleFunc("GET /api/v1/ledger", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.ledger.Report(time.Now())) })
 	mux.HandleFunc("GET /api/v1/collector", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.Status()) })
 	mux.HandleFunc("GET /api/v1/status/config", func(w http.ResponseWriter, _ *http.Request) {
