@@ -73,9 +73,9 @@ flame:           ## where the collector's time goes: draws docs/collector-flame.
 bench-reconnect: ## 500 sessions cut at once, ours and plain ones: when is each back? Draws docs/reconnects.svg
 	cd bench && $(GO) run . reconnect -svg ../docs/reconnects.svg
 
-bench-analysis:  ## localisation, detection, canary verdicts on labelled cases, and faults, beside the best published: 4 minutes; CASES=DIR for other cases, OUT=FILE for JSON
+bench-analysis:  ## localisation, detection, canary verdicts on labelled cases, and faults, beside the best published: 10 minutes; CASES=DIR: other cases, and nothing else; OUT=FILE: as JSON
 	@abs() { case "$$1" in ''|/*) printf %s "$$1";; *) printf %s "$(CURDIR)/$$1";; esac; }; \
-	c=$$(abs '$(or $(CASES),bench/cases)'); o=$$(abs '$(OUT)'); cd bench && $(GO) run . analysis -cases "$$c" -out "$$o"
+	c=$$(abs '$(CASES)'); o=$$(abs '$(OUT)'); cd bench && $(GO) run . analysis -cases "$$c" -out "$$o"
 
 ui:              ## build the page from dashboards/web/ui into dashboards/web/dist
 	cd $(UI) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build

@@ -45,7 +45,7 @@ func analysisParts(faults faultsSize) []analysisPart {
 func benchAnalysis(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench analysis", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	cases := flags.String("cases", "cases", "the folder with localize/, detect/ and canary/")
+	cases := flags.String("cases", "", "measure the cases of this folder with localize/, detect/ and canary/, and nothing else; default: our own, and what makes its cases itself")
 	out := flags.String("out", "", "write the figures as JSON to this file")
 	only := flags.String("only", "", "only these parts, by comma")
 	var faults faultsSize
@@ -64,8 +64,16 @@ func benchAnalysis(ctx context.Context, args []string, stdout, stderr io.Writer)
 	if faults.each == 0 {
 		parts = slices.DeleteFunc(parts, func(p analysisPart) bool { return p.name == "faults" })
 	}
+	if *cases == "" {
+		*cases = ownCases
+	} else if *only == "" { // the others would say the same of any folder
+		parts = slices.DeleteFunc(parts, func(p analysisPart) bool { return p.made })
+	}
 	return runAnalysis(ctx, parts, *cases, *out, *only, stdout)
 }
+
+// ownCases are those that are kept beside this program.
+const ownCases = "cases"
 
 func runAnalysis(ctx context.Context, parts []analysisPart, cases, out, only string, stdout io.Writer) error {
 	if st, err := os.Stat(cases); err != nil {
@@ -108,21 +116,34 @@ func runAnalysis(ctx context.Context, parts []analysisPart, cases, out, only str
 		fmt.Fprintln(stdout)
 		r.print(stdout)
 		results[p.name] = r
+		if err := writeFigures(out, results); err != nil { // after each part: some take minutes
+			return errors.Join(append(errs, err)...)
+		}
 	}
-	if len(results) == 0 && len(errs) == 0 {
-		return fmt.Errorf("measure %s: none of the parts is there", cases)
+	if len(results) == 0 {
+		return errors.Join(append(errs, fmt.Errorf("measure %s: none of the parts was measured", cases))...)
 	}
 	if len(absent) > 0 {
 		results["absent"] = absent
-	}
-	if out != "" {
-		b, err := json.MarshalIndent(results, "", "  ")
-		if err == nil {
-			err = os.WriteFile(out, append(b, '\n'), 0o644)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("write figures: %w", err))
-		}
+		errs = append(errs, writeFigures(out, results))
 	}
 	return errors.Join(errs...)
+}
+
+// writeFigures writes what was measured so far, whole or not at all; out "" is nowhere.
+func writeFigures(out string, results map[string]any) error {
+	if out == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(results, "", "  ")
+	if err == nil {
+		err = os.WriteFile(out+".new", append(b, '\n'), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(out+".new", out)
+	}
+	if err != nil {
+		return fmt.Errorf("write figures: %w", err)
+	}
+	return nil
 }

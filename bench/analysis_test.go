@@ -47,7 +47,7 @@ func TestRunAnalysis(t *testing.T) {
 		{"one makes its cases", nil, []analysisPart{made}, "", `{"made":{"figure":2}}`, "figure 2", ""},
 		{"one fails, the other is told", []string{"a", "b"}, []analysisPart{part("a", broken), part("b", nil)}, "", `{"b":{"figure":2}}`, "figure 2", "measure a: the cases are damaged"},
 		{"only one", []string{"a", "b"}, []analysisPart{part("a", broken), part("b", nil)}, "b", `{"b":{"figure":2}}`, "figure 2", ""},
-		{"none is there", nil, []analysisPart{part("a", nil)}, "", "", "", "none of the parts is there"},
+		{"none is there", nil, []analysisPart{part("a", nil)}, "", "", "", "none of the parts was measured"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
