@@ -95,8 +95,12 @@ func (k *tokens) authorization(ctx context.Context, s *secrets) (string, error) 
 	k.secret, k.header, k.failed = secret, "", nil
 	header, until, err := k.fetch(ctx, secret)
 	if err != nil {
-		k.failed, k.until = k.fault(err), now.Add(tokenAgain)
-		return "", k.failed
+		err = k.fault(err)
+		if ctx.Err() != nil && time.Since(now) < tokenAgain { // who was given up, or came with little time left, says nothing of the server: the next one asks
+			return "", err
+		}
+		k.failed, k.until = err, time.Now().Add(tokenAgain)
+		return "", err
 	}
 	k.header, k.until = header, until
 	return header, nil
