@@ -15,6 +15,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/exports"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/serve"
+	"github.com/rollcall-metrics/rollcall/internal/trust"
 	"github.com/rollcall-metrics/rollcall/sink/export"
 )
 
@@ -42,6 +43,7 @@ type line struct {
 	exports             []*export.Exporter // of a process that both collects and serves
 	collectMux, pageMux *http.ServeMux
 	webConf             *ops.WebConfig
+	gate                *trust.Gate
 }
 
 // build makes the daemons. The embedded servers must run already, and be named in conf.
@@ -51,6 +53,11 @@ func (l *line) build() (err error) {
 			return err
 		}
 	}
+	if len(l.conf.Web.Operators) > 0 && l.conf.Web.AuthHeader == nil && !l.webConf.SignsIn() {
+		return usage("web.operators names people, and nobody can sign in; give users or certificates in --web.config.file, or web.auth_header")
+	}
+	l.gate = l.webConf.Gate()
+	l.gate.Set(l.conf.Web.Policy())
 	var own *ops.Metrics
 	if l.collectOn != nil {
 		own = ops.NewMetrics(l.e.build)
@@ -65,9 +72,6 @@ func (l *line) build() (err error) {
 	}
 	if l.serveOn != nil {
 		o := serve.Options{Build: l.e.build, Listen: l.serveOn.Addr().String(), Log: l.e.log, Metrics: ops.NewMetrics(l.e.build), Collector: l.collector, Demo: l.demo, Fault: l.fault}
-		if l.webConf != nil {
-			o.Users = l.webConf.HasUsers
-		}
 		l.dashboards, err = serve.New(l.conf, o)
 		if err != nil {
 			return err
@@ -88,11 +92,8 @@ func (l *line) build() (err error) {
 // collectOptions tells the collector where it is and who may pass.
 func (l *line) collectOptions(own *ops.Metrics) collect.Options {
 	o := collect.Options{Storage: l.storage, Log: l.e.log, Metrics: own, Listen: l.collectOn.Addr().String()}
-	if l.webConf != nil {
-		o.Users = l.webConf.HasUsers
-		if l.webConf.TLS() != nil {
-			o.Scheme = "https"
-		}
+	if l.webConf != nil && l.webConf.TLS() != nil {
+		o.Scheme = "https"
 	}
 	return o
 }
@@ -105,6 +106,8 @@ func (l *line) lifecycle(mux *http.ServeMux) {
 		case r.Method != http.MethodPost && r.Method != http.MethodPut:
 			w.Header().Set("Allow", "POST")
 			http.Error(w, "POST it", http.StatusMethodNotAllowed)
+		case trust.Forbid(r, "reloads") != "":
+			http.Error(w, trust.Forbid(r, "reloads"), http.StatusForbidden)
 		default:
 			if err := l.reloadNow(); err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -133,14 +136,17 @@ func (l *line) reloadNow() error {
 	if err == nil && l.dashboards != nil {
 		err = l.dashboards.Reload(c) // it changes nothing, so the collector's turn comes after it
 	}
-	if l.collector == nil {
-		return err
-	}
-	if err != nil {
+	switch {
+	case l.collector == nil:
+	case err != nil:
 		l.collector.ReloadFailed()
-		return err
+	default:
+		err = l.collector.Reload(c)
 	}
-	return l.collector.Reload(c)
+	if err == nil {
+		l.gate.Set(c.Web.Policy())
+	}
+	return err
 }
 
 // run serves until the first signal, then stops from left to right: the collector drains while what it delivers to still runs.
@@ -194,7 +200,7 @@ func (l *line) run(ctx context.Context) error {
 }
 
 func (l *line) listen(ctx context.Context, on net.Listener, h http.Handler) error {
-	return (&ops.Server{Listener: on, Handler: h, Web: l.webConf, Log: l.e.log}).Run(ctx)
+	return (&ops.Server{Listener: on, Handler: h, Web: l.webConf, Gate: l.gate, Log: l.e.log}).Run(ctx)
 }
 
 // close gives back listeners that never served.

@@ -121,24 +121,23 @@ func (s *Server) silences(*http.Request) (any, error) {
 // maxSaid bounds what somebody sends.
 const maxSaid = 64 << 10
 
-// said makes a handler of a function that takes what somebody says. It is held to the rules of orders: a signed-in user, or somebody on this machine, and no page of
-// another site. What was said, by whom, goes to the log and to the topic.
+// said makes a handler of a function that takes what somebody says. It is held to the rules of orders (package trust). What was said, by whom, goes to the log and to
+// the topic.
 func (s *Server) said(what string, f func(r *http.Request, who func(string) string) (any, error)) http.Handler {
-	users := func() bool { return s.cfg.Users != nil && s.cfg.Users() }
 	h := s.answer(func(r *http.Request) (any, error) {
-		v, err := f(r, func(says string) string { return trust.Who(r, users(), says) })
+		v, err := f(r, func(says string) string { return trust.Who(r, says) })
 		switch {
 		case errors.Is(err, dashboards.ErrNoFinding):
 			return nil, &problem{http.StatusNotFound, err.Error()}
 		case errors.Is(err, dashboards.ErrRefused):
 			return nil, &problem{http.StatusBadRequest, err.Error()}
 		case err == nil:
-			s.cfg.Log.Info("told", "what", what, "path", r.URL.Path, "said", v, "from", r.RemoteAddr)
+			s.cfg.Log.Info("told", "what", what, "path", r.URL.Path, "said", v, "signed_in", trust.Who(r, ""), "from", r.RemoteAddr)
 		}
 		return v, err
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if why := trust.Distrust(r, users(), what); why != "" {
+		if why := trust.Distrust(r, what); why != "" {
 			fail(w, r, http.StatusForbidden, why)
 			return
 		}

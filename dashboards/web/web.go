@@ -24,6 +24,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/trust"
 )
 
 // Config says what to serve. Board is needed; the rest has defaults.
@@ -41,8 +42,6 @@ type Config struct {
 	Ask func(ctx context.Context, path string, q url.Values) []Told
 	// Exceptions are those that only others know: undelivered records, a collector behind. They join the Board's and discovery's.
 	Exceptions func() []dashboards.Exception
-	// Users reports whether the listener lets nobody pass who has not signed in: then who has may acknowledge, silence and tell from elsewhere. nil: it does not.
-	Users func() bool
 	// Measures is what a service's canary is judged by; nil, or nothing: the golden signals.
 	Measures func(service, env string) []canary.Measure
 	// Fault answers POST /demo/fault. nil: there is no such page.
@@ -134,6 +133,7 @@ func (s *Server) routes() {
 		"GET /api/v1/roster/paths":  s.answer(s.paths),
 		"GET /api/v1/roster/why":    s.answer(s.why),
 		"GET /api/v1/status":        s.answer(s.status),
+		"GET /api/v1/me":            s.answer(func(r *http.Request) (any, error) { return trust.MeOf(r), nil }),
 		"GET /api/v1/findings":      s.answer(s.findings),
 		"GET /api/v1/events":        s.answer(s.listEvents),
 		"GET /api/v1/changes":       s.answer(s.changes),
@@ -157,8 +157,14 @@ func (s *Server) routes() {
 		"/":      http.HandlerFunc(s.static),
 	}
 	if s.cfg.Fault != nil {
-		// A page of another site must not break anything here, not even in a demo.
-		pages["POST /demo/fault"] = http.NewCrossOriginProtection().Handler(s.cfg.Fault)
+		// A page of another site must not break anything here, not even in a demo; nor must viewers.
+		pages["POST /demo/fault"] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if why := trust.Forbid(r, "faults"); why != "" {
+				fail(w, r, http.StatusForbidden, why)
+				return
+			}
+			s.cfg.Fault.ServeHTTP(w, r)
+		})
 	}
 	for p, h := range s.cfg.Extra {
 		pages[p] = h

@@ -43,7 +43,6 @@ type Options struct {
 	Geo     *config.Geo // takes the place of the configuration's, for the demo
 	Listen  string      // HOST:PORT of its API, for the other collectors of its group; "": they are not told
 	Scheme  string      // of its API: https, or http where it is empty
-	Users   func() bool // whether who reaches the API has signed in; nil: nobody has
 }
 
 // Daemon is one collector.

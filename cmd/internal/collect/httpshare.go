@@ -18,6 +18,7 @@ import (
 func (d *Daemon) shareRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+share.SharePath, func(w http.ResponseWriter, _ *http.Request) { answer(w, d.sharing.now.Load().Status()) })
 	mux.HandleFunc("GET "+wordsPath, d.says(d.serveWords))
+	mux.HandleFunc("GET /api/v1/me", func(w http.ResponseWriter, r *http.Request) { answer(w, trust.MeOf(r)) })
 	mux.HandleFunc("GET /api/v1/orders", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, map[string]any{"as_of": time.Now().UnixMilli(), "orders": d.shownOrders()})
 	})
@@ -27,8 +28,7 @@ func (d *Daemon) shareRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("DELETE /api/v1/orders/{id}", d.trusted(d.withdrawOrder))
 }
 
-// trusted lets those pass who may give orders: whoever has signed in as a user of the web configuration, or is on this machine and no page of another site in a
-// browser on it.
+// trusted lets those pass who may give orders: operators who have signed in, or, where nobody can, whoever is on this machine; no page of another site in a browser.
 func (d *Daemon) trusted(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if why := d.distrust(r); why != "" {
@@ -39,9 +39,7 @@ func (d *Daemon) trusted(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func (d *Daemon) distrust(r *http.Request) string { return trust.Distrust(r, d.users(), "orders") }
-
-func (d *Daemon) users() bool { return d.o.Users != nil && d.o.Users() }
+func (d *Daemon) distrust(r *http.Request) string { return trust.Distrust(r, "orders") }
 
 // orderFor bounds how long ZooKeeper may take an order; then it binds this collector only.
 const orderFor = 3 * time.Second
@@ -79,7 +77,7 @@ func readOrder(w http.ResponseWriter, r *http.Request, into any) bool {
 }
 
 // giver is who gives an order: the user who has signed in, whatever the order says.
-func (d *Daemon) giver(r *http.Request, says string) string { return trust.Who(r, d.users(), says) }
+func (d *Daemon) giver(r *http.Request, says string) string { return trust.Who(r, says) }
 
 // place gives an order, or answers why it cannot be given.
 func (d *Daemon) place(w http.ResponseWriter, r *http.Request, o discovery.Order) (placed share.Placed, ok bool) {
@@ -91,6 +89,8 @@ func (d *Daemon) place(w http.ResponseWriter, r *http.Request, o discovery.Order
 		refuse(w, http.StatusBadRequest, err.Error())
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, err.Error())
+	default:
+		d.log.Info("order given", "id", placed.ID, "kind", placed.Kind, "path", placed.Path, "by", placed.By, "signed_in", trust.Who(r, ""), "from", r.RemoteAddr)
 	}
 	return placed, err == nil
 }
@@ -106,6 +106,7 @@ func (d *Daemon) withdrawOrder(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		refuse(w, http.StatusServiceUnavailable, err.Error()+"; the group keeps obeying it")
 	default:
+		d.log.Info("order ended", "id", o.ID, "by", by, "signed_in", trust.Who(r, ""), "from", r.RemoteAddr)
 		if known {
 			d.ended(o, by)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/share"
+	"github.com/rollcall-metrics/rollcall/internal/trust"
 )
 
 // A start takes from a peer what its own sources have not said, of jobs that both have alike.
@@ -60,7 +61,10 @@ func TestOrderRoutes(t *testing.T) {
 	go func() { done <- d.runShare(ctx) }()
 	defer func() { cancel(); <-done }()
 	users := false
-	d.o.Users = func() bool { return users }
+	gate := (&trust.Gate{Password: func(r *http.Request) (bool, string, bool) {
+		name, _, ok := r.BasicAuth()
+		return users, name, users && ok
+	}}).Protect(mux)
 	send := func(method, path, body string, change func(*http.Request)) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.RemoteAddr, r.Host = "127.0.0.1:5", "127.0.0.1:7140"
@@ -69,7 +73,7 @@ func TestOrderRoutes(t *testing.T) {
 			change(r)
 		}
 		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, r)
+		gate.ServeHTTP(w, r)
 		return w
 	}
 	order := func(id string) string {

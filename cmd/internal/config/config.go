@@ -19,6 +19,7 @@ type Config struct {
 	Exports    []Export   `yaml:"exports"`      // other forms for others
 	Dashboards Dashboards `yaml:"dashboards"`
 	Alerting   Alerting   `yaml:"alerting"`
+	Web        Web        `yaml:"web"`
 }
 
 // Global holds what every scrape job takes unless it says otherwise.

@@ -77,6 +77,7 @@ func (c *Config) validate() []fault {
 	}
 	c.validateExports(k.in(".exports"))
 	c.Alerting.validate(k.in(".alerting"))
+	c.Web.validate(k.in(".web"))
 	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
 		k.in(".dashboards.window").fail("%s is not within 1m..24h", c.Dashboards.Window)
 	}

@@ -8,13 +8,16 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/rollcall-metrics/rollcall/internal/trust"
 )
 
 // Server serves one handler on one listener.
 type Server struct {
 	Listener net.Listener
 	Handler  http.Handler
-	Web      *WebConfig // TLS and users; nil: neither
+	Web      *WebConfig  // TLS and users; nil: neither
+	Gate     *trust.Gate // who people are, made of Web; nil: as Web alone says
 	Log      *slog.Logger
 }
 
@@ -28,8 +31,12 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
+	gate := s.Gate
+	if gate == nil {
+		gate = s.Web.Gate()
+	}
+	h = gate.Protect(h)
 	if s.Web != nil {
-		h = s.Web.Protect(h)
 		srv.TLSConfig = s.Web.TLS()
 	}
 	srv.Handler = h

@@ -14,6 +14,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/rollcall-metrics/rollcall/internal/trust"
 )
 
 // WebConfig is Prometheus' web-config file: TLS, client certificates, bcrypt users. Reload reads it again, with the files that it names.
@@ -142,33 +144,41 @@ func (w *WebConfig) TLS() *tls.Config {
 // unknownUser is a hash of a random password, so that an unknown user costs the time of a known one.
 const unknownUser = "$2a$10$7EqJtq98hPqEX7fNZaFWoOhi5BWX4Z5Q5b2sXx0aKXW2mT6jC3n6a"
 
-// HasUsers reports whether the file has any: then Protect lets nobody pass who is none of them.
-func (w *WebConfig) HasUsers() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.conf.Users) > 0
+// Gate lets nobody pass who is none of the file's users, where it has any, and knows people by their certificates. w may be nil: then there is neither.
+func (w *WebConfig) Gate() *trust.Gate {
+	if w == nil {
+		return &trust.Gate{}
+	}
+	return &trust.Gate{Password: w.password, Certificates: w.verifies}
 }
 
-// Protect asks for a user where the file has any.
-func (w *WebConfig) Protect(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.mu.Lock()
-		users := w.conf.Users
-		w.mu.Unlock()
-		if len(users) > 0 && !w.allowed(r, users) {
-			rw.Header().Set("WWW-Authenticate", `Basic realm="rollcall", charset="UTF-8"`)
-			http.Error(rw, "sign in with a user of the web configuration", http.StatusUnauthorized)
-			return
-		}
-		next.ServeHTTP(rw, r)
-	})
-}
-
-func (w *WebConfig) allowed(r *http.Request, users map[string]string) bool {
-	user, pass, ok := r.BasicAuth()
-	if !ok {
+// SignsIn reports whether people can sign in here, by a password or by a certificate.
+func (w *WebConfig) SignsIn() bool {
+	if w == nil {
 		return false
 	}
+	w.mu.Lock()
+	users := len(w.conf.Users) > 0
+	w.mu.Unlock()
+	return users || w.verifies()
+}
+
+// verifies reports whether clients' certificates are held against an authority.
+func (w *WebConfig) verifies() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cert != nil && w.cert.ClientAuth >= tls.VerifyClientCertIfGiven
+}
+
+func (w *WebConfig) password(r *http.Request) (users bool, name string, right bool) {
+	w.mu.Lock()
+	all := w.conf.Users
+	w.mu.Unlock()
+	user, pass, ok := r.BasicAuth()
+	return len(all) > 0, user, ok && len(all) > 0 && w.allowed(user, pass, all)
+}
+
+func (w *WebConfig) allowed(user, pass string, users map[string]string) bool {
 	hash, exists := users[user]
 	if !exists {
 		hash = unknownUser

@@ -39,7 +39,6 @@ type Options struct {
 	// Demo offers to break something, by Fault.
 	Demo  bool
 	Fault http.Handler
-	Users func() bool // whether who passes the listener has signed in; nil: nobody has to
 }
 
 // Daemon serves the page.
@@ -119,7 +118,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if others != nil {
 		others.count = f.Partitions
 	}
-	wc := web.Config{Board: board, History: history, Demo: o.Demo, Fault: o.Fault, Users: o.Users, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
+	wc := web.Config{Board: board, History: history, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
 	if d := o.Collector; d != nil {
 		wc.Views = d.Views
 		wc.Collector = func() any { return d.Status() }
