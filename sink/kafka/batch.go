@@ -205,6 +205,14 @@ func stamp(wire []byte, p producer, sequence int32) {
 	be.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
 }
 
+// unstamped is a packed batch as it was before anybody stamped it.
+func unstamped(wire []byte) []byte {
+	out := bytes.Clone(wire)
+	clear(out[4+17 : 4+21]) // the checksum
+	clear(out[4+43 : 4+57])
+	return out
+}
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // retime gives a stamped batch with the times of its records, as Kafka is told them, so much earlier. What the records themselves say is as it was.

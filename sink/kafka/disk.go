@@ -62,7 +62,7 @@ func (l *backlog) adopt(sp *spool.Spool, now time.Time) {
 	}
 	for _, e := range sp.Recent(now.Add(-l.maxAge).UnixMilli(), recentMax, l.stock) {
 		if int(e.Kind) >= len(l.streams) || int(e.Of) != len(l.streams[e.Kind].queues) || int(e.Partition) >= int(e.Of) {
-			sp.Release(e.Pos) // refill finds it, once Kafka's partitions are known
+			sp.Release(e) // refill finds it, once Kafka's partitions are known
 			continue
 		}
 		q := l.streams[e.Kind].queues[e.Partition]
@@ -122,6 +122,15 @@ func (l *backlog) countsOf(kind uint8, counts []spool.Count) []sink.Count {
 
 // stock notes in the ledger what an earlier start left. It is called with the spool's lock, and with or without ours.
 func (l *backlog) stock(e spool.Entry) { l.ledger.Inherited(l.countsOf(e.Kind, e.Counts)...) }
+
+// diskLost notes in the ledger what was on disk only and cannot be had any more. It is called with the spool's lock, and with or without ours.
+func (l *backlog) diskLost(w spool.Lost) {
+	loss := sink.Loss{Reason: sink.DroppedDamaged, Partition: -1, Oldest: w.Oldest, Newest: w.Newest}
+	if int(w.Kind) < len(l.streams) && !l.streams[w.Kind].numbered {
+		loss.Topic = l.streams[w.Kind].topics[0]
+	}
+	l.lose(loss, l.countsOf(w.Kind, w.Counts)...)
+}
 
 // meta is what the disk is told of a batch. The counts are put together on the way; those of the disk are appended to scratch, which may be nil.
 func (l *backlog) meta(b *batch, scratch []spool.Count) spool.Meta {
@@ -205,7 +214,7 @@ func (l *backlog) trim() {
 // unlist forgets a batch that is in no list any more but on disk, where refill finds it again.
 func (l *backlog) unlist(b *batch) {
 	l.forget(b)
-	l.disk.spool.Release(b.entry.Pos)
+	l.disk.spool.Release(b.entry)
 	s := &b.q.shelf
 	if s.empty || b.entry.Before(s.from) {
 		s.from = b.entry.Pos

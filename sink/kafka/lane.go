@@ -204,7 +204,7 @@ func (n *lane) load(ctx context.Context, s *Sink, b *batch) bool {
 		if err == nil {
 			return true
 		}
-		if spool.Lost(err) || tries == loads {
+		if spool.IsLost(err) || tries == loads {
 			s.log.Error("a batch cannot be read back from the spool; its records are lost", "topic", n.topic, "partition", n.q.part, "records", b.n, "first", b.first, "last", b.last, "err", err)
 			s.backlog.drop(b, sink.DroppedDamaged)
 			return false

@@ -99,7 +99,7 @@ func (l *backlog) setAside(b *batch, topic, reason string) bool {
 		e = spool.Entry{Meta: l.meta(b, nil)}
 	}
 	l.mu.Unlock()
-	gone, err := sp.SetAside(e, b.wire, topic, reason, time.Now().UnixMilli())
+	gone, err := sp.SetAside(e, unstamped(b.wire), topic, reason, time.Now().UnixMilli())
 	if err != nil {
 		return false
 	}

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -194,6 +195,9 @@ func TestRefusedIsSetAside(t *testing.T) {
 	}); err != nil || len(names) != 1 {
 		t.Fatal(names, err)
 	}
+	if a, err := spool.ReadAside(path, names[0]); err != nil || !bytes.Equal(a.Batch()[4+17:4+21], make([]byte, 4)) || !bytes.Equal(a.Batch()[4+43:4+57], make([]byte, 14)) {
+		t.Errorf("it has a stamp, or %v", err)
+	}
 	sp, err := spool.Open(spool.Config{Path: path})
 	if err != nil {
 		t.Fatal(err)
@@ -241,42 +245,6 @@ func TestRekeyOnDisk(t *testing.T) {
 	}
 	if r := second.Ledger.Report(time.Now()); !r.Total.Balanced() || r.Total.Dropped != 0 {
 		t.Errorf("ledger %+v", r.Total)
-	}
-}
-
-// A damaged batch is lost and named; the rest is not.
-func TestDamagedBatchIsNamed(t *testing.T) {
-	addr, dir := "127.0.0.1:"+strconv.Itoa(testenv.Port(t)), t.TempDir()
-	first, _ := startN(t, addr, dir, 1, func(c *Config) { c.Drain, c.Partitions = 10*time.Millisecond, 1 })
-	end := first.Go(t)
-	for i := range 10 {
-		first.Sink.Put(sinktest.Snapshot("checkout", i))
-		until(t, "it", func() bool { return first.Ledger.Report(time.Now()).Total.InMemory == 0 })
-	}
-	end()
-	v, err := spool.Look(filepath.Join(dir, "spool"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var victim spool.Entry
-	v.Each(func(e spool.Entry, _ *spool.Attempt) bool { victim = e; return e.First < 4 })
-	file := filepath.Join(dir, "spool", fmt.Sprintf("%016x.seg", victim.Segment))
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[int(victim.Offset)+150] ^= 4
-	if err := os.WriteFile(file, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = embedded(t, broker.Config{Addr: addr})
-	second, _ := startN(t, addr, dir, 2, func(c *Config) { c.Partitions = 1 })
-	end = second.Go(t)
-	until(t, "all", func() bool { return second.Ledger.Report(time.Now()).Total.Acknowledged == 9 })
-	end()
-	r := second.Ledger.Report(time.Now())
-	if len(r.Losses) != 1 || r.Losses[0].Reason != sink.DroppedDamaged || r.Losses[0].Start != 1 || r.Losses[0].First != 4 || r.Losses[0].Services["checkout/prod"] != 1 || !r.Total.Balanced() {
-		t.Errorf("ledger %+v %+v", r.Total, r.Losses)
 	}
 }
 

@@ -27,7 +27,7 @@ func (s *Sink) openStore() error {
 		return nil
 	}
 	c := *s.cfg.Spool
-	c.Logger = s.log
+	c.Logger, c.Lost = s.log, s.backlog.diskLost
 	sp, err := spool.Open(c)
 	if errors.Is(err, spool.ErrLocked) || errors.Is(err, spool.ErrVersion) {
 		return err

@@ -88,6 +88,7 @@ func (s *Spool) append(out []Entry, ms []Meta, batches [][]byte, old []Pos) erro
 		for _, p := range old {
 			s.journal.wait = appendDone(s.journal.wait, p)
 		}
+		s.journal.bound()
 		s.jmu.Unlock()
 		s.marked()
 		for _, p := range old {

@@ -217,10 +217,19 @@ func (s *Spool) Retry(name string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.Append(a.Meta, a.batch); err != nil {
+	path := filepath.Join(s.cfg.Path, asideDir, name)
+	// Under the other name it is not among those set aside any more, and an open that finds it looks whether it is among those that wait.
+	if err := os.Rename(path, path+retryTail); err != nil {
 		return fmt.Errorf("retry %q: %w", name, err)
 	}
-	return s.DropAside(name)
+	e, err := s.Append(a.Meta, a.batch)
+	if err == nil {
+		if err = os.Remove(path + retryTail); err == nil {
+			return nil
+		}
+		s.Done(e.Pos)
+	}
+	return fmt.Errorf("retry %q: %w", name, errors.Join(err, os.Rename(path+retryTail, path)))
 }
 
 // DropAside removes what was set aside for good.

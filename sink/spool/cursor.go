@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 )
 
 const maxLoaded = 3 // segments whose index is in memory, beside the one that is written
@@ -49,10 +50,14 @@ func (s *Spool) entries(g *segment) []Entry {
 	if err != nil {
 		s.cfg.Logger.Error("a segment of the spool cannot be read; what is in it is lost", "path", g.path, "batches", g.alive, "err", err)
 		s.damaged.Entries += uint64(max(0, g.alive))
-		s.forget(g) // the file stays: the disk may only be tired
+		s.shut(g)
 		return nil
 	}
 	g.index = index
+	s.prune(g)
+	if g.stock {
+		s.recount(g)
+	}
 	alive := 0
 	for i := range index {
 		if !g.dead[index[i].Offset] {
@@ -86,10 +91,12 @@ func (s *Spool) Stock(each func(Entry)) bool {
 }
 
 func (s *Spool) tell(g *segment, each func(Entry)) {
+	es := s.entries(g)
 	g.stock = true
-	for _, e := range s.entries(g) {
-		if !g.dead[e.Offset] {
-			each(e)
+	for i := range es {
+		if !g.dead[es[i].Offset] {
+			each(es[i])
+			g.free(&es[i], 1)
 		}
 	}
 }
@@ -118,7 +125,7 @@ func (s *Spool) Next(kind uint8, partition int32, from Pos, max int, stock func(
 			if len(out) == max {
 				return out, e.Pos
 			}
-			g.held[e.Offset] = true
+			g.hold(&e)
 			out = append(out, e)
 		}
 	}
@@ -150,7 +157,7 @@ func (s *Spool) Recent(limit int64, max int, stock func(Entry)) (out []Entry) {
 				break
 			}
 			if e.Newest >= limit && !g.dead[e.Offset] && !g.held[e.Offset] {
-				g.held[e.Offset] = true
+				g.hold(&e)
 				out = append(out, e)
 			}
 		}
@@ -174,17 +181,21 @@ func (s *Spool) Hold(p Pos, stock func(Entry)) (e Entry, ok bool) {
 		return Entry{}, false
 	}
 	if e, ok = g.find(p.Offset); ok {
-		g.held[p.Offset] = true
+		g.hold(&e)
 	}
 	return e, ok
 }
 
 // Release lets Next give a batch again.
-func (s *Spool) Release(p Pos) {
+func (s *Spool) Release(e Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if g := s.segment(p.Segment); g != nil {
-		delete(g.held, p.Offset)
+	g := s.segment(e.Segment)
+	if g == nil { // it was lost in the owner's hands
+		s.lose(&segment{oldest: e.Oldest, newest: e.Newest}, e.accounts())
+	} else if g.held[e.Offset] {
+		delete(g.held, e.Offset)
+		g.free(&e, 1)
 	}
 }
 
@@ -226,9 +237,13 @@ func (s *Spool) Excess(more int64, keep func(Pos) bool, stock func(Entry)) (out 
 			s.marked()
 		}
 	}()
+	now := time.Now()
 	for _, g := range slices.Clone(s.segments) {
 		if s.bytes+more <= s.cfg.MaxBytes || g == s.active {
 			break
+		}
+		if now.Before(g.barren) {
+			continue
 		}
 		if !g.stock {
 			s.tell(g, stock)
@@ -240,10 +255,15 @@ func (s *Spool) Excess(more int64, keep func(Pos) bool, stock func(Entry)) (out 
 			out = append(out, e)
 			s.jmu.Lock()
 			s.journal.wait = appendDone(s.journal.wait, e.Pos)
+			s.journal.bound()
 			s.jmu.Unlock()
 			s.end(e.Pos)
 		}
-		if s.segment(g.n) == g && g.cost > g.end/2 {
+		if s.segment(g.n) != g {
+			continue
+		}
+		g.barren = now.Add(barrenFor)
+		if g.cost-g.needs() >= g.end/hollowShare {
 			s.marked() // or what is a hole would seem to wait
 			if err := s.hollow(g); err != nil {
 				s.cfg.Logger.Warn("a spool's segment holds more of the disk than it needs", "path", g.path, "err", err)
@@ -251,6 +271,24 @@ func (s *Spool) Excess(more int64, keep func(Pos) bool, stock func(Entry)) (out 
 		}
 	}
 	return out
+}
+
+const (
+	// barrenFor is how long a segment is left alone of which nothing more may go: over the budget every append asks.
+	barrenFor = time.Second
+	// hollowShare is the part of a segment that hollowing has to give back: so often, at most, a segment is written anew.
+	hollowShare = 4
+)
+
+// needs is what the batches that are not done take of the disk at least.
+func (g *segment) needs() int64 {
+	n := segmentHead + max(0, g.size-g.end)
+	for i := range g.index {
+		if e := &g.index[i]; !g.dead[e.Offset] {
+			n += e.bytes()
+		}
+	}
+	return n
 }
 
 // hollow gives back what a segment takes of the disk for batches that are done, where a few that are not hold it: the file is replaced by one in
@@ -298,8 +336,8 @@ func (s *Spool) hollow(g *segment) error {
 	return nil
 }
 
-// Lost reports whether an error of Read says that the batch is lost for good; others may pass.
-func Lost(err error) bool {
+// IsLost reports whether an error of Read says that the batch is lost for good; others may pass.
+func IsLost(err error) bool {
 	return errors.Is(err, errEntry) || errors.Is(err, errGone) || errors.Is(err, os.ErrNotExist) || errors.Is(err, io.EOF)
 }
 
@@ -311,7 +349,7 @@ func (s *Spool) Read(e Entry) ([]byte, error) {
 		err = errEntry
 	}
 	if err != nil {
-		if Lost(err) {
+		if IsLost(err) && !errors.Is(err, errGone) { // what went with its segment is counted
 			s.mu.Lock()
 			s.damaged.Entries++
 			s.mu.Unlock()

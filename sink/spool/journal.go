@@ -3,6 +3,7 @@ package spool
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"maps"
@@ -257,7 +258,18 @@ type journal struct {
 	at    int64  // bytes written
 	wait  []byte // marks that wait for the next write
 	dirty bool   // written since it was synced
+	holes bool   // marks were given up: only a new journal, which begins with all that is known, makes it whole
 	old   []uint64
+}
+
+// maxWait is how many bytes of marks wait for a journal that cannot be written. All that they say is in memory as well.
+const maxWait = 1 << 20
+
+// bound gives up the marks that wait when they are too many.
+func (j *journal) bound() {
+	if len(j.wait) > maxWait {
+		j.wait, j.holes = nil, true
+	}
 }
 
 // beginning is a journal's first records: all that is known.
@@ -267,7 +279,7 @@ func (s *Spool) beginning() []byte {
 	b = binary.AppendVarint(b, time.Now().UnixMilli())
 	b = binary.AppendUvarint(b, uint64(s.cfg.Fsync))
 	out := appendRecord(nil, recordOpen, append(b, s.boot...))
-	for _, g := range s.segments {
+	for _, g := range slices.Concat(s.segments, s.unread) {
 		offs := slices.Sorted(maps.Keys(g.dead))
 		for len(offs) > 0 {
 			b := binary.AppendUvarint(nil, g.n)
@@ -309,19 +321,24 @@ func (s *Spool) begin() error {
 	if j.n > 0 {
 		j.old = append(j.old, j.n)
 	}
-	j.n, j.f, j.at, j.wait, j.dirty = n, f, int64(len(b)), j.wait[:0], true
+	j.n, j.f, j.at, j.wait, j.dirty, j.holes = n, f, int64(len(b)), j.wait[:0], true, false
 	s.begun, s.names = int64(len(b)), true
 	return nil
 }
 
+var errHoles = errors.New("more waited for the journal than it takes; a new one has to begin")
+
 // flush writes the marks that wait.
 func (s *Spool) flush() error {
 	j := &s.journal
-	if len(j.wait) == 0 {
+	if len(j.wait) == 0 && !j.holes {
 		return nil
 	}
 	if j.f == nil {
 		return errClosed
+	}
+	if j.holes {
+		return errHoles
 	}
 	if err := s.write(j.f, j.wait, j.at); err != nil {
 		return err

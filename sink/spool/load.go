@@ -34,8 +34,14 @@ func (s *Spool) load() (*known, error) {
 		if errors.Is(err, os.ErrNotExist) {
 			continue // a reader without the lock: it was just removed
 		}
-		if err != nil {
+		if errors.Is(err, ErrVersion) {
 			return nil, fmt.Errorf("segment %q: %w", filepath.Base(g.path), err)
+		}
+		if err != nil { // what is in it is lost, unless a later start can read it; the rest is not
+			s.cfg.Logger.Error("a segment of the spool cannot be read", "path", g.path, "bytes", g.size, "err", err)
+			s.damaged.Bytes += g.size
+			s.unread = append(s.unread, g)
+			continue
 		}
 		replaced = append(replaced, more...)
 		s.segments = append(s.segments, g)
@@ -53,8 +59,13 @@ func (s *Spool) load() (*known, error) {
 		}
 	}
 	for p, a := range k.attempts {
-		if byNumber[p.Segment] != nil {
+		if s.known(p.Segment) {
 			s.attempts[p] = a
+		}
+	}
+	for _, g := range s.segments {
+		if g.exact {
+			s.prune(g)
 		}
 	}
 	return k, nil

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"time"
 )
 
 // A segment: head (magic with the version, the number, crc), entries, and once it is full an index (each entry's offset, head and meta) with a tail.
@@ -43,6 +44,9 @@ type segment struct {
 	exact bool // the index was seen
 	dead  map[uint32]bool
 	held  map[uint32]bool // in the owner's memory: not to be given by Next
+
+	waiting map[account]uint64 // what was told of and is in nobody's hands: what is lost if the segment is
+	barren  time.Time          // until when there is nothing in it that may go
 
 	counts []Count // room for those of the next entries: what an index keeps lives and goes together
 

@@ -21,6 +21,7 @@ func (s *Spool) Attempt(a Attempt) error {
 	s.mu.Unlock()
 	s.journal.wait = appendAttempt(s.journal.wait, &a)
 	err := s.flush()
+	s.journal.bound()
 	f := s.journal.f
 	s.jmu.Unlock()
 	if err == nil && s.cfg.Fsync == FsyncEach {
@@ -58,6 +59,7 @@ func (s *Spool) Done(ps ...Pos) {
 	for _, p := range ps {
 		s.journal.wait = appendDone(s.journal.wait, p)
 	}
+	s.journal.bound()
 	s.jmu.Unlock()
 	for _, p := range ps {
 		s.end(p)
@@ -81,8 +83,17 @@ func (s *Spool) end(p Pos) {
 	if g == nil || g.dead[p.Offset] {
 		return
 	}
+	if g.stock && !g.held[p.Offset] && s.entries(g) == nil { // else what waits in nobody's hands would not be known
+		return
+	}
 	g.dead[p.Offset] = true
-	delete(g.held, p.Offset)
+	if g.held[p.Offset] {
+		delete(g.held, p.Offset)
+	} else if g.stock {
+		if e, ok := g.find(p.Offset); ok {
+			g.free(&e, -1)
+		}
+	}
 	if g.alive--; g.alive > 0 || g == s.active {
 		return
 	}

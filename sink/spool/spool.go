@@ -14,6 +14,7 @@
 //	settle.go   Attempt, Done, and the end of a segment
 //	cursor.go   reading: what waits for a partition, what is oldest
 //	aside.go    batches that were refused for good
+//	lost.go     what becomes of batches that cannot be read, and what a crash left half set aside
 //	view.go     a look at a folder that another process may own
 package spool
 
@@ -60,6 +61,9 @@ type Config struct {
 	SegmentBytes int64  // default: a 64th of MaxBytes, within 1 and 64 MiB
 	Fsync        Fsync
 	Logger       *slog.Logger // nil: silent
+	// Lost is told, at the moment it is found out, what is lost with a segment that cannot be read any more or that somebody removed. It is called with the
+	// spool's lock: it must not call back. Nil: nobody is told.
+	Lost func(Lost)
 }
 
 const (
@@ -111,6 +115,7 @@ type Spool struct {
 	boot string
 
 	write func(f *os.File, b []byte, at int64) error // tests put faults here
+	fsync func(f *os.File) error                     // and here
 
 	amu     sync.Mutex // one who sets aside at a time; before the others
 	wmu     sync.Mutex // one writer of segments at a time; before mu
@@ -118,6 +123,7 @@ type Spool struct {
 
 	mu       sync.Mutex
 	segments []*segment // by number
+	unread   []*segment // that cannot be read; their files stay
 	active   *segment   // the last; nil: the next append begins one
 	next     uint64     // number of the next segment
 	first    uint64     // number of the first segment of this process
@@ -175,7 +181,7 @@ func Open(c Config) (*Spool, error) {
 }
 
 func blank(c Config) *Spool {
-	return &Spool{cfg: c, boot: bootID(), attempts: map[Pos]Attempt{}, keys: map[string]string{}, write: writeAt, journalRoom: journalRoom, journalLimit: journalLimit, asideMost: asideMax}
+	return &Spool{cfg: c, boot: bootID(), attempts: map[Pos]Attempt{}, keys: map[string]string{}, write: writeAt, fsync: (*os.File).Sync, journalRoom: journalRoom, journalLimit: journalLimit, asideMost: asideMax}
 }
 
 func (s *Spool) open() (err error) {
@@ -208,6 +214,9 @@ func (s *Spool) open() (err error) {
 	}
 	for _, g := range s.segments {
 		s.before.Batches += g.alive
+	}
+	if err := s.settleAsides(); err != nil {
+		return err
 	}
 	s.before.Segments = len(s.segments)
 	if err := s.begin(); err != nil {

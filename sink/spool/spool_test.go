@@ -111,7 +111,7 @@ func TestNextGivesEachOnceAndInOrder(t *testing.T) {
 	for seq := uint64(1); seq <= 60; seq++ {
 		e := s.put(t, int32(seq%3), seq)
 		if seq%2 == 0 {
-			s.Release(e.Pos) // the owner has forgotten it
+			s.Release(e) // the owner has forgotten it
 		}
 	}
 	var got []uint64

@@ -41,9 +41,10 @@ func (s *Spool) tend(now time.Time, sync bool) error {
 		j.wait = appendRecord(j.wait, recordBeat, appendTime(now))
 	}
 	err := s.flush()
-	full := j.at-s.begun > s.journalLimit
+	full := j.at-s.begun > s.journalLimit || j.holes
+	j.bound()
 	s.jmu.Unlock()
-	if err == nil && full && !s.closed {
+	if (err == nil || errors.Is(err, errHoles)) && full && !s.closed {
 		err = s.begin()
 	}
 	s.mu.Unlock()
@@ -54,7 +55,9 @@ func (s *Spool) tend(now time.Time, sync bool) error {
 		if s.cfg.Fsync != FsyncNever {
 			err = s.sync()
 		}
-		err = errors.Join(err, s.cleanJournals())
+		if err == nil { // else the one that follows them may not be on the disk
+			err = s.cleanJournals()
+		}
 	}
 	return err
 }
@@ -87,11 +90,17 @@ func (s *Spool) restore() error {
 		if _, err := os.Stat(g.path); err == nil {
 			continue
 		}
-		lost += g.alive
+		lost += max(0, g.alive)
 		if g == s.active {
 			s.active = nil
 		}
+		s.gone(g)
 		s.remove(g)
+	}
+	for p := range s.attempts {
+		if !s.known(p.Segment) {
+			delete(s.attempts, p)
+		}
 	}
 	s.damaged.Entries += uint64(lost)
 	s.cfg.Logger.Error("the spool's folder was removed; what was in it is lost", "path", s.cfg.Path, "batches", lost)
@@ -129,12 +138,26 @@ func (s *Spool) Close() error {
 	s.mu.Unlock()
 	s.jmu.Lock()
 	s.journal.wait = appendRecord(s.journal.wait, recordClosed, nil)
-	errs = append(errs, s.flush())
+	err := s.flush()
+	holes := s.journal.holes
 	s.jmu.Unlock()
-	if s.cfg.Fsync != FsyncNever {
-		errs = append(errs, s.sync())
+	if holes {
+		s.mu.Lock()
+		if err = s.begin(); err == nil {
+			s.jmu.Lock()
+			s.journal.wait = appendRecord(nil, recordClosed, nil)
+			err = s.flush()
+			s.jmu.Unlock()
+		}
+		s.mu.Unlock()
 	}
-	errs = append(errs, s.cleanJournals())
+	if err == nil && s.cfg.Fsync != FsyncNever {
+		err = s.sync()
+	}
+	if err == nil {
+		err = s.cleanJournals()
+	}
+	errs = append(errs, err)
 	s.release()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close spool %q: %w", s.cfg.Path, err)
@@ -169,7 +192,7 @@ func (s *Spool) sync() error {
 	s.mu.Lock()
 	full, names := s.unsynced, s.names
 	s.unsynced, s.names = nil, false
-	var active *os.File
+	var active *os.File // of a segment that is not full
 	if g := s.active; g != nil {
 		active = g.f
 	}
@@ -181,28 +204,60 @@ func (s *Spool) sync() error {
 	s.jmu.Unlock()
 	s.mu.Unlock()
 	var errs []error
+	var again []*os.File
 	for _, f := range full {
-		errs = append(errs, f.Sync(), f.Close())
+		if err := s.fsync(f); err != nil {
+			errs, again = append(errs, err), append(again, f)
+			continue
+		}
+		errs = append(errs, f.Close())
 	}
 	if active != nil {
-		errs = append(errs, unlessClosed(active.Sync()))
+		errs = append(errs, unlessClosed(s.fsync(active)))
 	}
+	unsaid := false
 	if journal != nil {
-		errs = append(errs, unlessClosed(journal.Sync()))
+		err := unlessClosed(s.fsync(journal))
+		errs, unsaid = append(errs, err), err != nil
 	}
 	if names {
-		errs = append(errs, syncFolder(s.cfg.Path))
+		err := s.syncFolder()
+		errs, names = append(errs, err), err != nil
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		s.again(again, names, journal, unsaid)
+		return err
+	}
+	return nil
 }
 
-// syncFolder makes the names in a folder survive a power loss.
-func syncFolder(path string) error {
-	d, err := os.Open(path)
+// maxUnsynced is how many full segments are kept open for the next sync where syncing fails.
+const maxUnsynced = 64
+
+// again leaves to the next sync what this one did not do.
+func (s *Spool) again(full []*os.File, names bool, journal *os.File, dirty bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names = s.names || names
+	s.unsynced = append(full, s.unsynced...)
+	for len(s.unsynced) > maxUnsynced {
+		s.unsynced[0].Close()
+		s.unsynced = s.unsynced[1:]
+	}
+	s.jmu.Lock()
+	if dirty && s.journal.f == journal {
+		s.journal.dirty = true
+	}
+	s.jmu.Unlock()
+}
+
+// syncFolder makes the names in the folder survive a power loss.
+func (s *Spool) syncFolder() error {
+	d, err := os.Open(s.cfg.Path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(s.fsync(d), d.Close())
 }
 
 // unlessClosed leaves out that a file was closed meanwhile: it is of a segment or journal that is no more.
@@ -220,10 +275,14 @@ func (s *Spool) cleanJournals() error {
 	s.journal.old = nil
 	s.jmu.Unlock()
 	var errs []error
+	var left []uint64
 	for _, n := range old {
 		if err := os.Remove(journalPath(s.cfg.Path, n)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
+			errs, left = append(errs, err), append(left, n)
 		}
 	}
+	s.jmu.Lock()
+	s.journal.old = append(left, s.journal.old...)
+	s.jmu.Unlock()
 	return errors.Join(errs...)
 }
