@@ -16,6 +16,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/serverset"
+	"github.com/rollcall-metrics/rollcall/internal/yamltext"
 )
 
 // Group is Prometheus' target group: addresses and the labels that all of them have.
@@ -83,6 +84,9 @@ func decodeYAML(file string, b []byte) (out []Group, err error) {
 			out, err = nil, fmt.Errorf("%s:1: the YAML cannot be read: %v", file, p)
 		}
 	}()
+	if err := yamltext.CheckDepth(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
 	if err := yaml.UnmarshalWithOptions(b, &out, yaml.Strict()); err != nil {
 		if errors.Is(err, io.EOF) {
 			return nil, nil

@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/rollcall-metrics/rollcall/internal/yamltext"
 )
 
 // documents parses text and calls f for each document that is not empty.
@@ -20,6 +22,9 @@ func documents(text []byte, env func(string) (string, bool), f func(ast.Node) er
 			err = fmt.Errorf("not YAML that can be read: %v", r)
 		}
 	}()
+	if err := yamltext.Check(text); err != nil {
+		return err
+	}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return withLine(err)

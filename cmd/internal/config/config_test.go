@@ -79,6 +79,8 @@ func TestFaults(t *testing.T) {
 		{"a certificate in place", job + "  tls_config: {cert: x, key: y}\n", "name that in cert_file"},
 		{"a version of TLS", job + "  tls_config: {min_version: TLS13}\n", "TLS 1.2 at least"},
 		{"not YAML", "global: [", "1"},
+		{"brackets without end", "global: {}\nkafka: " + strings.Repeat("[", 100_000), "line 2: lists and maps are more than 64 deep in each other; close or remove"},
+		{"a text without end", strings.Repeat("# x\n", 1<<19), "line 262145: the text is longer than 1048576 bytes; is it the right file?"},
 		{"two documents", "global: {}\n---\nglobal: {}\n", "keep one"},
 		{"duration", "global:\n  scrape_interval: fast\n", `line 2: duration "fast": write it as`},
 		{"interval too short", "global:\n  scrape_interval: 1ms\n", "line 2: global.scrape_interval: 1ms is not within"},

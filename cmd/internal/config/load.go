@@ -11,11 +11,13 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/rollcall-metrics/rollcall/internal/yamltext"
 )
 
 // Load reads and checks a file. The error lists every fault, each with its line and the remedy.
 func Load(file string) (*Config, error) {
-	b, err := os.ReadFile(file)
+	b, err := yamltext.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
@@ -28,6 +30,9 @@ func Load(file string) (*Config, error) {
 
 // Parse reads and checks the text of a configuration; ${NAME} in a string is taken from env.
 func Parse(text []byte, env func(string) (string, bool)) (*Config, error) {
+	if err := yamltext.Check(text); err != nil {
+		return nil, err
+	}
 	f, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return nil, err

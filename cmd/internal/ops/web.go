@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/rollcall-metrics/rollcall/internal/trust"
+	"github.com/rollcall-metrics/rollcall/internal/yamltext"
 )
 
 // WebConfig is Prometheus' web-config file: TLS, client certificates, bcrypt users. Reload reads it again, with the files that it names.
@@ -50,7 +51,7 @@ func LoadWebConfig(file string) (*WebConfig, error) {
 }
 
 func (w *WebConfig) load() error {
-	b, err := os.ReadFile(w.file)
+	b, err := yamltext.Read(w.file)
 	if err != nil {
 		return fmt.Errorf("read web configuration: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/collector/scrape"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/yamltext"
 )
 
 // file is a file of tests.
@@ -83,7 +83,7 @@ type expectScrape struct {
 
 // load reads a file of tests and the configuration that it names. Errors have the line and the remedy.
 func load(name string) (*file, error) {
-	b, err := os.ReadFile(name)
+	b, err := yamltext.Read(name)
 	if err != nil {
 		return nil, fmt.Errorf("read tests: %w", err)
 	}

@@ -182,6 +182,7 @@ func TestFaults(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"no tests", "rules: []\n", "there is no test in it; add one under tests"},
 		{"unknown key", "test: []\n", "unknown field"},
+		{"brackets without end", good + "  - " + strings.Repeat("[", 100_000), "line 5: lists and maps are more than 64 deep in each other; close or remove"},
 		{"no name", "tests:\n- scrapes: []\n", "line 2: tests[0]: the test has no name"},
 		{"two names", good + "- name: a\n  scrapes: [{body: '{}'}]\n", `line 5: tests[1]: two tests are called "a"`},
 		{"nothing expected", "tests:\n- name: a\n", "line 2: tests[0]: it expects nothing: add scrapes"},
