@@ -53,8 +53,11 @@ func killed(text string) {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println("ready")
 	tick := time.NewTicker(time.Millisecond)
+	for s.Behind() {
+		<-tick.C
+	}
+	fmt.Println("ready")
 	for n := v.From; ; n++ {
 		<-tick.C
 		if v.Lose && n%50 == 0 {
@@ -163,10 +166,11 @@ func kills(t *testing.T, addr string, topics sink.Topics, outage func(i int)) {
 		age := ends[w.start-1] - w.at
 		oldest = max(oldest, age)
 		// A process that the machine does not let run writes nothing, either: what stood still since then does not count.
-		stood := int64(0)
-		for j := k + 1; j < len(all) && all[j].start == w.start; j++ {
+		stood, j := int64(0), k+1
+		for ; j < len(all) && all[j].start == w.start; j++ {
 			stood = max(stood, all[j].at-all[j-1].at)
 		}
+		stood = max(stood, ends[w.start-1]-all[j-1].at)
 		if age > 100+2*stood {
 			t.Errorf("snapshot %d, put %d ms before the process was killed, is lost; it stood still for %d ms", w.n, age, stood)
 		}

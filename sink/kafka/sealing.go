@@ -32,7 +32,8 @@ func (s *sealing) drop(b *batch) {
 // maxSealing is how many bytes may wait to be compressed before the sink calls itself behind: half a second of what one core brings.
 const maxSealing = 16 << 20
 
-// Behind reports that more is put than gets compressed: whoever puts should let up, as what is put meanwhile only fills the memory. It costs a few nanoseconds.
+// Behind reports that more is put than gets compressed, or that the spool is not open yet: whoever puts should let up, as what is put meanwhile only fills the
+// memory, and is lost with it. It costs a few nanoseconds.
 func (s *Sink) Behind() bool {
-	return s.backlog.sealing.bytes.Load() > min(maxSealing, s.backlog.budget/4)
+	return !s.open.Load() || s.backlog.sealing.bytes.Load() > min(maxSealing, s.backlog.budget/4)
 }

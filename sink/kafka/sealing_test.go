@@ -21,6 +21,8 @@ func TestBehind(t *testing.T) {
 			t.Errorf("%d bytes of %d wait, behind is %v", got, n, s.Behind())
 		}
 	}
+	check(true) // the spool is not open yet
+	s.open.Store(true)
 	check(false)
 	body := `"` + strings.Repeat("x", 100<<10) + `"`
 	for i := range 200 { // 20 MB, of which the batches that are closed

@@ -29,6 +29,7 @@ type Sink struct {
 	scratch   sync.Pool // of *scratch
 
 	pace      pace // of the backfill
+	open      atomic.Bool // what is put gets on its way
 	lanes     sync.WaitGroup
 	spawnLane func(*lane) // set by Run
 
@@ -144,6 +145,7 @@ func (s *Sink) Run(ctx context.Context) error {
 			}
 		})
 	}
+	s.open.Store(true)
 	<-ctx.Done()
 	s.drain()
 	cut()
