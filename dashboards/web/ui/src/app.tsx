@@ -1,5 +1,6 @@
 // The frame around every page: where one is, what the page is worth, and the keys.
 import { useEffect, useState } from "preact/hooks";
+import { getMe } from "./api/fetch";
 import { BreakMenu } from "./parts/break";
 import { Guard } from "./parts/guard";
 import { Herald } from "./parts/herald";
@@ -51,6 +52,13 @@ export function Frame() {
     void stream.run(env, cut.signal);
     return () => cut.abort();
   }, [env]);
+
+  useEffect(() => {
+    const cut = new AbortController();
+    // Where it cannot be had, what one does says by itself whether one may.
+    getMe(cut.signal).then(app.me.set.bind(app.me), () => undefined);
+    return () => cut.abort();
+  }, []);
 
   useEffect(() => {
     const cut = new AbortController();

@@ -1,4 +1,5 @@
 // Wires the page together: this is the only place where its parts are made.
+import type { Me } from "./api/contract";
 import { render } from "preact";
 import { Stream } from "./api/stream";
 import { Frame } from "./app";
@@ -28,6 +29,7 @@ if (root) {
     stream: new Stream(clock),
     cursor: new Store<number | null>(null),
     palette: new Store(false),
+    me: new Store<Me | null>(null),
   };
   clock.run(end.signal);
   router.run(end.signal);

@@ -307,6 +307,13 @@ export interface DifferentAnswer {
   changes: Change[] | null;
 }
 
+/** Me is who asks, and what they may. */
+export interface Me {
+  name: string; // empty: nobody has signed in, and what one says of oneself counts
+  role: string; // operator or viewer
+  why?: string; // why what a viewer does would be refused
+}
+
 export interface BurstAnswer {
   slice?: string;
   until?: string;

@@ -8,6 +8,7 @@ import type {
   FaultAnswer,
   Finding,
   HostAnswer,
+  Me,
   Silence,
   GuardsAnswer,
   PathsAnswer,
@@ -89,6 +90,8 @@ export const getHost = (host: string, env: string, signal: AbortSignal): Promise
 
 export const getDifferent = (service: string, env: string, from: number, to: number, signal: AbortSignal): Promise<DifferentAnswer> =>
   ask("/api/v1/different", { service, env, from: String(Math.floor(from)), to: String(Math.ceil(to)) }, { signal });
+
+export const getMe = (signal: AbortSignal): Promise<Me> => ask("/api/v1/me", {}, { signal });
 
 const say = (method: string, body?: unknown): RequestInit => ({
   method,

@@ -110,7 +110,8 @@ export type Signal = "rate" | "error_ratio" | "latency" | "answering";
 /** signalOf says which of the four lines a finding's metric, or a reason in words, speaks of. */
 export function signalOf(text: string): Signal | null {
   const t = text.toLowerCase();
-  if (/error|fail|success|5xx/.test(t)) return "error_ratio";
+  if (/saturation|nearly full/.test(t)) return null;
+  if (/error|fail|success|5xx|exception/.test(t)) return "error_ratio";
   if (/latenc|p\d\d|slow|duration|\bms\b/.test(t)) return "latency";
   if (/instance|answer|missing|gone|silent|member|host|left|expected/.test(t)) return "answering";
   if (/rate|request|traffic|throughput/.test(t)) return "rate";

@@ -74,7 +74,7 @@ export function Service() {
           <Events events={a.events ?? []} />
         </>
       ) : (
-        <p class="empty">Calling its instances …</p>
+        <p class="empty">{polled.error ? `△ ${polled.error.message}.` : "Calling its instances …"}</p>
       )}
     </>
   );

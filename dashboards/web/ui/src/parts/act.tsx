@@ -23,6 +23,13 @@ export const plain = (e: unknown): string => (e instanceof TypeError ? "rollcall
 export function Act({ f }: { f: Finding }) {
   const [open, setOpen] = useState<Kind | null>(null);
   const [said, say] = useState("");
+  const me = useStore(useApp().me);
+  if (me?.role === "viewer")
+    return (
+      <span class="dim" data-testid="viewer" title={me.why}>
+        You may look, not act{me.why ? `: ${me.why}` : ""}
+      </span>
+    );
   const button = (kind: Kind) => (
     <button
       type="button"
@@ -51,8 +58,9 @@ export function Act({ f }: { f: Finding }) {
 }
 
 function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (said: string) => void; onClose: () => void }) {
-  const { prefs } = useApp();
-  const [by, setBy] = useState(prefs.get().me);
+  const { prefs, me } = useApp();
+  const signed = useStore(me)?.name ?? "";
+  const [by, setBy] = useState(signed || prefs.get().me);
   const [why, setWhy] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState("");
@@ -62,7 +70,7 @@ function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (s
     setError("");
     try {
       const name = by.trim();
-      if (name !== prefs.get().me) prefs.set({ ...prefs.get(), me: name });
+      if (!signed && name !== prefs.get().me) prefs.set({ ...prefs.get(), me: name });
       if (kind === "ack") await acknowledge(f.id, name, why.trim());
       else if (kind === "silence")
         await silence({ service: f.service, env: f.env, metric: f.metric, for: "1h", by: name, why: why.trim() || f.title.slice(0, 200) });
@@ -87,7 +95,7 @@ function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (s
       }}
       data-testid="act"
     >
-      <label>
+      <label hidden={!!signed}>
         Who <input required maxLength={100} value={by} onInput={(e) => setBy(e.currentTarget.value)} autofocus={!by} data-testid="act-by" />
       </label>
       <label class="wide">

@@ -109,7 +109,7 @@ export function FindingCard({ f, row, here = false, troubles = [], runbook }: Ca
   const now = useNow();
   const href = useHref();
   const service = href(servicePath(f.service), { env: f.env });
-  const signal = signalOf(f.metric) ?? signalOf(f.title);
+  const signal = f.metric === "saturation" ? null : (signalOf(f.metric) ?? signalOf(f.title));
   return (
     <article class={`finding ${f.level}`} id={"finding-" + f.id} data-testid="finding" data-level={f.level} data-service={f.service}>
       <h3>

@@ -20,7 +20,7 @@ export function By({ value, onChange, choices = byChoices }: { value: string; on
       <select value={value} onChange={(e) => onChange(e.currentTarget.value)} data-testid="by">
         {[...new Set([...choices, value])].map((c) => (
           <option key={c} value={c}>
-            {c || "nothing"}
+            {c.slice(0, 80) || "nothing"}
           </option>
         ))}
       </select>

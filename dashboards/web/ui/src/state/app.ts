@@ -1,6 +1,7 @@
 // What every part of the page may ask for, made once in main and handed down.
 import { createContext } from "preact";
 import { useCallback, useContext } from "preact/hooks";
+import type { Me } from "../api/contract";
 import type { Stream } from "../api/stream";
 import type { Zone } from "../say/time";
 import type { Clock } from "./clock";
@@ -17,6 +18,8 @@ export interface App {
   cursor: Store<number | null>;
   /** palette: is the search open? */
   palette: Store<boolean>;
+  /** me is who looks, and what they may; null: not known yet. */
+  me: Store<Me | null>;
 }
 
 export const AppContext = createContext<App>(null as unknown as App);
