@@ -58,9 +58,9 @@ type Part interface {
 
 // Recall is what a Part knows, or has to know, of what was before.
 type Recall struct {
-	Mark      string    // of now, where it has not changed since Open; committed at once
-	Delivered []wire.ID // records that were delivered after the mark was made
-	Intervals int       // for how many scrape intervals before the committed offsets records are to be shown, as Known
+	Mark      string // of now, where it has not changed since Open; committed at once
+	Delivered IDs    // records that were delivered after the mark was made
+	Intervals int    // for how many scrape intervals before the committed offsets records are to be shown, as Known
 }
 
 // Config shapes an Exporter. Brokers, Group and Output must be given.

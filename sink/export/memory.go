@@ -1,6 +1,8 @@
 package export
 
 import (
+	"container/list"
+	"math"
 	"slices"
 
 	"github.com/rollcall-metrics/rollcall/sink/wire"
@@ -10,9 +12,36 @@ import (
 // a stream are few: one that grows, and one for each hole that the other lane has still to fill. It is bounded: past its bounds it forgets the oldest, and what comes
 // of that again is delivered again.
 type memory struct {
-	streams map[stream]*runs
-	clock   int64
+	streams map[stream]*list.Element // of *runs
+	lately  list.List                // of *runs, the one that was looked at last in front
 }
+
+// IDs is a set of ids within the bounds of a memory: past them it forgets the oldest. The zero value is empty.
+type IDs struct{ m *memory }
+
+// Add puts an id into the set.
+func (s *IDs) Add(id wire.ID) {
+	if s.m == nil {
+		s.m = newMemory()
+	}
+	s.m.add(id, math.MaxInt)
+}
+
+// Len is how many ids of whole records are in the set.
+func (s *IDs) Len() (n uint64) {
+	if s.m == nil {
+		return 0
+	}
+	for e := s.m.lately.Front(); e != nil; e = e.Next() {
+		for _, run := range e.Value.(*runs).list {
+			n += run.last - run.first + 1
+		}
+	}
+	return n
+}
+
+// Has reports whether an id is in the set.
+func (s *IDs) Has(id wire.ID) bool { return s.m != nil && s.m.has(id) }
 
 type stream struct {
 	collector, start uint64
@@ -20,9 +49,9 @@ type stream struct {
 }
 
 type runs struct {
+	of    stream
 	list  []span
 	parts map[uint64]*partly // records in parts, of which not all were delivered
-	used  int64              // when it was looked at last
 }
 
 type span struct{ first, last uint64 }
@@ -38,38 +67,36 @@ const (
 	maxParts   = 256  // records in parts, of a stream
 )
 
-func newMemory() *memory { return &memory{streams: map[stream]*runs{}} }
+func newMemory() *memory { return &memory{streams: map[stream]*list.Element{}} }
 
 func (m *memory) of(id wire.ID) *runs {
-	m.clock++
-	key := stream{id.Collector, id.Start, id.Partition}
-	r := m.streams[key]
-	if r == nil {
-		if len(m.streams) >= maxStreams {
-			m.forget()
-		}
-		r = &runs{parts: map[uint64]*partly{}}
-		m.streams[key] = r
+	if r := m.look(id); r != nil {
+		return r
 	}
-	r.used = m.clock
+	if len(m.streams) >= maxStreams { // the stream that was looked at least lately goes
+		delete(m.streams, m.lately.Remove(m.lately.Back()).(*runs).of)
+	}
+	r := &runs{of: stream{id.Collector, id.Start, id.Partition}, parts: map[uint64]*partly{}}
+	m.streams[r.of] = m.lately.PushFront(r)
 	return r
 }
 
-// forget drops the stream that was looked at least lately.
-func (m *memory) forget() {
-	var oldest stream
-	used := m.clock + 1
-	for k, r := range m.streams {
-		if r.used < used {
-			oldest, used = k, r.used
-		}
+// look finds the stream of an id; nil: nothing of it is known.
+func (m *memory) look(id wire.ID) *runs {
+	e := m.streams[stream{id.Collector, id.Start, id.Partition}]
+	if e == nil {
+		return nil
 	}
-	delete(m.streams, oldest)
+	m.lately.MoveToFront(e)
+	return e.Value.(*runs)
 }
 
 // has reports whether a record was delivered. parts is of how many it is one; 0: it is whole.
 func (m *memory) has(id wire.ID) bool {
-	r := m.of(id)
+	r := m.look(id)
+	if r == nil {
+		return false
+	}
 	if _, in := r.find(id.Sequence); in {
 		return true
 	}

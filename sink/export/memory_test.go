@@ -65,6 +65,59 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// What was delivered behind a mark may be a whole topic, where the mark is lost: it is remembered as runs, and no id is taken for delivered that was not.
+func TestIDsAreBounded(t *testing.T) {
+	var s IDs
+	if s.Has(wire.ID{}) {
+		t.Error("an empty set has one")
+	}
+	id := wire.ID{Collector: 1, Start: 1}
+	for id.Sequence = 1; id.Sequence <= 100_000; id.Sequence++ {
+		s.Add(id)
+	}
+	if n := len(s.m.look(id).list); n != 1 {
+		t.Errorf("%d runs", n)
+	}
+	part := wire.ID{Collector: 1, Start: 1, Sequence: 200_000, Part: 2}
+	s.Add(part)
+	other := part
+	other.Part = 1
+	if !s.Has(part) || s.Has(other) {
+		t.Error("of a record in parts")
+	}
+	for start := uint64(2); start < 3*maxStreams; start++ {
+		s.Has(wire.ID{Collector: 9, Start: start}) // a question costs nothing
+	}
+	if len(s.m.streams) != 1 {
+		t.Errorf("%d streams", len(s.m.streams))
+	}
+}
+
+// The streams that go first are those that were looked at least lately.
+func TestMemoryForgetsTheLeastUsed(t *testing.T) {
+	m := newMemory()
+	for start := uint64(1); start <= maxStreams; start++ {
+		m.add(wire.ID{Start: start, Sequence: 1}, 0)
+	}
+	kept := wire.ID{Start: 1, Sequence: 1}
+	m.has(kept)
+	for start := uint64(maxStreams + 1); start < 2*maxStreams; start++ {
+		m.add(wire.ID{Start: start, Sequence: 1}, 0)
+	}
+	if !m.has(kept) || m.has(wire.ID{Start: 2, Sequence: 1}) || m.lately.Len() != maxStreams {
+		t.Errorf("%d streams", m.lately.Len())
+	}
+}
+
+// A start of a collector that nobody has heard of costs the same however many are remembered.
+func BenchmarkMemoryNewStream(b *testing.B) {
+	m := newMemory()
+	b.ReportAllocs()
+	for i := uint64(1); b.Loop(); i++ {
+		m.add(wire.ID{Start: i, Sequence: 1}, 0)
+	}
+}
+
 func TestFilter(t *testing.T) {
 	f := Filter{Services: []string{"checkout", "pay*/prod", "a/b"}, Metrics: []string{"requests", `http/.*`}}
 	if err := f.compile(); err != nil {

@@ -23,8 +23,8 @@ type worker struct {
 
 	part      Part // nil: not open
 	memory    *memory
-	delivered map[wire.ID]bool // by an earlier process, after the offsets that we begin with
-	names     map[string]bool  // the filter's answers
+	delivered IDs             // by an earlier process, after the offsets that we begin with
+	names     map[string]bool // the filter's answers
 	note      note
 	dirty     bool // something is to be committed
 	broken    bool // a write was given up: what the output has is not known
@@ -235,10 +235,9 @@ func (w *worker) flush(hard context.Context) {
 			continue
 		}
 		r.Samples = x.cfg.Filter.samples(r.Samples, w.names)
-		rec := Record{Record: r, Raw: b.m.Value, Backfill: b.t.backfill, Known: w.delivered[r.ID]}
+		rec := Record{Record: r, Raw: b.m.Value, Backfill: b.t.backfill, Known: w.delivered.Has(r.ID)}
 		if rec.Known {
 			x.meters.known.Inc()
-			delete(w.delivered, r.ID)
 		} else if b.t.backfill {
 			count[1]++
 		} else {
@@ -317,7 +316,7 @@ func (w *worker) open(ctx context.Context) bool {
 }
 
 func (w *worker) tryOpen(ctx context.Context) error {
-	w.memory, w.delivered, w.names, w.broken = newMemory(), map[wire.ID]bool{}, map[string]bool{}, false
+	w.memory, w.delivered, w.names, w.broken = newMemory(), IDs{}, map[string]bool{}, false
 	w.note = note{Began: w.note.Began}
 	known := true
 	for _, t := range w.tails {
@@ -337,10 +336,7 @@ func (w *worker) tryOpen(ctx context.Context) error {
 		return err
 	}
 	w.note.Mark = cmp.Or(recall.Mark, w.note.Mark)
-	for _, id := range recall.Delivered {
-		w.delivered[id] = true
-	}
-	w.part = part
+	w.part, w.delivered = part, recall.Delivered
 	if recall.Intervals > 0 && w.note.TS > 0 {
 		err = w.recall(ctx, time.UnixMilli(w.note.TS-int64(recall.Intervals)*max(w.note.Interval, 1000)))
 	}

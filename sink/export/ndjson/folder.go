@@ -16,6 +16,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/rollcall-metrics/rollcall/sink/export"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -185,27 +186,25 @@ func (f *folder) salvage() error {
 
 // recover makes whole files of what a process before left unfinished. What stands in them behind the mark was not acknowledged and goes, as it comes again; what
 // stands behind it in finished files stays, and its ids are given.
-func (f *folder) recover(mark string) ([]wire.ID, error) {
+func (f *folder) recover(mark string) (ids export.IDs, err error) {
 	if err := os.MkdirAll(f.cfg.Dir, 0o750); err != nil {
-		return nil, fmt.Errorf("make folder: %w", err)
+		return ids, fmt.Errorf("make folder: %w", err)
 	}
 	entries, err := os.ReadDir(f.cfg.Dir)
 	if err != nil {
-		return nil, err
+		return ids, err
 	}
 	at, text, _ := strings.Cut(mark, "@")
 	good, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		good = 0
 	}
-	var ids []wire.ID
 	for _, e := range entries { // by name, so by time
 		name, part := strings.CutSuffix(e.Name(), unfinished)
 		if !strings.HasPrefix(name, f.prefix()) || !e.Type().IsRegular() || !strings.Contains(name, ".ndjson") {
 			continue
 		}
 		f.last = max(f.last, name)
-		var in []wire.ID
 		var err error
 		switch {
 		case part && mark == "": // nothing is known of it but what it holds
@@ -217,27 +216,25 @@ func (f *folder) recover(mark string) ([]wire.ID, error) {
 		case part:
 			err = os.Remove(filepath.Join(f.cfg.Dir, e.Name()))
 		case mark != "" && name == at:
-			in, err = f.ids(name, good)
+			err = f.ids(&ids, name, good)
 		case mark != "" && name > at:
-			in, err = f.ids(name, 0)
+			err = f.ids(&ids, name, 0)
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // who had the partition before has finished it meanwhile
-			return nil, fmt.Errorf("recover %q: %w", e.Name(), err)
+			return ids, fmt.Errorf("recover %q: %w", e.Name(), err)
 		}
-		ids = append(ids, in...)
 	}
 	return ids, nil
 }
 
-// ids are those of the records in a file, behind so many bytes.
-func (f *folder) ids(name string, behind int64) (out []wire.ID, err error) {
-	err = f.read(name, func(line []byte, at int64) error {
-		if id, ok := idOf(line); ok && at >= behind && (len(out) == 0 || out[len(out)-1] != id) {
-			out = append(out, id)
+// ids adds those of the records in a file, behind so many bytes.
+func (f *folder) ids(to *export.IDs, name string, behind int64) error {
+	return f.read(name, func(line []byte, at int64) error {
+		if id, ok := idOf(line); ok && at >= behind {
+			to.Add(id)
 		}
 		return nil
 	})
-	return out, err
 }
 
 // read gives the whole lines of a file as far as it can be read, and where each begins.

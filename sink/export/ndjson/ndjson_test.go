@@ -158,8 +158,8 @@ func TestCutAnywhere(t *testing.T) {
 					for _, l := range lines(t, dir) {
 						got[l.ID]++
 					}
-					if len(got) != 2*(known+1) || len(recall.Delivered) != 0 {
-						t.Errorf("%s %v cut at %d: %d records stand there, %d were acknowledged; %d are told", zip, asFlat, cut, len(got), 2*(known+1), len(recall.Delivered))
+					if len(got) != 2*(known+1) || recall.Delivered.Len() != 0 {
+						t.Errorf("%s %v cut at %d: %d records stand there, %d were acknowledged; %d are told", zip, asFlat, cut, len(got), 2*(known+1), recall.Delivered.Len())
 					}
 					if left, _ := filepath.Glob(filepath.Join(dir, "*"+unfinished)); len(left) > 0 {
 						t.Errorf("left over: %v", left)
@@ -171,7 +171,7 @@ func TestCutAnywhere(t *testing.T) {
 			}
 			// Finished, it does not change: what stands behind the mark is told.
 			q, recall, err := (&Output{cfg: Config{Dir: dir, Name: c.Name, Zip: zip, Flat: c.Flat, Logger: c.Logger}}).Open(t.Context(), 2, marks[0])
-			if err != nil || len(recall.Delivered) != 4 || len(lines(t, dir)) == 0 {
+			if err != nil || recall.Delivered.Len() != 4 || len(lines(t, dir)) == 0 {
 				t.Errorf("%v: %v", err, recall.Delivered)
 			}
 			if err := q.Close(); err != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
 // row is one record of a batch.
@@ -13,6 +15,7 @@ type row struct {
 	key, value []byte
 	ts         int64
 	id         string // in the header of the last record that was made of one source record; else ""
+	of         wire.ID
 }
 
 const (

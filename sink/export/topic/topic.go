@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -67,6 +68,8 @@ type Output struct {
 	refused *metrics.Counter
 	again   *metrics.Counter
 	written *metrics.Counter
+
+	refusedSaid atomic.Int64 // when a refused record was last named, Unix nanoseconds
 }
 
 // New checks the configuration; it dials nothing.
@@ -138,7 +141,7 @@ func (o *Output) Open(ctx context.Context, partition int, mark string) (export.P
 					continue
 				}
 				if id, err := wire.ParseID(string(h.Value)); err == nil && int(id.Partition) == partition {
-					recall.Delivered = append(recall.Delivered, id)
+					recall.Delivered.Add(id)
 				}
 			}
 			return nil
@@ -224,10 +227,19 @@ type part struct {
 }
 
 type batch struct {
-	to   int
-	n    int
-	wire []byte
-	rows []row // until it is known to be there: a new producer needs them
+	to     int
+	n      int
+	wire   []byte
+	rows   []row   // until it is known to be there: a new producer needs them
+	halves []batch // of one that the broker does not take whole, in its place
+}
+
+// anew has a batch sealed again.
+func (b *batch) anew() {
+	b.wire = nil
+	for i := range b.halves {
+		b.halves[i].anew()
+	}
 }
 
 // Write implements export.Part.
@@ -296,7 +308,7 @@ func (p *part) encode(ctx context.Context, r *export.Record) error {
 		if p.bytes[to]+size > p.o.cfg.MaxBatch && len(p.rows[to]) > 0 {
 			p.cut(to)
 		}
-		one := row{key: m.key, value: m.value, ts: ts}
+		one := row{key: m.key, value: m.value, ts: ts, of: r.ID}
 		if i == len(all)-1 {
 			one.id = r.ID.String()
 		}
@@ -323,18 +335,10 @@ func (p *part) send(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make(chan error, len(by))
 	var zip sync.Mutex
-	for to, list := range by {
+	for _, list := range by {
 		wg.Go(func() {
 			for _, b := range list {
-				if b.n == 0 { // it is there
-					continue
-				}
-				if b.wire == nil {
-					zip.Lock()
-					b.wire = seal(p.zip, b.rows, p.o.cfg.ContentType, p.o.cfg.Schema, p.stamps[to])
-					zip.Unlock()
-				}
-				if err := p.produce(ctx, b); err != nil {
+				if err := p.deliver(ctx, b, &zip); err != nil {
 					errs <- err
 					return
 				}
@@ -364,6 +368,50 @@ func (p *part) send(ctx context.Context) error {
 
 var errUnknownProducer = kafka.Error(59) // UNKNOWN_PRODUCER_ID
 
+// deliver brings a batch to the topic, or its halves. zip guards the compressor.
+func (p *part) deliver(ctx context.Context, b *batch, zip *sync.Mutex) error {
+	if b.n == 0 { // it is there
+		return nil
+	}
+	if b.halves == nil {
+		if b.wire == nil {
+			zip.Lock()
+			b.wire = seal(p.zip, b.rows, p.o.cfg.ContentType, p.o.cfg.Schema, p.stamps[b.to])
+			zip.Unlock()
+		}
+		if err := p.produce(ctx, b); err != nil || b.halves == nil {
+			return err
+		}
+	}
+	for i := range b.halves {
+		if err := p.deliver(ctx, &b.halves[i], zip); err != nil {
+			return err
+		}
+	}
+	b.n, b.halves = 0, nil
+	return nil
+}
+
+// refuse divides a batch that the broker does not take, so that only the record that is not wanted is left out. A refused batch used no sequence.
+func (p *part) refuse(b *batch, err error) {
+	b.wire = nil
+	if n := len(b.rows) / 2; n > 0 {
+		b.halves = []batch{{to: b.to, n: n, rows: b.rows[:n]}, {to: b.to, n: len(b.rows) - n, rows: b.rows[n:]}}
+		b.rows = nil
+		return
+	}
+	r := &b.rows[0]
+	p.o.refused.Inc()
+	if now, said := time.Now().UnixNano(), p.o.refusedSaid.Load(); now-said > int64(sayAgain) && p.o.refusedSaid.CompareAndSwap(said, now) {
+		p.o.cfg.Logger.Error("the topic refuses a record for good; it is left out, like others that are counted", "topic", p.o.cfg.Topic, "partition", b.to, "key", string(r.key),
+			"bytes", len(r.value), "of", r.of.String(), "err", err)
+	}
+	b.n, b.rows = 0, nil
+}
+
+// sayAgain is how long other records that are refused are only counted.
+const sayAgain = time.Second
+
 // produce sends one batch; on any unclear answer the same bytes are sent again by the next call.
 func (p *part) produce(ctx context.Context, b *batch) error {
 	r, err := p.o.client.RawProduce(ctx, &kafka.RawProduceRequest{Topic: p.o.cfg.Topic, Partition: b.to, RequiredAcks: kafka.RequireAll,
@@ -378,11 +426,9 @@ func (p *part) produce(ctx context.Context, b *batch) error {
 	case errors.Is(err, kafka.DuplicateSequenceNumber): // it is there
 		p.o.written.Add(b.n)
 		p.ends[b.to] += int64(b.n)
-	case errors.Is(err, kafka.MessageSizeTooLarge), errors.Is(err, kafka.InvalidRecord), errors.Is(err, kafka.InvalidTimestamp):
-		p.o.refused.Add(b.n)
-		p.o.cfg.Logger.Error("the topic refuses records for good; they are left out", "topic", p.o.cfg.Topic, "partition", b.to, "records", b.n, "err", err)
-		b.n, b.rows, b.wire = 0, nil, nil
-		return nil // it used no sequence
+	case errors.Is(err, kafka.MessageSizeTooLarge), errors.Is(err, kafka.RecordListTooLarge), errors.Is(err, kafka.InvalidRecord), errors.Is(err, kafka.InvalidTimestamp):
+		p.refuse(b, err)
+		return nil
 	default:
 		return fmt.Errorf("write to %s/%d: %w", p.o.cfg.Topic, b.to, err)
 	}
@@ -404,7 +450,7 @@ func (p *part) producer(ctx context.Context) error {
 		p.stamps[i] = stamp{id: int64(r.Producer.ProducerID), epoch: int16(r.Producer.ProducerEpoch)}
 	}
 	for i := range p.sealed {
-		p.sealed[i].wire = nil
+		p.sealed[i].anew()
 	}
 	return nil
 }
