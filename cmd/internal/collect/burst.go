@@ -107,11 +107,14 @@ type lookedAt struct {
 func (d *Daemon) calm(orders []share.Placed, now time.Time) bool {
 	b := d.bursts
 	is := lookedAt{roster: d.roster.Version(), div: d.sharing.now.Load().Division(), at: b.seen.at}
-	for _, o := range orders {
-		if o.Kind == discovery.BurstOrder && o.Until.After(now) {
-			is.orders += o.ID + " "
+	var ids strings.Builder
+	for i := range orders {
+		if o := &orders[i]; o.Kind == discovery.BurstOrder && o.Until.After(now) {
+			ids.WriteString(o.ID)
+			ids.WriteByte(' ')
 		}
 	}
+	is.orders = ids.String()
 	if is != b.seen || now.Sub(is.at) >= burstAnew {
 		is.at = now
 		b.seen = is
@@ -130,9 +133,10 @@ func (d *Daemon) burst(orders []share.Placed, now time.Time) {
 	b := d.bursts
 	was := b.plan.Load()
 	var all []slice
+	look := d.lookAtBursts(was, now)
 	for _, o := range orders {
 		if o.Kind == discovery.BurstOrder && o.Until.After(now) {
-			all = append(all, d.slice(o, was, now))
+			all = append(all, look.slice(o))
 		}
 	}
 	if len(all)+len(was.orders) == 0 {
@@ -161,31 +165,6 @@ func (d *Daemon) burst(orders []share.Placed, now time.Time) {
 
 func (d *Daemon) burstBudget() float64 { return d.Config().Burst.Budget() }
 
-// slice is who of a burst's slice is ours, and can bear it.
-func (d *Daemon) slice(o share.Placed, was *plan, now time.Time) slice {
-	s := slice{order: o}
-	jobs := *d.jobs.Load()
-	for _, e := range d.roster.Of(o.Burst.Service, o.Burst.Env) {
-		j := jobs[discovery.JobOf(e.Source)].Job
-		if j == nil || !d.pulls(&e) {
-			continue
-		}
-		tags := d.tagsOf(&e)
-		if !o.Burst.Holds(e.Key, tags) {
-			continue
-		}
-		if d.tooSlow(&o.Order, j, e.Key, was, now) != "" {
-			s.slow++
-			continue
-		}
-		s.all = append(s.all, candidate{Key: e.Key, Version: tags.Get("service.version"), Zone: tags.Get("cloud.availability_zone"), job: j.Name, usual: j.Interval, asked: asked(j)})
-	}
-	if o.Burst.Instances > 0 && o.Scope == share.ScopeGroup {
-		s.others, s.waits = d.othersOf(o.ID)
-	}
-	return s
-}
-
 // asked is how many requests a scrape of a job's target is at most: an Ostrich with a period of its own is asked twice.
 func asked(j *scrape.Job) float64 {
 	if j.OstrichPeriod > 0 {
@@ -204,20 +183,20 @@ func (d *Daemon) tagsOf(e *discovery.Entry) discovery.Tags {
 
 // tooSlow says why one cannot be pulled as often as a burst says; empty: it can. Who slows down, times out or says that it is too much while it is pulled so often is
 // let go, and taken back once.
-func (d *Daemon) tooSlow(o *discovery.Order, j *scrape.Job, k discovery.Key, was *plan, now time.Time) string {
+func (d *Daemon) tooSlow(o *discovery.Order, j *scrape.Job, k discovery.Key, last lastSeen, was *plan, now time.Time) string {
 	every := o.Burst.Every()
 	if every >= j.Interval {
 		return "" // its job asks as much of it
 	}
 	why := ""
-	if last, ok := d.pool.Last(scrape.TargetKey{Key: k, Job: j.Name}); ok {
-		why = strained(&last, every)
+	if last.ok {
+		why = strained(&last.LastPull, every)
 	}
 	b := d.bursts
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := b.let[o.ID][k]
-	if p, ok := was.paces[k]; ok && p.order == o.ID && why != "" && (l.at.IsZero() || l.times < 2 && now.Sub(l.at) >= restFor) {
+	if why != "" && was.paces[k].order == o.ID && (l.at.IsZero() || l.times < 2 && now.Sub(l.at) >= restFor) {
 		l = letGo{now, l.times + 1, why}
 		if b.let[o.ID] == nil {
 			b.let[o.ID] = map[discovery.Key]letGo{}
@@ -282,7 +261,9 @@ func (d *Daemon) burstOf(e *discovery.Entry) *WhyBurst {
 			return &WhyBurst{Order: *o}
 		case ok || out != nil || o.Burst.Every() >= j.Interval:
 		default:
-			out = &WhyBurst{Order: *o, Not: d.tooSlow(o, j, e.Key, p, now)}
+			last := lastSeen{asked: true}
+			last.LastPull, last.ok = d.pool.Last(scrape.TargetKey{Key: e.Key, Job: j.Name})
+			out = &WhyBurst{Order: *o, Not: d.tooSlow(o, j, e.Key, last, p, now)}
 			if out.Not == "" && o.Burst.Instances > 0 {
 				out.Not = "others were chosen"
 			} else if out.Not == "" {

@@ -38,23 +38,22 @@ func (d *Daemon) serveSlice(w http.ResponseWriter, r *http.Request) {
 	answer(w, d.hasOf(o))
 }
 
-// hasOf is what this collector says of a burst, were it in force beside those that are.
+// hasOf is what this collector says of a burst, were it in force beside those that are. Of one that is, that is known: the plan is made anew whenever something changes.
 func (d *Daemon) hasOf(o discovery.Order) (out sliceWord) {
-	now := time.Now()
 	was := d.bursts.plan.Load()
-	var all []slice
-	for _, p := range was.orders {
-		if p.ID == o.ID {
-			break // younger ones have what it leaves
+	p := was
+	if !was.is(&o) {
+		look := d.lookAtBursts(was, time.Now())
+		var all []slice
+		for _, older := range was.orders {
+			if older.ID == o.ID {
+				break // younger ones have what it leaves
+			}
+			all = append(all, look.slice(older))
 		}
-		all = append(all, d.slice(p, was, now))
+		p = makePlan(append(all, look.slice(share.Placed{Order: o, Scope: share.ScopeHere})), d.burstBudget()) // the others' part is theirs to tell
 	}
-	s := d.slice(share.Placed{Order: o, Scope: share.ScopeHere}, was, now) // the others' part is theirs to tell
-	next := makePlan(append(all, s), d.burstBudget())
-	out.covered, out.offer = next.covered[o.ID], next.offers[o.ID]
-	for _, c := range s.all {
-		out.Longest = max(out.Longest, c.usual.Milliseconds())
-	}
+	out.covered, out.offer, out.Longest = p.mine[o.ID], p.offers[o.ID], p.longest[o.ID].Milliseconds()
 	return out
 }
 

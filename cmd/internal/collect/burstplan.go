@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"reflect"
 	"slices"
 	"time"
 
@@ -78,25 +79,30 @@ type plan struct {
 	paces   map[discovery.Key]pace
 	orders  []share.Placed // in force, the oldest first
 	covered map[string]covered
-	offers  map[string]offer // of those of so many instances, by order
-	added   float64          // scrapes a second
+	offers  map[string]offer         // of those of so many instances, by order
+	mine    map[string]covered       // what would be covered of each if no other collector had any of it
+	longest map[string]time.Duration // of the intervals without a burst, by order
+	added   float64                  // scrapes a second
 }
 
 // makePlan gives each slice, in turn, whom the budget of scrapes a second has room for: an older burst keeps its targets when another is asked for. Of two bursts over one
 // target the shorter interval counts.
 func makePlan(slices []slice, budget float64) *plan {
-	p := &plan{paces: map[discovery.Key]pace{}, covered: map[string]covered{}, offers: map[string]offer{}}
+	p := &plan{paces: map[discovery.Key]pace{}, covered: map[string]covered{}, offers: map[string]offer{}, mine: map[string]covered{}, longest: map[string]time.Duration{}}
 	for i := range slices {
 		s := &slices[i]
 		p.orders = append(p.orders, s.order)
 		c := covered{Of: len(s.all) + s.slow, Slow: s.slow}
 		fit := p.fit(s, budget)
+		p.longest[s.order.ID] = longest(s.all)
 		if n := s.order.Burst.Instances; n == 0 {
 			c.Full = len(s.all) - len(fit)
+			p.mine[s.order.ID] = c.taken(len(fit))
 		} else {
 			c.Full = min(n, len(s.all)) - len(fit)
 			own := offerOf(fit, s.all)
 			p.offers[s.order.ID] = own
+			p.mine[s.order.ID] = c.taken(len(fit))
 			if fit = nil; !s.waits {
 				fit = own.among(s.others, n)
 			}
@@ -113,6 +119,18 @@ func makePlan(slices []slice, budget float64) *plan {
 	return p
 }
 
+func (c covered) taken(n int) covered {
+	c.Taken = n
+	return c
+}
+
+func longest(of []candidate) (out time.Duration) {
+	for i := range of {
+		out = max(out, of[i].usual)
+	}
+	return out
+}
+
 // more is how many scrapes a second a burst costs for a target, one that is asked twice in each being two: 0 where it is pulled as often already.
 func (p *plan) more(s *slice, t *candidate) float64 {
 	at := t.usual
@@ -125,7 +143,11 @@ func (p *plan) more(s *slice, t *candidate) float64 {
 // fit are those of a slice for whom the budget has room, all of them together, in the order in which they are taken; no more than the burst is of.
 func (p *plan) fit(s *slice, budget float64) (out []candidate) {
 	added := p.added
-	for _, t := range spread(s.all, countPlaces(s.all)) {
+	all := s.all
+	if len(all) > 1 {
+		all = spread(all, countPlaces(all))
+	}
+	for _, t := range all {
 		more := p.more(s, &t)
 		if added+more > budget+1e-9 && more > 0 {
 			continue
@@ -233,7 +255,17 @@ func spread(in []candidate, counts []placeCount) []candidate {
 
 // has reports whether an order is in force by it.
 func (p *plan) has(id string) bool {
-	return slices.ContainsFunc(p.orders, func(o share.Placed) bool { return o.ID == id })
+	_, ok := p.covered[id]
+	return ok
+}
+
+// is reports whether it is this order that is in force by it, and not another under its name.
+func (p *plan) is(o *discovery.Order) bool {
+	if !p.has(o.ID) {
+		return false
+	}
+	i := slices.IndexFunc(p.orders, func(in share.Placed) bool { return in.ID == o.ID })
+	return i >= 0 && reflect.DeepEqual(p.orders[i].Burst, o.Burst)
 }
 
 // differ calls f with each key that is pulled in another interval by q than by p.

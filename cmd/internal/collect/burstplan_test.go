@@ -256,3 +256,70 @@ func BenchmarkBurst(b *testing.B) {
 		b.Errorf("%+v", c)
 	}
 }
+
+// BenchmarkBurstOrders is the same look where 950 orders are each of one host of the 10,000.
+func BenchmarkBurstOrders(b *testing.B) {
+	var of []*discovery.Member
+	for i := range 10_000 {
+		of = append(of, member("checkout", "/discovery/checkout/prod", fmt.Sprintf("10.0.%d.%d:80", i>>8, i&255)))
+	}
+	d, _ := rollOf(b, 0, discovery.Set{Source: "apps", Path: "/discovery/checkout/prod", Members: of, Verified: time.Now()})
+	now := time.Now()
+	var placed []share.Placed
+	for i := range 950 {
+		o := orderOf(fmt.Sprint("o", i), time.Second, 0)
+		o.Until, o.Burst.Tags = now.Add(time.Hour), discovery.TagsOf(map[string]string{discovery.TagHostName: fmt.Sprintf("10.0.%d.%d", i>>8, i&255)})
+		placed = append(placed, share.Placed{Order: o, Scope: share.ScopeHere})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		d.burst(placed, now)
+	}
+	if n := len(d.bursts.plan.Load().paces); n != 555 {
+		b.Errorf("%d are pulled more often", n)
+	}
+}
+
+// Whom the look finds for an order by the value of a tag are those whom Burst.Holds holds.
+func TestBurstLook(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var of []*discovery.Member
+	for i := range 300 {
+		m := member("checkout", "/discovery/checkout/prod", fmt.Sprintf("10.0.0.%d:%d", i%150, 80+i/150))
+		tags := map[string]string{"service.version": fmt.Sprint(rng.IntN(3)), "cloud.availability_zone": string(rune('a' + rng.IntN(3)))}
+		if i%7 == 0 {
+			tags[discovery.TagHostName] = fmt.Sprintf("10.0.0.%d", rng.IntN(150)) // as another one's address
+		}
+		m.Tags = discovery.TagsOf(tags)
+		of = append(of, m)
+	}
+	d, _ := rollOf(t, 0, discovery.Set{Source: "apps", Path: "/discovery/checkout/prod", Members: of, Verified: time.Now()})
+	look := d.lookAtBursts(d.bursts.plan.Load(), time.Now())
+	found := 0
+	for range 500 {
+		tags := map[string]string{}
+		for name, values := range map[string][]string{
+			"service.version": {"0", "1", "9"}, "cloud.availability_zone": {"a", "b"},
+			discovery.TagHostName: {fmt.Sprintf("10.0.0.%d", rng.IntN(160)), fmt.Sprintf("10.0.0.%d:%d", rng.IntN(150), 80+rng.IntN(2))},
+		} {
+			if rng.IntN(2) == 0 {
+				tags[name] = values[rng.IntN(len(values))]
+			}
+		}
+		o := orderOf("a", time.Second, 0)
+		o.Burst.Tags = discovery.TagsOf(tags)
+		var got, want []discovery.Key
+		look.members(&o.Burst, func(m *burstMember) { got = append(got, m.Key) })
+		for _, e := range d.roster.Of("checkout", "prod") {
+			if d.pulls(&e) && o.Burst.Holds(e.Key, d.tagsOf(&e)) {
+				want = append(want, e.Key)
+			}
+		}
+		if found += len(want); !slices.Equal(got, want) {
+			t.Fatalf("%v: %v, want %v", tags, got, want)
+		}
+	}
+	if found == 0 {
+		t.Error("nobody was to be found")
+	}
+}
