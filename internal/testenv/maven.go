@@ -41,13 +41,17 @@ var (
 	// JolokiaJar and ExporterJar are agents that show what a JVM has in JMX: each is one jar with all it needs.
 	JolokiaJar  = Artifacts{"jolokia-2.2.9", []string{"org.jolokia:jolokia-agent-jvm:2.2.9:javaagent"}}
 	ExporterJar = Artifacts{"jmx-exporter-1.0.1", []string{"io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1"}}
+	// ConnectJars has Kafka Connect's standalone worker with the connector that writes files.
+	ConnectJars = Artifacts{"kafka-connect-4.1.1", []string{
+		"org.apache.kafka:connect-runtime:4.1.1", "org.apache.kafka:connect-file:4.1.1", "org.apache.kafka:connect-json:4.1.1", "org.slf4j:slf4j-simple:1.7.36",
+	}}
 	// TwitterServerJars has twitter-server with Finagle's own statistics.
 	TwitterServerJars = Artifacts{"twitter-server-22.7.0", []string{"com.twitter:twitter-server_2.13:22.7.0", "com.twitter:finagle-stats_2.13:22.7.0", "org.slf4j:slf4j-simple:1.7.36"}}
 )
 
 // all is what FetchAll fetches of Maven.
 func all() []Artifacts {
-	return []Artifacts{ZooKeeperJars, KafkaJars, JolokiaJar, ExporterJar, TwitterServerJars}
+	return []Artifacts{ZooKeeperJars, KafkaJars, JolokiaJar, ExporterJar, TwitterServerJars, ConnectJars}
 }
 
 // Classpath is the class path of the artifacts, fetched with Maven where needed. ok is false where they cannot be had (a failure
