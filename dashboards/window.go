@@ -80,7 +80,7 @@ func (b *Board) Window(service, env, instance, metric, field string, from, to ti
 
 // scan walks the rows of an instance from `from` to `to` (both inclusive, Unix ms), oldest first, with the values of the columns asked for; a failed
 // scrape has none. The newest good row before `from` comes first where there is one, so that the first difference is known. It reads packed blocks
-// column by column. vals is reused between calls of fn; a column of number -1 is never there.
+// column by column. vals is reused between calls of fn; a column of number -1 is never there, tookColumn always.
 func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
 	before := scanned{vals: make([]float64, len(cols))} // the newest good row before from
 	have := false
@@ -125,7 +125,9 @@ func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
 		}
 		s.t, s.outcome, s.flags, s.source, s.every = r.t, r.outcome, r.flags, r.source, r.every
 		for i, c := range cols {
-			s.vals[i] = r.at(c)
+			if s.vals[i] = r.at(c); c == tookColumn {
+				s.vals[i] = float64(r.took)
+			}
 		}
 		emit(s)
 	}
@@ -143,7 +145,13 @@ func (in *instance) scanBlocks(blocks []block, to int64, cols []int32, s *scanne
 		}
 		matrix = matrix[:0]
 		for _, c := range cols {
-			if c < 0 || int(c) >= b.cols || unpack(b.data, metaColumns+int(c), b.rows, buf[:]) != nil {
+			at := metaColumns + int(c)
+			if c == tookColumn {
+				at = metaTook
+			} else if c < 0 || int(c) >= b.cols {
+				at = -1
+			}
+			if at < 0 || unpack(b.data, at, b.rows, buf[:]) != nil {
 				for r := range b.rows {
 					buf[r] = math.NaN()
 				}
@@ -164,6 +172,9 @@ func (in *instance) scanBlocks(blocks []block, to int64, cols []int32, s *scanne
 		}
 	}
 }
+
+// tookColumn stands for how long the scrape itself took, in milliseconds, where scan is asked for columns.
+const tookColumn int32 = -2
 
 // scanned is one row as scan hands it out.
 type scanned struct {

@@ -44,6 +44,8 @@ type Config struct {
 	Exceptions func() []dashboards.Exception
 	// Measures is what a service's canary is judged by; nil, or nothing: the golden signals.
 	Measures func(service, env string) []canary.Measure
+	// PromSeries answers /api/v1/series where Prometheus' match[] is asked for; nil: nothing does.
+	PromSeries http.Handler
 	// Fault answers POST /demo/fault. nil: there is no such page.
 	Fault http.Handler
 	// Extra are more pages by ServeMux pattern: /metrics, /stats.json, /-/healthy, …. One that is given here wins over one of ours.
@@ -126,7 +128,7 @@ func (s *Server) routes() {
 		"GET /api/v1/stream":        http.HandlerFunc(s.stream),
 		"GET /api/v1/now":           s.answer(s.now),
 		"GET /api/v1/service":       s.answer(s.service),
-		"GET /api/v1/series":        s.answer(s.series),
+		"GET /api/v1/series":        s.eitherSeries(s.answer(s.series)),
 		"GET /api/v1/search":        s.answer(s.search),
 		"GET /api/v1/roster":        s.answer(s.roster),
 		"GET /api/v1/roster/guards": s.answer(s.guards),
@@ -166,12 +168,29 @@ func (s *Server) routes() {
 			s.cfg.Fault.ServeHTTP(w, r)
 		})
 	}
+	if s.cfg.PromSeries != nil {
+		pages["POST /api/v1/series"] = s.cfg.PromSeries
+	}
 	for p, h := range s.cfg.Extra {
 		pages[p] = h
 	}
 	for p, h := range pages {
 		s.mux.Handle(p, h)
 	}
+}
+
+// eitherSeries tells the two questions apart that have this address: Prometheus' is by match[], ours names a service and a metric.
+func (s *Server) eitherSeries(own http.Handler) http.Handler {
+	if s.cfg.PromSeries == nil {
+		return own
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("match[]") {
+			s.cfg.PromSeries.ServeHTTP(w, r)
+			return
+		}
+		own.ServeHTTP(w, r)
+	})
 }
 
 // Handler serves everything, with headers that keep the page to itself.

@@ -289,6 +289,15 @@ type Dashboards struct {
 	Peers        []URL    `yaml:"peers"`
 	Pinned       []string `yaml:"pinned"`        // metrics that are kept by dimension beside the golden signals, with * for any text
 	HistoryBytes Size     `yaml:"history_bytes"` // memory for the last day by dimension; default 256MB, at least 1MB
+	PromQL       PromQL   `yaml:"promql"`
+}
+
+// PromQL bounds what queries in Prometheus' language may take.
+type PromQL struct {
+	MaxSamples int      `yaml:"max_samples"`     // values that one query holds at once; default 5000000
+	MaxSeries  int      `yaml:"max_series"`      // series that one selector finds; default 200000
+	Timeout    Duration `yaml:"timeout"`         // default 20s
+	Concurrent int      `yaml:"max_concurrency"` // queries at once; default 4
 }
 
 // Alerting says whom `serve` tells of findings.

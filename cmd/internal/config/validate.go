@@ -99,6 +99,9 @@ func (c *Config) validate() []fault {
 	if m := c.Dashboards.HistoryBytes; m != 0 && m < 1<<20 {
 		k.in(".dashboards.history_bytes").fail("%d bytes hold no day; give 1MB or more", int64(m))
 	}
+	if p := c.Dashboards.PromQL; p.MaxSamples < 0 || p.MaxSeries < 0 || p.Concurrent < 0 || p.Timeout < 0 {
+		k.in(".dashboards.promql").fail("a bound is negative; leave it out for the default")
+	}
 	if slices.Contains(c.Dashboards.Pinned, "") {
 		k.in(".dashboards.pinned").fail("an empty name matches nothing; remove it")
 	}

@@ -232,6 +232,10 @@ func (p *peers) forward(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && forwarded(r.URL.Path) && r.Header.Get(forwardedBy) == "" {
 			q := r.URL.Query()
+			if q.Has("match[]") { // Prometheus' question, which is about no one service
+				next.ServeHTTP(w, r)
+				return
+			}
 			if i := p.owner(q.Get("service"), cmp.Or(q.Get("env"), "")); i >= 0 && i != int(p.self.Load())-1 {
 				proxies[i].ServeHTTP(w, r)
 				return

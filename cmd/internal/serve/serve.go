@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -149,6 +150,12 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if others != nil {
 		wc.Extra["GET "+peerPath] = http.HandlerFunc(others.serve)
 	}
+	prom, err := d.promql(c)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(wc.Extra, prom.Routes())
+	wc.PromSeries = prom.Series()
 	if d.alerts, err = notifier(c, board, o); err != nil {
 		return nil, err
 	}

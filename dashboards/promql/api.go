@@ -1,0 +1,367 @@
+package promql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// Bounds of a request, and of what range queries may ask for; the last is Prometheus'.
+const (
+	maxBody   = 256 << 10
+	maxQuery  = 16 << 10 // parsing takes time with the square of it, and cannot be cut short
+	maxSteps  = 11_000
+	maxTarget = 100 // match[] of one request
+)
+
+// Routes are the pages by ServeMux pattern, but for /api/v1/series, which is Series: another page may have that address too.
+func (a *API) Routes() map[string]http.Handler {
+	out := map[string]http.Handler{}
+	for path, f := range map[string]func(*http.Request) (any, annotations.Annotations, error){
+		"/api/v1/query": a.instant, "/api/v1/query_range": a.ranged, "/api/v1/labels": a.labelNames, "/api/v1/query_exemplars": a.exemplars,
+	} {
+		out["GET "+path], out["POST "+path] = a.answer(f), a.answer(f)
+	}
+	out["GET /api/v1/label/{name}/values"] = a.answer(a.labelValues)
+	out["GET /api/v1/metadata"] = a.answer(a.metadata)
+	out["GET /api/v1/status/buildinfo"] = a.answer(a.buildInfo)
+	return out
+}
+
+// Series answers /api/v1/series as Prometheus does: by match[].
+func (a *API) Series() http.Handler { return a.answer(a.series) }
+
+func (a *API) instant(r *http.Request) (any, annotations.Annotations, error) {
+	at, err := timeParam(r, "time", a.cfg.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.run(r, func(ctx context.Context, o promql.QueryOpts, q string) (promql.Query, error) {
+		return a.engine.NewInstantQuery(ctx, a, o, q, at)
+	})
+}
+
+func (a *API) ranged(r *http.Request) (any, annotations.Annotations, error) {
+	start, err := timeParam(r, "start", time.Time{})
+	if err != nil {
+		return nil, nil, err
+	}
+	end, err := timeParam(r, "end", time.Time{})
+	if err != nil {
+		return nil, nil, err
+	}
+	if end.Before(start) {
+		return nil, nil, badData("invalid parameter %q: end timestamp must not be before start time", "end")
+	}
+	step, err := duration(r.FormValue("step"))
+	switch {
+	case err != nil:
+		return nil, nil, badData("invalid parameter %q: %v", "step", err)
+	case step <= 0:
+		return nil, nil, badData("invalid parameter %q: zero or negative query resolution step widths are not accepted. Try a positive integer", "step")
+	case step < time.Millisecond:
+		return nil, nil, badData("invalid parameter %q: a step is a millisecond at least", "step")
+	case end.Sub(start)/step > maxSteps || end.Sub(start) == math.MaxInt64:
+		return nil, nil, badData("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")
+	}
+	return a.run(r, func(ctx context.Context, o promql.QueryOpts, q string) (promql.Query, error) {
+		return a.engine.NewRangeQuery(ctx, a, o, q, start, end, step)
+	})
+}
+
+// run answers a query of either kind.
+func (a *API) run(r *http.Request, make func(context.Context, promql.QueryOpts, string) (promql.Query, error)) (any, annotations.Annotations, error) {
+	limit, err := limitParam(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	within := a.cfg.Timeout
+	if t := r.FormValue("timeout"); t != "" {
+		d, err := duration(t)
+		if err != nil {
+			return nil, nil, badData("invalid parameter %q: %v", "timeout", err)
+		}
+		within = min(within, d)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), within)
+	defer cancel()
+	back := time.Duration(0)
+	if t := r.FormValue("lookback_delta"); t != "" {
+		if back, err = duration(t); err != nil {
+			return nil, nil, badData("invalid parameter %q: %v", "lookback_delta", err)
+		}
+	}
+	text := r.FormValue("query")
+	if len(text) > maxQuery {
+		return nil, nil, badData("invalid parameter %q: longer than %d bytes", "query", maxQuery)
+	}
+	if err := a.check(text); err != nil {
+		return nil, nil, badData("invalid parameter %q: %v", "query", err)
+	}
+	q, err := make(ctx, promql.NewPrometheusQueryOpts(false, back), text)
+	if err != nil && ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, nil, badData("invalid parameter %q: %v", "query", err)
+	}
+	defer q.Close()
+	res := q.Exec(ctx)
+	if res.Err != nil {
+		return nil, res.Warnings, res.Err
+	}
+	warn := res.Warnings
+	data := queryData{ResultType: string(res.Value.Type())}
+	cut := 0
+	switch v := res.Value.(type) {
+	case promql.Vector:
+		if limit > 0 && len(v) > limit {
+			v, cut = v[:limit], 1
+		}
+		data.Result = appendVector(nil, v)
+	case promql.Matrix:
+		if limit > 0 && len(v) > limit {
+			v, cut = v[:limit], 1
+		}
+		data.Result = appendMatrix(nil, v)
+	case promql.Scalar:
+		data.Result = appendPoint(nil, v.T, v.V)
+	case promql.String:
+		data.Result = appendText(nil, v.T, v.V)
+	default:
+		return nil, warn, fmt.Errorf("the engine gave a %T", v)
+	}
+	if cut > 0 {
+		warn = warn.Add(errors.New("results truncated due to limit"))
+	}
+	return data, warn, nil
+}
+
+// maxDepth bounds how deep the parts of a query are nested: the engine walks it before it looks at the time.
+const maxDepth = 500
+
+func (a *API) check(query string) error {
+	expr, err := a.parser.ParseExpr(query)
+	if err != nil {
+		return err
+	}
+	if deeper(expr, maxDepth) {
+		return fmt.Errorf("nested more than %d deep", maxDepth)
+	}
+	return nil
+}
+
+func deeper(n parser.Node, left int) bool {
+	if left == 0 {
+		return true
+	}
+	for c := range parser.ChildrenIter(n) {
+		if deeper(c, left-1) {
+			return true
+		}
+	}
+	return false
+}
+
+// selected walks what match[] selects of a request, under the same gate and time as queries.
+func (a *API) selected(r *http.Request, needed bool, fn func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) error) error {
+	from, err := timeParam(r, "start", time.UnixMilli(0))
+	if err != nil {
+		return err
+	}
+	to, err := timeParam(r, "end", a.cfg.Now().Add(time.Hour))
+	if err != nil {
+		return err
+	}
+	texts := r.Form["match[]"]
+	if len(texts) == 0 && needed {
+		return badData("no match[] parameter provided")
+	}
+	if len(texts) > maxTarget {
+		return badData("invalid parameter %q: more than %d of them", "match[]", maxTarget)
+	}
+	sets, err := a.parser.ParseMetricSelectors(texts)
+	if err != nil {
+		return badData("invalid parameter %q: %v", "match[]", err)
+	}
+	for _, ms := range sets {
+		if !slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return !m.Matches("") }) {
+			return badData("invalid parameter %q: match[] must contain at least one non-empty matcher", "match[]")
+		}
+	}
+	if len(sets) == 0 {
+		sets = append(sets, nil)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
+	defer cancel()
+	slot, err := a.gate.Insert(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer a.gate.Delete(slot)
+	q, err := a.Querier(from.UnixMilli(), to.UnixMilli())
+	if err != nil {
+		return err
+	}
+	for _, ms := range sets {
+		if err := fn(ctx, q, ms); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *API) series(r *http.Request) (any, annotations.Annotations, error) {
+	limit, err := limitParam(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	var warn annotations.Annotations
+	seen := map[string]bool{}
+	out := []rawJSON{}
+	err = a.selected(r, true, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) error {
+		set := q.Select(ctx, true, nil, ms...)
+		for set.Next() {
+			ls := set.At().Labels()
+			if k := string(ls.Bytes(nil)); !seen[k] {
+				seen[k] = true
+				out = append(out, appendLabels(nil, ls))
+			}
+		}
+		return set.Err()
+	})
+	if limit > 0 && len(out) > limit {
+		out, warn = out[:limit], warn.Add(errors.New("results truncated due to limit"))
+	}
+	return out, warn, err
+}
+
+func (a *API) labelNames(r *http.Request) (any, annotations.Annotations, error) {
+	return a.collect(r, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) ([]string, error) {
+		v, _, err := q.LabelNames(ctx, nil, ms...)
+		return v, err
+	})
+}
+
+func (a *API) labelValues(r *http.Request) (any, annotations.Annotations, error) {
+	name := r.PathValue("name")
+	if name == "" || len(name) > maxQuery || !model.UTF8Validation.IsValidLabelName(name) {
+		return nil, nil, badData("invalid label name: %q", name[:min(len(name), 80)])
+	}
+	return a.collect(r, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) ([]string, error) {
+		v, _, err := q.LabelValues(ctx, name, nil, ms...)
+		return v, err
+	})
+}
+
+// collect is the union over match[], in order.
+func (a *API) collect(r *http.Request, one func(context.Context, storage.Querier, []*labels.Matcher) ([]string, error)) (any, annotations.Annotations, error) {
+	limit, err := limitParam(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := []string{}
+	err = a.selected(r, false, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) error {
+		v, err := one(ctx, q, ms)
+		out = append(out, v...)
+		return err
+	})
+	slices.Sort(out)
+	out = slices.Compact(out)
+	var warn annotations.Annotations
+	if limit > 0 && len(out) > limit {
+		out, warn = out[:limit], warn.Add(errors.New("results truncated due to limit"))
+	}
+	return out, warn, err
+}
+
+type metadata struct {
+	Type string `json:"type"`
+	Help string `json:"help"`
+	Unit string `json:"unit"`
+}
+
+func (a *API) metadata(r *http.Request) (any, annotations.Annotations, error) {
+	limit, err := limitParam(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	only := r.FormValue("metric")
+	out := map[string][]metadata{}
+	a.cfg.Board.Raw(func(string, string) bool { return r.Context().Err() == nil }, func(c *dashboards.RawColumn) bool {
+		name, _ := metricName(c)
+		if only != "" && name != only || limit > 0 && len(out) >= limit && out[name] == nil {
+			return false
+		}
+		if m := (metadata{typeOf(c), "", c.Unit()}); !slices.Contains(out[name], m) && len(out[name]) < 10 {
+			out[name] = append(out[name], m)
+		}
+		return false
+	}, nil)
+	return out, nil, r.Context().Err()
+}
+
+// exemplars are nowhere kept; those who ask get none.
+func (a *API) exemplars(*http.Request) (any, annotations.Annotations, error) {
+	return []string{}, nil, nil
+}
+
+// buildInfo lets Grafana and promtool know which API this is: version is that of the Prometheus whose engine answers.
+func (a *API) buildInfo(*http.Request) (any, annotations.Annotations, error) {
+	return map[string]string{"version": engineVersion(), "revision": "rollcall " + a.cfg.Version, "branch": "", "buildUser": "", "buildDate": "", "goVersion": runtime.Version()}, nil, nil
+}
+
+func timeParam(r *http.Request, name string, def time.Time) (time.Time, error) {
+	s := r.FormValue(name)
+	if s == "" && !def.IsZero() {
+		return def, nil
+	}
+	if f, err := strconv.ParseFloat(s, 64); err == nil && math.Abs(f) < 1e11 {
+		sec, frac := math.Modf(f)
+		return time.Unix(int64(sec), int64(math.Round(frac*1000)/1000*float64(time.Second))).UTC(), nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return t, nil
+	}
+	return time.Time{}, badData("invalid parameter %q: cannot parse %q to a valid timestamp", name, s[:min(len(s), 80)])
+}
+
+func duration(s string) (time.Duration, error) {
+	if f, err := strconv.ParseFloat(s, 64); err == nil {
+		if f *= float64(time.Second); math.Abs(f) < math.MaxInt64 {
+			return time.Duration(f), nil
+		}
+		return 0, fmt.Errorf("cannot parse %q to a valid duration. It overflows int64", s)
+	}
+	if d, err := model.ParseDuration(s); err == nil {
+		return time.Duration(d), nil
+	}
+	return 0, fmt.Errorf("cannot parse %q to a valid duration", s[:min(len(s), 80)])
+}
+
+func limitParam(r *http.Request) (int, error) {
+	s := r.FormValue("limit")
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return 0, badData("invalid parameter %q: %q is no limit; give a number", "limit", s[:min(len(s), 80)])
+	}
+	return n, nil
+}

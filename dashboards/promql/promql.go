@@ -1,0 +1,119 @@
+// Package promql answers PromQL over the windows of a Board: Prometheus' own engine, and the part of its HTTP API that Grafana, promtool and rules ask.
+//
+// It owns how what instances said becomes series, the bounds of a query, and the shapes of the answers. It must not know where the Board's data comes from. Names and
+// labels are those that remote write gives them.
+package promql
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// Config says what to answer from. Board is needed; the rest has defaults.
+type Config struct {
+	Board      *dashboards.Board
+	MaxSamples int           // values that one query may hold at once, default 5,000,000
+	MaxSeries  int           // series that one selector may find, default 200,000
+	Timeout    time.Duration // of one query, the time it waits for others too; default 20 s
+	Concurrent int           // queries at once; the others wait; default 4
+	// Partial says, where not all services are known here, what is missing: it stands beside each answer as a warning. nil, or "": all are.
+	Partial func() string
+	Version string // of this program, for those who ask what it is
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics *metrics.Set
+}
+
+func (c *Config) defaults() {
+	c.MaxSamples = cmp.Or(c.MaxSamples, 5_000_000)
+	c.MaxSeries = cmp.Or(c.MaxSeries, 200_000)
+	c.Timeout = cmp.Or(c.Timeout, 20*time.Second)
+	c.Concurrent = cmp.Or(c.Concurrent, 4)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewSet()
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Board == nil {
+		errs = append(errs, errors.New("there is no board to ask"))
+	}
+	if c.MaxSamples < 1 || c.MaxSeries < 1 || c.Concurrent < 1 || c.Timeout < time.Millisecond {
+		errs = append(errs, fmt.Errorf("%d samples, %d series, %d at once, timeout %s: all must be positive", c.MaxSamples, c.MaxSeries, c.Concurrent, c.Timeout))
+	}
+	return errors.Join(errs...)
+}
+
+// lookback is how far back an instant looks for a value. It is Prometheus': what has ended is told by markers, after two and a half intervals, whatever the interval is.
+const lookback = 5 * time.Minute
+
+// API answers queries. It is safe for concurrent use.
+type API struct {
+	cfg     Config
+	engine  *promql.Engine
+	parser  parser.Parser
+	gate    gate
+	queries map[string]*metrics.Counter // by what became of them
+	took    *metrics.Histogram
+}
+
+// New makes an API; it starts nothing. The error names everything that cannot be.
+func New(c Config) (*API, error) {
+	c.defaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("make promql: %w", err)
+	}
+	a := &API{cfg: c, parser: parser.NewParser(parser.Options{}), gate: make(gate, c.Concurrent), queries: map[string]*metrics.Counter{}}
+	a.engine = promql.NewEngine(promql.EngineOpts{Logger: c.Log, MaxSamples: c.MaxSamples, Timeout: c.Timeout, ActiveQueryTracker: a.gate, LookbackDelta: lookback,
+		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Second.Milliseconds() * 10 }, EnableAtModifier: true, EnableNegativeOffset: true, Parser: a.parser})
+	for _, outcome := range []string{"success", errBadData, errTimeout, errCanceled, errExecution, errInternal} {
+		a.queries[outcome] = c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_promql_queries_total{outcome=%q}", outcome))
+	}
+	a.took = c.Metrics.GetOrCreateHistogram("rollcall_promql_query_seconds")
+	return a, nil
+}
+
+// Querier implements storage.Queryable.
+func (a *API) Querier(from, to int64) (storage.Querier, error) {
+	return &querier{board: a.cfg.Board, from: from, to: to, maxSeries: a.cfg.MaxSeries}, nil
+}
+
+// gate lets so many queries run at once.
+type gate chan struct{}
+
+// Insert implements promql.QueryTracker.
+func (g gate) Insert(ctx context.Context, _ string) (int, error) {
+	select {
+	case g <- struct{}{}:
+		return 0, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// Delete implements promql.QueryTracker.
+func (g gate) Delete(int) { <-g }
+
+// GetMaxConcurrent implements promql.QueryTracker.
+func (g gate) GetMaxConcurrent() int { return cap(g) }
+
+// Close implements promql.QueryTracker.
+func (g gate) Close() error { return nil }
