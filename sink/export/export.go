@@ -69,7 +69,9 @@ type Config struct {
 	Brokers []string
 	TLS     *tls.Config    // nil: plain TCP
 	Login   sasl.Mechanism // nil: none
-	Group   string         // consumer group: exports of one group share the partitions
+	// ClientID is as the brokers' logs and quotas name us; default rollcall-export- and Name.
+	ClientID string
+	Group    string // consumer group: exports of one group share the partitions
 	// The topics; default: sink.DefaultTopics.
 	Snapshots, Backfill string
 	// From is where a group begins that has no offsets yet: so long ago; 0 is now, All the beginning.
@@ -95,6 +97,7 @@ const All = time.Duration(1<<63 - 1)
 func (c *Config) fill() {
 	d := sink.DefaultTopics()
 	c.Name = cmp.Or(c.Name, c.Group)
+	c.ClientID = cmp.Or(c.ClientID, "rollcall-export-"+c.Name)
 	c.Snapshots, c.Backfill = cmp.Or(c.Snapshots, d.Snapshots), cmp.Or(c.Backfill, d.Backfill)
 	c.BatchRecords = cmp.Or(c.BatchRecords, 1000)
 	c.BatchBytes = cmp.Or(c.BatchBytes, 2<<20)

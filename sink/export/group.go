@@ -26,11 +26,11 @@ const (
 // output makes it return earlier.
 func (x *Exporter) Run(ctx context.Context) error {
 	var err error
-	if x.client, err = readback.New(readback.Config{Brokers: x.cfg.Brokers, TLS: x.cfg.TLS, Login: x.cfg.Login, ClientID: "rollcall-export-" + x.cfg.Name}); err != nil {
+	if x.client, err = readback.New(readback.Config{Brokers: x.cfg.Brokers, TLS: x.cfg.TLS, Login: x.cfg.Login, ClientID: x.cfg.ClientID}); err != nil {
 		return err
 	}
 	defer x.client.Close()
-	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: time.Second, TLS: x.cfg.TLS, SASL: x.cfg.Login, ClientID: "rollcall-export-" + x.cfg.Name}
+	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: time.Second, TLS: x.cfg.TLS, SASL: x.cfg.Login, ClientID: x.cfg.ClientID}
 	defer transport.CloseIdleConnections()
 	x.kafka = &kafka.Client{Addr: kafka.TCP(x.cfg.Brokers...), Timeout: askTimeout, Transport: transport}
 	defer func() {
@@ -48,7 +48,7 @@ func (x *Exporter) Run(ctx context.Context) error {
 	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: x.cfg.Group, Brokers: x.cfg.Brokers, Topics: []string{x.cfg.Snapshots, x.cfg.Backfill}, StartOffset: kafka.FirstOffset,
-		Dialer:         &kafka.Dialer{ClientID: "rollcall-export-" + x.cfg.Name, Timeout: dialTimeout, DualStack: true, TLS: x.cfg.TLS, SASLMechanism: x.cfg.Login},
+		Dialer:         &kafka.Dialer{ClientID: x.cfg.ClientID, Timeout: dialTimeout, DualStack: true, TLS: x.cfg.TLS, SASLMechanism: x.cfg.Login},
 		GroupBalancers: []kafka.GroupBalancer{balancer{}}, WatchPartitionChanges: true, PartitionWatchInterval: watchEvery,
 		SessionTimeout: x.cfg.Session, HeartbeatInterval: x.cfg.Session / 5, RebalanceTimeout: max(x.cfg.Session, 2*handOver), JoinGroupBackoff: joinAgain,
 	})

@@ -36,9 +36,11 @@ import (
 
 // Config shapes a Sink. Brokers and Ledger must be given; the rest has defaults.
 type Config struct {
-	Brokers []string     // host:port, one or more to begin with
-	Topics  sink.Topics  // empty names: those of sink.DefaultTopics
-	Ledger  *sink.Ledger // accounts for every snapshot; its identity goes into the ids
+	Brokers []string // host:port, one or more to begin with
+	// ClientID is as the brokers' logs and quotas name us; default rollcall- and the collector's number.
+	ClientID string
+	Topics   sink.Topics  // empty names: those of sink.DefaultTopics
+	Ledger   *sink.Ledger // accounts for every snapshot; its identity goes into the ids
 
 	StoragePath string // folder of delivery.json, which the next start reads; empty: the next start knows nothing
 

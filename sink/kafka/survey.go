@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func newCluster(s *Sink) (*cluster, error) {
 	}
 	c := &cluster{s: s, topics: topicNames(s.cfg.Topics), leaders: map[string][]int32{}, gates: map[int32]*gate{}}
 	c.transport = &kafka.Transport{
-		Dial: s.cfg.Dial, DialTimeout: min(5*time.Second, s.cfg.Timeout), IdleTimeout: time.Minute, ClientID: "rollcall-" + s.backlog.id.Hex(),
+		Dial: s.cfg.Dial, DialTimeout: min(5*time.Second, s.cfg.Timeout), IdleTimeout: time.Minute, ClientID: cmp.Or(s.cfg.ClientID, "rollcall-"+s.backlog.id.Hex()),
 		MetadataTTL: metadataTTL, MetadataTopics: c.topics, TLS: s.cfg.TLS, SASL: mechanism,
 	}
 	c.client = &kafka.Client{Addr: kafka.TCP(s.cfg.Brokers...), Timeout: s.cfg.Timeout, Transport: c.transport}

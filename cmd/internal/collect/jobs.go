@@ -263,7 +263,7 @@ func Topics(k config.Kafka) sink.Topics {
 
 func kafkaConfig(c *config.Config, o Options, ledger *sink.Ledger) (kafka.Config, error) {
 	out := kafka.Config{
-		Brokers: c.Kafka.Brokers, Topics: Topics(c.Kafka), Ledger: ledger, StoragePath: o.Storage, Drain: o.Drain,
+		Brokers: c.Kafka.Brokers, ClientID: c.Kafka.ClientID, Topics: Topics(c.Kafka), Ledger: ledger, StoragePath: o.Storage, Drain: o.Drain,
 		LiveMaxAge: c.LiveMaxAge.Std(max(2*interval(c), 2*time.Second)), MemoryBytes: c.Kafka.QueueBytes.Or(config.DefaultQueueBytes),
 		Logger: o.Log.With("part", "kafka"), Metrics: o.Metrics.NewSet(), Spool: spoolConfig(c.Spool, o.Storage),
 	}

@@ -249,6 +249,7 @@ type Kafka struct {
 	Brokers    []string `yaml:"brokers"`
 	Topics     Topics   `yaml:"topics"`
 	QueueBytes Size     `yaml:"queue_bytes"` // how much waits in memory while Kafka is away; default 256MB
+	ClientID   string   `yaml:"client_id"`   // as the brokers' logs and quotas name collector and exports; default: a name for each
 	SASL       *SASL    `yaml:"sasl"`
 	TLS        *TLS     `yaml:"tls_config"`
 }

@@ -51,7 +51,7 @@ func one(c *config.Config, e *config.Export, o Options) (*export.Exporter, error
 	name := cmp.Or(e.Name, e.To)
 	topics, set := collect.Topics(c.Kafka), o.Metrics()
 	log := o.Log.With("part", "export")
-	x := export.Config{Name: name, Brokers: c.Kafka.Brokers, Group: cmp.Or(e.Group, "rollcall-export-"+name), Snapshots: topics.Snapshots, Backfill: topics.Backfill,
+	x := export.Config{Name: name, Brokers: c.Kafka.Brokers, ClientID: c.Kafka.ClientID, Group: cmp.Or(e.Group, "rollcall-export-"+name), Snapshots: topics.Snapshots, Backfill: topics.Backfill,
 		Filter: export.Filter{Services: e.Services, Metrics: e.Metrics}, Cut: o.Cut, Logger: log, Metrics: set}
 	back, all, err := e.Begin()
 	if x.From = back; all {
@@ -68,7 +68,7 @@ func one(c *config.Config, e *config.Export, o Options) (*export.Exporter, error
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("export %q: %w", name, err)
 	}
-	to := topic.Config{Brokers: x.Brokers, TLS: x.TLS, Login: x.Login, Topic: e.Topic, Partitions: e.Partitions, Name: name, Logger: log.With("export", name), Metrics: set}
+	to := topic.Config{Brokers: x.Brokers, ClientID: x.ClientID, TLS: x.TLS, Login: x.Login, Topic: e.Topic, Partitions: e.Partitions, Name: name, Logger: log.With("export", name), Metrics: set}
 	switch e.To {
 	case "flat":
 		memory := flat.NewMemory(e.MaxSeries, name, set, to.Logger)

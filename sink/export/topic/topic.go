@@ -44,6 +44,7 @@ type Config struct {
 	Brokers    []string
 	TLS        *tls.Config
 	Login      sasl.Mechanism
+	ClientID   string // default rollcall-export- and Topic
 	Topic      string
 	Partitions int           // of the topic, where we make it; default 12
 	Keep       time.Duration // its retention, where we make it; default 7 days
@@ -81,6 +82,7 @@ func New(c Config) (*Output, error) {
 	if c.Topic == "" || c.Codec == nil {
 		faults = append(faults, errors.New("no topic or no codec"))
 	}
+	c.ClientID = cmp.Or(c.ClientID, "rollcall-export-"+c.Topic)
 	c.Partitions = cmp.Or(c.Partitions, 12)
 	c.Keep = cmp.Or(c.Keep, 7*24*time.Hour)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 512<<10)
@@ -93,11 +95,11 @@ func New(c Config) (*Output, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("configure output topic %q: %w", c.Topic, err)
 	}
-	back, err := readback.New(readback.Config{Brokers: c.Brokers, TLS: c.TLS, Login: c.Login, ClientID: "rollcall-export-" + c.Topic})
+	back, err := readback.New(readback.Config{Brokers: c.Brokers, TLS: c.TLS, Login: c.Login, ClientID: c.ClientID})
 	if err != nil {
 		return nil, err
 	}
-	t := &kafka.Transport{DialTimeout: 3 * time.Second, MetadataTTL: time.Second, TLS: c.TLS, SASL: c.Login, ClientID: "rollcall-export-" + c.Topic}
+	t := &kafka.Transport{DialTimeout: 3 * time.Second, MetadataTTL: time.Second, TLS: c.TLS, SASL: c.Login, ClientID: c.ClientID}
 	count := func(name string) *metrics.Counter {
 		return c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_export_topic_%s{export=%q}", name, c.Name))
 	}
