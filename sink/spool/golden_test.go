@@ -97,3 +97,19 @@ func TestLaterVersion(t *testing.T) {
 		t.Error("journal: it is opened")
 	}
 }
+
+// What a later minor version may add, marks of another kind and fields behind those of an entry, is passed over and is no damage.
+func TestAddedLater(t *testing.T) {
+	k := newKnown()
+	b := appendRecord(nil, recordOpen, append(binary.AppendUvarint(binary.AppendVarint(binary.AppendUvarint(binary.AppendUvarint(nil, version), 5), 7), 0), "boot"...))
+	b = appendDone(appendRecord(b, 99, []byte("what is this")), Pos{3, 20})
+	k.replay(appendRecord(b, recordReady, []byte("more")))
+	if !k.ready || !k.dead[3][20] || k.damaged != 0 || k.later || k.next != 5 {
+		t.Errorf("%+v", k)
+	}
+	m := meta(1, 7)
+	got, err := parseMeta(append(appendMeta(nil, &m), "more"...), func(b []byte) string { return string(b) })
+	if err != nil || fmt.Sprint(got) != fmt.Sprint(m) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

@@ -158,7 +158,7 @@ func (s *Spool) settleAsides() error {
 		if err != nil {
 			return err
 		}
-		if a, err := parseAside(b); err == nil && s.has(&a) {
+		if a, bad := parseAside(b); bad == nil && s.has(&a) {
 			err = os.Remove(path)
 		} else if len(s.unread) == 0 { // else it may be there
 			err = os.Rename(path, name)
