@@ -72,10 +72,10 @@ func (h *History) Add(r *dashboards.Rollup) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.newest = max(h.newest, r.T)
 	if r.T < h.newest-keepFor || r.T > r.AsOf+minute {
 		return
 	}
+	h.newest = max(h.newest, r.T)
 	k := [2]string{r.Service, r.Env}
 	s := h.services[k]
 	if s == nil {
@@ -133,10 +133,11 @@ func (l *line) bytes() int {
 	return chunkBytes
 }
 
-// Expire forgets what is older than a day before now (Unix ms).
+// Expire forgets what is older than a day before now (Unix ms). A rollup of a clock that is days ahead keeps those of the present out until then, and no longer.
 func (h *History) Expire(now int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.newest = min(h.newest, now)
 	for k, s := range h.services {
 		for lk, l := range s.lines {
 			for c := range l.chunks {

@@ -90,7 +90,7 @@ func (h *History) Query(q Query, now time.Time) (*Answer, error) {
 			}
 		}
 	}
-	if q.Step.Milliseconds()%least != 0 || q.Step <= 0 {
+	if q.Step < time.Millisecond || q.Step.Milliseconds()%least != 0 {
 		return nil, fmt.Errorf("%w: step is not a multiple of %s", ErrQuery, time.Duration(least)*time.Millisecond)
 	}
 	if n := q.To.Sub(q.From) / q.Step; n > maxPoints {
@@ -160,17 +160,30 @@ func (s *service) since() (int64, bool) {
 	return oldest, any
 }
 
+// span is where the line's first chunk begins and its last one ends, Unix ms.
+func (l *line) span() (begin, end int64) {
+	for c := range l.chunks {
+		from, to := c*chunkPoints*l.step, (c+1)*chunkPoints*l.step
+		if end == 0 || from < begin {
+			begin = from
+		}
+		end = max(end, to)
+	}
+	return begin, end
+}
+
 // draw makes a line. Over several slots rates and ratios are means, a latency the mean of its estimates, weighed by requests, within the widest bounds.
 func (l *line) draw(name, signal string, t0, st int64, points int) dashboards.Line {
 	out := dashboards.Line{Name: name, Instances: l.n, Values: make(dashboards.Nums, points)}
 	if signal == "latency" {
 		out.Lo, out.Hi = make(dashboards.Nums, points), make(dashboards.Nums, points)
 	}
+	begin, end := l.span() // a point may be a day, and a query reach back for years
 	for k := range points {
 		var n, sum, errs, weight float64
 		lo, hi := math.NaN(), math.NaN()
 		from := t0 + int64(k)*st
-		for t := (from + l.step - 1) / l.step * l.step; t < from+st; t += l.step {
+		for t := max((from+l.step-1)/l.step*l.step, begin); t < min(from+st, end); t += l.step {
 			data := l.chunks[t/l.step/chunkPoints]
 			if data == nil {
 				continue

@@ -193,3 +193,45 @@ func BenchmarkDecodeAdd(b *testing.B) {
 		h.Add(&r)
 	}
 }
+
+// A rollup that says to be of a time to come is none; one of a replica whose clock is days ahead keeps the others out until the next Expire, and no longer.
+func TestAheadOfTime(t *testing.T) {
+	h := NewHistory(0)
+	h.Add(made("cart", 1, 1))
+	wild := made("cart", 9*8640, 1)
+	wild.AsOf = t0
+	h.Add(wild)
+	h.Add(made("cart", 2, 1))
+	if !h.Has("cart", "prod", t0+2*step) {
+		t.Error("one that cannot be keeps the others out")
+	}
+	h.Add(made("cart", 9*8640, 1))
+	h.Expire(t0 + 3*step)
+	h.Add(made("cart", 3, 1))
+	if !h.Has("cart", "prod", t0+3*step) {
+		t.Error("a clock that is ahead keeps the others out for good")
+	}
+}
+
+// A query that reaches back for years looks only at what there is.
+func TestLongQuery(t *testing.T) {
+	h := NewHistory(0)
+	for k := range 100 {
+		h.Add(made("cart", k, 10))
+	}
+	now := time.UnixMilli(t0 + 100*step)
+	began := time.Now()
+	a, err := h.Query(Query{Service: "cart", Env: "prod", Signal: "rate", From: now.Add(-8000 * 24 * time.Hour), To: now, Step: 24 * time.Hour}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := 0
+	for _, v := range a.Lines[0].Values {
+		if v.Known() {
+			known++
+		}
+	}
+	if took := time.Since(began); known == 0 || known > 2 || took > time.Second {
+		t.Errorf("%d of %d points are known, after %s", known, len(a.Lines[0].Values), took)
+	}
+}
