@@ -118,14 +118,15 @@ func (p *pulls) enlarge(b []byte, is bool, n int, unproven bool) ([]byte, bool) 
 	if n > mappedFrom || unproven && n > free {
 		bigger = p.mapped.take(n)
 	}
-	if bigger == nil {
-		return append(make([]byte, 0, n), b...), false
+	beside := bigger != nil
+	if !beside {
+		bigger = make([]byte, 0, n)
 	}
 	bigger = append(bigger, b...)
 	if is {
 		p.mapped.give(b)
 	}
-	return bigger, true
+	return bigger, beside
 }
 
 // unmap gives back what x has beside the heap.
