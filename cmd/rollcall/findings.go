@@ -41,7 +41,7 @@ const followEvery = time.Second
 
 // Run lists findings. Nothing open is exit 0 like anything else: `rollcall status` is what fails.
 func (c *findingsListCmd) Run(e *env) error {
-	a, err := c.answer(e.ctx)
+	a, err := c.answer(e.ctx, c.Open)
 	if err != nil {
 		return err
 	}
@@ -60,10 +60,10 @@ func (c *findingsListCmd) Run(e *env) error {
 	return c.follow(e, a)
 }
 
-func (c *findingsListCmd) answer(ctx context.Context) (a findingsAnswer, err error) {
+func (c *findingsListCmd) answer(ctx context.Context, open bool) (a findingsAnswer, err error) {
 	q := serviceOf(c.Service)
 	q.Set("state", "all")
-	if c.Open {
+	if open {
 		q.Set("state", "open")
 	}
 	q.Set("since", strconv.FormatInt(time.Now().Add(-c.Since).UnixMilli(), 10))
@@ -86,7 +86,7 @@ func (c *findingsListCmd) follow(e *env, a findingsAnswer) error {
 			return nil
 		case <-tick.C:
 		}
-		a, err := c.answer(e.ctx)
+		a, err := c.answer(e.ctx, false) // one that was open is told of when it ends, too
 		switch {
 		case e.ctx.Err() != nil:
 			return nil
@@ -101,6 +101,9 @@ func (c *findingsListCmd) follow(e *env, a findingsAnswer) error {
 		slices.Reverse(a.Findings)
 		for i := range a.Findings {
 			f := &a.Findings[i]
+			if c.Open && f.Ended != nil && known[f.ID] == "" {
+				continue
+			}
 			if g := gist(f); known[f.ID] != g {
 				known[f.ID] = g
 				if err := c.print(e, f); err != nil {

@@ -102,8 +102,8 @@ func tabulate(all []collect.Asked) *table {
 	}
 	t.columns = slices.Sorted(maps.Keys(names))
 	slices.SortFunc(t.rows, func(a, b collect.Asked) int {
-		if d := cmp.Compare(answered(b), answered(a)); d != 0 {
-			return -d
+		if d := cmp.Compare(answered(a), answered(b)); d != 0 {
+			return d
 		}
 		if len(t.columns) > 0 {
 			x, _ := t.number(&a, t.columns[0])

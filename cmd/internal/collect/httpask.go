@@ -76,6 +76,9 @@ func (d *Daemon) serveAsk(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Rollcall-Instances", strconv.Itoa(len(targets)))
 	out := json.NewEncoder(w)
 	flush := http.NewResponseController(w)
+	// Who asks and does not read is let go: they would keep one of the few places for good.
+	_ = flush.SetWriteDeadline(time.Now().Add(askEvery + askTimeout + 2*askGrace))
+	defer func() { _ = flush.SetWriteDeadline(time.Time{}) }()
 	err := d.ask(r.Context(), targets, patterns, func(a Asked) {
 		if out.Encode(a) == nil {
 			_ = flush.Flush() // whoever has gone does not need it
