@@ -28,7 +28,7 @@ type Sink struct {
 	trouble   trouble
 	scratch   sync.Pool // of *scratch
 
-	pace      pace // of the backfill
+	pace      pace        // of the backfill
 	open      atomic.Bool // what is put gets on its way
 	lanes     sync.WaitGroup
 	spawnLane func(*lane) // set by Run
