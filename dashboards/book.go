@@ -67,6 +67,9 @@ func (k *book) take(n *Note) bool {
 			return false // our own word, come back; or who judges it knows more
 		}
 		if f == nil {
+			if len(k.findings) >= maxKept && !k.dropOldest() {
+				return false
+			}
 			f = &kept{}
 			k.findings[n.ID] = f
 		}
@@ -193,7 +196,8 @@ func (k *book) judge(in *Finding, now time.Time) *kept {
 		f.Since, f.Was = since, was
 	}
 	if f.Ended != nil && *f.Ended < f.Since {
-		f.Ended = &f.Since
+		at := f.Since // not its address: lists that readers have hold Ended, and Since is written again at the next tick
+		f.Ended = &at
 	}
 	f.judged, f.carried, f.calm = f.Ended == nil, time.Time{}, time.Time{}
 	return f
@@ -210,16 +214,19 @@ func (k *book) same(in *Finding) (best *kept) {
 	return best
 }
 
-func (k *book) dropOldest() {
+// dropOldest forgets the finding that has been over for longest; false: all are open.
+func (k *book) dropOldest() bool {
 	var old *kept
 	for _, f := range k.findings {
 		if f.Ended != nil && (old == nil || *f.Ended < *old.Ended) {
 			old = f
 		}
 	}
-	if old != nil {
-		delete(k.findings, old.ID)
+	if old == nil {
+		return false
 	}
+	delete(k.findings, old.ID)
+	return true
 }
 
 // unjudged decides about an open finding of which the detector says nothing.
@@ -230,7 +237,7 @@ func (k *book) unjudged(f *kept, j *judgement, here map[string]bool) {
 		f.judged = false
 		f.Ended = &now
 		for id := range here {
-			if o := k.findings[id]; o.Ended == nil && o.Env == f.Env && contains(o.Services, f.Service) {
+			if o := k.findings[id]; o != nil && o.Ended == nil && o.Env == f.Env && contains(o.Services, f.Service) {
 				f.PartOf = o.ID
 			}
 		}

@@ -306,3 +306,37 @@ func FuzzParseNote(f *testing.F) {
 		}
 	})
 }
+
+// Of findings on the topic no more are kept than the bound; one that is over makes room for another.
+func TestBookIsBounded(t *testing.T) {
+	k := newBook()
+	take := func(id string, ended *int64) bool {
+		return k.take(&Note{V: 1, Kind: NoteFinding, ID: id, TS: 2, Finding: &Finding{ID: id, Ended: ended}})
+	}
+	over := int64(1)
+	take("over", &over)
+	for i := range maxKept {
+		take(fmt.Sprint("f", i), nil)
+	}
+	if len(k.findings) != maxKept || k.findings["over"] != nil || take("more", nil) || len(k.findings) != maxKept {
+		t.Errorf("%d are kept, want %d", len(k.findings), maxKept)
+	}
+}
+
+// The events of as many services are known as there may be; those that are long quiet make room.
+func TestEventsElsewhereAreBounded(t *testing.T) {
+	var o elsewhere
+	tell := func(service string, at int64) {
+		o.hear(&Rollup{Service: service, T: at, Step: 10_000, Events: []Event{{T: at}}}, 2)
+	}
+	tell("a", 1)
+	tell("b", 1)
+	tell("c", 2)
+	if len(o.told) != 2 {
+		t.Errorf("%d services, want 2", len(o.told))
+	}
+	tell("d", 1+2*toldElsewhere.Milliseconds())
+	if len(o.told) != 1 {
+		t.Errorf("%d services, want the one that is not quiet", len(o.told))
+	}
+}

@@ -25,7 +25,7 @@ func (b *Board) TakeRollup(r *Rollup) {
 	}
 	b.others.mu.Lock()
 	defer b.others.mu.Unlock()
-	b.others.hear(r)
+	b.others.hear(r, b.opts.MaxService)
 	if r.Row == nil || r.Row.Service != r.Service || r.Row.Env != r.Env {
 		return
 	}
@@ -47,8 +47,8 @@ const (
 	maxToldElsewhere = 200 // of one service
 )
 
-// hear takes the events of a rollup in; the same slot may be told again.
-func (o *elsewhere) hear(r *Rollup) {
+// hear takes the events of a rollup in; the same slot may be told again. It knows those of so many services at most.
+func (o *elsewhere) hear(r *Rollup, most int) {
 	if len(r.Events) == 0 {
 		return
 	}
@@ -56,10 +56,25 @@ func (o *elsewhere) hear(r *Rollup) {
 		o.told = map[[2]string][]Event{}
 	}
 	k := [2]string{r.Service, r.Env}
+	if o.told[k] == nil && len(o.told) >= most {
+		o.forget(r.T)
+		if len(o.told) >= most {
+			return
+		}
+	}
 	all := slices.DeleteFunc(o.told[k], func(e Event) bool { return e.T >= r.T && e.T < r.T+r.Step || e.T < r.T-toldElsewhere.Milliseconds() })
 	all = append(all, r.Events...)
 	slices.SortStableFunc(all, func(x, y Event) int { return int(x.T - y.T) })
 	o.told[k] = all[max(0, len(all)-maxToldElsewhere):]
+}
+
+// forget drops the services of which nothing was told for an hour before now: they are gone, or quiet.
+func (o *elsewhere) forget(now int64) {
+	for k, es := range o.told {
+		if len(es) == 0 || es[len(es)-1].T < now-toldElsewhere.Milliseconds() {
+			delete(o.told, k)
+		}
+	}
 }
 
 // eventsElsewhere calls fn with each event of a service that others own, within a span.

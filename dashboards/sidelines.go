@@ -152,9 +152,15 @@ func recogniseLines(cols []column, old []*line) []*line {
 		names = append(names, m)
 	}
 	slices.Sort(names)
+	byNorm := make(map[string]string, len(names)) // of two that are written differently the first
 	for _, m := range names {
-		norm := normal(strings.ReplaceAll(m, "/", "_"))
-		limit := limitOf(m, gauges)
+		if norm := plainName(m); byNorm[norm] == "" {
+			byNorm[norm] = m
+		}
+	}
+	for _, m := range names {
+		norm := plainName(m)
+		limit := limitOf(norm, byNorm)
 		switch {
 		case limit != "":
 			if l := get(SideUse, m); l != nil {
@@ -183,19 +189,20 @@ func hasWords(name string, words []string) bool {
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains("_"+name+"_", "_"+w+"_") })
 }
 
-// limitOf is the gauge that says how much there is of what another one says is used, "" if there is none: the same name but for one word.
-func limitOf(m string, gauges map[string][]uint32) string {
-	norm := normal(strings.ReplaceAll(m, "/", "_"))
+// plainName is a metric's name in _ notation.
+func plainName(m string) string { return normal(strings.ReplaceAll(m, "/", "_")) }
+
+// limitOf is the gauge that says how much there is of what another one says is used, "" if there is none: the same name but for one word. Names are in _ notation,
+// byNorm tells the gauge of each.
+func limitOf(norm string, byNorm map[string]string) string {
 	for _, u := range usedWords {
 		if !hasWords(norm, []string{u}) {
 			continue
 		}
 		for _, w := range limitWords {
 			want := strings.Trim(strings.Replace("_"+norm+"_", "_"+u+"_", "_"+w+"_", 1), "_")
-			for other := range gauges {
-				if other != m && normal(strings.ReplaceAll(other, "/", "_")) == want {
-					return other
-				}
+			if m := byNorm[want]; m != "" {
+				return m
 			}
 		}
 	}

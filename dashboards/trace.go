@@ -62,7 +62,7 @@ type Trace struct {
 	Instance  string
 	Tags      map[string]string
 	Facts     map[string]string // texts the application said
-	Moves   []Move          // of both, oldest first
+	Moves     []Move            // of both, oldest first
 	Begun     time.Time         // its oldest scrape ever seen
 	Last      time.Time         // its newest
 	Every     time.Duration     // the interval in force

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
 )
 
 // What was there before is read from its end: a reader begins a short way back and is live at once; what is older is filled in behind it, the newest first, in
@@ -155,7 +157,7 @@ func (w *watcher) fillStep(ctx context.Context, r *reader, at time.Time, to int6
 func (f *Feed) everLive() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.state.told.State == "live" || f.state.told.State == "dead"
+	return f.state.told.State == dashboards.FeedLive || f.state.told.State == dashboards.FeedDead
 }
 
 // history says how far back what is shown goes, Unix ms, whether more is being read, and what of it a reader of the page should know. The caller holds the lock.

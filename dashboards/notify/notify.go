@@ -134,7 +134,6 @@ type receiver struct {
 	Receiver
 	cfg          *Config
 	told         map[string]told // by finding
-	begun        time.Time
 	sent, failed *metrics.Counter
 	trouble      bool
 }
@@ -154,7 +153,6 @@ type word struct {
 }
 
 func (r *receiver) run(ctx context.Context) {
-	r.begun = time.Now()
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	pause := leastPause
