@@ -40,6 +40,8 @@ func TestBrowser(t *testing.T) {
 		{"any metric is explored", p.explores},
 		{"a service's charts move", p.charts},
 		{"a fault is named", p.names},
+		{"its canary fails", func() { p.judges(p.broken) }},
+		{"what was different is asked", func() { p.compares(p.broken) }},
 		{"one network's trouble is named", p.namesNetwork},
 		{"the roster knows everyone", p.roster},
 		{"a mass expiry is not believed", p.guards},
@@ -224,9 +226,10 @@ func (p *tab) names() {
 		p.t.Fatalf("the page says %q", says)
 	}
 	service, version, zone := what[1], what[2], what[3]
+	p.broken = service
 	text, at := p.named(service)
 	p.inTime(service+" is named", at.Sub(broken), m.kept())
-	if !strings.Contains(text, service+" is failing") && !strings.Contains(text, service+" is slow") {
+	if !regexp.MustCompile(regexp.QuoteMeta(service) + " (is failing|is slow|throws)").MatchString(text) {
 		p.t.Errorf("of a canary that fails the finding says %q", text)
 	}
 	text, at = p.named(service, version, zone)

@@ -30,6 +30,7 @@ type tab struct {
 	t      *testing.T
 	ctx    context.Context
 	origin string
+	broken string // the service whose canary fails
 
 	mu         sync.Mutex
 	asked      []string

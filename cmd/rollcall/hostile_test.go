@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
+	"github.com/rollcall-metrics/rollcall/dashboards/web"
+	"github.com/rollcall-metrics/rollcall/internal/testenv"
+)
+
+// TestHostileNames shows names that nobody means well by in every place of the page: none becomes markup, runs, or pushes the page out of its screen.
+func TestHostileNames(t *testing.T) {
+	program, ok := testenv.Tool(t, "chromium")
+	if !ok {
+		return
+	}
+	evil := `<script>window.owned=1</script><img src=x onerror="window.owned=1">` + "\u202e\u2067مرحبا\u2028"
+	long := evil + strings.Repeat("x", 10_000)
+	b, err := dashboards.NewBoard(dashboards.Options{Percentile: quantile.Over})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().Truncate(time.Second)
+	b.SetFeed(dashboards.Feed{State: dashboards.FeedLive, Since: now.Add(-time.Minute).UnixMilli()})
+	counter := func(name string, labels []collector.LabelPair, v int) collector.Sample {
+		return collector.Sample{Name: name, Kind: collector.Counter, Labels: labels, Value: fmt.Sprint(v)}
+	}
+	seq := uint64(0)
+	for s := range 40 {
+		at := now.Add(time.Duration(s-40) * time.Second)
+		for i := range 4 {
+			tags := []collector.LabelPair{{Name: dashboards.TagVersion, Value: []string{"1", long}[i/2]}, {Name: dashboards.TagHost, Value: evil}, {Name: "team", Value: long}, {Name: "runbook", Value: "javascript:window.owned=1"},
+				{Name: dashboards.TagTrack, Value: []string{"production", "canary"}[i/3]}, {Name: long, Value: long}}
+			for _, service := range []string{long, evil} {
+				seq++
+				b.Add(&dashboards.Record{ID: dashboards.RecordID{Collector: 5, Start: 1, Sequence: seq}, Seen: at, Service: service, Env: "prod", Instance: fmt.Sprintf("%s:%d", evil, i), Time: at, Interval: time.Second, Tags: tags,
+					Samples: []collector.Sample{counter("requests", nil, s*100), counter("errors", nil, s), counter("exceptions", []collector.LabelPair{{Name: "class", Value: long}}, s*i), counter(long, nil, s)}})
+			}
+		}
+		b.Tick(at.Add(100 * time.Millisecond))
+	}
+	open := func(id, service string) {
+		f := dashboards.Finding{ID: id, Level: dashboards.LevelBad, Service: service, Env: "prod", Metric: "errors", Since: now.Add(-20 * time.Second).UnixMilli(), Title: service + " is failing " + long, News: evil, Only: "Only " + long + ": x",
+			Cleared: []string{long, evil}, Events: []dashboards.Event{{T: now.UnixMilli(), Text: long}}, Before: []dashboards.Change{{T: now.UnixMilli(), Service: long, Text: evil}}, Was: .01, Is: .2, Text: long}
+		b.Note(dashboards.Note{V: 1, Kind: dashboards.NoteFinding, ID: id, TS: now.UnixMilli(), From: "elsewhere", Finding: &f})
+	}
+	open("fa", long)
+	open("fb", evil)
+	b.Note(dashboards.Note{V: 1, Kind: dashboards.NoteAck, ID: "fb", TS: now.UnixMilli(), Ack: &dashboards.Ack{By: evil, Why: evil + strings.Repeat("y", 500), At: now.UnixMilli()}})
+	if _, err := b.Tell(dashboards.ToldEvent{Kind: dashboards.EventRemark, Service: evil, Text: evil, Who: evil}); err != nil {
+		t.Logf("told: %v", err) // what cannot be a name is refused, and that is as well
+	}
+	b.Tick(now)
+	s, err := web.New(web.Config{Board: b, Version: evil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(s.Handler())
+	srv.Start()
+	defer srv.Close()
+	defer srv.CloseClientConnections() // the page's stream never ends by itself
+	p := openTab(t, program, srv.URL)
+	span := fmt.Sprintf("?from=%d&to=%d", now.Add(-15*time.Second).UnixMilli(), now.UnixMilli())
+	for _, page := range []struct{ name, path, there string }{
+		{"longest", "/service/" + url.PathEscape(long), "main h1"},
+		{"now", "/", "[data-testid=finding]"},
+		{"services", "/services", "[data-testid=services-row]"},
+		{"service", "/service/" + url.PathEscape(evil) + span, "[data-testid=thrown]"},
+		{"different", "/service/" + url.PathEscape(evil) + span, "[data-testid=difference]"},
+		{"canaries", "/canaries", "[data-testid=canary]"},
+		{"host", "/host/" + url.PathEscape(evil), "[data-testid=host-row]"},
+		{"explore", "/explore?service=" + url.QueryEscape(evil) + "&metric=requests&by=version", "[data-testid=chart]"},
+	} {
+		p.do(chromedp.Navigate(srv.URL + page.path))
+		await[bool](p, 20*time.Second, page.name+" is there", fmt.Sprintf(`!!document.querySelector("%s")`, page.there))
+		for _, s := range screens {
+			p.wear(s, "light")
+			if over := eval[int](p, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+				t.Errorf("%s on a screen of %s is %d pixels too wide: %s", page.name, s.name, over, eval[string](p, widest))
+			}
+			if s.mobile {
+				p.save("hostile-" + page.name)
+			}
+		}
+		p.wear(screens[0], "light")
+		if page.name == "longest" {
+			p.forget() // no question may be so long; the page says that, and so does the console
+		}
+		if bad := eval[string](p, `[window.owned && "a script ran", document.querySelector("main script, main img, [href^='javascript:']") && "markup"].filter(Boolean).join(", ")`); bad != "" {
+			t.Errorf("%s: %s", page.name, bad)
+		}
+	}
+	p.behaved()
+}
