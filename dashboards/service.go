@@ -101,7 +101,7 @@ func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
 	}
 	newest := t >= in.last
 	if newest {
-		if t > in.last { // parts of one snapshot count once
+		if t > in.last && r.Outcome.Asked() { // parts of one snapshot count once; a collector that did not ask says nothing of the instance
 			in.fails++
 		}
 		in.last, in.outcome, in.took = t, r.Outcome, float32(r.Took.Seconds()*1000)

@@ -52,12 +52,41 @@ func (c *findingsListCmd) Run(e *env) error {
 		}
 	}
 	if !c.Follow {
-		if len(a.Findings) == 0 && c.Format == "text" {
-			fmt.Fprintf(e.stdout, "nothing is wrong, and nothing was within %s\n", config.Duration(c.Since))
+		if len(a.Findings) == 0 {
+			return c.calm(e)
 		}
 		return nil
 	}
 	return c.follow(e, a)
+}
+
+// calm says that nothing is open, and what it knows that from: that nothing is known of a service is no good news of it.
+func (c *findingsListCmd) calm(e *env) error {
+	if c.Service != "" {
+		q := serviceOf(c.Service)
+		var now struct{ Services []struct{ Service, Env string } }
+		if err := c.ask(e.ctx, http.MethodGet, "/api/v1/now", nil, nil, &now); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(now.Services, func(s struct{ Service, Env string }) bool {
+			return s.Service == q.Get("service") && (q.Get("env") == "" || s.Env == q.Get("env"))
+		}) {
+			return fmt.Errorf("no service is called %s on this page; `rollcall ls` lists everyone", plain(c.Service))
+		}
+	}
+	if c.Format != "text" {
+		return nil
+	}
+	all, err := c.answer(e.ctx, false)
+	if err != nil {
+		return err
+	}
+	if n := len(all.Findings); n > 0 {
+		fmt.Fprintf(e.stdout, "nothing is wrong now; %s over within %s: `rollcall findings` lists them\n", many(n, "finding is", "findings are"), config.Duration(c.Since))
+		return nil
+	}
+	fmt.Fprintf(e.stdout, "nothing is wrong, and nothing was within %s\n", config.Duration(c.Since))
+	return nil
 }
 
 func (c *findingsListCmd) answer(ctx context.Context, open bool) (a findingsAnswer, err error) {

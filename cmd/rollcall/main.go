@@ -8,9 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
+	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
 )
 
@@ -83,6 +86,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	exited := -1
 	p, err := kong.New(&c, kong.Name("rollcall"), kong.Description("Every application answers the roll: discover, pull, enrich, stream, show.\n\nExamples:\n"+examples[""]),
 		kong.UsageOnError(), kong.Writers(stdout, stderr), kong.Vars{"version": "rollcall " + build.String()},
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
 		kong.Exit(func(code int) { exited = code; panic(errExit) }), kong.Help(help), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		fmt.Fprintln(stderr, "rollcall:", plainLines(err))
@@ -126,6 +130,22 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 var errExit = errors.New("exit")
+
+// duration reads 1h30m, 500ms, and, as configurations have them, 7d.
+func duration(k *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := k.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		if d, err = config.ParseDuration(text); err != nil {
+			return fmt.Errorf("%q is no duration; give 90s, 1h30m or 7d", text)
+		}
+	}
+	target.SetInt(int64(d))
+	return nil
+}
 
 // parse reads the command line; without a context to run, code is the answer (help and version are 0, mistakes are 2).
 func parse(p *kong.Kong, args []string, stderr io.Writer, exited *int) (k *kong.Context, code int) {
