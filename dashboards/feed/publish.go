@@ -41,6 +41,9 @@ type Publisher struct {
 	sent   *metrics.Counter
 	failed *metrics.Counter
 	errLog limiter
+
+	refused  *metrics.Counter
+	refusals limiter
 }
 
 type keyOf struct{ topic, key, what string }
@@ -78,6 +81,7 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 	p.lost = c.Metrics.GetOrCreateCounter("rollcall_publish_dropped_total")
 	p.sent = c.Metrics.GetOrCreateCounter("rollcall_publish_records_total")
 	p.failed = c.Metrics.GetOrCreateCounter("rollcall_publish_failures_total")
+	p.refused = c.Metrics.GetOrCreateCounter("rollcall_publish_refused_total")
 	c.Metrics.GetOrCreateGauge("rollcall_publish_waiting_records", func() float64 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -159,6 +163,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: metadataTTL, TLS: p.cfg.TLS, SASL: mechanism, ClientID: "rollcall-serve"}
 	defer transport.CloseIdleConnections()
 	w := &writing{p: p, client: &kafka.Client{Addr: kafka.TCP(p.cfg.Brokers...), Timeout: 10 * time.Second, Transport: transport}}
+	w.put = w.produce
 	pause := publishPause
 	for {
 		select {
@@ -205,6 +210,7 @@ type writing struct {
 	client     *kafka.Client
 	partitions map[string]int
 	looked     time.Time
+	put        func(context.Context, partition, []keyed) error // produce
 }
 
 // send writes records and gives back those that could not be written.
@@ -236,17 +242,52 @@ func (w *writing) send(ctx context.Context, all []keyed) (rest []keyed) {
 				size += len(rs[n].value)
 				n++
 			}
-			if err := w.produce(ctx, at, rs[:n]); err != nil {
+			done, err := w.write(ctx, at, rs[:n])
+			rs = rs[done:]
+			if err != nil {
 				w.looked = time.Time{}
 				w.trouble(fmt.Errorf("write to %s/%d: %w", at.topic, at.n, err))
 				rest = append(rest, rs...)
 				break
 			}
-			w.p.sent.Add(n)
-			rs = rs[n:]
 		}
 	}
 	return rest
+}
+
+// write writes records of one partition, in their order. What the broker refuses for what it is, is divided until the record is alone, and goes: nothing behind it
+// waits for what is refused at every try. done is how many need not be tried again; err is why the others have to be.
+func (w *writing) write(ctx context.Context, at partition, rs []keyed) (done int, err error) {
+	err = w.put(ctx, at, rs)
+	switch {
+	case err == nil:
+		w.p.sent.Add(len(rs))
+		return len(rs), nil
+	case !isRefusal(err):
+		return 0, err
+	case len(rs) == 1:
+		w.p.refused.Inc()
+		if held, ok := w.p.refusals.allow(time.Now()); ok {
+			w.p.cfg.Log.Error("a record that Kafka refuses is dropped", "topic", at.topic, "partition", at.n, "key", rs[0].key, "bytes", len(rs[0].value), "err", err, "others", held)
+		}
+		return 1, nil
+	}
+	half := len(rs) / 2
+	if done, err = w.write(ctx, at, rs[:half]); err != nil {
+		return done, err
+	}
+	n, err := w.write(ctx, at, rs[half:])
+	return done + n, err
+}
+
+// isRefusal reports whether an error is of the records themselves: the same again would be refused again.
+func isRefusal(err error) bool {
+	for _, of := range []kafka.Error{kafka.MessageSizeTooLarge, kafka.RecordListTooLarge, kafka.InvalidTimestamp, kafka.InvalidRecord} {
+		if errors.Is(err, of) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *writing) trouble(err error) {

@@ -2,11 +2,14 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/segmentio/kafka-go"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 )
@@ -94,5 +97,58 @@ func TestPublisherIsBounded(t *testing.T) {
 	p.back(all)
 	if n := len(p.queue); n != len(all) || string(p.queue[n-1].value) != "newer" || p.at[keyOf{"a", "rolled", "other-998"}] != n-2 {
 		t.Errorf("%d wait of %d", n, len(all))
+	}
+}
+
+// A record that the broker refuses for what it is goes, and the others arrive in their order; what fails otherwise is put back from there on.
+func TestRefusedRecords(t *testing.T) {
+	for _, tc := range []struct {
+		name, records, wrote, rest string
+		refused                    uint64
+	}{
+		{"none", "abcd", "abcd", "", 0},
+		{"the first", "Tbcd", "bcd", "", 1},
+		{"one amid others", "abcdSefgh", "abcdefgh", "", 1},
+		{"several", "aTbLcRS", "abc", "", 4},
+		{"all", "STR", "", "", 3},
+		{"away", "abc!de", "", "abc!de", 0},
+		{"refused, and then away", "aScd!efg", "acd", "!efg", 1},
+	} {
+		p, err := NewPublisher(PublisherConfig{Brokers: []string{"127.0.0.1:1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrote := ""
+		w := &writing{p: p, partitions: map[string]int{"a": 1}, looked: time.Now()}
+		w.put = func(_ context.Context, _ partition, rs []keyed) error {
+			text := ""
+			for _, r := range rs {
+				switch text += string(r.value); string(r.value) {
+				case "S":
+					return fmt.Errorf("produce: %w", kafka.MessageSizeTooLarge)
+				case "L":
+					return kafka.RecordListTooLarge
+				case "T":
+					return kafka.InvalidTimestamp
+				case "R":
+					return kafka.InvalidRecord
+				case "!":
+					return errors.New("connection refused")
+				}
+			}
+			wrote += text
+			return nil
+		}
+		var all []keyed
+		for i, c := range tc.records {
+			all = append(all, keyed{keyOf{"a", fmt.Sprint(i), ""}, []byte(string(c)), time.Now()})
+		}
+		rest := ""
+		for _, r := range w.send(t.Context(), all) {
+			rest += string(r.value)
+		}
+		if wrote != tc.wrote || rest != tc.rest || p.refused.Get() != tc.refused || p.sent.Get() != uint64(len(wrote)) {
+			t.Errorf("%s: wrote %q, put back %q, refused %d, sent %d; want %q, %q, %d", tc.name, wrote, rest, p.refused.Get(), p.sent.Get(), tc.wrote, tc.rest, tc.refused)
+		}
 	}
 }
