@@ -64,7 +64,9 @@ func (c *findingsListCmd) Run(e *env) error {
 func (c *findingsListCmd) calm(e *env) error {
 	if c.Service != "" {
 		q := serviceOf(c.Service)
-		var now struct{ Services []struct{ Service, Env string } }
+		var now struct {
+			Services []struct{ Service, Env string }
+		}
 		if err := c.ask(e.ctx, http.MethodGet, "/api/v1/now", nil, nil, &now); err != nil {
 			return err
 		}
@@ -156,7 +158,7 @@ func (c *findingsListCmd) print(e *env, f *dashboards.Finding) error {
 		}
 		return err
 	}
-	state := strings.ToUpper(f.Level)
+	state := plain(strings.ToUpper(f.Level))
 	if f.Ended != nil {
 		state = "over"
 	}
@@ -167,7 +169,7 @@ func (c *findingsListCmd) print(e *env, f *dashboards.Finding) error {
 	if f.Silenced != nil {
 		note += fmt.Sprintf(" [silenced by %s until %s: %s]", f.Silenced.By, time.UnixMilli(f.Silenced.Until).UTC().Format("15:04 UTC"), f.Silenced.Why)
 	}
-	_, err := fmt.Fprintf(e.stdout, "%-4s %s  %s/%s  %s%s\n", state, f.ID, plain(f.Service), plain(f.Env), plain(f.Text), plain(note))
+	_, err := fmt.Fprintf(e.stdout, "%-4s %s  %s/%s  %s%s\n", state, plain(f.ID), plain(f.Service), plain(f.Env), plain(f.Text), plain(note))
 	return err
 }
 
@@ -185,12 +187,12 @@ func (c *ackCmd) Run(e *env) (err error) {
 	path := "/api/v1/findings/" + url.PathEscape(c.ID) + "/ack"
 	if c.Undo {
 		if err = c.ask(e.ctx, http.MethodDelete, path, url.Values{"by": {c.who()}}, nil, &f); err == nil {
-			fmt.Fprintf(e.stdout, "nobody looks after %s any more\n", f.ID)
+			fmt.Fprintf(e.stdout, "nobody looks after %s any more\n", plain(f.ID))
 		}
 		return err
 	}
 	if err = c.ask(e.ctx, http.MethodPost, path, nil, map[string]string{"by": c.who(), "why": c.Why}, &f); err == nil && f.Ack != nil {
-		fmt.Fprintf(e.stdout, "%s looks after %s: %s\n", plain(f.Ack.By), f.ID, plain(f.Title))
+		fmt.Fprintf(e.stdout, "%s looks after %s: %s\n", plain(f.Ack.By), plain(f.ID), plain(f.Title))
 	}
 	return err
 }
@@ -221,7 +223,7 @@ func (c *silenceCmd) Run(e *env) error {
 			return err
 		}
 		for _, s = range a.Silences {
-			fmt.Fprintf(e.stdout, "%s  %s until %s, by %s: %s\n", s.ID, plain(strings.TrimSpace(strings.Trim(s.Service+"/"+s.Env, "/")+" "+s.Metric)), until(), plain(s.By), plain(s.Why))
+			fmt.Fprintf(e.stdout, "%s  %s until %s, by %s: %s\n", plain(s.ID), plain(strings.TrimSpace(strings.Trim(s.Service+"/"+s.Env, "/")+" "+s.Metric)), until(), plain(s.By), plain(s.Why))
 		}
 		if len(a.Silences) == 0 {
 			fmt.Fprintln(e.stdout, "nothing is silenced")
@@ -236,7 +238,7 @@ func (c *silenceCmd) Run(e *env) error {
 		if err := c.ask(e.ctx, http.MethodPost, "/api/v1/silences", nil, body, &s); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.stdout, "%s is silent for %s, until %s; end it sooner: rollcall silence --end=%s\n", plain(c.Service), collect.Span(c.For), until(), s.ID)
+		fmt.Fprintf(e.stdout, "%s is silent for %s, until %s; end it sooner: rollcall silence --end=%s\n", plain(c.Service), collect.Span(c.For), until(), plain(s.ID))
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func TestFindingsCommands(t *testing.T) {
 		{"findings", 0, "over f0  cart/prod  cart is slow since", ""},
 		{"findings --open", 0, "BAD  f1  checkout/prod  checkout is failing: errors 3 % since", "f0"},
 		{"findings --service=cart/prod --format=json", 0, `{"id":"f0","level":"warn"`, "f1"},
-		{"findings --service=users", 0, "nothing is wrong, and nothing was within 1d", ""},
+		{"findings --service=users", 1, "no service is called users on this page", ""},
 		{"findings ack f1 --by=ann --why=looking", 0, "ann looks after f1: checkout is failing: errors 3 %", ""},
 		{"findings", 0, "[ann looks after it]", ""},
 		{"findings ack f9", 1, "no such finding", ""},

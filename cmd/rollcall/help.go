@@ -28,6 +28,10 @@ var examples = map[string]string{
 Exit codes: 0 ended by a signal, drained and committed, 1 failure, 2 usage.`,
 	"status": `  rollcall status                                of the daemons on their default ports
   rollcall status --url=http://127.0.0.1:7150    of one of them`,
+	"top": `  rollcall top                                   services by trouble; Enter shows instances, ? the keys
+  rollcall top --url=http://serve-1:7150 --user=ann:PASSWORD
+  rollcall top --service=checkout --env=prod     only what holds this text
+  rollcall top --once | head -20                 one screen as text, for scripts; COLUMNS says how wide`,
 	"ls": `  rollcall ls                                    everyone, those who are missing first
   rollcall ls checkout/prod --state=missing      who is missing of one service
   rollcall ls --json | jq -r .reason             for programs

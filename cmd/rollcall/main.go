@@ -31,6 +31,7 @@ type cli struct {
 	Serve      serveCmd         `cmd:"" help:"The dashboards: read the topics, serve the page and its API."`
 	Export     exportCmd        `cmd:"" help:"The snapshots in another form: flat samples, Prometheus remote write, lines of JSON, Avro."`
 	Status     statusCmd        `cmd:"" help:"Five lines: is all well? Exit 0 if so, else 1."`
+	Top        topCmd           `cmd:"" help:"The page in a terminal: services by trouble, and their instances."`
 	Ls         lsCmd            `cmd:"" help:"Who should be there, those who are missing first."`
 	Watch      watchCmd         `cmd:"" help:"Each change of the roster, as it happens."`
 	Why        whyCmd           `cmd:"" help:"Everything that made an instance what it is, in plain sentences."`
