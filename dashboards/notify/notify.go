@@ -61,6 +61,7 @@ const (
 	maxRequest = 64               // alerts in one request
 	leastPause = time.Second      // between two tries, growing to
 	mostPause  = 30 * time.Second
+	mostInRow  = 8 // answers that fail one after the other, and the receiver is taken for away
 )
 
 func (c *Config) defaults() {
@@ -111,7 +112,7 @@ func New(c Config) (*Notifier, error) {
 		if r.Client == nil {
 			r.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		}
-		x := &receiver{Receiver: r, cfg: &n.cfg, told: map[string]told{}}
+		x := &receiver{Receiver: r, cfg: &n.cfg, told: map[string]told{}, again: map[string]again{}}
 		label := fmt.Sprintf("{receiver=%q}", r.Name)
 		x.sent, x.failed = c.Metrics.GetOrCreateCounter("rollcall_notify_sent_total"+label), c.Metrics.GetOrCreateCounter("rollcall_notify_failures_total"+label)
 		n.to = append(n.to, x)
@@ -133,9 +134,16 @@ func (n *Notifier) Run(ctx context.Context) error {
 type receiver struct {
 	Receiver
 	cfg          *Config
-	told         map[string]told // by finding
+	told         map[string]told  // by finding
+	again        map[string]again // what failed, by finding
 	sent, failed *metrics.Counter
 	trouble      bool
+}
+
+// again is when a word that failed is said again.
+type again struct {
+	at    time.Time
+	pause time.Duration // before it; twice as long the next time
 }
 
 type told struct {
@@ -165,52 +173,74 @@ func (r *receiver) run(ctx context.Context) {
 			if now.Before(next) {
 				continue
 			}
-			if err := r.look(ctx, now); err != nil && ctx.Err() == nil {
+			away, err := r.look(ctx, now)
+			if err != nil && ctx.Err() == nil {
 				r.failed.Inc()
 				if !r.trouble {
 					r.cfg.Log.Warn("a receiver of findings cannot be told; trying again", "receiver", r.Name, "err", err)
 				}
 				r.trouble = true
-				next = now.Add(pause)
-				pause = min(2*pause, mostPause)
-			} else if err == nil {
-				if r.trouble {
-					r.cfg.Log.Info("a receiver of findings is told again", "receiver", r.Name)
+				if away {
+					next = now.Add(pause)
+					pause = min(2*pause, mostPause)
+				} else {
+					pause = leastPause
 				}
-				r.trouble, pause = false, leastPause
+			} else if err == nil {
+				pause = leastPause
+				if r.trouble && len(r.again) == 0 {
+					r.cfg.Log.Info("a receiver of findings is told again", "receiver", r.Name)
+					r.trouble = false
+				}
 			}
 		}
 	}
 }
 
-// look says what is to be said now.
-func (r *receiver) look(ctx context.Context, now time.Time) error {
-	words := r.words(now, r.cfg.Findings())
+// look says what is to be said now, what has not failed yet first. One word that the receiver does not take holds up no other: it is said again after a pause of
+// its own. away is that the receiver itself cannot be told now: it does not answer, has enough, or takes nothing of several.
+func (r *receiver) look(ctx context.Context, now time.Time) (away bool, first error) {
+	words := slices.DeleteFunc(r.words(now, r.cfg.Findings()), func(w word) bool { return now.Before(r.again[w.f.ID].at) })
+	slices.SortStableFunc(words, func(a, b word) int { return cmp.Compare(r.again[a.f.ID].pause, r.again[b.f.ID].pause) })
+	row := 0 // failed one after the other
 	for len(words) > 0 {
 		n := min(len(words), maxRequest)
 		if r.Form == Webhook {
 			n = 1
 		}
-		body, err := r.body(words[:n], now)
+		said := words[:n]
+		words = words[n:]
+		body, err := r.body(said, now)
 		if err != nil {
-			return err
+			return false, err
 		}
 		refused, err := r.post(ctx, body)
 		if err != nil {
-			return err
+			for _, w := range said {
+				pause := min(max(2*r.again[w.f.ID].pause, leastPause), mostPause)
+				r.again[w.f.ID] = again{now.Add(pause), pause}
+			}
+			first = cmp.Or(first, err)
+			row++
+			var a *answer
+			if !errors.As(err, &a) || a.status == http.StatusTooManyRequests || row == mostInRow {
+				return true, first
+			}
+			continue
 		}
+		row = 0
 		if refused != "" { // for good: the same again would be refused again
 			r.failed.Inc()
-			r.cfg.Log.Error("a receiver of findings refuses what it is told", "receiver", r.Name, "findings", n, "answer", refused)
+			r.cfg.Log.Error("a receiver of findings refuses what it is told", "receiver", r.Name, "findings", n, "first", said[0].f.ID, "answer", refused)
 		} else {
 			r.sent.Add(n)
 		}
-		for _, w := range words[:n] {
+		for _, w := range said {
 			r.told[w.f.ID] = w.told
+			delete(r.again, w.f.ID)
 		}
-		words = words[n:]
 	}
-	return nil
+	return false, first
 }
 
 // words is what the receiver does not know yet, or has to hear again.
@@ -239,6 +269,11 @@ func (r *receiver) words(now time.Time, fs []dashboards.Finding) (out []word) {
 	for id := range r.told {
 		if !there[id] {
 			delete(r.told, id)
+		}
+	}
+	for id := range r.again {
+		if !there[id] {
+			delete(r.again, id)
 		}
 	}
 	return out
@@ -302,9 +337,20 @@ func (r *receiver) post(ctx context.Context, body []byte) (refused string, err e
 	switch said := strings.TrimSpace(fmt.Sprintf("%s %s", res.Status, bytes.ToValidUTF8(text, nil))); {
 	case res.StatusCode < 300:
 		return "", nil
-	case slices.Contains([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}, res.StatusCode):
+	case res.StatusCode >= 400 && res.StatusCode < 500 && !slices.Contains(ofUs, res.StatusCode):
 		return said, nil
 	default:
-		return "", errors.New("it answers " + said)
+		return "", &answer{res.StatusCode, said}
 	}
 }
+
+// ofUs are the refusals that are of our name, our address or the moment, and not of what is said: somebody mends them, and then it has to be heard.
+var ofUs = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests}
+
+// answer is a failure that the receiver told us.
+type answer struct {
+	status int
+	said   string
+}
+
+func (a *answer) Error() string { return "it answers " + a.said }

@@ -153,6 +153,79 @@ func TestWebhook(t *testing.T) {
 	}
 }
 
+// One finding that a webhook does not take holds up no other; it is told again if it may be taken later.
+func TestOneHoldsUpNoOther(t *testing.T) {
+	for _, tc := range []struct {
+		status int
+		heard  string // at once, and after a minute
+		later  string
+		away   bool
+	}{
+		{500, "b c d", "a", false},
+		{503, "b c d", "a", false},
+		{404, "b c d", "a", false},
+		{401, "b c d", "a", false},
+		{408, "b c d", "a", false},
+		{409, "b c d", "", false},
+		{410, "b c d", "", false},
+		{422, "b c d", "", false},
+		{429, "", "b c d a", true},
+		{0, "", "b c d a", true}, // the connection dies
+	} {
+		var got []string
+		bad := tc.status
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var m Message
+			_ = json.NewDecoder(r.Body).Decode(&m)
+			switch {
+			case m.ID == "a" && bad == 0:
+				panic(http.ErrAbortHandler)
+			case m.ID == "a" && bad != 200:
+				w.WriteHeader(bad)
+			default:
+				got = append(got, m.ID)
+			}
+		}))
+		l := &list{}
+		l.set(finding("a", "bad"), finding("b", "bad"), finding("c", "bad"), finding("d", "bad"))
+		n, err := New(Config{Findings: l.get, Receivers: []Receiver{{Form: Webhook, URL: srv.URL}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		away, err := n.to[0].look(t.Context(), now)
+		if text := strings.Join(got, " "); text != tc.heard || away != tc.away || (err == nil) != (tc.later == "") {
+			t.Errorf("%d: heard %q, away %v, %v", tc.status, text, away, err)
+		}
+		got, bad = nil, 200
+		if _, err := n.to[0].look(t.Context(), now.Add(time.Minute)); err != nil || strings.Join(got, " ") != tc.later {
+			t.Errorf("%d: later heard %q, want %q; %v", tc.status, got, tc.later, err)
+		}
+		srv.Close()
+	}
+}
+
+// Where nothing is taken it is not asked for each finding.
+func TestNothingIsTaken(t *testing.T) {
+	asked := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer srv.Close()
+	l := &list{}
+	for i := range 100 {
+		l.fs = append(l.fs, finding(strconv.Itoa(i), "bad"))
+	}
+	n, err := New(Config{Findings: l.get, Receivers: []Receiver{{Form: Webhook, URL: srv.URL}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if away, err := n.to[0].look(t.Context(), time.Now()); !away || err == nil || asked != mostInRow {
+		t.Errorf("asked %d times, away %v, %v", asked, away, err)
+	}
+}
+
 // The real Alertmanager takes what it is told, knows the finding by its labels, and that it is over.
 func TestAlertmanager(t *testing.T) {
 	program, ok := testenv.Tool(t, "prometheus-alertmanager")
