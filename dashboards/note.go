@@ -156,7 +156,7 @@ func ParseNote(b []byte) (n Note, err error) {
 	if err := json.Unmarshal(b, &n); err != nil {
 		return n, fmt.Errorf("read note: %w", err)
 	}
-	whole := n.ID != "" && len(n.ID) <= MaxName && n.TS > 0
+	whole := n.ID != "" && n.TS > 0
 	switch n.Kind {
 	case NoteFinding:
 		whole = whole && n.Finding != nil && n.Finding.ID == n.ID && len(n.Finding.Events) <= maxNoteEvents
@@ -172,7 +172,51 @@ func ParseNote(b []byte) (n Note, err error) {
 	if n.V != 1 || !whole {
 		return n, fmt.Errorf("read note: a %s of version %d that is not whole", n.Kind, n.V)
 	}
+	if err := n.check(time.Now()); err != nil {
+		return n, fmt.Errorf("read note: a %s that nobody of ours can have told: %w", n.Kind, err)
+	}
 	return n, nil
+}
+
+// ahead is by how much the clock of whoever told may be before ours.
+const ahead = time.Hour
+
+// check holds a note from the topic to what those are held to who tell one: whoever may write there is no more trusted than they are.
+func (n *Note) check(now time.Time) error {
+	told := time.UnixMilli(n.TS)
+	past := func(what string, ms int64) error {
+		if ms < 0 || ms > now.Add(ahead).UnixMilli() || ms > told.Add(ahead).UnixMilli() {
+			return fmt.Errorf("%s is %d, which is yet to come, or no time", what, ms)
+		}
+		return nil
+	}
+	errs := []error{worded("id", n.ID, MaxName), past("ts", n.TS)}
+	switch n.Kind {
+	case NoteFinding:
+		f := n.Finding
+		if f.Level != LevelBad && f.Level != LevelWarn {
+			errs = append(errs, fmt.Errorf("level %q is neither %s nor %s", f.Level[:min(len(f.Level), 40)], LevelBad, LevelWarn))
+		}
+		errs = append(errs, named("service", f.Service, true), named("env", f.Env, false), named("metric", f.Metric, false), past("since", f.Since))
+		if f.Ended != nil {
+			errs = append(errs, past("ended", *f.Ended))
+		}
+	case NoteAck:
+		errs = append(errs, named("by", n.Ack.By, false), worded("why", n.Ack.Why, MaxWords), past("at", n.Ack.At))
+	case NoteSilence:
+		s := n.Silence
+		errs = append(errs, named("service", s.Service, true), named("env", s.Env, false), named("metric", s.Metric, false), named("by", s.By, false), worded("why", s.Why, MaxWords), past("at", s.At))
+		if s.Until < 0 || s.Until > told.Add(MaxSilence+ahead).UnixMilli() {
+			errs = append(errs, fmt.Errorf("it lasts longer than %s", MaxSilence))
+		}
+	case NoteEvent:
+		e := *n.Event
+		if e.Kind != EventDeploy && e.Kind != EventFlag && e.Kind != EventConfig && e.Kind != EventRemark {
+			errs = append(errs, fmt.Errorf("kind %q is not deploy, flag, config or note", e.Kind[:min(len(e.Kind), 40)]))
+		}
+		errs = append(errs, named("service", e.Service, true), named("env", e.Env, false), worded("text", e.Text, MaxWords), worded("old", e.Old, MaxName), worded("new", e.New, MaxName), named("who", e.Who, false), past("at", e.At))
+	}
+	return errors.Join(errs...)
 }
 
 // Key is the record's key: what is known of one thing stands in one partition, in its order.
