@@ -197,6 +197,13 @@ func (c *canaryCmd) print(w io.Writer, a *canary.Answer) {
 		if m.Action == canary.Warns && m.Verdict == canary.Fail {
 			verdict = "warn"
 		}
+		if m.FailedAt > 0 && m.Verdict != canary.Fail {
+			past := "failed "
+			if m.Action == canary.Warns {
+				past = "warned "
+			}
+			verdict = past + time.UnixMilli(m.FailedAt).UTC().Format("15:04:05 UTC") + ", now " + verdict
+		}
 		fmt.Fprintf(t, "  %s\t%s%s\t%s\n", verdict, plain(m.Text), plain(what), sure)
 	}
 	_ = t.Flush() // whoever reads may have gone

@@ -79,7 +79,9 @@ type MetricFound struct {
 	Canary   dashboards.Num `json:"canary"`
 	Sigmas   dashboards.Num `json:"sigmas"`
 	Polls    int            `json:"polls"`
-	Hosts    [2]int         `json:"hosts"` // of baseline and canary
+	Hosts    [2]int         `json:"hosts"`                 // of baseline and canary
+	FailedAt int64          `json:"failed_at,omitempty"`   // Unix ms; a fail stays, all else is of the last poll
+	FailedAs string         `json:"failed_text,omitempty"` // text at that poll
 }
 
 // maxPolls bounds the polls of a study: past it two are taken as one, and so on.
@@ -185,6 +187,9 @@ func (f *Found) found(latency string) MetricFound {
 	n := func(x float64) dashboards.Num { return dashboards.Num(x) }
 	m := MetricFound{Name: f.Name, Kind: f.Kind, Action: f.Action, Verdict: f.Verdict, Text: f.Words(), Effect: n(f.Effect), Lo: n(f.Lo), Hi: n(f.Hi), Most: n(f.Most),
 		Margin: n(f.Margin), Baseline: n(f.Baseline), Canary: n(f.Canary), Sigmas: n(f.Sigmas), Polls: f.Polls, Hosts: f.Hosts}
+	if f.FailedAt >= 0 {
+		m.FailedAt, m.FailedAs = f.Failed.UnixMilli(), f.FailedAs
+	}
 	if f.Name == "latency" {
 		m.What = latency
 	}

@@ -195,7 +195,7 @@ func TestOneZone(t *testing.T) {
 		hosts = append(hosts, h)
 	}
 	a, err := Judge(world(t, hosts, 60, time.Second), Ask{Service: "checkout", Env: "prod"})
-	if err != nil || a.Verdict != Fail || !strings.HasPrefix(a.Reason, "in b: errors ") || a.Metrics[0].Zone != "b" || a.Metrics[0].Name != "errors" {
+	if err != nil || a.Verdict != Fail || !strings.HasPrefix(a.Reason, "in b: failed at ") || !strings.Contains(a.Reason, " UTC with errors ") || a.Metrics[0].Zone != "b" || a.Metrics[0].Name != "errors" || a.Metrics[0].FailedAt != a.At || a.Metrics[0].FailedAs == "" {
 		t.Errorf("%+v, %v", a, err)
 	}
 }

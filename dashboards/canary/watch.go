@@ -33,7 +33,9 @@ type Found struct {
 	Polls            int
 	Hosts            [2]int // of baseline and canary
 	Requests         [2]float64
-	FailedAt         int // poll; -1: never
+	FailedAt         int // poll; -1: never. A fail stays, whatever the measure is like by now
+	Failed           time.Time
+	FailedAs         string // Words at that poll
 }
 
 // Report is a verdict with what it rests on.
@@ -69,7 +71,7 @@ func Watch(s *Study, r Rules) (Report, error) {
 	var turns []Turn
 	for k := range s.Polls {
 		w.poll(k)
-		if v := w.verdict(); len(turns) == 0 || turns[len(turns)-1].Verdict != v {
+		if v, _ := w.stand(k); len(turns) == 0 || turns[len(turns)-1].Verdict != v {
 			if turns = append(turns, Turn{s.at(k), v}); len(turns) > maxTurns {
 				turns = slices.Delete(turns, 1, 2)
 			}
@@ -134,6 +136,9 @@ func (w *watch) poll(k int) {
 		if d.add(k, w.s.Members, i) {
 			d.judge(k, w.r, max(w.deciding, 1))
 		}
+		if d.found.FailedAt == k {
+			d.found.Failed = w.s.at(k)
+		}
 		if d.found.FailedAt == k && d.m.Action == Fails && w.failed < 0 {
 			w.failed = k
 		}
@@ -168,7 +173,7 @@ func (d *watched) judge(k int, r Rules, deciding int) {
 	case effect-far > 0 && effect >= margin:
 		f.Verdict = Fail
 		if f.FailedAt < 0 {
-			f.FailedAt = k
+			f.FailedAt, f.FailedAs = k, f.Words()
 		}
 	case effect+narrow < margin:
 		f.Verdict = Pass
@@ -210,58 +215,76 @@ func (m *Measure) told(e *estimate, x float64) float64 {
 	return x / e.unit
 }
 
-// verdict is what it has come to by now.
-func (w *watch) verdict() Verdict {
-	passing, deciding := 0, 0
-	for i := range w.measures {
-		if d := &w.measures[i]; d.m.Action == Fails && d.known {
-			deciding++
-			if d.found.Verdict == Pass {
-				passing++
-			}
-		}
-	}
-	switch {
-	case w.failed >= 0:
-		return Fail
-	case deciding > 0 && passing == deciding:
-		return Pass
-	}
-	return Hold
-}
+// why is what a verdict rests on.
+type why int
 
-// report puts all measures together, as of the last poll.
-func (w *watch) report() Report {
-	r := Report{Verdict: Hold, Polls: w.s.Polls, At: w.s.at(w.s.Polls - 1)}
-	passing, deciding := 0, 0
-	newest, told := -1, false
+const (
+	whyOpen   why = iota // measures are undecided
+	whyFailed            // a measure did, at some poll
+	whyUntold            // nothing to compare yet
+	whyIdle              // nothing to compare for long
+	whyNone              // no measure that may fail is known
+	whyPassed
+)
+
+// stand is what it has come to by poll k, the last one that was taken in.
+func (w *watch) stand(k int) (Verdict, why) {
+	passing, deciding, known := 0, 0, false
 	for i := range w.measures {
 		d := &w.measures[i]
-		newest, told = max(newest, d.last), told || d.known
+		known = known || d.known
 		if d.m.Action == Fails && d.known {
 			deciding++
 			if d.found.Verdict == Pass {
 				passing++
 			}
 		}
-		if d.known {
+	}
+	switch {
+	case w.failed >= 0:
+		return Fail, whyFailed
+	case !known:
+		return Hold, whyUntold
+	case k-w.newest() > max(3, (k+1)/4):
+		return Hold, whyIdle
+	case deciding == 0:
+		return Hold, whyNone
+	case passing == deciding:
+		return Pass, whyPassed
+	}
+	return Hold, whyOpen
+}
+
+// newest is the last poll that had traffic of both; -1: none.
+func (w *watch) newest() int {
+	k := -1
+	for i := range w.measures {
+		k = max(k, w.measures[i].last)
+	}
+	return k
+}
+
+// report puts all measures together, as of the last poll.
+func (w *watch) report() Report {
+	r := Report{Polls: w.s.Polls, At: w.s.at(w.s.Polls - 1)}
+	for i := range w.measures {
+		if d := &w.measures[i]; d.known {
 			r.Measures = append(r.Measures, d.found)
 		}
 	}
 	rank(r.Measures, w.s.Measures)
-	idle := w.s.Polls - 1 - newest
-	switch {
-	case w.failed >= 0:
-		r.Verdict, r.At = Fail, w.s.at(w.failed)
-		r.Reason = w.failure()
-	case !told:
+	var of why
+	switch r.Verdict, of = w.stand(w.s.Polls - 1); of {
+	case whyFailed:
+		r.At, r.Reason = w.s.at(w.failed), w.failure()
+	case whyUntold:
 		r.Reason = "no poll yet has traffic of both cohorts"
-	case idle > max(3, w.s.Polls/4):
-		r.Reason = fmt.Sprintf("no traffic of both cohorts since %s", w.s.at(newest).UTC().Format("15:04:05 UTC"))
-	case deciding == 0:
+	case whyIdle:
+		r.Reason = "no traffic of both cohorts since " + clock(w.s.at(w.newest()))
+	case whyNone:
 		r.Reason = "nothing that may fail a canary is known of it"
-	case passing == deciding:
-		r.Verdict, r.Reason = Pass, passed(r.Measures)
+	case whyPassed:
+		r.Reason = passed(r.Measures)
 	default:
 		r.Reason = w.undecided(r.Measures)
 	}

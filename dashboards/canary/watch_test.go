@@ -114,6 +114,41 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// A fail is told as it was when it came, with what is so by now beside it.
+func TestFailIsToldAsItWas(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	got := watched1(t, latency(10, 2, 400, func(i, k int) float64 {
+		if x := 40 * math.Exp(0.05*rng.NormFloat64()); i < 8 || k >= 30 {
+			return x
+		}
+		return 80
+	}), Rules{})
+	f := &got.Measures[0]
+	if got.Verdict != Fail || f.Verdict == Fail || f.FailedAs == f.Words() || f.Failed != got.At {
+		t.Fatalf("%+v", got)
+	}
+	want := "failed at " + got.At.UTC().Format("15:04:05 UTC") + " with " + f.FailedAs + ", by now " + strings.TrimPrefix(f.Words(), "latency ")
+	if got.Reason != want {
+		t.Errorf("%s, want %s", got.Reason, want)
+	}
+}
+
+// The turns and the report are of one mind, also where the traffic ends.
+func TestTurnsEndInTheVerdict(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, ends := range []int{5, 20, 60, 100, 119, 120} {
+		got := watched1(t, latency(10, 2, 120, func(i, k int) float64 {
+			if i >= 8 && k >= ends {
+				return nan
+			}
+			return 40 * math.Exp(0.05*rng.NormFloat64())
+		}), Rules{})
+		if last := got.Turns[len(got.Turns)-1].Verdict; last != got.Verdict {
+			t.Errorf("traffic until poll %d: %s, and the last turn is %s", ends, got.Verdict, last)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	ok := func() *Study { return latency(4, 1, 20, func(int, int) float64 { return 1 }) }
 	bad := func(f func(*Study)) *Study { s := ok(); f(s); return s }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // rank puts first what failed, then what is undecided, then by how many margins of harm there are and how sure they are.
@@ -42,16 +43,24 @@ func rank(found []Found, measures []Measure) {
 	})
 }
 
-// failure says what failed, the worst first.
+// failure says what failed, when and with which figures, and how that is by now: what has failed may look well since, as one that gets no traffic any more does.
 func (w *watch) failure() string {
 	var out []string
 	for i := range w.measures {
-		if f := &w.measures[i].found; f.FailedAt >= 0 && f.Action == Fails {
-			out = append(out, f.Words())
+		f := &w.measures[i].found
+		if f.FailedAt < 0 || f.Action != Fails {
+			continue
 		}
+		text := "at " + clock(f.Failed) + " with " + f.FailedAs
+		if f.Words() != f.FailedAs {
+			text += ", by now " + f.figures()
+		}
+		out = append(out, text)
 	}
-	return strings.Join(out, "; ")
+	return "failed " + strings.Join(out, "; ")
 }
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
 
 func passed(found []Found) string {
 	var out []string
@@ -90,12 +99,14 @@ func (w *watch) undecided(found []Found) string {
 }
 
 // Words is the measure in one sentence.
-func (f *Found) Words() string {
-	switch f.Kind {
-	case Ratio:
-		return fmt.Sprintf("%s %s → %s (%s; from %s to %s)", f.Name, share(f.Baseline), share(f.Canary), f.amount(f.Effect), f.amount(f.Lo), f.amount(f.Hi))
+func (f *Found) Words() string { return f.Name + " " + f.figures() }
+
+func (f *Found) figures() string {
+	level := figure
+	if f.Kind == Ratio {
+		level = share
 	}
-	return fmt.Sprintf("%s %s → %s (%s; from %s to %s)", f.Name, figure(f.Baseline), figure(f.Canary), f.amount(f.Effect), f.amount(f.Lo), f.amount(f.Hi))
+	return fmt.Sprintf("%s → %s (%s; from %s to %s)", level(f.Baseline), level(f.Canary), f.amount(f.Effect), f.amount(f.Lo), f.amount(f.Hi))
 }
 
 // amount is a change, with its sign: of a share in points, of others in percent.
