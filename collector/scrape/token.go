@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -185,11 +186,9 @@ func (k *tokens) ask(ctx context.Context, secret string) (header string, until t
 	case strings.ContainsFunc(said.Token, notInHeader) || !isAuthType(said.Type) && !strings.EqualFold(said.Type, "basic"):
 		return "", until, 0, errors.New("a token that cannot stand in a header")
 	}
-	var seconds float64
-	if text := strings.Trim(string(said.Expires), `"`); text != "" && text != "null" {
-		if _, err := fmt.Sscan(text, &seconds); err != nil || !(seconds >= 0 && seconds < 1e9) {
-			return "", until, 0, errors.New("an answer whose expires_in is no number of seconds")
-		}
+	seconds, err := lifetime(said.Expires)
+	if err != nil {
+		return "", until, 0, err
 	}
 	if seconds > 0 { // else it does not end
 		until = now.Add(max(time.Second, time.Duration(seconds*float64(time.Second))-tokenEarly))
@@ -199,6 +198,18 @@ func (k *tokens) ask(ctx context.Context, secret string) (header string, until t
 		word = "Bearer"
 	}
 	return word + " " + said.Token, until, resp.StatusCode, nil
+}
+
+// lifetime is expires_in, which some servers give as a string; 0: there is none.
+func lifetime(expires json.RawMessage) (seconds float64, err error) {
+	text := strings.Trim(string(expires), `"`)
+	if text == "" || text == "null" {
+		return 0, nil
+	}
+	if seconds, err = strconv.ParseFloat(text, 64); err != nil || !(seconds >= 0 && seconds < 1e9) {
+		return 0, errors.New("an answer whose expires_in is no number of seconds")
+	}
+	return seconds, nil
 }
 
 // notInHeader reports what cannot stand in the value of a header.

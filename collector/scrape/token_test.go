@@ -40,3 +40,17 @@ func TestTokenGivenUp(t *testing.T) {
 		t.Errorf("the next one got %q and %v", h, err)
 	}
 }
+
+func TestLifetime(t *testing.T) {
+	for _, tc := range []struct {
+		said string
+		want float64 // -1: refused
+	}{
+		{``, 0}, {`null`, 0}, {`""`, 0}, {`0`, 0}, {`3600`, 3600}, {`"3600"`, 3600}, {`3599.5`, 3599.5}, {`3.6e3`, 3600},
+		{`"3600abc"`, -1}, {`"3600 7"`, -1}, {`"an hour"`, -1}, {`-1`, -1}, {`1e9`, -1}, {`"NaN"`, -1}, {`"Inf"`, -1}, {`{}`, -1}, {`true`, -1},
+	} {
+		if got, err := lifetime([]byte(tc.said)); (err != nil) != (tc.want < 0) || err == nil && got != tc.want {
+			t.Errorf("%s: %v, %v; want %v", tc.said, got, err, tc.want)
+		}
+	}
+}
