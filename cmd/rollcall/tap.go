@@ -19,7 +19,7 @@ import (
 
 type tapCmd struct {
 	topicFlags
-	What     []string      `arg:"" optional:"" help:"NAME=PATTERN: only records whose service, env, instance, outcome, version, zone, track, host, region or any tag is like that. PATTERN: only samples of that name; NAME.FIELD is one of a distribution's numbers. A * stands for any text."`
+	What     []string      `arg:"" optional:"" help:"NAME=PATTERN: only records whose service, env, instance, outcome, version, zone, track, host, region or any tag is like that. PATTERN: only samples of that name; NAME.FIELD is one of a distribution's numbers. A * stands for any text. An argument may hold several of one sort; what stands after a = keeps its blanks ('team=site ops')."`
 	Since    time.Duration `help:"Begin so far back; default: with what comes from here on."`
 	Backfill bool          `help:"What came late, too."`
 	Count    int           `help:"End after so many records; default: when told to."`
@@ -125,22 +125,40 @@ type condition struct{ name, like string }
 // tapNames are the short names of tags.
 var tapNames = map[string]string{"version": "service.version", "zone": "cloud.availability_zone", "region": "cloud.region", "track": "rollcall.track", "host": "host.name"}
 
+// parse takes what is asked for; several words may stand in one argument.
 func (t *tap) parse(args []string) error {
-	for _, word := range strings.Fields(strings.Join(args, " ")) {
-		name, like, isCondition := strings.Cut(word, "=")
-		switch {
-		case !isCondition:
-			t.metrics = append(t.metrics, word)
-		case name == "":
-			return usage("%q names nothing before its =; write service=checkout or zone=us-east-1c", word)
-		default:
-			if full, ok := tapNames[name]; ok {
-				name = full
+	for _, arg := range args {
+		for _, word := range split(arg) {
+			name, like, isCondition := strings.Cut(word, "=")
+			switch {
+			case !isCondition:
+				t.metrics = append(t.metrics, word)
+			case name == "":
+				return usage("%q names nothing before its =; write service=checkout or zone=us-east-1c", word)
+			default:
+				if full, ok := tapNames[name]; ok {
+					name = full
+				}
+				t.where = append(t.where, condition{name, like})
 			}
-			t.where = append(t.where, condition{name, like})
 		}
 	}
 	return nil
+}
+
+// split divides an argument at its blanks, unless they belong to what stands after its =: an argument whose words hold a = all or none of them is several words, any
+// other one condition.
+func split(arg string) []string {
+	words, conditions := strings.Fields(arg), 0
+	for _, w := range words {
+		if strings.Contains(w, "=") {
+			conditions++
+		}
+	}
+	if conditions == 0 || conditions == len(words) {
+		return words
+	}
+	return []string{strings.TrimSpace(arg)}
 }
 
 // fits reports whether a record says all that is asked.
