@@ -40,8 +40,6 @@ func TestBrowser(t *testing.T) {
 		{"any metric is explored", p.explores},
 		{"a service's charts move", p.charts},
 		{"a fault is named", p.names},
-		{"its canary fails", func() { p.judges(p.broken) }},
-		{"what was different is asked", func() { p.compares(p.broken) }},
 		{"one network's trouble is named", p.namesNetwork},
 		{"the roster knows everyone", p.roster},
 		{"a mass expiry is not believed", p.guards},

@@ -2,10 +2,30 @@ package main
 
 import (
 	"fmt"
+	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/rollcall-metrics/rollcall/internal/testenv"
 )
+
+// TestBrowserLooks follows a canary that fails from its finding to its verdict, its hosts and what was different, by clicks alone.
+func TestBrowserLooks(t *testing.T) {
+	program, ok := testenv.Tool(t, "chromium")
+	if !ok {
+		return
+	}
+	b := newTestBroker(t)
+	b.start()
+	d := startDemo(t, b.addr)
+	p := openTab(t, program, d.url)
+	p.do(chromedp.Navigate(d.url))
+	p.fills()
+	p.names()
+	p.judges(p.broken)
+	p.compares(p.broken)
+}
 
 // judges reads the verdict on a canary that fails, from the list to the service and to a host.
 func (p *tab) judges(service string) {

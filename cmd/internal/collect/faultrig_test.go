@@ -315,10 +315,10 @@ func (s *site) count() {
 func (s *site) nobodyLost(n int64, apps ...*app) {
 	s.t.Helper()
 	s.until("pulled often enough to tell", func() bool { return s.still.pulls.Load()-s.begun >= n })
-	want := s.still.pulls.Load() - s.begun - 2 // their places in the interval differ
+	want := s.still.pulls.Load() - s.begun - 3 // their places in the interval differ, and a slot may be skipped where the machine ran nobody
 	for _, a := range apps {
 		if got := a.pulls.Load() - s.pulled[a]; got < want {
-			s.t.Errorf("%s was pulled %d times, while one that stands still was pulled %d times", a.addr, got, want+2)
+			s.t.Errorf("%s was pulled %d times, while one that stands still was pulled %d times", a.addr, got, want+3)
 		}
 	}
 }
