@@ -23,11 +23,19 @@ type collectorFlags struct {
 // answerWithin bounds how long an answer may take to begin.
 const answerWithin = 10 * time.Second
 
-// do asks the collector; a status other than 2xx, and 300 where several are allowed, is an error that holds what the collector said.
-func (c *collectorFlags) do(ctx context.Context, method, path string, query url.Values, body any, header ...string) (*http.Response, error) {
-	base, err := url.Parse(c.Collector)
+// server is a daemon that commands ask.
+type server struct {
+	flag, at string // the flag that names its URL, and the URL
+	user     string // USER:PASSWORD; empty: nobody
+	missing  string // what is said where nobody answers: "no collector answers at"
+	start    string // the commands that would start one
+}
+
+// do asks the server. Only what is no answer at all is an error; an answer may go on for as long as it likes, but must begin.
+func (s *server) do(ctx context.Context, method, path string, query url.Values, body any, header ...string) (*http.Response, error) {
+	base, err := url.Parse(s.at)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, usage("--collector=%s is no URL; give http://HOST:PORT", c.Collector)
+		return nil, usage("--%s=%s is no URL; give http://HOST:PORT", s.flag, s.at)
 	}
 	at := base.JoinPath(path)
 	at.RawQuery = query.Encode()
@@ -49,10 +57,9 @@ func (c *collectorFlags) do(ctx context.Context, method, path string, query url.
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	if user, pass, ok := strings.Cut(c.User, ":"); ok {
+	if user, pass, ok := strings.Cut(s.user, ":"); ok {
 		req.SetBasicAuth(user, pass)
 	}
-	// An answer may go on for as long as it likes, but must begin.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = answerWithin
 	transport.DisableKeepAlives = true
@@ -65,10 +72,17 @@ func (c *collectorFlags) do(ctx context.Context, method, path string, query url.
 		if errors.As(err, &u) {
 			err = u.Err
 		}
-		return nil, fmt.Errorf("no collector answers at %s: %w; start one with `rollcall up` or `rollcall collect`, or name it with --collector=http://HOST:PORT", base.Redacted(), err)
+		return nil, fmt.Errorf("%s %s: %w; start one with %s, or name it with --%s=http://HOST:PORT", s.missing, base.Redacted(), err, s.start, s.flag)
 	}
-	if res.StatusCode < 300 {
-		return res, nil
+	return res, nil
+}
+
+// do asks the collector; a status other than 2xx, and 300 where several are allowed, is an error that holds what the collector said.
+func (c *collectorFlags) do(ctx context.Context, method, path string, query url.Values, body any, header ...string) (*http.Response, error) {
+	s := server{"collector", c.Collector, c.User, "no collector answers at", "`rollcall up` or `rollcall collect`"}
+	res, err := s.do(ctx, method, path, query, body, header...)
+	if err != nil || res.StatusCode < 300 {
+		return res, err
 	}
 	defer res.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<20))

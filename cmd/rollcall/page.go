@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,46 +19,10 @@ type pageFlags struct {
 
 // do asks the page's server; a status other than 2xx is an error that holds what it said.
 func (c *pageFlags) do(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
-	base, err := url.Parse(c.URL)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, usage("--url=%s is no URL; give http://HOST:PORT", c.URL)
-	}
-	at := base.JoinPath(path)
-	at.RawQuery = query.Encode()
-	var send io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		send = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, at.String(), send)
-	if err != nil {
-		return nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if user, pass, ok := strings.Cut(c.User, ":"); ok {
-		req.SetBasicAuth(user, pass)
-	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = answerWithin
-	transport.DisableKeepAlives = true
-	res, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
-		return nil, fmt.Errorf("no page answers at %s: %w; start one with `rollcall up` or `rollcall serve`, or name it with --url=http://HOST:PORT", base.Redacted(), err)
-	}
-	if res.StatusCode < 300 {
-		return res, nil
+	s := server{"url", c.URL, c.User, "no page answers at", "`rollcall up` or `rollcall serve`"}
+	res, err := s.do(ctx, method, path, query, body)
+	if err != nil || res.StatusCode < 300 {
+		return res, err
 	}
 	defer res.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<20))

@@ -58,20 +58,25 @@ func (s *Server) series(r *http.Request) (any, error) {
 		return nil, badRequest("say which one: service=NAME&env=NAME&metric=NAME; /api/v1/service lists a service's metrics")
 	}
 	var err error
-	if q.From, err = millis(r, "from"); err != nil {
+	if q.From, q.To, q.Step, err = span(r, step, 1000); err != nil {
 		return nil, err
-	}
-	if q.To, err = millis(r, "to"); err != nil {
-		return nil, err
-	}
-	if step != "" {
-		n, err := strconv.ParseInt(step, 10, 64)
-		if err != nil || n <= 0 || n > 24*time.Hour.Milliseconds() {
-			return nil, badRequest("step=%q is no step; give milliseconds, a multiple of 1000", clip(step))
-		}
-		q.Step = time.Duration(n) * time.Millisecond
 	}
 	return s.cfg.Board.Series(q)
+}
+
+// span reads from, to and step of a question about a while; each may be left out. unit is what steps should be a multiple of, in milliseconds.
+func span(r *http.Request, step string, unit int) (from, to time.Time, each time.Duration, err error) {
+	if from, err = millis(r, "from"); err != nil {
+		return from, to, 0, err
+	}
+	if to, err = millis(r, "to"); err != nil || step == "" {
+		return from, to, 0, err
+	}
+	n, err := strconv.ParseInt(step, 10, 64)
+	if err != nil || n <= 0 || n > 24*time.Hour.Milliseconds() {
+		return from, to, 0, badRequest("step=%q is no step; give milliseconds, a multiple of %d", clip(step), unit)
+	}
+	return from, to, time.Duration(n) * time.Millisecond, nil
 }
 
 func (s *Server) search(r *http.Request) (any, error) {

@@ -3,8 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 )
@@ -23,18 +21,8 @@ func (s *Server) history(r *http.Request) (any, error) {
 		return nil, badRequest("say which one: service=NAME&env=NAME&signal=rate, errors, error_ratio, latency, instances or metric:NAME")
 	}
 	var err error
-	if q.From, err = millis(r, "from"); err != nil {
+	if q.From, q.To, q.Step, err = span(r, step, 10_000); err != nil {
 		return nil, err
-	}
-	if q.To, err = millis(r, "to"); err != nil {
-		return nil, err
-	}
-	if step != "" {
-		n, err := strconv.ParseInt(step, 10, 64)
-		if err != nil || n <= 0 || n > 24*time.Hour.Milliseconds() {
-			return nil, badRequest("step=%q is no step; give milliseconds, a multiple of 10000", clip(step))
-		}
-		q.Step = time.Duration(n) * time.Millisecond
 	}
 	a, err := s.cfg.History.Query(q, s.cfg.Board.Now("").AsOf)
 	switch {
