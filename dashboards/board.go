@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +32,9 @@ type Options struct {
 	Roll   func(Rollup)
 	Rolled func(service, env string, t int64) bool
 	Pinned []string // names of metrics that are rolled up by dimension too, with * for any text
+	// About is what people say of a service; tag gives the first of several tags that its members have. It is asked every ten seconds, and after Renew. nil: only tags say
+	// anything.
+	About func(service, env string, tag func(names ...string) string) About
 	// Spark draws a service that another replica owns; nil: it has none.
 	Spark func(service, env string, now int64) *Spark
 }
@@ -53,7 +57,7 @@ func (o *Options) validate() error {
 	if o.MaxColumns < 1 || o.MaxService < 1 {
 		errs = append(errs, errors.New("limits of columns and services must be positive"))
 	}
-	for _, g := range [][]string{o.Golden.Rate, o.Golden.Errors, o.Golden.Latency} {
+	for _, g := range [][]string{o.Golden.Rate, o.Golden.Errors, o.Golden.Latency, o.Golden.Saturation} {
 		if slices.Contains(g, "") {
 			errs = append(errs, errors.New("an empty golden name matches nothing; remove it"))
 		}
@@ -90,6 +94,7 @@ type Board struct {
 	packer packer
 
 	reload *Options // to be taken over at the next tick
+	renew  atomic.Bool
 }
 
 // NewBoard makes an empty Board. The error names every option that cannot be.
@@ -217,7 +222,7 @@ func (b *Board) Tick(now time.Time) {
 	services := b.all()
 	bytes := 0
 	b.tickOrders(now)
-	anew := b.reloaded()
+	anew, asked := b.reloaded(), b.renew.Swap(false)
 	known := b.known(now)
 	cutoff := now.Add(-b.opts.Window).UnixMilli()
 	var rolled []Rollup
@@ -228,6 +233,9 @@ func (b *Board) Tick(now time.Time) {
 		s.goldenStale = s.goldenStale || anew
 		s.expire(cutoff, now.UnixMilli())
 		if owned {
+			if asked || s.aboutAt == 0 || now.UnixMilli()-s.aboutAt >= askAbout.Milliseconds() {
+				s.learn(&b.opts, now.UnixMilli())
+			}
 			s.tick(&b.opts, &b.packer, now.UnixMilli(), known)
 		}
 		if b.opts.Roll != nil && live && owned {

@@ -190,7 +190,11 @@ func (k *book) judge(in *Finding, now time.Time) *kept {
 		k.findings[id] = f
 	}
 	since, before, was := f.Since, f.Before, f.Was
+	owner, chat, runbook := f.Owner, f.Chat, f.Runbook
 	f.Finding = *in
+	if f.Ended != nil { // its service may be gone
+		f.Owner, f.Chat, f.Runbook = cmp.Or(f.Owner, owner), cmp.Or(f.Chat, chat), cmp.Or(f.Runbook, runbook)
+	}
 	f.ID, f.Before = id, before
 	if since > 0 && since < f.Since {
 		f.Since, f.Was = since, was

@@ -31,7 +31,11 @@ type Finding struct {
 	// Text is all of it in one sentence.
 	Text string `json:"text,omitempty"`
 	// PartOf is set on one that is over because another, about a place, tells it now.
-	PartOf   string   `json:"part_of,omitempty"`
+	PartOf string `json:"part_of,omitempty"`
+	// Who looks after what it is about, where they talk, and what they wrote down for such a time (a URL); empty where nobody has said it.
+	Owner    string   `json:"owner,omitempty"`
+	Chat     string   `json:"chat,omitempty"`
+	Runbook  string   `json:"runbook,omitempty"`
 	Ack      *Ack     `json:"ack,omitempty"`      // somebody looks after it
 	Silenced *Silence `json:"silenced,omitempty"` // it calls nobody
 

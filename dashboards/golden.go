@@ -11,9 +11,14 @@ import (
 
 // Golden names the metrics that mean rate, errors and latency. In a pattern * stands for any text; case does not matter, and . : - count as _.
 // The first pattern that a service has any counter (or distribution) for wins and sums all that it matches. What is not named is recognised.
+//
+// Saturation names gauges: "busy of size", a share by its own name, or "queue waits"; where it is named, nothing else is taken for it.
 type Golden struct {
-	Rate, Errors, Latency []string
+	Rate, Errors, Latency, Saturation []string
 }
+
+// NoMetric stands in a Golden for: there is none, and what comes behind it or would be recognised is none either.
+const NoMetric = "\x00none"
 
 // What is recognised without configuration, in the order of trust. Metrics of clients and of the machinery beside the service do not count
 // (sideTokens), unless the configuration names them. Labelled series are summed where there is no total without labels.
@@ -75,7 +80,8 @@ type goldenSet struct {
 	rateName       string
 	errorsName     string
 	latency        latencySet
-	rateBy, errsBy []uint32 // the same counted apart by labels: where a cause may lie that no instance's tag tells
+	rateBy, errsBy []uint32  // the same counted apart by labels: where a cause may lie that no instance's tag tells
+	why            [3]string // the patterns by which rate, errors and latency were found; named ones have a = before them
 }
 
 // latencySet is the distribution that means latency.
@@ -126,10 +132,14 @@ func recognise(cols []column, g Golden) goldenSet {
 			counted[c.metric] = append(counted[c.metric], uint32(i))
 		}
 	}
-	out.rate, out.rateName = total(cols, pickCounters(cols, counted, g.Rate, ratePatterns, nil))
-	out.errors, out.errorsName = total(cols, pickCounters(cols, counted, g.Errors, errorPatterns, out.rate))
-	out.latency = pickLatency(cols, shaped, counted, g.Latency)
-	if len(out.rate) == 0 {
+	var found []uint32
+	found, out.why[0] = pickCounters(cols, counted, g.Rate, ratePatterns, nil)
+	out.rate, out.rateName = total(cols, found)
+	found, out.why[1] = pickCounters(cols, counted, g.Errors, errorPatterns, out.rate)
+	out.errors, out.errorsName = total(cols, found)
+	out.latency, out.why[2] = pickLatency(cols, shaped, counted, g.Latency)
+	if len(out.rate) == 0 && !slices.Contains(g.Rate, NoMetric) && !out.latency.none() {
+		out.why[0] = whyCount
 		// What has a latency has been asked for: its count is the rate, where it never resets.
 		out.rate, out.rateName = slices.Clone(out.latency.count), out.latency.metric
 		for _, p := range out.latency.parts {
@@ -140,11 +150,23 @@ func recognise(cols []column, g Golden) goldenSet {
 	}
 	out.rateBy = brokenDown(cols, counted, out.rateName, "requests", "request", "hits", "queries", "calls", "messages")
 	out.errsBy = brokenDown(cols, counted, out.errorsName, "errors", "error", "failures", "failure", "failed", "exceptions", "5xx")
+	if out.why[0] == "="+NoMetric {
+		out.rateBy = nil
+	}
+	if out.why[1] == "="+NoMetric {
+		out.errsBy = nil
+	}
 	return out
 }
 
-// pickCounters gives the columns of all metrics that the first matching pattern matches.
-func pickCounters(cols []column, counted map[string][]uint32, configured, known []string, rate []uint32) []uint32 {
+// Reasons beside patterns.
+const (
+	whyStatus = "status"
+	whyCount  = "count"
+)
+
+// pickCounters gives the columns of all metrics that the first matching pattern matches, and that pattern.
+func pickCounters(cols []column, counted map[string][]uint32, configured, known []string, rate []uint32) (of []uint32, why string) {
 	try := func(pattern string, any bool) (found []uint32) {
 		if pattern == byStatus {
 			return statusErrors(cols, rate)
@@ -157,16 +179,22 @@ func pickCounters(cols []column, counted map[string][]uint32, configured, known 
 		return found
 	}
 	for _, p := range configured {
+		if p == NoMetric {
+			return nil, "=" + NoMetric
+		}
 		if f := try(p, true); len(f) > 0 {
-			return f
+			return f, "=" + p
 		}
 	}
 	for _, p := range known {
 		if f := try(p, !strings.Contains(p, "*")); len(f) > 0 {
-			return f
+			if p == byStatus {
+				p = whyStatus
+			}
+			return f, p
 		}
 	}
-	return nil
+	return nil, ""
 }
 
 // statusErrors are the series of the rate that ended in a server error; where the rate has no such label, a counter of its own that is labelled 5xx.
@@ -241,7 +269,7 @@ func brokenDown(cols []column, counted map[string][]uint32, metric string, words
 	return out
 }
 
-func pickLatency(cols []column, shaped, counted map[string][]uint32, configured []string) latencySet {
+func pickLatency(cols []column, shaped, counted map[string][]uint32, configured []string) (l latencySet, why string) {
 	best := ""
 	choose := func(pattern string, any bool) bool {
 		for metric := range shaped {
@@ -251,12 +279,15 @@ func pickLatency(cols []column, shaped, counted map[string][]uint32, configured 
 		}
 		return best != ""
 	}
-	found := slices.ContainsFunc(configured, func(p string) bool { return choose(p, true) }) ||
-		slices.ContainsFunc(latencyPatterns, func(p string) bool { return choose(p, !strings.Contains(p, "*")) })
-	if !found {
-		return latencySet{}
+	if i := slices.IndexFunc(configured, func(p string) bool { return p == NoMetric || choose(p, true) }); i >= 0 {
+		why = "=" + configured[i]
+	} else if i = slices.IndexFunc(latencyPatterns, func(p string) bool { return choose(p, !strings.Contains(p, "*")) }); i >= 0 {
+		why = latencyPatterns[i]
 	}
-	l := latencySet{metric: best, toMillis: toMillis(best)}
+	if best == "" {
+		return latencySet{}, why
+	}
+	l = latencySet{metric: best, toMillis: toMillis(best)}
 	plain := slices.ContainsFunc(shaped[best], func(n uint32) bool { return cols[n].field != "" && len(cols[n].labels) == 0 })
 	for _, n := range shaped[best] {
 		c := &cols[n]
@@ -282,7 +313,7 @@ func pickLatency(cols []column, shaped, counted map[string][]uint32, configured 
 		slices.SortFunc(l.parts[i].quantiles, func(a, b quantileCol) int { return cmp.Compare(a.p, b.p) })
 	}
 	slices.SortFunc(l.buckets, func(a, b bucketCol) int { return cmp.Or(cmp.Compare(a.le, b.le), cmp.Compare(a.col, b.col)) })
-	return l
+	return l, why
 }
 
 // maxLatencyParts bounds how many label sets of one distribution are mixed.

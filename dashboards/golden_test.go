@@ -53,6 +53,8 @@ func TestRecognise(t *testing.T) {
 		{"configured", Golden{Rate: []string{"nothing", "orders*"}, Errors: []string{"oops"}, Latency: []string{"clnt/*"}},
 			[]collector.Sample{counter("requests", 1), counter("orders_a", 1), counter("orders_b", 1), counter("errors", 1), counter("oops", 1), lat("latency_ms"), lat("clnt/db/wait")},
 			"orders_a orders_b", "oops", "clnt/db/wait p99"},
+		{"there is none", Golden{Rate: []string{NoMetric}, Errors: []string{"nothing", NoMetric, "errors"}, Latency: []string{NoMetric}},
+			[]collector.Sample{counter("requests", 1), counter("errors", 1), dist("latency_ms", collector.Lifetime, "count", 1, "sum", 1, "p99", 1)}, "", "", ""},
 		{"configured but not there", Golden{Rate: []string{"orders"}}, []collector.Sample{counter("requests", 1)}, "requests", "", ""},
 		{"ZooKeeper's own", Golden{}, []collector.Sample{counter("zk_packets_received", 1), counter("zk_commit_count", 1), dist("zk_readlatency", collector.Lifetime, "count", 1, "sum", 1, "p99", 1), dist("zk_fsynctime", collector.Lifetime, "count", 1, "sum", 1)},
 			"zk_packets_received", "", "zk_readlatency mean"},

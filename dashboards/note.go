@@ -197,7 +197,10 @@ func (n *Note) check(now time.Time) error {
 		if f.Level != LevelBad && f.Level != LevelWarn {
 			errs = append(errs, fmt.Errorf("level %q is neither %s nor %s", f.Level[:min(len(f.Level), 40)], LevelBad, LevelWarn))
 		}
-		errs = append(errs, named("service", f.Service, true), named("env", f.Env, false), named("metric", f.Metric, false), past("since", f.Since))
+		errs = append(errs, named("service", f.Service, true), named("env", f.Env, false), named("metric", f.Metric, false), past("since", f.Since), worded("owner", f.Owner, MaxWords), worded("chat", f.Chat, MaxWords))
+		if f.Runbook != "" && !WebAddress(f.Runbook) {
+			errs = append(errs, errors.New("the runbook is no web address"))
+		}
 		if f.Ended != nil {
 			errs = append(errs, past("ended", *f.Ended))
 		}

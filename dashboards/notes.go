@@ -147,6 +147,9 @@ func (b *Board) OwnFindings() []Finding {
 
 // settleFindings brings the judgement of a tick and what is known from notes together, and tells the others.
 func (b *Board) settleFindings(now time.Time, judged []Finding) []Finding {
+	for i := range judged {
+		b.sign(&judged[i])
+	}
 	j := judgement{now: now, live: b.Feed().State == FeedLive, judged: judged, owns: b.opts.Owns, still: map[string]verdict{}, before: map[string][]Change{}}
 	unjudged, unranked := b.book.open(now, b.opts.Owns)
 	if j.live {

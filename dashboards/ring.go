@@ -180,8 +180,9 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 	}
 	if s.goldenStale {
 		s.goldenStale = false
-		s.golden = makePlan(s.cols, recognise(s.cols, o.Golden), s.golden.seq+1)
-		s.beside = recogniseLines(s.cols, s.beside)
+		g := s.about.Golden.over(&o.Golden)
+		s.golden = makePlan(s.cols, recognise(s.cols, g), s.golden.seq+1)
+		s.beside = recogniseLines(s.cols, s.beside, g.Saturation)
 		s.planLines()
 		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
 	}

@@ -16,6 +16,8 @@ type Row struct {
 	Service    string    `json:"service"`
 	Env        string    `json:"env"`
 	Owner      string    `json:"owner"`
+	Chat       string    `json:"chat,omitempty"`
+	Runbook    string    `json:"runbook,omitempty"` // a URL
 	Expected   int       `json:"expected"`
 	Present    int       `json:"present"`
 	Answering  int       `json:"answering"`
@@ -168,7 +170,7 @@ func medianAge(a []aged) float64 {
 func (s *service) row(now, known int64, why []Finding, old *Row) *Row {
 	t := s.count(known, nil, nil)
 	f := &s.figures
-	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Expected: t.expected, Present: t.present, Answering: t.answering, AgeMS: Num(s.age(now, known)),
+	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Chat: s.about.Chat, Runbook: s.about.Runbook, Expected: t.expected, Present: t.present, Answering: t.answering, AgeMS: Num(s.age(now, known)),
 		Why: []string{}, Rate: Num(f.rate), Errors: Num(f.errs), ErrorRatio: Num(f.ratio()), Versions: s.versionCounts(known)}
 	if len(s.golden.set.errors) == 0 {
 		r.Errors, r.ErrorRatio = Unknown(), Unknown()

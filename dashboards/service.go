@@ -49,6 +49,8 @@ type service struct {
 	rolling     rolling
 	golden      plan
 	goldenStale bool
+	about       About   // what people say of it
+	aboutAt     int64   // when that was asked, Unix ms; 0: not yet
 	beside      []*line // beside the golden signals
 	linePlan    plan
 	ring        ring
@@ -277,22 +279,8 @@ func (in *instance) fact(smp *collector.Sample, t int64, newest bool) {
 	in.facts[strings.Clone(smp.Name)] = strings.Clone(smp.Value)
 }
 
-// owner is the first of the owner tags that any instance has.
-func (s *service) owner() string {
-	for _, tag := range ownerTags {
-		best := ""
-		for _, in := range s.instances {
-			// The least of several, so that the answer does not hang on the order of a map.
-			if v := in.tag(tag); v != "" && (best == "" || v < best) {
-				best = v
-			}
-		}
-		if best != "" {
-			return best
-		}
-	}
-	return ""
-}
+// owner is who looks after the service.
+func (s *service) owner() string { return cmp.Or(s.about.Owner, s.said(ownerTags...)) }
 
 // tag is one tag of the instance: what its snapshots carry, else what the roster knows.
 func (in *instance) tag(name string) string {

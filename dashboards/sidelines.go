@@ -108,8 +108,9 @@ var (
 	queueWords = []string{"queue", "queued", "backlog", "waiters", "waiting", "pending"}
 )
 
-// recogniseLines finds the lines among the columns: what was known keeps its ring.
-func recogniseLines(cols []column, old []*line) []*line {
+// recogniseLines finds the lines among the columns: what was known keeps its ring. named is what of them is used or waits, by rule; where nothing is named it is
+// recognised.
+func recogniseLines(cols []column, old []*line, named []string) []*line {
 	byName := map[string]*line{}
 	for _, l := range old {
 		l.cols, l.of = l.cols[:0], l.of[:0]
@@ -152,6 +153,10 @@ func recogniseLines(cols []column, old []*line) []*line {
 		names = append(names, m)
 	}
 	slices.Sort(names)
+	if len(named) > 0 {
+		namedLines(named, names, gauges, get)
+		return out
+	}
 	byNorm := make(map[string]string, len(names)) // of two that are written differently the first
 	for _, m := range names {
 		if norm := plainName(m); byNorm[norm] == "" {
@@ -180,6 +185,46 @@ func recogniseLines(cols []column, old []*line) []*line {
 		}
 	}
 	return out
+}
+
+// namedLines takes what rules name: "used of limit", "queue waits", or a share by its own name.
+func namedLines(rules, names []string, gauges map[string][]uint32, get func(SideKind, string) *line) {
+	for _, rule := range rules {
+		if rule == NoMetric {
+			return
+		}
+		used, limit, pair := strings.Cut(rule, " of ")
+		queue, waits := strings.CutSuffix(rule, " waits")
+		for _, m := range names {
+			switch {
+			case pair && glob(used, m):
+				var of []uint32
+				for _, l := range names {
+					if glob(limit, l) {
+						of = append(of, gauges[l]...)
+					}
+				}
+				if len(of) == 0 {
+					continue
+				}
+				if l := get(SideUse, m); l != nil {
+					l.cols, l.of = append(l.cols, gauges[m]...), of
+				}
+			case pair:
+			case waits && glob(queue, m):
+				if l := get(SideQueue, m); l != nil {
+					l.cols = append(l.cols, gauges[m]...)
+				}
+			case !waits && glob(rule, m) && len(gauges[m]) == 1:
+				if l := get(SideUse, m); l != nil {
+					l.cols, l.scale = append(l.cols, gauges[m]...), 1
+					if unitOf(m) == "percent" {
+						l.scale = 0.01
+					}
+				}
+			}
+		}
+	}
 }
 
 func lineKey(kind SideKind, name string) string { return string(rune('0'+kind)) + name }

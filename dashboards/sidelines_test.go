@@ -39,11 +39,33 @@ func TestRecogniseSideLines(t *testing.T) {
 			cols = append(cols, newColumn(&tc.of[i], ""))
 		}
 		var got []string
-		for _, l := range recogniseLines(cols, nil) {
+		for _, l := range recogniseLines(cols, nil, nil) {
 			got = append(got, fmt.Sprintf("%d %s %d/%d", l.kind, l.name, len(l.cols), len(l.of)))
 		}
 		if strings.Join(slices.Sorted(slices.Values(got)), ", ") != tc.want {
 			t.Errorf("%s: %q", tc.name, got)
+		}
+	}
+}
+
+func TestNamedLines(t *testing.T) {
+	have := []collector.Sample{gauge("pool_busy", 1), gauge("pool_size", 8), gauge("work/queue", 1), gauge("cpu_percent", 9), gauge("threads_live", 9), gauge("threads_allowed", 10)}
+	for _, tc := range []struct{ rules, want string }{
+		{"threads_live of threads_allowed", "1 threads_live 1/1 1"},
+		{"threads_live waits, cpu*", "1 cpu_percent 1/0 0.01, 2 threads_live 1/0 1"},
+		{"threads_live of nothing", ""},
+		{NoMetric, ""},
+	} {
+		var cols []column
+		for i := range have {
+			cols = append(cols, newColumn(&have[i], ""))
+		}
+		var got []string
+		for _, l := range recogniseLines(cols, nil, strings.Split(tc.rules, ", ")) {
+			got = append(got, fmt.Sprintf("%d %s %d/%d %g", l.kind, l.name, len(l.cols), len(l.of), l.scale))
+		}
+		if strings.Join(slices.Sorted(slices.Values(got)), ", ") != tc.want {
+			t.Errorf("%q: %q, want %q", tc.rules, got, tc.want)
 		}
 	}
 }

@@ -26,12 +26,12 @@ const (
 
 type canaryCmd struct {
 	pageFlags
-	Service        string        `arg:"" help:"SERVICE or SERVICE/ENV."`
-	Wait           waitFlag      `help:"Go on until it passes or fails: --wait=10m for so long at most, --wait alone 30m."`
-	OnError        string        `default:"" enum:",hold,fail" placeholder:"hold|fail" help:"What it is when it cannot be judged: hold (exit 3) or fail (exit 4); default: neither (exit 1)."`
-	Warmup         time.Duration `default:"5m" help:"What a process does so shortly after its start does not count."`
-	ServiceVersion string        `help:"The version that is meant; default: that of the track canary, else the newest. Before it is there the verdict is hold."`
-	Format         string        `default:"text" enum:"text,json" help:"text, or json: the answer of /api/v1/canary."`
+	Service        string         `arg:"" help:"SERVICE or SERVICE/ENV."`
+	Wait           waitFlag       `help:"Go on until it passes or fails: --wait=10m for so long at most, --wait alone 30m."`
+	OnError        string         `default:"" enum:",hold,fail" placeholder:"hold|fail" help:"What it is when it cannot be judged: hold (exit 3) or fail (exit 4); default: neither (exit 1)."`
+	Warmup         *time.Duration `placeholder:"5m" help:"What a process does so shortly after its start does not count; default: what services.d says, else 5m."`
+	ServiceVersion string         `help:"The version that is meant; default: that of the track canary, else the newest. Before it is there the verdict is hold."`
+	Format         string         `default:"text" enum:"text,json" help:"text, or json: the answer of /api/v1/canary."`
 }
 
 // waitFlag is a duration that need not be given: --wait, --wait=10m.
@@ -64,8 +64,8 @@ var errUnsure = errors.New("stopped before there was a verdict")
 
 // Run asks for the verdict and ends with its exit code.
 func (c *canaryCmd) Run(e *env) error {
-	if c.Warmup < 0 || c.Warmup > 24*time.Hour {
-		return usage("--warmup=%s is not within a day", c.Warmup)
+	if c.Warmup != nil && (*c.Warmup < 0 || *c.Warmup > 24*time.Hour) {
+		return usage("--warmup=%s is not within a day", *c.Warmup)
 	}
 	a, raw, err := c.verdict(e)
 	var f failure
@@ -146,7 +146,9 @@ func (c *canaryCmd) verdict(e *env) (a *canary.Answer, raw []byte, err error) {
 
 func (c *canaryCmd) once(ctx context.Context) (*canary.Answer, []byte, error) {
 	q := serviceOf(c.Service)
-	q.Set("warmup", c.Warmup.String())
+	if c.Warmup != nil {
+		q.Set("warmup", c.Warmup.String())
+	}
 	if c.ServiceVersion != "" {
 		q.Set("version", c.ServiceVersion)
 	}

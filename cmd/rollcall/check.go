@@ -7,6 +7,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/exports"
+	"github.com/rollcall-metrics/rollcall/cmd/internal/serve"
 )
 
 type checkCmd struct {
@@ -25,7 +26,7 @@ func (c *checkConfigCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(collect.Check(conf), exports.Check(conf)); err != nil {
+	if err := errors.Join(collect.Check(conf), exports.Check(conf), serve.Check(conf)); err != nil {
 		return fmt.Errorf("configuration %s: %w", c.File, err)
 	}
 	if c.Show {

@@ -43,6 +43,9 @@ func (r *receiver) body(words []word, now time.Time) ([]byte, error) {
 		if a.GeneratorURL != "" {
 			a.Annotations["link"] = a.GeneratorURL
 		}
+		if w.f.Runbook != "" {
+			a.Annotations["runbook_url"] = w.f.Runbook
+		}
 		if k := w.f.Ack; k != nil {
 			a.Annotations["acknowledged"] = "by " + k.By
 		}

@@ -281,7 +281,7 @@ func (r *receiver) words(now time.Time, fs []dashboards.Finding) (out []word) {
 
 // labels name an alert.
 func labels(f *dashboards.Finding) map[string]string {
-	m := map[string]string{"alertname": "RollcallFinding", "service": f.Service, "env": f.Env, "metric": f.Metric, "level": f.Level, "finding": f.ID}
+	m := map[string]string{"alertname": "RollcallFinding", "service": f.Service, "env": f.Env, "metric": f.Metric, "level": f.Level, "finding": f.ID, "owner": f.Owner, "chat": f.Chat}
 	if len(f.Services) > 0 {
 		m["services"] = strings.Join(f.Services, ",")
 	}

@@ -280,3 +280,24 @@ func TestAlertmanager(t *testing.T) {
 	l.set() // as when this process dies
 	want("it is over by itself", "")
 }
+
+// Who looks after a service is told with its finding: by labels, which alerts are sent on by, and the runbook as Prometheus' rules have it.
+func TestSigned(t *testing.T) {
+	f := finding("f1", dashboards.LevelBad)
+	f.Owner, f.Chat, f.Runbook = "payments", "#payments", "https://wiki.example/c"
+	for _, tc := range []struct {
+		form Form
+		want []string
+	}{
+		{Alertmanager, []string{`"owner":"payments"`, `"chat":"#payments"`, `"runbook_url":"https://wiki.example/c"`}},
+		{Webhook, []string{`"owner":"payments"`, `"chat":"#payments"`, `"runbook":"https://wiki.example/c"`}},
+	} {
+		r := receiver{Receiver: Receiver{Form: tc.form}, cfg: &Config{Resend: time.Minute}}
+		body, err := r.body([]word{{f: &f, told: told{as: labels(&f)}}}, time.Now())
+		for _, w := range tc.want {
+			if err != nil || !strings.Contains(string(body), w) {
+				t.Errorf("%s: %v: no %s in %s", tc.form, err, w, body)
+			}
+		}
+	}
+}

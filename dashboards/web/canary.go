@@ -16,12 +16,13 @@ const defaultWarmup = 5 * time.Minute
 
 // canary is a verdict on a service's canary, as of the last tick.
 func (s *Server) canary(r *http.Request) (any, error) {
-	q := canary.Ask{Warmup: defaultWarmup}
+	var q canary.Ask
 	var warmup string
 	if err := params(r, map[string]*string{"service": &q.Service, "env": &q.Env, "version": &q.Version, "warmup": &warmup}); err != nil {
 		return nil, err
 	}
-	if warmup != "" {
+	given := warmup != ""
+	if given {
 		d, err := time.ParseDuration(warmup)
 		if err != nil || d < 0 || d > 24*time.Hour {
 			return nil, badRequest("warmup=%q is no duration within a day; give 5m, or 0s for none", clip(warmup))
@@ -32,14 +33,23 @@ func (s *Server) canary(r *http.Request) (any, error) {
 	if q.Env, err = s.envOf(q.Service, q.Env); err != nil {
 		return nil, err
 	}
-	if s.cfg.Measures != nil {
-		q.Measures = s.cfg.Measures(q.Service, q.Env)
+	by, usual := s.judgedBy(q.Service, q.Env)
+	if q.Measures = by; !given {
+		q.Warmup = usual
 	}
 	a, err := canary.Judge(s.cfg.Board, q)
 	if errors.Is(err, canary.ErrBlind) {
 		return nil, &problem{http.StatusServiceUnavailable, "nothing can be judged now: " + err.Error()}
 	}
 	return a, err
+}
+
+// judgedBy is what a service's canary is judged by, and its warming up.
+func (s *Server) judgedBy(service, env string) (by []canary.Measure, warmup time.Duration) {
+	if s.cfg.Measures != nil {
+		by, warmup = s.cfg.Measures(service, env)
+	}
+	return by, cmp.Or(warmup, defaultWarmup)
 }
 
 // convergence is how far a version, or any other tag or text, has come over a service's instances.

@@ -5,17 +5,18 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
 )
 
 func TestCanary(t *testing.T) {
-	measures := func(service, _ string) []canary.Measure {
+	measures := func(service, _ string) ([]canary.Measure, time.Duration) {
 		if service == "search" {
-			return canary.Golden()[1:]
+			return canary.Golden()[1:], 2 * time.Minute
 		}
-		return nil
+		return nil, 0
 	}
 	r := newRig(t, func(c *Config) { c.Measures = measures })
 	for _, tc := range []struct {
@@ -26,6 +27,9 @@ func TestCanary(t *testing.T) {
 		{"/api/v1/canary?service=checkout&env=prod", 200, `"verdict":"fail"`},
 		{"/api/v1/canary?service=checkout&warmup=0s", 200, `"by":"track"`},
 		{"/api/v1/canary?service=search", 200, `"verdict":"hold"`},
+		{"/api/v1/canary?service=search", 200, `"warmup_ms":120000`},
+		{"/api/v1/canary?service=search&warmup=0s", 200, `"warmup_ms":0`},
+		{"/api/v1/canary?service=checkout", 200, `"warmup_ms":300000`},
 		{"/api/v1/canary?service=checkout&version=9.9", 200, "no canary runs 9.9 yet"},
 		{"/api/v1/canary", 400, "service=NAME"},
 		{"/api/v1/canary?service=nobody", 404, "no service nobody"},

@@ -66,10 +66,8 @@ func (s *Server) canaries(r *http.Request) (any, error) {
 			out.LeftOut++
 			continue
 		}
-		q := canary.Ask{Service: n[0], Env: n[1], Warmup: defaultWarmup}
-		if s.cfg.Measures != nil {
-			q.Measures = s.cfg.Measures(n[0], n[1])
-		}
+		q := canary.Ask{Service: n[0], Env: n[1]}
+		q.Measures, q.Warmup = s.judgedBy(n[0], n[1])
 		a, err := canary.Judge(board, q)
 		if err != nil {
 			continue // it left between the two looks

@@ -42,8 +42,8 @@ type Config struct {
 	Ask func(ctx context.Context, path string, q url.Values) []Told
 	// Exceptions are those that only others know: undelivered records, a collector behind. They join the Board's and discovery's.
 	Exceptions func() []dashboards.Exception
-	// Measures is what a service's canary is judged by; nil, or nothing: the golden signals.
-	Measures func(service, env string) []canary.Measure
+	// Measures is what a service's canary is judged by, and how long after its start a process is not; nil, or nothing: the golden signals, and five minutes.
+	Measures func(service, env string) (by []canary.Measure, warmup time.Duration)
 	// PromSeries answers /api/v1/series where Prometheus' match[] is asked for; nil: nothing does.
 	PromSeries http.Handler
 	// Fault answers POST /demo/fault. nil: there is no such page.

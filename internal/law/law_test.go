@@ -36,6 +36,7 @@ var thirdParty = map[string]map[string]string{
 	"sink/export":        {"github.com/segmentio/kafka-go": "the consumer group, and RawProduce into other topics", "github.com/klauspost/compress": "zstd, gzip and snappy, as the outputs have them"},
 	"sink/readback":      {"github.com/segmentio/kafka-go": "reads the topics once"},
 	"dashboards/feed":    {"github.com/segmentio/kafka-go": "reads the topics, and writes findings and roll-ups"},
+	"dashboards/profile": {"github.com/goccy/go-yaml": "services.d/*.yml"},
 	"dashboards/promql":  {"github.com/prometheus/prometheus": "the engine, its labels, and rules as Prometheus has them", "github.com/prometheus/common": "durations and names as Prometheus reads them"},
 	"internal/broker":    {"github.com/twmb/franz-go": "kfake, the Kafka protocol in process"},
 	"internal/testenv":   {"github.com/Shopify/toxiproxy": "what networks do to connections", "github.com/rs/zerolog": "toxiproxy's log, to throw it away"},

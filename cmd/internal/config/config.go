@@ -287,7 +287,9 @@ type Dashboards struct {
 	// Collectors are asked, by the roster page, what only they know: guards, paths, why. Without them, and without a collector in the same process, that is not known.
 	Collectors []URL `yaml:"collectors"`
 	// Peers are all replicas of serve, this one too, by the URLs at which they reach each other: they divide the services among them. Without them there is one.
-	Peers        []URL    `yaml:"peers"`
+	Peers []URL `yaml:"peers"`
+	// ServiceFiles say of services who looks after them, what means what and what they promise: patterns such as services.d/*.yml, followed while running.
+	ServiceFiles []string `yaml:"service_files"`
 	Pinned       []string `yaml:"pinned"`        // metrics that are kept by dimension beside the golden signals, with * for any text
 	HistoryBytes Size     `yaml:"history_bytes"` // memory for the last day by dimension; default 256MB, at least 1MB
 	PromQL       PromQL   `yaml:"promql"`

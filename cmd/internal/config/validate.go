@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -101,6 +102,11 @@ func (c *Config) validate() []fault {
 	}
 	if p := c.Dashboards.PromQL; p.MaxSamples < 0 || p.MaxSeries < 0 || p.Concurrent < 0 || p.Timeout < 0 {
 		k.in(".dashboards.promql").fail("a bound is negative; leave it out for the default")
+	}
+	for i, p := range c.Dashboards.ServiceFiles {
+		if strings.ContainsAny(filepath.Dir(p), "*?[") || p == "" {
+			k.in(".dashboards.service_files[%d]", i).fail("%q: name files such as services.d/*.yml, with wildcards in the file's name only", p)
+		}
 	}
 	if slices.Contains(c.Dashboards.Pinned, "") {
 		k.in(".dashboards.pinned").fail("an empty name matches nothing; remove it")

@@ -53,6 +53,7 @@ type Daemon struct {
 	alerts  *notify.Notifier
 	history *rollup.History
 	peers   *peers // nil: this is the only replica
+	people  *people
 }
 
 // New checks the configuration; it opens nothing.
@@ -69,6 +70,10 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	topics := collect.Topics(c.Kafka)
 	history := rollup.NewHistory(int(c.Dashboards.HistoryBytes))
 	var others *peers
+	says, err := newPeople(c, o)
+	if err != nil {
+		return nil, err
+	}
 	bo := dashboards.Options{
 		Window: c.Dashboards.Window.Std(config.DefaultWindow), MaxBytes: int(c.Dashboards.MaxBytes), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency},
 		Percentile: quantile.Over, Judge: judge.Judge,
@@ -80,7 +85,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 			history.Add(&r)
 			say.Put(topics.Rollups, rollup.Key(&r), rollup.QueueKey(&r), rollup.Append(nil, &r), time.UnixMilli(r.T))
 		},
-		Rolled: history.Has, Spark: history.Spark, Pinned: c.Dashboards.Pinned,
+		Rolled: history.Has, Spark: history.Spark, Pinned: c.Dashboards.Pinned, About: says.about,
 	}
 	if len(c.Dashboards.Peers) > 0 {
 		var urls []string
@@ -96,6 +101,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	says.board = board
 	fc, err := feedConfig(c, board, o)
 	if err != nil {
 		return nil, err
@@ -119,7 +125,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if others != nil {
 		others.count = f.Partitions
 	}
-	wc := web.Config{Board: board, History: history, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
+	wc := web.Config{Board: board, History: history, Measures: says.measures, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
 	if d := o.Collector; d != nil {
 		wc.Views = d.Views
 		wc.Collector = func() any { return d.Status() }
@@ -141,7 +147,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if wc.Ask = ask.ask; ask.none() {
 		wc.Ask = told.ask
 	}
-	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f, say: say, history: history, peers: others}
+	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f, say: say, history: history, peers: others, people: says}
 	own := http.NewServeMux()
 	o.Metrics.Routes(own, d.Ready)
 	for _, p := range []string{"/metrics", "/stats.json", "/stats.txt", "/stats.csv", "/-/healthy", "/-/ready", "/debug/pprof/"} {
@@ -246,7 +252,11 @@ func (d *Daemon) Reload(c *config.Config) error {
 			changed = append(changed, parts[i])
 		}
 	}
-	return collect.OnlyAtStart(changed)
+	if err := collect.OnlyAtStart(changed); err != nil {
+		return err
+	}
+	d.people.store.Look()
+	return nil
 }
 
 // Board is what the page shows.
@@ -273,7 +283,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	parts := map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run, "alerts": d.alerts.Run, "history": d.keep}
+	parts := map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run, "alerts": d.alerts.Run, "history": d.keep, "people": d.people.store.Run}
+	d.people.store.Read() // before anything is recognised
 	if d.peers != nil {
 		parts["peers"] = d.peers.run
 	}

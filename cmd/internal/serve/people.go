@@ -1,0 +1,57 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
+	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/canary"
+	"github.com/rollcall-metrics/rollcall/dashboards/profile"
+)
+
+// people is what people say of services, for all who want to know.
+type people struct {
+	store *profile.Store
+	board *dashboards.Board
+}
+
+func newPeople(c *config.Config, o Options) (*people, error) {
+	p := &people{}
+	var err error
+	p.store, err = profile.NewStore(profile.Config{Files: c.Dashboards.ServiceFiles, Changed: func() { p.board.Renew() }, Log: o.Log.With("part", "services"), Metrics: o.Metrics.NewSet()})
+	return p, err
+}
+
+// about is a dashboards.Options.About.
+func (p *people) about(service, env string, tag func(names ...string) string) dashboards.About {
+	return p.store.Of(service, env, tag).About
+}
+
+// of is all that is said of a service.
+func (p *people) of(service, env string) profile.Profile {
+	return p.store.Of(service, env, func(names ...string) string { return p.board.Said(service, env, names...) })
+}
+
+// measures is a web.Config.Measures.
+func (p *people) measures(service, env string) ([]canary.Measure, time.Duration) {
+	is := p.of(service, env)
+	return is.Measures(), is.Canary.Warmup
+}
+
+// Check reads the files that a configuration names for the page, and says what is wrong with them.
+func Check(c *config.Config) error {
+	s, err := profile.NewStore(profile.Config{Files: c.Dashboards.ServiceFiles})
+	if err != nil {
+		return err
+	}
+	s.Read()
+	var errs []error
+	for _, f := range s.Files() {
+		if f.Error != "" {
+			errs = append(errs, fmt.Errorf("%s: %s", f.File, f.Error))
+		}
+	}
+	return errors.Join(errs...)
+}
