@@ -31,7 +31,18 @@ const (
 	aboutMetric about = iota
 	aboutAnswer
 	aboutTook
+	aboutRate
+	aboutErrors
+	aboutLatency
 )
+
+// The lines that an instance has whatever its application calls things, and what they tell. The last three are what the Board takes for the golden signals, those of
+// them that the service has: a second, as of the scrape that ends the interval; the latency is the percentile that the service's is, or the mean.
+var alwaysNamed = []struct {
+	name  string
+	about about
+}{{"up", aboutAnswer}, {"scrape_duration_seconds", aboutTook},
+	{"rollcall_requests_per_second", aboutRate}, {"rollcall_errors_per_second", aboutErrors}, {"rollcall_latency_ms", aboutLatency}}
 
 // RawInstance is one instance as Raw shows it; it may be kept.
 type RawInstance struct {
@@ -54,9 +65,10 @@ func (r *RawInstance) At(name string, t int64) string {
 	return v
 }
 
-// Raw visits every instance of the services that want says, with those of its columns that keep says; keep is asked once a column and service. Two columns about
-// the scrape come first: "up", 1 where it was good, and "scrape_duration_seconds". visit is called while the service is locked, so it must be quick, and ends the
-// walk by false; what it is given may be kept, but for the slice of columns.
+// Raw visits every instance of the services that want says, with those of its columns that keep says; keep is asked once a column and service. Columns that are the
+// Board's own come first: "up", 1 where the scrape was good, "scrape_duration_seconds", and the golden signals that the service has, "rollcall_requests_per_second",
+// "rollcall_errors_per_second" and "rollcall_latency_ms". visit is called while the service is locked, so it must be quick, and ends the walk by false; what it is given
+// may be kept, but for the slice of columns.
 func (b *Board) Raw(want func(service, env string) bool, keep func(*RawColumn) bool, visit func(*RawInstance, []*RawColumn) bool) {
 	for _, s := range b.all() {
 		if want(s.name, s.env) && !s.raw(keep, visit) {
@@ -69,8 +81,12 @@ func (s *service) raw(keep func(*RawColumn) bool, visit func(*RawInstance, []*Ra
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var first []*RawColumn
-	for i, name := range []string{"up", "scrape_duration_seconds"} {
-		if c := (&RawColumn{Name: name, Kind: collector.Gauge, about: aboutAnswer + about(i)}); keep(c) {
+	for _, own := range alwaysNamed {
+		c := &RawColumn{Name: own.name, Kind: collector.Gauge, about: own.about}
+		if p := &s.golden; own.about == aboutLatency && p.name != "" {
+			c.Labels = []collector.LabelPair{{Name: "is", Value: p.name}}
+		}
+		if s.golden.tells(own.about) && keep(c) {
 			first = append(first, c)
 		}
 	}
@@ -127,6 +143,9 @@ func (b *Board) Points(dst []RawPoint, r *RawInstance, c *RawColumn, from, to in
 	known := b.known(b.now())
 	r.s.mu.RLock()
 	defer r.s.mu.RUnlock()
+	if c.about >= aboutRate {
+		return r.goldenPoints(dst, c.about, from, to, known)
+	}
 	at := tookColumn
 	if c.about == aboutMetric {
 		var ok bool
@@ -134,14 +153,7 @@ func (b *Board) Points(dst []RawPoint, r *RawInstance, c *RawColumn, from, to in
 			return dst
 		}
 	}
-	begin := len(dst)
-	put := func(t int64, v float64) {
-		ends := math.IsNaN(v)
-		if t < from || t > to || ends && (len(dst) == begin || math.IsNaN(dst[len(dst)-1].V)) {
-			return
-		}
-		dst = append(dst, RawPoint{t, v})
-	}
+	line := drawn{dst, len(dst), from, to}
 	var last scanned
 	have := false
 	r.in.scan(from, to, []int32{at}, func(s scanned) {
@@ -149,7 +161,7 @@ func (b *Board) Points(dst []RawPoint, r *RawInstance, c *RawColumn, from, to in
 			return // nothing is known of the instance
 		}
 		if have && s.t-last.t > tooLong(max(last.every, s.every)) {
-			put(last.t+tooLong(last.every), math.NaN())
+			line.put(last.t+tooLong(last.every), math.NaN())
 		}
 		v := s.vals[0]
 		switch {
@@ -162,11 +174,67 @@ func (b *Board) Points(dst []RawPoint, r *RawInstance, c *RawColumn, from, to in
 		case s.outcome != collector.OK:
 			v = math.NaN()
 		}
-		put(s.t, v)
+		line.put(s.t, v)
 		last, have = scanned{t: s.t, every: s.every}, true
 	})
 	if end := last.t + tooLong(max(last.every, r.in.pause())); have && end < known {
-		put(end, math.NaN())
+		line.put(end, math.NaN())
 	}
-	return dst
+	return line.points
+}
+
+// drawn is a line of points under way.
+type drawn struct {
+	points   []RawPoint
+	begin    int
+	from, to int64
+}
+
+// put appends a point that lies in the span; of several that are NaN the first, and none at the begin.
+func (d *drawn) put(t int64, v float64) {
+	ends := math.IsNaN(v)
+	if t < d.from || t > d.to || ends && (len(d.points) == d.begin || math.IsNaN(d.points[len(d.points)-1].V)) {
+		return
+	}
+	d.points = append(d.points, RawPoint{t, v})
+}
+
+// tells reports whether the service has the signal.
+func (p *plan) tells(a about) bool {
+	switch a {
+	case aboutRate:
+		return p.nRate > 0
+	case aboutErrors:
+		return p.nErrs > p.nRate
+	case aboutLatency:
+		return p.name != ""
+	}
+	return true
+}
+
+// goldenPoints is Points of a golden signal. The caller holds the lock.
+func (r *RawInstance) goldenPoints(dst []RawPoint, a about, from, to, known int64) []RawPoint {
+	line := drawn{dst, len(dst), from, to}
+	until := int64(0) // the one before speaks
+	p := &r.s.golden
+	r.s.cells(r.in, p, p.find(r.in, nil), from, to, func(c *cell) {
+		if until > 0 && c.to > until {
+			line.put(until, math.NaN())
+		}
+		v := math.NaN()
+		switch a {
+		case aboutRate:
+			v = c.req / c.seconds()
+		case aboutErrors:
+			v = c.errs / c.seconds()
+		case aboutLatency:
+			v = c.latency()
+		}
+		line.put(c.to, v)
+		until = c.until
+	})
+	if until > 0 && until < known {
+		line.put(until, math.NaN())
+	}
+	return line.points
 }

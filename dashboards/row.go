@@ -122,6 +122,9 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 			shortest = s.interval
 		}
 		s.mu.RUnlock()
+		s.mu.Lock()
+		s.remember(r, now.UnixMilli(), now.Add(-b.opts.Window).UnixMilli())
+		s.mu.Unlock()
 		add(r)
 	}
 	own := strips[""].Expected

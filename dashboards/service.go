@@ -59,6 +59,7 @@ type service struct {
 	dirtyTo     int64
 	backlog     [2]int64 // ticks of the past that are still to be computed; zero: none
 	sparkSeq    uint64   // grows when points of the past change
+	heads       []heads  // what the rows said of who is there, oldest first; the first may be from before the window
 }
 
 func newService(name, env string, o *origins) *service {

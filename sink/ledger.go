@@ -38,6 +38,9 @@ const (
 	DroppedAside    = "aside_budget"     // set aside, and then too many were
 )
 
+// DroppedReasons are all of these.
+var DroppedReasons = [...]string{DroppedBudget, DroppedShutdown, DroppedUnclear, DroppedOversize, DroppedClosed, DroppedTopic, DroppedDamaged, DroppedAside}
+
 // Ledger accounts for every snapshot of one start, by service and lane, at every instant:
 //
 //	scraped + inherited = in memory + spooled + acknowledged + set aside + dropped

@@ -313,6 +313,11 @@ func (a *API) metadata(r *http.Request) (any, annotations.Annotations, error) {
 		}
 		return false
 	}, nil)
+	for _, f := range figures {
+		if (only == "" || f.metric == only) && (limit == 0 || len(out) < limit) {
+			out[f.metric] = []metadata{{"gauge", f.help, (&dashboards.RawColumn{Name: f.metric}).Unit()}}
+		}
+	}
 	return out, nil, r.Context().Err()
 }
 

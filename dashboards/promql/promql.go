@@ -72,7 +72,7 @@ type API struct {
 	parser  parser.Parser
 	gate    gate
 	queries map[string]*metrics.Counter // by what became of them
-	took    *metrics.Histogram
+	took    *metrics.PrometheusHistogram
 }
 
 // New makes an API; it starts nothing. The error names everything that cannot be.
@@ -87,7 +87,7 @@ func New(c Config) (*API, error) {
 	for _, outcome := range []string{"success", errBadData, errTimeout, errCanceled, errExecution, errInternal} {
 		a.queries[outcome] = c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_promql_queries_total{outcome=%q}", outcome))
 	}
-	a.took = c.Metrics.GetOrCreateHistogram("rollcall_promql_query_seconds")
+	a.took = c.Metrics.GetOrCreatePrometheusHistogramExt("rollcall_promql_query_seconds", []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10})
 	return a, nil
 }
 

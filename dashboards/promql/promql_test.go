@@ -172,6 +172,22 @@ func TestHandValues(t *testing.T) {
 		{`sum(requests offset 50s)`, "1550"},
 		{`max_over_time(sum(requests)[20s:10s])`, "3100"},
 		{`1 + 1`, "2"},
+		// The golden signals of each instance, whatever its application calls them; search has but requests.
+		{`sum by (job) (rollcall_requests_per_second)`, "30 1"},
+		{`rollcall_requests_per_second{instance="10.0.0.2:80",cloud_availability_zone="us-east-1c"}`, "20"},
+		{`sum(rollcall_errors_per_second{service_version="1.42.0"}) / sum(rollcall_requests_per_second{job="checkout"})`, "0.1"},
+		{`rollcall_errors_per_second{job="search"}`, ""},
+		{`max_over_time(rollcall_requests_per_second{instance="10.0.0.1:80"}[50s])`, "10"},
+		{`count_over_time(rollcall_requests_per_second{instance="10.0.0.1:80"}[50s])`, "50"},
+		{`max by (is) (rollcall_latency_ms{is="p50"})`, "12"},
+		// And what the page says of services as wholes.
+		{`rollcall_service_requests_per_second`, "30 1"},
+		{`rollcall_service_errors_per_second{job="checkout"}`, "3"},
+		{`sum by (state) (rollcall_service_instances)`, "3 3 3"},
+		{`rollcall_service_instances{job="checkout",state="expected"} offset 50s`, "2"},
+		{`count(rollcall_service_trouble == 0)`, "2"},
+		{`count_over_time(rollcall_service_requests_per_second{job="search"}[20s])`, "20"},
+		{`rollcall_service_instances{instance="10.0.0.1:80"}`, ""},
 	} {
 		if got := r.value(tc.query, 100); got != tc.want {
 			t.Errorf("%s = %q, want %q", tc.query, got, tc.want)
@@ -215,6 +231,25 @@ func TestEnds(t *testing.T) {
 				t.Errorf("up = %q, want %q", got, tc.upWant)
 			}
 		})
+	}
+}
+
+// Golden signals end as the scrapes that they are made of do, and begin anew.
+func TestGoldenEnds(t *testing.T) {
+	r := newRig(t, nil)
+	for s := range 21 {
+		switch n := sample(collector.Counter, "requests", float64(10*s)); {
+		case s == 10:
+			r.add("a", "h:1", "1", 10, collector.Timeout)
+		case s < 15 || s == 20:
+			r.add("a", "h:1", "1", float64(s), collector.OK, n)
+		}
+		r.tick(float64(s))
+	}
+	for at, want := range map[float64]string{9: "10", 9.5: "10", 10: "", 11: "10", 14: "10", 16: "10", 17: "", 20: ""} {
+		if got := r.value("rollcall_requests_per_second", at); got != want {
+			t.Errorf("at %v: %q, want %q", at, got, want)
+		}
 	}
 }
 
@@ -284,12 +319,12 @@ func TestShapes(t *testing.T) {
 		{"GET", "series", ``, 400, `no match[] parameter provided`},
 		{"GET", "series", `match[]={job=~".*"}`, 400, `match[] must contain at least one non-empty matcher`},
 		{"GET", "labels", `match[]=requests`, 200, `{"status":"success","data":["__name__","cloud_availability_zone","env","instance","job","service_version"]}`},
-		{"GET", "labels", ``, 200, `"le","quantile","service_version"]`},
+		{"GET", "labels", ``, 200, `"le","quantile","service_version","state"]`},
 		{"GET", "labels", `start=1764000101`, 200, `"data":[]`},
 		{"GET", "label/job/values", ``, 200, `{"status":"success","data":["checkout","search"]}`},
 		{"GET", "label/job/values", `match[]=mem_used`, 200, `{"status":"success","data":["checkout"]}`},
 		{"GET", "label/__name__/values", `limit=2`, 200, `{"status":"success","data":["http_errors","lat_seconds_bucket"],"warnings":["results truncated due to limit"]}`},
-		{"GET", "label/__name__/values", ``, 200, `"requests","scrape_duration_seconds","up"]`},
+		{"GET", "label/__name__/values", ``, 200, `"requests","rollcall_errors_per_second","rollcall_latency_ms","rollcall_requests_per_second","rollcall_service_errors_per_second","rollcall_service_instances","rollcall_service_latency_ms","rollcall_service_requests_per_second","rollcall_service_trouble","scrape_duration_seconds","up"]`},
 		{"GET", "metadata", `metric=requests`, 200, `{"status":"success","data":{"requests":[{"type":"counter","help":"","unit":""}]}}`},
 		{"GET", "metadata", `metric=latency_ms`, 200, `{"latency_ms":[{"type":"summary","help":"","unit":"ms"}]}`},
 		{"GET", "query_exemplars", `query=x`, 200, `{"status":"success","data":[]}`},

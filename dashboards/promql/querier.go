@@ -21,12 +21,15 @@ type querier struct {
 	maxSeries int
 }
 
-// found is one series: its labels, and where its points are. Where a version or a track changed and came back there are several spans.
+// found is one series: its labels, and where its points are. Where a version or a track changed and came back there are several spans. One about a service as a
+// whole has no instance.
 type found struct {
-	labels labels.Labels
-	in     *dashboards.RawInstance
-	col    *dashboards.RawColumn
-	spans  []span
+	labels  labels.Labels
+	in      *dashboards.RawInstance
+	col     *dashboards.RawColumn
+	spans   []span
+	service *dashboards.RawService
+	figure  dashboards.Figure
 }
 
 // span is from when until when (exclusive, Unix ms) an instance had the labels of a series.
@@ -39,7 +42,7 @@ func (e tooMany) Error() string {
 	return fmt.Sprintf("query selects more than %d series; name a metric, a job or an instance, or raise dashboards.promql.max_series", e.limit)
 }
 
-// each gives the series that match, an instance at a time, until fn says false.
+// each gives the series that match, those about services first, then an instance at a time, until fn says false.
 func (q *querier) each(ctx context.Context, from, to int64, ms []*labels.Matcher, fn func(found) bool) error {
 	var left []*labels.Matcher
 	by := map[string][]*labels.Matcher{}
@@ -58,6 +61,14 @@ func (q *querier) each(ctx context.Context, from, to int64, ms []*labels.Matcher
 			}
 		}
 		return true
+	}
+	more := true
+	q.services(from, fits, left, func(f found) bool {
+		more = fn(f)
+		return more
+	})
+	if !more {
+		return nil
 	}
 	var err error
 	var base, own []labels.Label
@@ -101,7 +112,7 @@ func (q *querier) each(ctx context.Context, from, to int64, ms []*labels.Matcher
 						continue // of two names that become the same one the first counts
 					}
 					seen[h] = i
-					if !fn(found{ls, in, c, sp}) {
+					if !fn(found{labels: ls, in: in, col: c, spans: sp}) {
 						return false
 					}
 				}
@@ -180,6 +191,10 @@ func (q *querier) LabelValues(ctx context.Context, name string, hints *storage.L
 			values[n] = struct{}{}
 			return false
 		}, nil)
+		q.services(q.from, func(string, string) bool { return true }, nil, func(f found) bool {
+			values[figures[f.figure].metric] = struct{}{}
+			return true
+		})
 		return firsts(values, hints), nil, ctx.Err()
 	}
 	err := q.each(ctx, q.from, q.to, ms, func(f found) bool {

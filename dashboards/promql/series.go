@@ -41,6 +41,9 @@ func (s series) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
 		it = &points{}
 	}
 	it.at, it.list = -1, it.list[:0]
+	if s.f.service != nil {
+		it.list = s.q.board.FigurePoints(it.list, s.f.service, s.f.figure, s.q.from, s.q.to)
+	}
 	for _, sp := range s.f.spans {
 		it.list = s.q.board.Points(it.list, s.f.in, s.f.col, max(sp.from, s.q.from), min(sp.to-1, s.q.to))
 		// Another series goes on where the labels change.

@@ -56,6 +56,9 @@ func newMeters(set *metrics.Set) *meters {
 		producerIDs: set.GetOrCreateCounter("rollcall_sink_producer_ids_total"),
 		requests:    map[attempted]*metrics.Counter{},
 	}
+	for _, reason := range sink.DroppedReasons { // from the start, so that a first loss is an increase
+		m.dropped(reason, 0)
+	}
 	stage := func(name string) *metrics.PrometheusHistogram {
 		return set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`%s{stage=%q}`, collector.StageSeconds, name), collector.StageBounds())
 	}

@@ -29,6 +29,20 @@ func (d *Daemon) ownSeries() {
 			return float64(d.roster.Counts()[state])
 		})
 	}
+	set.NewGauge("rollcall_roster_missing_instances", func() float64 { return float64(d.Status().Missing.Count) })
+	for what, of := range map[string]func(discovery.Guard) int{
+		"held":           func(g discovery.Guard) int { return g.Held },
+		"held_answering": func(g discovery.Guard) int { return g.Answering },
+		"held_silent":    func(g discovery.Guard) int { return g.Silent },
+	} {
+		set.NewGauge("rollcall_roster_"+what+"_instances", func() (n float64) {
+			for _, g := range d.roster.Guards() {
+				n += float64(of(g))
+			}
+			return n
+		})
+	}
+	set.NewGauge("rollcall_roster_oldest_path_seconds", func() float64 { return d.Status().oldest.Seconds() })
 	set.NewGauge("rollcall_roster_saved", func() float64 {
 		if d.journal.Status().Err != "" {
 			return 0

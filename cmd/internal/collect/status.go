@@ -32,6 +32,7 @@ type Status struct {
 	Kafka    string                  `json:"kafka,omitempty"` // what is wrong with it, empty if nothing
 	Loaded   int64                   `json:"config_loaded"`   // when the configuration in force was read
 	ConfigOK bool                    `json:"config_ok"`       // false: the file on disk is not what runs
+	oldest   time.Duration           // since the path was verified that was so longest ago, those aside that guards hold
 }
 
 // Culprits are how many there are, and the first of them by name.
@@ -83,7 +84,14 @@ func (d *Daemon) lookAround() Status {
 	oldAfter := oldAfter(d.Config())
 	for _, p := range d.roster.Paths() {
 		limit, ages := oldAfter(p.Source)
-		if ages && p.Guard == "" && now.Sub(p.Verified) > limit { // what a guard holds may be gone with its path
+		if !ages || p.Guard != "" { // what a guard holds may be gone with its path
+			continue
+		}
+		age := now.Sub(p.Verified)
+		if !p.Verified.IsZero() {
+			s.oldest = max(s.oldest, age)
+		}
+		if age > limit {
 			old = append(old, p.Path)
 		}
 	}
