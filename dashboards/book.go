@@ -209,13 +209,26 @@ func (k *book) judge(in *Finding, now time.Time) *kept {
 
 // same is an open finding that nobody judges and that is about the same as one that has just been found.
 func (k *book) same(in *Finding) (best *kept) {
-	signal := func(metric string) bool { return metric != "instances" }
 	for _, f := range k.findings {
-		if f.Ended == nil && !f.judged && f.Env == in.Env && f.Service == in.Service && signal(f.Metric) == signal(in.Metric) && (best == nil || f.Since < best.Since) {
+		if f.Ended == nil && !f.judged && f.Env == in.Env && f.Service == in.Service && trouble(f.Metric) == trouble(in.Metric) && (best == nil || f.Since < best.Since) {
 			best = f
 		}
 	}
 	return best
+}
+
+// trouble is which of a service's findings one about a metric is: it has one of each kind at a time.
+func trouble(metric string) string {
+	switch metric {
+	case "instances", "budget":
+		return metric
+	}
+	return "signal"
+}
+
+// tells reports whether an open finding tells what f did.
+func (k *kept) tells(f *kept) bool {
+	return k.Ended == nil && k.Env == f.Env && (contains(k.Services, f.Service) || f.Metric == "budget" && k.Service == f.Service && trouble(k.Metric) == "signal")
 }
 
 // dropOldest forgets the finding that has been over for longest; false: all are open.
@@ -241,7 +254,7 @@ func (k *book) unjudged(f *kept, j *judgement, here map[string]bool) {
 		f.judged = false
 		f.Ended = &now
 		for id := range here {
-			if o := k.findings[id]; o != nil && o.Ended == nil && o.Env == f.Env && contains(o.Services, f.Service) {
+			if o := k.findings[id]; o != nil && o != f && o.tells(f) {
 				f.PartOf = o.ID
 			}
 		}

@@ -76,7 +76,7 @@ type plan struct {
 
 type partPlan struct {
 	count, sum, min, max int // places; -1
-	q                    []int
+	q, over              []int
 }
 
 func makePlan(cols []column, set goldenSet, seq uint64) plan {
@@ -104,6 +104,9 @@ func makePlan(cols []column, set goldenSet, seq uint64) plan {
 		pp := partPlan{count: add(lp.count), sum: add(lp.sum), min: add(lp.min), max: add(lp.max)}
 		for _, q := range lp.quantiles {
 			pp.q = append(pp.q, add(int64(q.col)))
+		}
+		for _, o := range lp.overs {
+			pp.over = append(pp.over, add(o.col))
 		}
 		p.parts = append(p.parts, pp)
 	}

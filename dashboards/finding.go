@@ -12,7 +12,7 @@ type Finding struct {
 	Level   string   `json:"level"` // bad or warn
 	Service string   `json:"service"`
 	Env     string   `json:"env"`
-	Metric  string   `json:"metric"` // errors, latency, rate, exceptions, saturation or instances
+	Metric  string   `json:"metric"` // errors, latency, rate, exceptions, saturation, budget or instances
 	Since   int64    `json:"since"`  // Unix ms
 	Ended   *int64   `json:"ended"`  // Unix ms; nil while it is open
 	Title   string   `json:"title"`
@@ -22,7 +22,8 @@ type Finding struct {
 	Events  []Event  `json:"events"`
 	// Services is set where the finding is about a place that several services have in common: all of them, Service being one.
 	Services []string `json:"services,omitempty"`
-	// Was and Is are the figure that it is about, before it began and as it is now or was last: a ratio for errors, milliseconds for latency, requests a second for rate.
+	// Was and Is are the figure that it is about, before it began and as it is now or was last: a ratio for errors, milliseconds for latency, requests a second for rate;
+	// of a budget the burn rate that calls somebody, and the one that is.
 	// Both are zero where there is none.
 	Was Num `json:"was,omitzero"`
 	Is  Num `json:"is,omitzero"`

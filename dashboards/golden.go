@@ -100,6 +100,7 @@ type latencyPart struct {
 	count, sum int64
 	min, max   int64
 	quantiles  []quantileCol // by percentile
+	overs      []overCol     // how many took longer than a limit, in an interval
 }
 
 type quantileCol struct {
@@ -346,6 +347,8 @@ func (p *latencyPart) add(c *column, n uint32) {
 	default:
 		if f, ok := percentile(c.field); ok {
 			p.quantiles = append(p.quantiles, quantileCol{f, c.field, n})
+		} else {
+			p.addOver(c.field, n)
 		}
 	}
 }

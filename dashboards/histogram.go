@@ -55,6 +55,11 @@ func (s *service) histogram(in *instance, smp *collector.Sample, newest bool, se
 	for _, f := range histFields {
 		set(&d, f.name, nativeQuantile(buckets, f.p))
 	}
+	if smp.Name == s.golden.set.latency.metric {
+		for _, ms := range s.limits() {
+			set(&d, overPrefix+overField(ms), nativeOver(buckets, ms/s.golden.set.latency.toMillis))
+		}
+	}
 }
 
 type nativeBucket struct{ lo, hi, n float64 }

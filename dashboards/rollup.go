@@ -165,12 +165,14 @@ func (s *service) roll(o *Options, t, now int64) Rollup {
 		by[i] = map[string]*rolled{}
 	}
 	p := &s.golden
+	promised := newCounted(s.limits())
 	for _, in := range s.instances {
 		if in.last < t || in.begun >= end {
 			continue
 		}
 		var one rolled
 		var covered float64
+		promised.begin()
 		s.cells(in, p, in.places(p), t, end+tooLong(in.longest), func(c *cell) {
 			w := c.within(t, end)
 			if w <= 0 {
@@ -179,6 +181,9 @@ func (s *service) roll(o *Options, t, now int64) Rollup {
 			if !math.IsNaN(c.req) {
 				one.add(c.req*w, c.errs*w)
 				covered += w * c.seconds()
+			}
+			if len(promised.limits) > 0 {
+				promised.add(c, w)
 			}
 			switch {
 			case p.name == "mean":
@@ -189,6 +194,7 @@ func (s *service) roll(o *Options, t, now int64) Rollup {
 				one.dists, _ = c.dists(nil, nil)
 			}
 		})
+		promised.end()
 		if covered == 0 && one.count == 0 && len(one.dists) == 0 {
 			continue
 		}
@@ -218,7 +224,7 @@ func (s *service) roll(o *Options, t, now int64) Rollup {
 		out.Slices = s.slices(o, out.Slices, d, by[i])
 	}
 	out.Slices = s.rollLabels(out.Slices, t, end)
-	out.Slices = s.rollPinned(o, out.Slices, dims, t, end)
+	out.Slices = s.rollPinned(o, promised.slices(out.Slices), dims, t, end)
 	if end%rollMinute.Milliseconds() == 0 {
 		out.Metrics = s.rollMetrics(end-rollMinute.Milliseconds(), end)
 	}

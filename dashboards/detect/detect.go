@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/slo"
 )
 
 // Config shapes a Detector; the zero value is what it was tested with.
@@ -28,8 +29,10 @@ type Config struct {
 	History int
 	// KeepEnded is how long a finding stays listed after its end, default one hour.
 	KeepEnded time.Duration
-	Log       *slog.Logger
-	Metrics   *metrics.Set
+	// Promises is how a service's objectives stand; nil: nobody promises anything.
+	Promises func(service, env string, now time.Time) []slo.Standing
+	Log      *slog.Logger
+	Metrics  *metrics.Set
 }
 
 func (c *Config) defaults() {
@@ -72,6 +75,7 @@ type watch struct {
 	signal  *open // errors, latency or rate
 	members *open // instances gone or silent
 	flaps   *open // instances that come and go
+	budget  budget
 	calm    [][2]time.Time
 	early   time.Time // since when it has been in trouble while it gathered; zero: it was not
 	seen    time.Time // newest tick judged
@@ -116,7 +120,9 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 		}
 		w.tick = s.Newest.After(w.seen)
 		w.seen = s.Newest
+		d.count(now, s, w)
 		d.judgeSignals(now, b, s, w)
+		d.judgeBudget(now, b, s, w)
 		d.judgeMembers(now, b, s, w)
 		d.judgeFlaps(now, b, s, w)
 	}
@@ -133,7 +139,7 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 			}
 			continue
 		}
-		for _, o := range []*open{w.signal, w.members, w.flaps} {
+		for _, o := range []*open{w.signal, w.budget.open, w.members, w.flaps} {
 			if o != nil && o.shared == nil && !o.minor {
 				o.finding.Was, o.finding.Is = dashboards.Num(o.verdict.Was), dashboards.Num(o.verdict.Is)
 				out = append(out, o.finding)

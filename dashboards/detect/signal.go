@@ -255,6 +255,12 @@ func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Si
 	}
 	o.cause = deployed(o.finding.Events, o.since)
 	d.retitle(s, o, false)
+	if burns, level := w.burns(); burns != "" {
+		o.finding.Title += "; " + burns
+		if level == dashboards.LevelBad {
+			o.finding.Level = level
+		}
+	}
 	mark := dashboards.Event{T: o.finding.Since, Kind: "finding", Text: onset(o.verdict.Metric)}
 	i, _ := slices.BinarySearchFunc(o.finding.Events, mark.T, func(e dashboards.Event, t int64) int { return int(e.T - t) })
 	o.finding.Events = slices.Insert(o.finding.Events, i, mark)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/slo"
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
@@ -45,7 +46,14 @@ func (s *Server) service(r *http.Request) (any, error) {
 	if d == nil {
 		return nil, &problem{http.StatusNotFound, "no service " + clip(service) + "/" + clip(env) + " is known here; /api/v1/search finds them"}
 	}
-	return d, nil
+	out := struct {
+		*dashboards.Detail
+		Objectives []slo.Standing `json:"objectives"`
+	}{d, []slo.Standing{}}
+	if s.cfg.Promises != nil {
+		out.Objectives = append(out.Objectives, s.cfg.Promises(service, env, time.UnixMilli(d.AsOf))...)
+	}
+	return out, nil
 }
 
 func (s *Server) series(r *http.Request) (any, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
+	"github.com/rollcall-metrics/rollcall/dashboards/slo"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/internal/trust"
 )
@@ -44,6 +45,8 @@ type Config struct {
 	Exceptions func() []dashboards.Exception
 	// Measures is what a service's canary is judged by, and how long after its start a process is not; nil, or nothing: the golden signals, and five minutes.
 	Measures func(service, env string) (by []canary.Measure, warmup time.Duration)
+	// Promises is how what a service promises stands; nil: nobody promises anything.
+	Promises func(service, env string, now time.Time) []slo.Standing
 	// PromSeries answers /api/v1/series where Prometheus' match[] is asked for; nil: nothing does.
 	PromSeries http.Handler
 	// Fault answers POST /demo/fault. nil: there is no such page.

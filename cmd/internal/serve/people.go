@@ -9,12 +9,15 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
 	"github.com/rollcall-metrics/rollcall/dashboards/profile"
+	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
+	"github.com/rollcall-metrics/rollcall/dashboards/slo"
 )
 
 // people is what people say of services, for all who want to know.
 type people struct {
-	store *profile.Store
-	board *dashboards.Board
+	store   *profile.Store
+	board   *dashboards.Board
+	history *rollup.History
 }
 
 func newPeople(c *config.Config, o Options) (*people, error) {
@@ -38,6 +41,15 @@ func (p *people) of(service, env string) profile.Profile {
 func (p *people) measures(service, env string) ([]canary.Measure, time.Duration) {
 	is := p.of(service, env)
 	return is.Measures(), is.Canary.Warmup
+}
+
+// promises is how what a service promises stands, as of now: a detect.Config.Promises, and a web.Config.Promises.
+func (p *people) promises(service, env string, now time.Time) (out []slo.Standing) {
+	is, _ := p.board.About(service, env)
+	for _, o := range is.Objectives {
+		out = append(out, slo.Stand(p.history, service, env, o, now))
+	}
+	return out
 }
 
 // Check reads the files that a configuration names for the page, and says what is wrong with them.

@@ -59,7 +59,11 @@ type Daemon struct {
 // New checks the configuration; it opens nothing.
 func New(c *config.Config, o Options) (*Daemon, error) {
 	g := c.Dashboards.Golden
-	judge, err := detect.New(detect.Config{Log: o.Log.With("part", "detect"), Metrics: o.Metrics.NewSet()})
+	says, err := newPeople(c, o)
+	if err != nil {
+		return nil, err
+	}
+	judge, err := detect.New(detect.Config{Promises: says.promises, Log: o.Log.With("part", "detect"), Metrics: o.Metrics.NewSet()})
 	if err != nil {
 		return nil, err
 	}
@@ -70,10 +74,6 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	topics := collect.Topics(c.Kafka)
 	history := rollup.NewHistory(int(c.Dashboards.HistoryBytes))
 	var others *peers
-	says, err := newPeople(c, o)
-	if err != nil {
-		return nil, err
-	}
 	bo := dashboards.Options{
 		Window: c.Dashboards.Window.Std(config.DefaultWindow), MaxBytes: int(c.Dashboards.MaxBytes), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency},
 		Percentile: quantile.Over, Judge: judge.Judge,
@@ -101,7 +101,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	says.board = board
+	says.board, says.history = board, history
 	fc, err := feedConfig(c, board, o)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if others != nil {
 		others.count = f.Partitions
 	}
-	wc := web.Config{Board: board, History: history, Measures: says.measures, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
+	wc := web.Config{Board: board, History: history, Measures: says.measures, Promises: says.promises, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
 	if d := o.Collector; d != nil {
 		wc.Views = d.Views
 		wc.Collector = func() any { return d.Status() }
