@@ -96,7 +96,11 @@ func newApp(t *testing.T) *app {
 		t.Fatal(err)
 	}
 	a := &app{addr: l.Addr().String()}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/server_info") { // who is registered without a version is asked for it after a pull, twice: these are no pulls
+			http.NotFound(w, r)
+			return
+		}
 		a.pulls.Add(1)
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"counters":{"requests":%d}}`, a.pulls.Load())
@@ -298,12 +302,12 @@ func (s *site) steady() {
 // count begins to count pulls.
 func (s *site) count() {
 	s.t.Helper()
-	from := map[*app]int64{}
-	for _, a := range s.apps {
+	from, all := map[*app]int64{}, append([]*app{s.still}, s.apps...)
+	for _, a := range all {
 		from[a] = a.pulls.Load()
 	}
 	s.until("everybody is pulled", func() bool {
-		return !slices.ContainsFunc(s.apps, func(a *app) bool { return a.pulls.Load() == from[a] })
+		return !slices.ContainsFunc(all, func(a *app) bool { return a.pulls.Load() == from[a] })
 	})
 	s.begun, s.pulled = s.still.pulls.Load(), map[*app]int64{}
 	for _, a := range s.apps {
@@ -315,10 +319,10 @@ func (s *site) count() {
 func (s *site) nobodyLost(n int64, apps ...*app) {
 	s.t.Helper()
 	s.until("pulled often enough to tell", func() bool { return s.still.pulls.Load()-s.begun >= n })
-	want := s.still.pulls.Load() - s.begun - 3 // their places in the interval differ, and a slot may be skipped where the machine ran nobody
+	want := s.still.pulls.Load() - s.begun - 2 // their places in the interval differ
 	for _, a := range apps {
 		if got := a.pulls.Load() - s.pulled[a]; got < want {
-			s.t.Errorf("%s was pulled %d times, while one that stands still was pulled %d times", a.addr, got, want+3)
+			s.t.Errorf("%s was pulled %d times, while one that stands still was pulled %d times", a.addr, got, want+2)
 		}
 	}
 }
