@@ -123,8 +123,12 @@ func (l *backlog) countsOf(kind uint8, counts []spool.Count) []sink.Count {
 // stock notes in the ledger what an earlier start left. It is called with the spool's lock, and with or without ours.
 func (l *backlog) stock(e spool.Entry) { l.ledger.Inherited(l.countsOf(e.Kind, e.Counts)...) }
 
-// diskLost notes in the ledger what was on disk only and cannot be had any more. It is called with the spool's lock, and with or without ours.
+// diskLost notes in the ledger what was on disk only and cannot be had any more. It is called with a lock of the spool's, and with or without ours.
 func (l *backlog) diskLost(w spool.Lost) {
+	if w.Aside != nil {
+		l.asideGone(w.Aside, sink.DroppedDamaged)
+		return
+	}
 	loss := sink.Loss{Reason: sink.DroppedDamaged, Partition: -1, Oldest: w.Oldest, Newest: w.Newest}
 	if int(w.Kind) < len(l.streams) && !l.streams[w.Kind].numbered {
 		loss.Topic = l.streams[w.Kind].topics[0]

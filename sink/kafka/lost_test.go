@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/rollcall-metrics/rollcall/internal/broker"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink"
@@ -87,4 +89,44 @@ func TestRemovedFolderIsInTheLedger(t *testing.T) {
 	if r := second.Ledger.Report(time.Now()); !r.Total.Balanced() || r.Total.Spooled != 0 {
 		t.Errorf("ledger %+v", r.Total)
 	}
+}
+
+// What is set aside and then removed by somebody, a file of it or all with the folder, is in the ledger as lost, and not as set aside until the next start.
+func TestRemovedAsideIsInTheLedger(t *testing.T) {
+	c := fake(t)
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "spool")
+	s, _ := startN(t, c.ListenAddrs()[0], dir, 1, func(c *Config) { c.Linger = time.Millisecond })
+	answer(c, s.Topics.Snapshots, kerr.PolicyViolation.Code, kerr.PolicyViolation.Code)
+	end := s.Go(t)
+	for i := range 2 {
+		s.Sink.Put(sinktest.Snapshot("checkout", i))
+		until(t, "it to be set aside", func() bool { return s.Ledger.Report(time.Now()).Total.SetAside == uint64(i+1) })
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "aside", "*"))
+	if err != nil || len(files) != 2 {
+		t.Fatal(files, err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	gone := func(r sink.Report, aside uint64) {
+		t.Helper()
+		if l := r.Losses[len(r.Losses)-1]; r.Total.Reasons[sink.DroppedDamaged] != 1 || r.Total.Dropped != 1 || r.Total.Aside["fatal"] != aside || !r.Total.Balanced() ||
+			l.Reason != sink.DroppedDamaged || l.First == 0 || l.Services["checkout/prod"] != 1 {
+			t.Errorf("ledger %+v, loss %+v", r.Total, l)
+		}
+	}
+	until(t, "the file to be missed", func() bool { return s.Ledger.Report(time.Now()).Total.SetAside == 1 })
+	gone(s.Ledger.Report(time.Now()), 1)
+	end()
+	second, _ := startN(t, c.ListenAddrs()[0], dir, 2, nil)
+	end = second.Go(t)
+	until(t, "what the first one has set aside", func() bool { return second.Ledger.Report(time.Now()).Total.SetAside == 1 })
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the folder to be missed", func() bool { return second.Ledger.Report(time.Now()).Total.SetAside == 0 })
+	gone(second.Ledger.Report(time.Now()), 0)
+	end()
 }

@@ -109,13 +109,18 @@ func (l *backlog) setAside(b *batch, topic, reason string) bool {
 	l.ledger.SetAside(reason, b.counts...)
 	l.metrics.asided(reason, b.counts)
 	l.lose(l.loss(b, lossAside)) // its sequences are missed by readers
-	for _, a := range gone {
-		counts := l.countsOf(a.Kind, a.Counts)
-		l.ledger.Unaside(a.Reason, counts...)
-		l.lose(l.loss(&batch{q: &queue{s: l.streams[min(int(a.Kind), len(l.streams)-1)], part: a.Partition}, first: a.First, last: a.Last, oldest: a.Oldest, newest: a.Newest, start: a.Start},
-			sink.DroppedAside), counts...)
+	for i := range gone {
+		l.asideGone(&gone[i], sink.DroppedAside)
 	}
 	return true
+}
+
+// asideGone notes in the ledger that what was set aside is lost after all.
+func (l *backlog) asideGone(a *spool.Aside, reason string) {
+	counts := l.countsOf(a.Kind, a.Counts)
+	l.ledger.Unaside(a.Reason, counts...)
+	l.lose(l.loss(&batch{q: &queue{s: l.streams[min(int(a.Kind), len(l.streams)-1)], part: a.Partition}, first: a.First, last: a.Last, oldest: a.Oldest, newest: a.Newest, start: a.Start},
+		reason), counts...)
 }
 
 // lose writes a loss into the ledger.

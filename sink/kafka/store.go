@@ -38,7 +38,7 @@ func (s *Sink) openStore() error {
 	}
 	s.trouble.over("spool", 0)
 	s.told(sp)
-	if err := spool.Asides(c.Path, func(a spool.Aside, err error) {
+	if err := sp.Asides(func(a spool.Aside, err error) {
 		if err != nil {
 			s.log.Warn("what was set aside cannot be read", "file", a.Name, "err", err)
 			return

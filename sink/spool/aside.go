@@ -3,11 +3,13 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -43,9 +45,11 @@ func (s *Spool) SetAside(e Entry, batch []byte, topic, reason string, at int64) 
 	m.replaces = nil
 	b = appendHead(append([]byte(asideMagic), append(le.AppendUint32(nil, uint32(len(b))), b...)...), Pos{}, &m, batch)
 	b = append(b, batch...)
-	if err := s.writeAside(b, e, at); err != nil {
+	name, err := s.writeAside(b, e, at)
+	if err != nil {
 		return nil, fmt.Errorf("set batch aside: %w", err)
 	}
+	s.knows(Aside{Name: name, Topic: topic, Reason: reason, At: at, Meta: m, Size: len(batch)})
 	if e.Pos != (Pos{}) {
 		s.Done(e.Pos)
 		s.mu.Lock()
@@ -60,21 +64,20 @@ func (s *Spool) SetAside(e Entry, batch []byte, topic, reason string, at int64) 
 }
 
 // writeAside writes a file of its own for what is set aside; a name that is taken, as two batches may be refused within a millisecond, is passed over.
-func (s *Spool) writeAside(b []byte, e Entry, at int64) error {
+func (s *Spool) writeAside(b []byte, e Entry, at int64) (name string, err error) {
 	dir := filepath.Join(s.cfg.Path, asideDir)
-	name := ""
 	for ; ; at++ {
 		name = strconv.FormatInt(at, 10) + "-" + e.Pos.String() + "-" + strconv.Itoa(int(e.Partition)) + "-" + strconv.FormatUint(e.First, 10) + asideTail
 		if _, err := os.Lstat(filepath.Join(dir, name)); errors.Is(err, os.ErrNotExist) {
 			break
 		} else if err != nil {
-			return err
+			return "", err
 		}
 	}
 	tmp := filepath.Join(dir, "."+name)
 	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
-		return err
+		return "", err
 	}
 	err = s.write(f, b, 0)
 	if err == nil && s.cfg.Fsync != FsyncNever {
@@ -84,9 +87,9 @@ func (s *Spool) writeAside(b []byte, e Entry, at int64) error {
 		err = os.Rename(tmp, filepath.Join(dir, name))
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(tmp))
+		return "", errors.Join(err, os.Remove(tmp))
 	}
-	return nil
+	return name, nil
 }
 
 // asideShare is which part of the budget may be set aside, beside it.
@@ -113,6 +116,7 @@ func (s *Spool) trimAsides() (gone []Aside, err error) {
 		} else if err != nil {
 			return gone, err
 		}
+		delete(s.asides, names[i])
 		sum -= sizes[i]
 		if rerr == nil {
 			gone = append(gone, a)
@@ -136,6 +140,74 @@ func Asides(path string, each func(Aside, error)) error {
 		each(a, err)
 	}
 	return nil
+}
+
+// Asides is the same of an open spool. From then on Config.Lost is told of those that somebody removes.
+func (s *Spool) Asides(each func(Aside, error)) error {
+	s.amu.Lock()
+	defer s.amu.Unlock()
+	return Asides(s.cfg.Path, func(a Aside, err error) {
+		if err == nil {
+			s.knows(a)
+		}
+		each(a, err)
+	})
+}
+
+// knownAside is one that is set aside, without its batch.
+type knownAside struct {
+	Aside
+	since time.Time // when it came to be known
+}
+
+func (s *Spool) knows(a Aside) {
+	if s.asides == nil {
+		s.asides = map[string]knownAside{}
+	}
+	s.asides[a.Name] = knownAside{a, time.Now()}
+}
+
+// newAside is how long the owner has to put into its books what it has just been told is set aside.
+const newAside = time.Second
+
+// vanished tells of what was set aside and somebody has removed. It lists the folder only when that has changed.
+func (s *Spool) vanished(now time.Time) {
+	s.amu.Lock()
+	defer s.amu.Unlock()
+	if len(s.asides) == 0 {
+		return
+	}
+	var changed time.Time
+	if st, err := os.Stat(filepath.Join(s.cfg.Path, asideDir)); err == nil {
+		changed = st.ModTime()
+	}
+	if !changed.IsZero() && changed.Equal(s.asideSeen) {
+		return
+	}
+	names, err := asideNames(s.cfg.Path)
+	if err != nil {
+		return // the disk may only be tired
+	}
+	there := map[string]bool{}
+	for _, n := range names {
+		there[n] = true
+	}
+	s.asideSeen = changed
+	for _, name := range slices.Sorted(maps.Keys(s.asides)) {
+		k := s.asides[name]
+		if there[name] {
+			continue
+		}
+		if now.Sub(k.since) < newAside {
+			s.asideSeen = time.Time{} // another look
+			continue
+		}
+		delete(s.asides, name)
+		s.cfg.Logger.Error("what was set aside was removed", "path", s.cfg.Path, "file", name)
+		if s.cfg.Lost != nil {
+			s.cfg.Lost(Lost{Kind: k.Kind, Oldest: k.Oldest, Newest: k.Newest, Counts: k.Counts, Aside: &k.Aside})
+		}
+	}
 }
 
 func asideNames(path string) (names []string, err error) {
@@ -213,6 +285,8 @@ func parseAside(b []byte) (a Aside, err error) {
 
 // Retry takes what was set aside back among the batches that wait, as never attempted.
 func (s *Spool) Retry(name string) error {
+	s.amu.Lock()
+	defer s.amu.Unlock()
 	a, err := ReadAside(s.cfg.Path, name)
 	if err != nil {
 		return err
@@ -225,6 +299,7 @@ func (s *Spool) Retry(name string) error {
 	e, err := s.Append(a.Meta, a.batch)
 	if err == nil {
 		if err = os.Remove(path + retryTail); err == nil {
+			delete(s.asides, name)
 			return nil
 		}
 		s.Done(e.Pos)
@@ -237,8 +312,11 @@ func (s *Spool) DropAside(name string) error {
 	if name != filepath.Base(name) || !strings.HasSuffix(name, asideTail) {
 		return fmt.Errorf("drop %q: it is no name that ls gives", name)
 	}
+	s.amu.Lock()
+	defer s.amu.Unlock()
 	if err := os.Remove(filepath.Join(s.cfg.Path, asideDir, name)); err != nil {
 		return fmt.Errorf("drop what was set aside: %w", err)
 	}
+	delete(s.asides, name)
 	return nil
 }

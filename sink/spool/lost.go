@@ -15,6 +15,7 @@ type Lost struct {
 	Oldest int64 // no record that is lost is older, Unix milliseconds
 	Newest int64
 	Counts []Count
+	Aside  *Aside // it was set aside, and is gone; nil: it waited
 }
 
 // account is one key of one kind of record.

@@ -61,8 +61,8 @@ type Config struct {
 	SegmentBytes int64  // default: a 64th of MaxBytes, within 1 and 64 MiB
 	Fsync        Fsync
 	Logger       *slog.Logger // nil: silent
-	// Lost is told, at the moment it is found out, what is lost with a segment that cannot be read any more or that somebody removed. It is called with the
-	// spool's lock: it must not call back. Nil: nobody is told.
+	// Lost is told, at the moment it is found out, what is lost with a segment that cannot be read any more or that somebody removed, and what somebody removed of what
+	// was set aside. It is called with a lock of the spool's: it must not call back. Nil: nobody is told.
 	Lost func(Lost)
 }
 
@@ -117,9 +117,11 @@ type Spool struct {
 	write func(f *os.File, b []byte, at int64) error // tests put faults here
 	fsync func(f *os.File) error                     // and here
 
-	amu     sync.Mutex // one who sets aside at a time; before the others
-	wmu     sync.Mutex // one writer of segments at a time; before mu
-	scratch []byte
+	amu       sync.Mutex            // one who sets aside at a time; before the others
+	asides    map[string]knownAside // under it: what the owner knows to be set aside, by the files' names
+	asideSeen time.Time             // when their folder had changed last at the last look
+	wmu       sync.Mutex            // one writer of segments at a time; before mu
+	scratch   []byte
 
 	mu       sync.Mutex
 	segments []*segment // by number

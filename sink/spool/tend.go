@@ -50,6 +50,7 @@ func (s *Spool) tend(now time.Time, sync bool) error {
 	s.mu.Unlock()
 	if sync {
 		err = errors.Join(err, s.present())
+		s.vanished(now)
 	}
 	if err == nil && sync {
 		if s.cfg.Fsync != FsyncNever {
