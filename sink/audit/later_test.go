@@ -1,35 +1,34 @@
 package audit
 
 import (
-	"bytes"
-	"os"
-	"path/filepath"
 	"testing"
 
+	"github.com/rollcall-metrics/rollcall/sink/sinktest"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
-// Records of a later version are audited like ours: their ids are all that counts.
-func TestLaterRecords(t *testing.T) {
-	a := New(Config{})
-	var rs []*wire.Record
-	for _, name := range []string{"snapshot", "outcome"} {
-		b, err := os.ReadFile(filepath.Join("..", "wire", "testdata", "later", name+".json"))
-		if err != nil {
-			t.Fatal(err)
-		}
+// Records of every version are audited alike: their ids are all that counts.
+func TestEveryVersion(t *testing.T) {
+	ids := map[wire.ID]*wire.Record{}
+	for name, b := range sinktest.Golden(t) {
 		r := new(wire.Record)
-		if err := wire.Decode(bytes.TrimSpace(b), r); err != nil {
-			t.Fatal(err)
+		if err := wire.Decode(b, r); err != nil {
+			t.Fatalf("%s: %v", name, err)
 		}
-		rs = append(rs, r)
+		ids[r.ID] = r
 	}
-	feed(t, a, rs)
-	if r := a.Report(); !r.Sound() {
-		t.Errorf("%s", told(r))
+	if len(ids) < 3 {
+		t.Fatalf("%d ids", len(ids))
 	}
-	feed(t, a, rs[:1])
-	if r := a.Report(); r.Sound() {
-		t.Error("a double is not found")
+	for _, r := range ids { // one of each sequence there is
+		a := New(Config{})
+		feed(t, a, []*wire.Record{r})
+		if r := a.Report(); !r.Sound() {
+			t.Errorf("%s", told(r))
+		}
+		feed(t, a, []*wire.Record{r})
+		if r := a.Report(); r.Sound() {
+			t.Error("a double is not found")
+		}
 	}
 }

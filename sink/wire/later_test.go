@@ -33,6 +33,14 @@ func TestReadsLater(t *testing.T) {
 	if g := strings.Join(got, " "); g != "requests heap_mb latency_ms mode hits h" || r.Skipped != 2 || r.Samples[4].Value != "17" || r.Source.Slot != 1764000000120 || r.ID.Sequence != 346 {
 		t.Errorf("%s, %d skipped, %+v", g, r.Skipped, r)
 	}
+	b, err := os.ReadFile(filepath.Join("testdata", "later", "roster.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e RosterRecord
+	if err := DecodeRoster(b, &e); err != nil || len(e.Changes) != 2 || e.Changes[0].Excuse == "" || e.Changes[0].Port != 8001 || e.Changes[1].State != "hibernating" || e.Term == 0 {
+		t.Errorf("%+v, %v", e, err)
+	}
 	if r := later(t, "outcome"); r.Outcome != collector.NumOutcomes || r.OutcomeText != "throttled" || r.Reason != "come back later" {
 		t.Errorf("%+v", r)
 	}

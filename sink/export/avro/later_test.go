@@ -2,20 +2,16 @@ package avro
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 
-	"github.com/rollcall-metrics/rollcall/sink/export"
 	"github.com/rollcall-metrics/rollcall/sink/export/exporttest"
 	"github.com/rollcall-metrics/rollcall/sink/export/flat"
 	"github.com/rollcall-metrics/rollcall/sink/export/topic"
-	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
-// What a later version of the collector writes goes out as far as it is known, flat and as Avro.
-func TestLaterRecords(t *testing.T) {
+// What every version of the collector writes goes out as far as it is known, flat and as Avro.
+func TestEveryVersion(t *testing.T) {
 	addr := exporttest.Broker(t)
 	var broken atomic.Bool
 	reg := registry(t, &broken)
@@ -28,18 +24,7 @@ func TestLaterRecords(t *testing.T) {
 	defer f.Close()
 	a := output(t, addr, "later.avro", reg.URL)
 	defer a.Close()
-	var rs []export.Record
-	for _, name := range []string{"snapshot", "outcome"} {
-		b, err := os.ReadFile(filepath.Join("..", "..", "wire", "testdata", "later", name+".json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := new(wire.Record)
-		if err := wire.Decode(bytes.TrimSpace(b), r); err != nil {
-			t.Fatal(err)
-		}
-		rs = append(rs, export.Record{Record: r, Raw: b})
-	}
+	rs := exporttest.Golden(t)
 	for name, o := range map[string]*topic.Output{"later.flat": f, "later.avro": a} {
 		p, _, err := o.Open(t.Context(), 7, "")
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/internal/broker"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink/export"
+	"github.com/rollcall-metrics/rollcall/sink/sinktest"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -449,3 +450,17 @@ func drains(t *testing.T, r *Rig, s Subject) {
 
 // Put writes one snapshot into the live lane.
 func (r *Rig) Put(t testing.TB, s *collector.Snapshot) { r.put(t, r.Snapshots, s, 1) }
+
+// Golden is sinktest's snapshots as an output gets them, in the order of their names.
+func Golden(t testing.TB) (out []export.Record) {
+	t.Helper()
+	all := sinktest.Golden(t)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		r := new(wire.Record)
+		if err := wire.Decode(all[name], r); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		out = append(out, export.Record{Record: r, Raw: all[name]})
+	}
+	return out
+}
