@@ -10,7 +10,7 @@ WHOLE      = /cmd/internal/collect$$|/cmd/rollcall$$
 # Built by their pinned version, never @latest.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector bench-sink flame bench-reconnect bench-analysis ui servers browser pictures clean
+.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector bench-sink bench-serve flame bench-reconnect bench-analysis ui servers browser pictures clean
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
@@ -66,6 +66,9 @@ bench-collector: ## rollcall, a plain collector and the floors scrape one fleet 
 
 bench-sink:      ## records into a real Kafka and into the embedded broker: by rollcall, kafka-go's Writer and franz-go: 6 minutes; SINK='-quick' for a short one
 	cd bench && $(GO) run . sink $(SINK)
+
+bench-serve:     ## a million live series at 10 s through rollcall serve: bytes, CPU, how soon they are seen; two that share them, and one's death: 10 minutes; SERVE='-quick' for a short one
+	cd bench && $(GO) run . serve $(SERVE)
 
 flame:           ## where the collector's time goes: draws docs/collector-flame.svg, a minute
 	cd bench && $(GO) run . collector -flame ../docs/collector-flame.svg

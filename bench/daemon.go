@@ -72,7 +72,7 @@ func buildRollcallTo(ctx context.Context, out string, flags ...string) error {
 // queueBytes is the daemon's bound for what waits for Kafka.
 const queueBytes = 64 << 20
 
-// daemon is `rollcall collect`, as it is delivered.
+// daemon is `rollcall collect` or `rollcall serve`, as it is delivered.
 type daemon struct {
 	cmd  *exec.Cmd
 	conf string // its file
@@ -88,20 +88,26 @@ func startDaemon(ctx context.Context, program, dir, list, broker string, core in
 	if err != nil {
 		return nil, err
 	}
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	d := &daemon{conf: filepath.Join(dir, "rollcall.yml"), list: list, kafk: broker, url: "http://" + addr, done: make(chan struct{})}
+	d := &daemon{conf: filepath.Join(dir, "rollcall.yml"), list: list, kafk: broker}
 	if err := d.configure(interval); err != nil {
 		return nil, err
 	}
+	return d, d.launch(ctx, program, dir, core, port, "collect", "--config.file="+d.conf, "--storage.path="+filepath.Join(dir, "data"), "--web.enable-lifecycle")
+}
+
+// launch starts the program with arguments of its own, listening on a port, on a core or on any.
+func (d *daemon) launch(ctx context.Context, program, dir string, core, port int, args ...string) (err error) {
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	d.url, d.done = "http://"+addr, make(chan struct{})
 	if d.log, err = os.Create(filepath.Join(dir, "rollcall.log")); err != nil {
-		return nil, err
+		return err
 	}
-	d.cmd = exec.CommandContext(ctx, program, "collect", "--config.file="+d.conf, "--storage.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--web.enable-lifecycle")
+	d.cmd = exec.CommandContext(ctx, program, append(args, "--web.listen-address="+addr)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := startChild(d.cmd, core, func() { d.log.Close(); close(d.done) }); err != nil {
-		return nil, errors.Join(err, d.log.Close())
+		return errors.Join(err, d.log.Close())
 	}
-	return d, nil
+	return nil
 }
 
 // configure writes the configuration: what is not in it is as it is delivered.
@@ -199,18 +205,18 @@ func (d *daemon) gone() <-chan struct{} { return d.done }
 // end lets it drain.
 func (d *daemon) end() error {
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop the collector: %w", err)
+		return fmt.Errorf("stop rollcall: %w", err)
 	}
 	select {
 	case <-d.done:
 	case <-time.After(30 * time.Second):
 		_ = d.cmd.Process.Kill() // nothing more can be done
 		<-d.done
-		return errors.New("stop the collector: it did not end within 30 s")
+		return errors.New("stop rollcall: it did not end within 30 s")
 	}
 	if code := d.cmd.ProcessState.ExitCode(); code > 0 {
 		b, _ := os.ReadFile(d.log.Name())
-		return fmt.Errorf("the collector ended with %d:\n%s", code, b[max(0, len(b)-2000):])
+		return fmt.Errorf("rollcall ended with %d:\n%s", code, b[max(0, len(b)-2000):])
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ const usage = `usage: bench roster [flags]     rollcall and Prometheus follow th
        bench collector [flags]  a fleet is scraped into Kafka: by rollcall, by a plain collector, and by nobody who keeps what he reads
        bench reliability [flags]  a collector under load, and what happens to it and its Kafka: is everything in the topics, once?
        bench analysis [flags]   localisation, detection and canary verdicts on labelled cases, beside the best published
+       bench serve [flags]      a million live series through rollcall serve, through two that share them, and through one that is left
        bench sink [flags]       records into Kafka and into the embedded broker: by rollcall's sink, kafka-go's Writer and franz-go
 `
 
@@ -49,10 +50,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return benchCollector(ctx, args, stdout, stderr)
 	case "analysis":
 		return benchAnalysis(ctx, args, stdout, stderr)
+	case "serve":
+		return benchServe(ctx, args, stdout, stderr)
 	case "sink":
 		return benchSink(ctx, args, stdout, stderr)
 	case "producer": // one of its ways
 		return runProducer(ctx, args, stdin, stdout)
+	case "load": // started by serve
+		return runLoad(ctx, args, stdin, stdout)
 	case "fleet": // what follows is started by collector
 		return runFleet(ctx, args, stdin, stdout)
 	case "broker":

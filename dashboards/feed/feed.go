@@ -123,6 +123,7 @@ type Feed struct {
 	fenced   *metrics.Counter
 	bad      *metrics.Counter
 	restarts *metrics.Counter
+	late     *metrics.Histogram
 	badLog   limiter
 	errLog   limiter
 }
@@ -145,6 +146,7 @@ func New(c Config) (*Feed, error) {
 	f.fenced = c.Metrics.GetOrCreateCounter("rollcall_feed_roster_fenced_total")
 	f.bad = c.Metrics.GetOrCreateCounter("rollcall_feed_undecodable_total")
 	f.restarts = c.Metrics.GetOrCreateCounter("rollcall_feed_reader_restarts_total")
+	f.late = c.Metrics.GetOrCreateHistogram("rollcall_feed_lag_seconds")
 	c.Metrics.GetOrCreateGauge("rollcall_feed_lag_records", f.lag)
 	c.Metrics.GetOrCreateGauge("rollcall_feed_live", func() float64 {
 		if c.Board.Feed().State == dashboards.FeedLive {

@@ -158,6 +158,9 @@ func (r *reader) snapshot(backfill, history bool) func([]byte, time.Time) error 
 			Outcome: in.Outcome, Reason: in.Reason, Term: in.Source.Term, Slot: in.Source.Slot, Tags: in.Tags, Samples: in.Samples,
 		}
 		r.f.cfg.Board.Add(&out)
+		if !backfill && !out.History {
+			r.f.late.Update(time.Since(out.Time).Seconds()) // from the scrape until every answer has it
+		}
 		if o := r.f.oldest.Load(); in.TS > 0 && (o == 0 || in.TS < o) {
 			r.f.oldest.Store(in.TS)
 		}

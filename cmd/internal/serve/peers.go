@@ -62,13 +62,21 @@ func newPeers(urls []string, log *slog.Logger) (*peers, error) {
 
 // said is what a replica says of itself.
 type said struct {
-	ID string `json:"id"`
+	ID         string `json:"id"`
+	Partitions []int  `json:"partitions"` // that it owns
+	Of         int    `json:"of"`         // 0: not known yet
 }
 
 func (p *peers) serve(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	json.NewEncoder(w).Encode(said{p.id}) // whoever asked may have gone
+	is := said{ID: p.id, Partitions: []int{}, Of: p.count()}
+	for i := range is.Of {
+		if p.owns(i, is.Of) {
+			is.Partitions = append(is.Partitions, i)
+		}
+	}
+	json.NewEncoder(w).Encode(is) // whoever asked may have gone
 }
 
 // run asks everybody who they are until ctx ends.
@@ -118,7 +126,7 @@ func (p *peers) ask(ctx context.Context, i int) {
 	}
 	defer res.Body.Close()
 	var is said
-	if json.NewDecoder(io.LimitReader(res.Body, 4096)).Decode(&is) != nil || is.ID == "" || res.StatusCode != http.StatusOK {
+	if json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&is) != nil || is.ID == "" || res.StatusCode != http.StatusOK {
 		return
 	}
 	p.mu.Lock()
