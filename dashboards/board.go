@@ -27,8 +27,6 @@ type Options struct {
 	// not block. nil: nobody hears of it.
 	Owns    func(service, env string) bool
 	Publish func(Note)
-	// Alerted takes what is told of alerts, which the Board itself knows nothing of; it must not block. nil: nobody does.
-	Alerted func(Note)
 	// Roll takes each rollup of a service that this process owns as it is made; it must not block. nil: none are made. Rolled says whether one of the past is known
 	// already, so that it is not made once more after a restart; nil: none is.
 	Roll   func(Rollup)
@@ -78,11 +76,16 @@ type Board struct {
 	findings    []Finding
 	rows        []*Row // of the last tick, by service and environment
 	asOf        time.Time
-	woke        time.Time        // the tick after the last stall
-	strips      map[string]Strip // by environment; "" is all
-	shortest    time.Duration    // interval of any service
-	ownExpected int              // instances of one's own services
-	ticked      chan struct{}    // closed and made anew at each tick
+	woke        time.Time                  // the tick after the last stall
+	strips      map[string]Strip           // by environment; "" is all
+	regions     map[string]map[string]bool // by environment
+	looked      map[[2]string]time.Time    // when somebody has last looked at a region of an environment
+	following   map[[2]string]time.Time    // looked, as of the beginning of the tick
+	followed    map[[2]string]bool         // those of which partRows has the rows
+	partRows    map[string][]*Row          // of the last tick, by region
+	shortest    time.Duration              // interval of any service
+	ownExpected int                        // instances of one's own services
+	ticked      chan struct{}              // closed and made anew at each tick
 	feed        Feed
 	bytes       int
 	evictions   Evictions
@@ -229,11 +232,13 @@ func (b *Board) Tick(now time.Time) {
 	cutoff := now.Add(-b.opts.Window).UnixMilli()
 	var rolled []Rollup
 	live := b.Feed().State == FeedLive
+	watched := b.watching(services)
 	for _, s := range services {
 		owned := b.owned(s.name, s.env)
 		s.mu.Lock()
 		s.goldenStale = s.goldenStale || anew
 		s.expire(cutoff, now.UnixMilli())
+		s.locate(now.UnixMilli(), watched[s.env])
 		if owned {
 			if asked || s.aboutAt == 0 || now.UnixMilli()-s.aboutAt >= askAbout.Milliseconds() {
 				s.learn(&b.opts, now.UnixMilli())

@@ -164,4 +164,5 @@ func (s *service) clear() {
 	s.heard = 0
 	s.newest, s.dirtyFrom, s.dirtyTo, s.backlog = 0, 0, 0, [2]int64{}
 	s.events = nil
+	s.parts = nil
 }

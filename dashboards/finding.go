@@ -31,6 +31,8 @@ type Finding struct {
 	Before []Change `json:"before,omitempty"`
 	// Text is all of it in one sentence.
 	Text string `json:"text,omitempty"`
+	// Regions are where it is, as far as it is located in zones or regions; empty: anywhere.
+	Regions []string `json:"regions,omitempty"`
 	// PartOf is set on one that is over because another, about a place, tells it now.
 	PartOf string `json:"part_of,omitempty"`
 	// Who looks after what it is about, where they talk, and what they wrote down for such a time (a URL); empty where nobody has said it.

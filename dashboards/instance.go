@@ -77,6 +77,9 @@ type instance struct {
 	seenFirst time.Time
 	joinNoted int64 // the joining, Unix ms, that was counted
 
+	regionBy [2]string // the tags that regionIs was worked out from
+	regionIs string
+
 	interval time.Duration     // in force
 	usual    time.Duration     // to which it goes back; longer than interval while the instance is looked at closely
 	outcome  collector.Outcome // of the newest scrape

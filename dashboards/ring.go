@@ -26,8 +26,8 @@ func (f *figures) ratio() float64 {
 	return math.NaN()
 }
 
-// asOf derives the figures of each of the moments, which are in order. The caller holds the lock.
-func (s *service) asOf(p *plan, percentile PercentileFunc, times []int64) []figures {
+// asOf derives the figures of a region ("": of all of it) at each of the moments, which are in order. The caller holds the lock.
+func (s *service) asOf(p *plan, percentile PercentileFunc, times []int64, region string) []figures {
 	out := make([]figures, len(times))
 	type sums struct {
 		sum, n float64
@@ -50,6 +50,9 @@ func (s *service) asOf(p *plan, percentile PercentileFunc, times []int64) []figu
 	var arena []Quantile
 	from, to := times[0], times[len(times)-1]
 	for _, in := range s.instances {
+		if !in.in(region) {
+			continue
+		}
 		s.cells(in, p, in.places(p), from, to, func(c *cell) {
 			lo, _ := slices.BinarySearch(times, c.to)
 			for i := lo; i < len(times) && times[i] < c.until; i++ {
@@ -217,7 +220,7 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 		times = append(times, k*w)
 	}
 	times = append(times, now)
-	fs := s.asOf(&s.golden, o.Percentile, times)
+	fs := s.asOf(&s.golden, o.Percentile, times, "")
 	changed := false
 	for i := range fs[:len(fs)-1] {
 		if times[i] > known {
@@ -227,16 +230,17 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 		changed = s.ring.set(lo+int64(i), &fs[i]) && times[i] < now-now%sparkStep || changed
 	}
 	s.tickLines(lo, newest)
-	s.figures = s.smooth(fs[len(fs)-1], newest)
+	s.figures = s.ring.smooth(fs[len(fs)-1], newest)
 	if known >= now && w >= smoothFor.Milliseconds() && s.finest(now) < smoothFor {
-		s.figures = s.smoothClose(o, now)
+		s.figures = s.smoothClose(o, now, "")
 	}
 	if known < now {
-		s.figures = s.smooth(s.asOf(&s.golden, o.Percentile, []int64{known})[0], known/w)
+		s.figures = s.ring.smooth(s.asOf(&s.golden, o.Percentile, []int64{known}, "")[0], known/w)
 	}
 	if changed {
 		s.sparkSeq++
 	}
+	s.tickParts(o, lo, now, known, s.backlog != [2]int64{})
 	s.pay(o, w)
 }
 
@@ -244,12 +248,12 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 const smoothFor = 5 * time.Second
 
 // smooth averages rate and errors of the newest figures with those of the ticks of the last seconds.
-func (s *service) smooth(f figures, newest int64) figures {
+func (r *ring) smooth(f figures, newest int64) figures {
 	rate, errs, n := f.rate, f.errs, 1.0
-	for k := newest; (newest-k+1)*s.ring.width < smoothFor.Milliseconds() && s.ring.has(k); k-- {
-		i := k % s.ring.len()
-		if r, e := float64(s.ring.rate[i]), float64(s.ring.errs[i]); !math.IsNaN(r + e + f.rate + f.errs) {
-			rate, errs, n = rate+r, errs+e, n+1
+	for k := newest; (newest-k+1)*r.width < smoothFor.Milliseconds() && r.has(k); k-- {
+		i := k % r.len()
+		if x, e := float64(r.rate[i]), float64(r.errs[i]); !math.IsNaN(x + e + f.rate + f.errs) {
+			rate, errs, n = rate+x, errs+e, n+1
 		}
 	}
 	f.rate, f.errs = rate/n, errs/n
@@ -257,12 +261,12 @@ func (s *service) smooth(f figures, newest int64) figures {
 }
 
 // smoothClose are the newest figures of a service that is looked at closely, whose ticks are too wide to average: it averages over the same seconds, one by one.
-func (s *service) smoothClose(o *Options, now int64) figures {
+func (s *service) smoothClose(o *Options, now int64, region string) figures {
 	var times []int64
 	for t := now - smoothFor.Milliseconds() + 1000; t <= now; t += 1000 {
 		times = append(times, t)
 	}
-	fs := s.asOf(&s.golden, o.Percentile, times)
+	fs := s.asOf(&s.golden, o.Percentile, times, region)
 	f := fs[len(fs)-1]
 	rate, errs, n := 0.0, 0.0, 0.0
 	for i := range fs {
@@ -311,7 +315,7 @@ func (s *service) pay(o *Options, w int64) {
 		for k := max(lo, hi-liveTicks+1); k <= hi; k++ {
 			times = append(times, k*w)
 		}
-		fs := s.asOf(&s.golden, o.Percentile, times)
+		fs := s.asOf(&s.golden, o.Percentile, times, "")
 		for i := range fs {
 			s.ring.set(times[i]/w, &fs[i])
 		}

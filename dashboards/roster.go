@@ -137,15 +137,21 @@ type tally struct{ expected, present, answering int }
 
 // count fills the tally, and the lists of who is missing and who is silent if asked for. The caller holds the lock.
 func (s *service) count(now int64, missing, silent *[]*instance) tally {
+	return s.countIn("", now, missing, silent)
+}
+
+// countIn is count of those in a region: over all regions the tallies add up to that of the service.
+func (s *service) countIn(region string, now int64, missing, silent *[]*instance) tally {
 	var t tally
 	gone, flapping := s.unexcused(now), s.flapping(now)
+	gone = slices.DeleteFunc(gone, func(in *instance) bool { return !in.in(region) })
 	t.expected += len(gone)
 	if missing != nil {
 		*missing = gone
 	}
 	for _, in := range s.instances {
 		yes, implied := in.expected(s.rostered, now)
-		if !yes {
+		if !yes || !in.in(region) {
 			continue
 		}
 		if !implied && in.roster.State == discovery.Quarantined && flapping == nil && !in.answering(now) {

@@ -34,6 +34,7 @@ type Row struct {
 	// FigureSeq grows when anything but age and spark changed, SparkSeq when points of the spark other than its last did.
 	FigureSeq uint64 `json:"-"`
 	SparkSeq  uint64 `json:"-"`
+	Region    string `json:"-"` // that it is a part of; empty: it is the whole
 	text      []byte // the JSON without age and spark, to tell whether anything changed
 }
 
@@ -97,6 +98,7 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 	strips := map[string]Strip{}
 	ages := map[string][]aged{}
 	var shortest time.Duration
+	parts := b.newParts()
 	add := func(r *Row) {
 		rows = append(rows, r)
 		for _, env := range []string{"", r.Env} {
@@ -117,7 +119,8 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 			s.mu.RUnlock()
 			continue
 		}
-		r := s.row(now.UnixMilli(), known, why[s.group()], old[s.group()])
+		r := s.row(now.UnixMilli(), known, why[s.group()], old[s.group()], "")
+		parts.add(s, now.UnixMilli(), known, why[s.group()])
 		if s.interval > 0 && (shortest == 0 || s.interval < shortest) {
 			shortest = s.interval
 		}
@@ -145,6 +148,7 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rows, b.findings, b.strips, b.shortest, b.ownExpected = rows, findings, strips, shortest, own
+	b.regions, b.followed, b.partRows = parts.regions, parts.followed, parts.rows
 	close(b.ticked)
 	b.ticked = make(chan struct{})
 }
@@ -169,12 +173,16 @@ func medianAge(a []aged) float64 {
 	return math.NaN()
 }
 
-// row makes a service's row, with the instances as they were when anything was last known. The caller holds the read lock.
-func (s *service) row(now, known int64, why []Finding, old *Row) *Row {
-	t := s.count(known, nil, nil)
-	f := &s.figures
-	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Chat: s.about.Chat, Runbook: s.about.Runbook, Expected: t.expected, Present: t.present, Answering: t.answering, AgeMS: Num(s.age(now, known)),
-		Why: []string{}, Rate: Num(f.rate), Errors: Num(f.errs), ErrorRatio: Num(f.ratio()), Versions: s.versionCounts(known)}
+// row makes a service's row, or that of its part in a region, with the instances as they were when anything was last known. The caller holds the read lock.
+func (s *service) row(now, known int64, why []Finding, old *Row, region string) *Row {
+	t := s.countIn(region, known, nil, nil)
+	f, g, seq := &s.figures, &s.ring, s.sparkSeq
+	if region != "" {
+		p := s.parts[region]
+		f, g, seq = &p.figures, &p.ring, p.seq
+	}
+	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Chat: s.about.Chat, Runbook: s.about.Runbook, Expected: t.expected, Present: t.present, Answering: t.answering, AgeMS: Num(s.age(now, known, region)),
+		Why: []string{}, Rate: Num(f.rate), Errors: Num(f.errs), ErrorRatio: Num(f.ratio()), Versions: s.versionCounts(known, region), Region: region}
 	if len(s.golden.set.errors) == 0 {
 		r.Errors, r.ErrorRatio = Unknown(), Unknown()
 	}
@@ -182,10 +190,13 @@ func (s *service) row(now, known int64, why []Finding, old *Row) *Row {
 		r.Latency = &Latency{s.golden.name, Num(f.lat.Lo), Num(f.lat.Hi), Num(f.lat.Est)}
 	}
 	for i := range why {
+		if !why[i].In(region) {
+			continue
+		}
 		r.Trouble = max(r.Trouble, why[i].weight())
 		r.Why = append(r.Why, why[i].Why)
 	}
-	r.SparkSeq = s.sparkSeq<<32 + uint64(now/sparkStep)
+	r.SparkSeq = seq<<32 + uint64(now/sparkStep)
 	age := r.AgeMS
 	r.AgeMS = 0
 	r.text, _ = json.Marshal(r)
@@ -199,7 +210,7 @@ func (s *service) row(now, known int64, why []Finding, old *Row) *Row {
 	if old != nil && old.SparkSeq == r.SparkSeq && old.Spark != nil {
 		r.Spark = old.Spark
 	} else {
-		r.Spark = s.spark(now)
+		r.Spark = s.spark(g, now)
 	}
 	// What is not known is not drawn: a dead feed makes a gap, not a flat line.
 	if known >= now/sparkStep*sparkStep {
@@ -219,12 +230,12 @@ func (sp *Spark) withLast(r *Row) *Spark {
 }
 
 // spark samples the ring: the mean rate and ratio of each step, and latency and answering as they were at its end.
-func (s *service) spark(now int64) *Spark {
+func (s *service) spark(g *ring, now int64) *Spark {
 	last := now / sparkStep
 	sp := &Spark{T0: (last - sparkPoints + 1) * sparkStep, Step: sparkStep}
 	noErrors := len(s.golden.set.errors) == 0
 	for k := last - sparkPoints + 1; k <= last; k++ {
-		p := s.step(k*sparkStep, (k+1)*sparkStep)
+		p := g.step(k*sparkStep, (k+1)*sparkStep)
 		ratio := Num(p.ratio())
 		if noErrors {
 			ratio = Unknown()
@@ -240,9 +251,8 @@ func (s *service) spark(now int64) *Spark {
 }
 
 // step is the figures of the ring over [from, to).
-func (s *service) step(from, to int64) figures {
+func (g *ring) step(from, to int64) figures {
 	f := figures{rate: math.NaN(), errs: math.NaN(), lat: Interval{math.NaN(), math.NaN(), math.NaN()}, answering: -1}
-	g := &s.ring
 	if g.width == 0 {
 		return f
 	}
@@ -274,10 +284,18 @@ func (s *service) step(from, to int64) figures {
 	return f
 }
 
-// age is the median age now of the newest scrapes of those who answer, for all that is known.
-func (s *service) age(now, known int64) float64 {
+// age is the median age now of the newest scrapes of those who answer in a region, for all that is known.
+func (s *service) age(now, known int64, region string) float64 {
 	var ages []int64
+	newest := int64(0)
+	if region == "" {
+		newest = s.newest
+	}
 	for _, in := range s.instances {
+		if !in.in(region) {
+			continue
+		}
+		newest = max(newest, in.last)
 		if in.answering(known) {
 			ages = append(ages, max(now-in.last, 0))
 		}
@@ -286,17 +304,17 @@ func (s *service) age(now, known int64) float64 {
 	case len(ages) > 0:
 		slices.Sort(ages)
 		return float64(ages[len(ages)/2])
-	case s.newest > 0:
-		return float64(max(now-s.newest, 0))
+	case newest > 0:
+		return float64(max(now-newest, 0))
 	}
 	return math.NaN()
 }
 
 // versionCounts is the versions of those expected, most frequent first.
-func (s *service) versionCounts(now int64) []Version {
+func (s *service) versionCounts(now int64, region string) []Version {
 	n := map[string]int{}
 	for _, in := range s.instances {
-		if yes, _ := in.expected(s.rostered, now); yes {
+		if yes, _ := in.expected(s.rostered, now); yes && in.in(region) {
 			if v := in.tag(TagVersion); v != "" {
 				n[v]++
 			}
@@ -328,6 +346,7 @@ func (b *Board) Pulse() (expected int, interval time.Duration) {
 type Now struct {
 	AsOf     time.Time
 	Envs     []string // prod first, then by name
+	Regions  []string // of the environment, by name
 	Strip    Strip
 	Findings []Finding
 	Rows     []*Row
@@ -361,6 +380,7 @@ func (b *Board) Now(env string) Now {
 		}
 		return strings.Compare(a, c)
 	})
+	n.Regions = listRegions(b.regions, env)
 	st, ok := b.strips[env]
 	if !ok {
 		st.AgeMS = Unknown()

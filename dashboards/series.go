@@ -17,8 +17,15 @@ type Query struct {
 	Service, Env, Metric string
 	Field                string        // of a distribution; empty: p99 where it says something about now, else the mean
 	By                   string        // empty: one line; instance, a tag by its full or short name, or a label of the metric
+	Where                []Where       // all must hold; empty: all instances
 	From, To             time.Time     // default: the last 15 minutes
 	Step                 time.Duration // default: the service's interval, or more where that were too many points
+}
+
+// Where is a condition on an instance, or on a label of the metric: one of the values. Name is as in By, or region.
+type Where struct {
+	Name   string
+	Values []string
 }
 
 // Bounds of a query.
@@ -71,7 +78,7 @@ func (b *Board) Series(q Query) (*Series, error) {
 	if err := q.complete(now, s); err != nil {
 		return nil, err
 	}
-	cols := s.chosen(&q)
+	cols, labels := s.chosen(&q)
 	if len(cols) == 0 {
 		return nil, fmt.Errorf("%w: %s/%s has no %q; /api/v1/service lists its metrics", ErrNoMetric, q.Service, q.Env, q.Metric)
 	}
@@ -81,16 +88,18 @@ func (b *Board) Series(q Query) (*Series, error) {
 	points := int((ms(q.To) - t0 + step - 1) / step)
 	out := &Series{Metric: c.metric, Kind: c.kindNow().String(), Unit: unitOf(c.metric), T0: t0, Step: step, AsOf: ms(now), Lines: []Line{},
 		Events: b.withTold(s.events.told(t0, ms(q.To)), q.Service, q.Env, time.UnixMilli(t0), q.To)}
-	d := &drawing{s: s, q: &q, out: out, cols: cols, points: points, to: ms(q.To), of: map[*instance]bool{}, groups: map[string]*group{}}
+	d := &drawing{s: s, q: &q, out: out, cols: cols, labels: labels, points: points, to: ms(q.To), of: map[*instance]bool{}, groups: map[string]*group{}}
+	d.cols = slices.DeleteFunc(cols, func(n uint32) bool { return !d.holds(&s.cols[n]) })
 	d.choose()
 	switch k := c.kindNow(); {
+	case len(d.cols) == 0: // no label has such a value
 	case k == collector.Distribution:
 		if err := d.distribution(b.opts.Percentile); err != nil {
 			return nil, err
 		}
 	case k == collector.Counter || k == collector.Delta:
 		out.Unit, out.Agg = strings.TrimSpace(out.Unit+" per second"), "sum"
-		d.rates(cols)
+		d.rates(d.cols)
 	default:
 		out.Agg = "mean"
 		d.means()
@@ -130,9 +139,9 @@ func (q *Query) complete(now time.Time, s *service) error {
 	return nil
 }
 
-// chosen is the columns of the metric: of several series the one without labels, unless the query goes by a label.
-func (s *service) chosen(q *Query) (out []uint32) {
-	byLabel := false
+// chosen is the columns of the metric: of several series the one without labels, unless the query goes by labels or has conditions on them; labels are the names
+// of those.
+func (s *service) chosen(q *Query) (out []uint32, labels []string) {
 	plain := false
 	for i := range s.cols {
 		c := &s.cols[i]
@@ -140,16 +149,28 @@ func (s *service) chosen(q *Query) (out []uint32) {
 			continue
 		}
 		if c.raw == q.Metric && c.metric != q.Metric {
-			return []uint32{uint32(i)} // one series by its own name
+			return []uint32{uint32(i)}, nil // one series by its own name
 		}
-		byLabel = byLabel || q.By != "" && c.label(q.By) != ""
 		plain = plain || len(c.labels) == 0
 		out = append(out, uint32(i))
+		if q.By != "" && c.label(q.By) != "" {
+			labels = append(labels, q.By)
+		}
+		for _, w := range q.Where {
+			if c.label(w.Name) != "" {
+				labels = append(labels, w.Name)
+			}
+		}
 	}
+	slices.Sort(labels)
+	labels = slices.Compact(labels)
 	return slices.DeleteFunc(out, func(n uint32) bool {
 		c := &s.cols[n]
-		return byLabel && c.label(q.By) == "" || !byLabel && plain && len(c.labels) > 0
-	})
+		if len(labels) == 0 {
+			return plain && len(c.labels) > 0
+		}
+		return slices.ContainsFunc(labels, func(name string) bool { return c.label(name) == "" })
+	}), labels
 }
 
 // drawing is a query under way.
@@ -158,6 +179,7 @@ type drawing struct {
 	q      *Query
 	out    *Series
 	cols   []uint32
+	labels []string // of those columns: what the query goes by, or has conditions on
 	points int
 	to     int64
 	of     map[*instance]bool // who has contributed
@@ -174,17 +196,51 @@ type group struct {
 	dists   [][]Dist
 }
 
-func (d *drawing) name(in *instance, c *column) string {
-	switch d.q.By {
-	case "":
-		return ""
+// instances are those that the query is about, by address.
+func (d *drawing) instances() []*instance {
+	all := d.s.sorted()
+	if len(d.q.Where) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(in *instance) bool {
+		for _, w := range d.q.Where {
+			if !slices.Contains(d.labels, w.Name) && !slices.Contains(w.Values, in.dimension(w.Name)) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// holds reports whether the conditions on labels hold for a column.
+func (d *drawing) holds(c *column) bool {
+	for _, w := range d.q.Where {
+		if slices.Contains(d.labels, w.Name) && !slices.Contains(w.Values, c.label(w.Name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// dimension is a value of the instance by which it is told apart: its address, its region, or a tag by its full or short name.
+func (in *instance) dimension(name string) string {
+	switch name {
 	case "instance":
 		return in.addr
+	case "region", TagRegion:
+		return RegionOf(in.tag(TagRegion), in.tag(TagZone))
+	}
+	return in.tag(TagName(name))
+}
+
+func (d *drawing) name(in *instance, c *column) string {
+	if d.q.By == "" {
+		return ""
 	}
 	if v := c.label(d.q.By); v != "" {
 		return v
 	}
-	return in.tag(TagName(d.q.By))
+	return in.dimension(d.q.By)
 }
 
 func (d *drawing) group(in *instance, c *column) *group {
@@ -214,7 +270,7 @@ func (d *drawing) choose() {
 		return
 	}
 	weight := map[string]float64{}
-	for _, in := range d.s.instances {
+	for _, in := range d.instances() {
 		for _, n := range d.cols {
 			c, ok := in.index[n]
 			if !ok {
@@ -266,7 +322,7 @@ func (in *instance) newestIncrease(col *column, c int32) float64 {
 func (d *drawing) rates(cols []uint32) {
 	from, step := d.out.T0, d.out.Step
 	grown, covered := make([]float64, d.points), make([]float64, d.points)
-	for _, in := range d.s.sorted() {
+	for _, in := range d.instances() {
 		for _, n := range cols {
 			c, ok := in.index[n]
 			if !ok {
@@ -346,7 +402,7 @@ func (d *drawing) means() { d.combine("mean") }
 func (d *drawing) combine(agg string) {
 	from, step := d.out.T0, d.out.Step
 	sum, n := make([]float64, d.points), make([]float64, d.points)
-	for _, in := range d.s.sorted() {
+	for _, in := range d.instances() {
 		for _, num := range d.cols {
 			c, ok := in.index[num]
 			if !ok {

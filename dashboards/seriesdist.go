@@ -87,7 +87,7 @@ func (d *drawing) mixed(set latencySet, p float64, over PercentileFunc) {
 	if len(d.cols) > 0 {
 		first = &d.s.cols[d.cols[0]]
 	}
-	for _, in := range d.s.sorted() {
+	for _, in := range d.instances() {
 		at := make([][]Dist, d.points)
 		sum, n := make([]float64, d.points), make([]float64, d.points)
 		var arena []Quantile

@@ -60,6 +60,11 @@ type service struct {
 	backlog     [2]int64 // ticks of the past that are still to be computed; zero: none
 	sparkSeq    uint64   // grows when points of the past change
 	heads       []heads  // what the rows said of who is there, oldest first; the first may be from before the window
+
+	regions   []string // that it has instances in, as of locatedAt (Unix ms), when it had locatedOf of them
+	locatedAt int64
+	locatedOf int
+	parts     map[string]*part // by region; of those that somebody looks at
 }
 
 func newService(name, env string, o *origins) *service {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/chromedp/chromedp"
 
 	"github.com/rollcall-metrics/rollcall/collector"
@@ -60,7 +61,8 @@ func TestHostileNames(t *testing.T) {
 		t.Logf("told: %v", err) // what cannot be a name is refused, and that is as well
 	}
 	b.Tick(now)
-	s, err := web.New(web.Config{Board: b, Version: evil})
+	set := metrics.NewSet()
+	s, err := web.New(web.Config{Board: b, Version: evil, Metrics: set})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,5 +101,11 @@ func TestHostileNames(t *testing.T) {
 			t.Errorf("%s: %s", page.name, bad)
 		}
 	}
+	// A page that is left gives its connection back, though the browser keeps it for the way back: there are six for all pages of a host, and whoever has them all waits.
+	testenv.Eventually(t, "only the page that is shown has a stream", func() bool {
+		var b strings.Builder
+		set.WritePrometheus(&b)
+		return strings.Contains(b.String(), "rollcall_web_streams 1\n")
+	})
 	p.behaved()
 }

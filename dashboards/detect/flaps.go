@@ -52,6 +52,7 @@ func (d *Detector) tellFlaps(now time.Time, b *dashboards.Board, s *dashboards.S
 			k++
 		}
 	}
+	f.Regions = regionsOf(s.Flapping)
 	f.Only = fmt.Sprintf("Each joined and left again and again; %d of them are away or silent now.", k)
 	if shared, _ := common(s.Flapping, b, s); len(shared) > 0 {
 		f.Title += ", " + together(n, shared[0])

@@ -130,7 +130,7 @@ func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards
 	if names := namesOf(slices.Concat(gone, silent)); len(shared) == 0 && names != "" {
 		what = strings.TrimSpace(what + " " + names)
 	}
-	f.Only = what
+	f.Only, f.Regions = what, regionsOf(slices.Concat(gone, silent))
 	o.worstWhy, o.minor = f.Why, len(silent) == 0 && len(gone) == 1 && float64(len(gone)) < worthAWord*float64(s.Expected)
 	o.n = len(gone) + len(silent)
 	if o.where = (Place{}); len(shared) > 0 {

@@ -187,6 +187,7 @@ func (sh *shared) tell(c Cond, verb string) {
 			parts = append(parts, fmt.Sprintf("and %d more", len(sh.members)-4))
 		}
 	}
+	f.Regions = (&Place{Conds: []Cond{c}}).regions()
 	f.Only = "Only " + where(c) + ": " + strings.Join(parts, " · ") + "."
 	f.Cleared = []string{}
 	if clear {

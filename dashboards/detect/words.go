@@ -77,6 +77,7 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 		f.Title += "; " + a
 	}
 	f.Only, f.Cleared = only(v, &o.where), append([]string{}, o.where.Cleared...)
+	f.Regions = o.where.regions()
 	if o.cause != "" && len(o.where.Conds)+len(o.where.Instances)+o.where.Scattered == 0 && o.where.Sure > 0 {
 		f.Only = "Everywhere alike; it began as " + o.cause + "."
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -14,11 +15,12 @@ import (
 
 // now is the whole of what the stream begins with, once.
 func (s *Server) now(r *http.Request) (any, error) {
-	env, err := param(r, "env")
-	if err != nil {
+	var env, region string
+	if err := params(r, map[string]*string{"env": &env, "region": &region}); err != nil {
 		return nil, err
 	}
-	n := s.look(env)
+	s.follow(r, env, region)
+	n := s.look(env, region)
 	rows := n.Rows
 	if rows == nil {
 		rows = []*dashboards.Row{}
@@ -28,15 +30,16 @@ func (s *Server) now(r *http.Request) (any, error) {
 		AsOf     int64                `json:"as_of"`
 		Demo     bool                 `json:"demo"`
 		Envs     []string             `json:"envs"`
+		Regions  []string             `json:"regions"`
 		Strip    dashboards.Strip     `json:"strip"`
 		Findings []dashboards.Finding `json:"findings"`
 		Services []*dashboards.Row    `json:"services"`
-	}{true, n.AsOf.UnixMilli(), s.cfg.Demo, n.Envs, n.Strip, n.Findings, rows}, nil
+	}{true, n.AsOf.UnixMilli(), s.cfg.Demo, n.Envs, n.Regions, n.Strip, n.Findings, rows}, nil
 }
 
 func (s *Server) service(r *http.Request) (any, error) {
-	var service, env string
-	if err := params(r, map[string]*string{"service": &service, "env": &env}); err != nil {
+	var service, env, region string
+	if err := params(r, map[string]*string{"service": &service, "env": &env, "region": &region}); err != nil {
 		return nil, err
 	}
 	if service == "" || env == "" {
@@ -46,12 +49,65 @@ func (s *Server) service(r *http.Request) (any, error) {
 	if d == nil {
 		return nil, &problem{http.StatusNotFound, "no service " + clip(service) + "/" + clip(env) + " is known here; /api/v1/search finds them"}
 	}
+	if region != "" {
+		s.follow(r, env, region)
+		if d.Row = s.cfg.Board.RowIn(service, env, region); d.Row == nil {
+			return nil, &problem{http.StatusNotFound, clip(service) + "/" + clip(env) + " has nobody in " + clip(region) + "; leave region out for all of it"}
+		}
+		d.Instances = slices.DeleteFunc(d.Instances, func(in dashboards.Instance) bool { return regionOf(in.Tags) != region })
+	}
 	out := struct {
 		*dashboards.Detail
 		Objectives []slo.Standing `json:"objectives"`
 	}{d, []slo.Standing{}}
 	if s.cfg.Promises != nil {
 		out.Objectives = append(out.Objectives, s.cfg.Promises(service, env, time.UnixMilli(d.AsOf))...)
+	}
+	return out, nil
+}
+
+// regionOf is where somebody with such tags is.
+func regionOf(tags map[string]string) string {
+	return dashboards.RegionOf(tags[dashboards.TagRegion], tags[dashboards.TagZone])
+}
+
+// follow waits until there is something to see of a region, which is so at the next tick.
+func (s *Server) follow(r *http.Request, env, region string) {
+	ctx, cancel := context.WithTimeout(r.Context(), followFor)
+	defer cancel()
+	s.cfg.Board.Follow(ctx, env, region)
+}
+
+// followFor bounds how long the first look at a region may take: a Board that does not tick shows nothing.
+const followFor = 3 * time.Second
+
+// maxWhere bounds the conditions of a query.
+const maxWhere = 20
+
+// where reads the conditions of a query: where=NAME=VALUE, each given again for several; of one name any value will do. A region is one more.
+func where(r *http.Request) (out []dashboards.Where, err error) {
+	all := r.URL.Query()["where"]
+	region, err := param(r, "region")
+	if err != nil {
+		return nil, err
+	}
+	if region != "" {
+		all = append([]string{"region=" + region}, all...)
+	}
+	if len(all) > maxWhere {
+		return nil, badRequest("%d conditions; at most %d", len(all), maxWhere)
+	}
+	for _, w := range all {
+		name, value, ok := strings.Cut(w, "=")
+		if !ok || name == "" || len(w) > maxParam {
+			return nil, badRequest("where=%q: give NAME=VALUE, such as version=1.42.0, instance=HOST:PORT, a tag or a label of the metric", clip(w))
+		}
+		// A region beside a condition on one is both of them.
+		if i := slices.IndexFunc(out, func(o dashboards.Where) bool { return o.Name == name }); i >= 0 && !(region != "" && i == 0) {
+			out[i].Values = append(out[i].Values, value)
+			continue
+		}
+		out = append(out, dashboards.Where{Name: name, Values: []string{value}})
 	}
 	return out, nil
 }
@@ -67,6 +123,9 @@ func (s *Server) series(r *http.Request) (any, error) {
 	}
 	var err error
 	if q.From, q.To, q.Step, err = span(r, step, 1000); err != nil {
+		return nil, err
+	}
+	if q.Where, err = where(r); err != nil {
 		return nil, err
 	}
 	return s.cfg.Board.Series(q)
@@ -135,7 +194,7 @@ func shown(views []discovery.View) []view {
 }
 
 func (s *Server) status(*http.Request) (any, error) {
-	n := s.look("")
+	n := s.look("", "")
 	var collector, history any
 	if s.cfg.History != nil {
 		history = s.cfg.History.Health()

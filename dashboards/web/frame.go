@@ -17,35 +17,37 @@ type frame struct {
 	findings []byte    // a JSON array
 }
 
-// frames holds the newest frame of each environment that somebody watches.
+// frames holds the newest frame of each environment, and region of it, that somebody watches.
 type frames struct {
 	mu sync.Mutex
-	by map[string]*frame
+	by map[[2]string]*frame // by environment and region
 }
 
-// maxFrames bounds the environments that are remembered: a page may ask for any name.
+// maxFrames bounds the frames that are remembered: a page may ask for any name.
 const maxFrames = 64
 
-// frame is the Board's last tick as pages of env get it.
-func (s *Server) frame(env string) *frame {
+// frame is the Board's last tick as pages of an environment and a region get it.
+func (s *Server) frame(env, region string) *frame {
+	key := [2]string{env, region}
 	s.frames.mu.Lock()
 	defer s.frames.mu.Unlock()
 	tick := s.cfg.Board.AsOf()
-	if f := s.frames.by[env]; f != nil && !tick.IsZero() && f.tick.Equal(tick) {
+	if f := s.frames.by[key]; f != nil && !tick.IsZero() && f.tick.Equal(tick) {
 		return f
 	}
-	f := &frame{Now: s.look(env), tick: tick}
+	f := &frame{Now: s.look(env, region), tick: tick}
 	var b bytes.Buffer
 	field(&b, "as_of", f.AsOf.UnixMilli())
 	field(&b, "demo", s.cfg.Demo)
 	field(&b, "envs", f.Envs)
+	field(&b, "regions", f.Regions)
 	field(&b, "strip", f.Strip)
 	f.head = b.Bytes()
 	f.findings, _ = json.Marshal(f.Findings) // texts and figures only
 	if s.frames.by == nil || len(s.frames.by) >= maxFrames {
-		s.frames.by = map[string]*frame{}
+		s.frames.by = map[[2]string]*frame{}
 	}
-	s.frames.by[env] = f
+	s.frames.by[key] = f
 	return f
 }
 

@@ -56,8 +56,8 @@ var rosterOrders = map[string]func(a, b *dashboards.RosterLine) int{
 }
 
 func (s *Server) roster(r *http.Request) (any, error) {
-	var env, state, q, service, offset, limit, sort string
-	if err := params(r, map[string]*string{"env": &env, "state": &state, "q": &q, "service": &service, "offset": &offset, "limit": &limit, "sort": &sort}); err != nil {
+	var env, region, state, q, service, offset, limit, sort string
+	if err := params(r, map[string]*string{"env": &env, "region": &region, "state": &state, "q": &q, "service": &service, "offset": &offset, "limit": &limit, "sort": &sort}); err != nil {
 		return nil, err
 	}
 	from, most := 0, rosterPage
@@ -80,7 +80,7 @@ func (s *Server) roster(r *http.Request) (any, error) {
 	counts := map[string]int{}
 	missing := 0
 	entries := s.cfg.Board.Roster(func(l *dashboards.RosterLine) bool {
-		if env != "" && l.Env != env || service != "" && l.Service != service || q != "" && !holds(l, q) {
+		if env != "" && l.Env != env || region != "" && regionOf(l.Tags) != region || service != "" && l.Service != service || q != "" && !holds(l, q) {
 			return false
 		}
 		if counts[l.State]++; l.Missing {

@@ -21,8 +21,8 @@ const (
 
 // stream sends what is new to one page, once a second, until it goes.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	env, err := param(r, "env")
-	if err != nil {
+	var env, region string
+	if err := params(r, map[string]*string{"env": &env, "region": &region}); err != nil {
 		fail(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -32,6 +32,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.leave()
+	s.follow(r, env, region)
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -70,7 +71,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	for {
 		// The channel first: a tick between the two is seen twice, never missed.
 		updated := s.cfg.Board.Updated()
-		n := s.frame(env)
+		n := s.frame(env, region)
 		if !n.AsOf.Equal(c.asOf) || c.events == 0 {
 			if !write(c.event(s, n)) {
 				return
@@ -168,13 +169,14 @@ func (c *rowCache) text(r *dashboards.Row, spark bool) []byte {
 	if c.rows == nil {
 		c.rows = map[string]*rowText{}
 	}
-	t := c.rows[r.Group()]
+	key := r.Group() + "\x00" + r.Region
+	t := c.rows[key]
 	if t == nil || t.row != r {
 		if len(c.rows) > 100_000 {
 			clear(c.rows)
 		}
 		t = &rowText{row: r}
-		c.rows[r.Group()] = t
+		c.rows[key] = t
 	}
 	if spark {
 		if t.whole == nil {

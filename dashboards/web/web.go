@@ -214,26 +214,34 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // look is the Board's last tick with everybody's exceptions.
-func (s *Server) look(env string) dashboards.Now {
-	n := s.cfg.Board.Now(env)
+func (s *Server) look(env, region string) dashboards.Now {
+	n := s.cfg.Board.NowIn(env, region)
 	n.Strip.Exceptions = append(n.Strip.Exceptions, s.discoveryExceptions(n.AsOf)...)
-	n.Strip.Exceptions = append(n.Strip.Exceptions, elsewhere(env, s.cfg.Board.Findings())...)
+	n.Strip.Exceptions = append(n.Strip.Exceptions, elsewhere(env, s.cfg.Board.Findings(), n.Findings)...)
 	if s.cfg.Exceptions != nil {
 		n.Strip.Exceptions = append(n.Strip.Exceptions, s.cfg.Exceptions()...)
 	}
 	return n
 }
 
-// elsewhere says that something is wrong in environments that this page does not show: a calm page of one must not hide them.
-func elsewhere(env string, findings []dashboards.Finding) (out []dashboards.Exception) {
-	if env == "" {
-		return nil
-	}
-	open := map[string]int{}
+// elsewhere says that something is wrong in environments and regions that this page does not show: a calm page of one must not hide them.
+func elsewhere(env string, findings, shown []dashboards.Finding) (out []dashboards.Exception) {
+	open, there := map[string]int{}, 0
 	for _, f := range findings {
-		if f.Ended == nil && f.Env != env && f.Level == dashboards.LevelBad {
+		switch {
+		case f.Ended != nil || f.Level != dashboards.LevelBad:
+		case env != "" && f.Env != env:
 			open[f.Env]++
+		case !slices.ContainsFunc(shown, func(s dashboards.Finding) bool { return s.ID == f.ID }):
+			there++
 		}
+	}
+	if there > 0 {
+		text := fmt.Sprintf("%d open findings in other regions, which are not shown here", there)
+		if there == 1 {
+			text = "1 open finding in another region, which is not shown here"
+		}
+		out = append(out, dashboards.Exception{Level: dashboards.LevelWarn, Text: text, Link: "/?" + url.Values{"env": {env}}.Encode()})
 	}
 	for _, other := range slices.Sorted(maps.Keys(open)) {
 		text := fmt.Sprintf("%d open findings in %s, which is not shown here", open[other], other)

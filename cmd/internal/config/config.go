@@ -249,8 +249,7 @@ type Kafka struct {
 	Brokers    []string `yaml:"brokers"`
 	Topics     Topics   `yaml:"topics"`
 	QueueBytes Size     `yaml:"queue_bytes"` // how much waits in memory while Kafka is away; default 256MB
-	ClientID   string   `yaml:"client_id"`   // as the brokers' logs and quotas name whoever of us talks to them; default: a name for each
-	Rack       string   `yaml:"rack"`        // where we are, as broker.rack says it of brokers: who reads topics reads the nearest replica
+	ClientID   string   `yaml:"client_id"`   // as the brokers' logs and quotas name collector and exports; default: a name for each
 	SASL       *SASL    `yaml:"sasl"`
 	TLS        *TLS     `yaml:"tls_config"`
 }

@@ -15,7 +15,7 @@ import { Now } from "./pages/now";
 import { Roster } from "./pages/roster";
 import { Service } from "./pages/service";
 import { Services } from "./pages/services";
-import { defaultEnv, useApp, useEnv, useHref, useRoute } from "./state/app";
+import { defaultEnv, useApp, useEnv, useHref, useRegion, useRoute } from "./state/app";
 import type { Theme } from "./state/prefs";
 import type { Page } from "./state/route";
 import { useStore } from "./state/store";
@@ -44,14 +44,27 @@ export function Frame() {
   const { stream, palette } = app;
   const route = useRoute();
   const env = useEnv();
+  const region = useRegion();
   const demo = useStore(stream.known, (k) => k.demo);
   const [help, setHelp] = useState(false);
 
   useEffect(() => {
-    const cut = new AbortController();
-    void stream.run(env, cut.signal);
-    return () => cut.abort();
-  }, [env]);
+    const end = new AbortController();
+    let cut = new AbortController();
+    const begin = (): void => {
+      cut.abort();
+      cut = new AbortController();
+      void stream.run(env, region, cut.signal);
+    };
+    begin();
+    // A page that the browser keeps for the way back would hold its connection, of which there are six for all pages of a host.
+    window.addEventListener("pagehide", () => cut.abort(), { signal: end.signal });
+    window.addEventListener("pageshow", (e) => e.persisted && begin(), { signal: end.signal });
+    return () => {
+      end.abort();
+      cut.abort();
+    };
+  }, [env, region]);
 
   useEffect(() => {
     const cut = new AbortController();
@@ -82,6 +95,7 @@ export function Frame() {
       <header class="top">
         <Brand />
         <EnvPicker />
+        <RegionPicker />
         <nav aria-label="Pages" class="nav">
           <Places current={route.page} />
         </nav>
@@ -156,10 +170,35 @@ function EnvPicker() {
   const all = envs.includes(env) || envs.length === 0 ? (envs.length ? envs : [env]) : [env, ...envs];
   if (all.length < 2) return <span class="env one">{env}</span>;
   return (
-    <select class="env" aria-label="Environment" data-testid="env" value={env} onChange={(e) => router.change({ env: e.currentTarget.value }, false)}>
+    <select class="env" aria-label="Environment" data-testid="env" value={env} onChange={(e) => router.change({ env: e.currentTarget.value, region: undefined }, false)}>
       {all.map((e) => (
         <option key={e} value={e}>
           {e}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+/** RegionPicker is there where the environment has several regions. */
+function RegionPicker() {
+  const { stream, router } = useApp();
+  const region = useRegion();
+  const regions = useStore(stream.known, (k) => k.regions);
+  const all = region && !regions.includes(region) ? [region, ...regions] : regions;
+  if (all.length < 2 && !region) return null;
+  return (
+    <select
+      class="env"
+      aria-label="Region"
+      data-testid="region"
+      value={region}
+      onChange={(e) => router.change({ region: e.currentTarget.value || undefined }, false)}
+    >
+      <option value="">all regions</option>
+      {all.map((r) => (
+        <option key={r} value={r}>
+          {r}
         </option>
       ))}
     </select>

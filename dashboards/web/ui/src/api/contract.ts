@@ -123,6 +123,7 @@ export interface NowEvent {
   as_of: number;
   demo?: boolean;
   envs?: string[];
+  regions?: string[];
   strip?: Strip;
   findings?: Finding[] | null;
   services?: Row[] | null;
@@ -202,6 +203,16 @@ export interface SeriesAnswer {
   as_of: number;
   series: Line[] | null;
   events: Mark[] | null;
+}
+
+export interface HistoryAnswer {
+  signal: string;
+  t0: number;
+  step: number;
+  as_of: number;
+  of: string;
+  since: number | null; // what is known begins here
+  series: Line[] | null;
 }
 
 export type Verdict = "pass" | "hold" | "fail";

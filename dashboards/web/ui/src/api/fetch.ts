@@ -7,6 +7,7 @@ import type {
   ExceptionsAnswer,
   FaultAnswer,
   Finding,
+  HistoryAnswer,
   HostAnswer,
   Me,
   Silence,
@@ -41,15 +42,16 @@ export async function refusal(res: Response): Promise<Refusal> {
   return new Refusal(res.status, `the server answered ${res.status} ${res.statusText}`.trim());
 }
 
-async function ask<T>(path: string, query: Record<string, string>, init: RequestInit = {}): Promise<T> {
-  const q = new URLSearchParams(Object.entries(query).filter(([, v]) => v !== "")).toString();
+async function ask<T>(path: string, query: Record<string, string | readonly string[]>, init: RequestInit = {}): Promise<T> {
+  const pairs = Object.entries(query).flatMap(([k, v]) => (typeof v === "string" ? [v] : v).filter((x) => x !== "").map((x) => [k, x]));
+  const q = new URLSearchParams(pairs).toString();
   const res = await fetch(q ? `${path}?${q}` : path, { cache: "no-store", credentials: "same-origin", ...init });
   if (!res.ok) throw await refusal(res);
   return (await res.json()) as T;
 }
 
-export const getService = (service: string, env: string, signal: AbortSignal): Promise<ServiceAnswer> =>
-  ask("/api/v1/service", { service, env }, { signal });
+export const getService = (service: string, env: string, region: string, signal: AbortSignal): Promise<ServiceAnswer> =>
+  ask("/api/v1/service", { service, env, region }, { signal });
 
 export interface SeriesQuery {
   service: string;
@@ -57,6 +59,9 @@ export interface SeriesQuery {
   metric: string;
   field: string;
   by: string;
+  /** where are conditions, each NAME=VALUE; of one name any value will do. */
+  where: readonly string[];
+  region: string;
   from: number;
   to: number;
   step: number;
@@ -65,8 +70,30 @@ export interface SeriesQuery {
 export const getSeries = (q: SeriesQuery, signal: AbortSignal): Promise<SeriesAnswer> =>
   ask("/api/v1/series", { ...q, from: String(Math.round(q.from)), to: String(Math.round(q.to)), step: String(q.step) }, { signal });
 
-export const getRoster = (q: { env: string; service?: string; state: string; q: string; sort: string; limit: string }, signal: AbortSignal): Promise<RosterAnswer> =>
-  ask("/api/v1/roster", { service: "", ...q }, { signal });
+const saysAnything = (a: SeriesAnswer): boolean => !!a.series?.some((l) => l.values.some((v) => v != null) || l.hi?.some((v) => v != null));
+
+const minute = 60_000;
+
+/** getSeriesOrKept is a metric's lines, or, where its values are not there any more, what is kept of it by the minute. */
+export async function getSeriesOrKept(q: SeriesQuery, signal: AbortSignal): Promise<SeriesAnswer> {
+  const a = await getSeries(q, signal);
+  if (saysAnything(a) || q.field || q.region || q.where.length > 0) return a;
+  const { service, env, by, from, to } = q;
+  try {
+    const kept = await getHistory({ service, env, signal: `metric:${q.metric}`, by, from, to, step: Math.max(1, Math.ceil(q.step / minute)) * minute }, signal);
+    return { ...a, t0: kept.t0, step: kept.step, of: `${kept.of}, by the minute`, series: kept.series };
+  } catch (e) {
+    if (e instanceof Refusal) return a; // nothing is kept of it, or not by this
+    throw e;
+  }
+}
+
+/** getHistory is what is kept of a metric for longer than its raw values: by the minute, and the golden signals of a service by its dimensions. */
+export const getHistory = (q: { service: string; env: string; signal: string; by: string; from: number; to: number; step: number }, signal: AbortSignal): Promise<HistoryAnswer> =>
+  ask("/api/v1/history", { ...q, from: String(Math.round(q.from)), to: String(Math.round(q.to)), step: String(q.step) }, { signal });
+
+export const getRoster = (q: { env: string; region?: string; service?: string; state: string; q: string; sort: string; limit: string }, signal: AbortSignal): Promise<RosterAnswer> =>
+  ask("/api/v1/roster", { service: "", region: "", ...q }, { signal });
 
 export const getGuards = (signal: AbortSignal): Promise<GuardsAnswer> => ask("/api/v1/roster/guards", {}, { signal });
 

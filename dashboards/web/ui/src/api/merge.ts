@@ -6,12 +6,13 @@ export interface Known {
   asOf: number;
   demo: boolean;
   envs: string[];
+  regions: string[];
   strip: Strip | null;
   findings: Finding[];
   rows: ReadonlyMap<string, Row>;
 }
 
-export const nothing: Known = { asOf: 0, demo: false, envs: [], strip: null, findings: [], rows: new Map() };
+export const nothing: Known = { asOf: 0, demo: false, envs: [], regions: [], strip: null, findings: [], rows: new Map() };
 
 /** merge is what is known after the event. A whole event replaces everything; another changes only what it names. */
 export function merge(was: Known, e: NowEvent): Known {
@@ -27,6 +28,7 @@ export function merge(was: Known, e: NowEvent): Known {
     asOf: e.as_of,
     demo: e.demo ?? base.demo,
     envs: e.envs ? prodFirst(e.envs) : base.envs,
+    regions: e.regions ?? base.regions,
     strip: e.strip ?? base.strip,
     findings: e.findings ?? base.findings,
     rows,

@@ -1,5 +1,6 @@
 // Asking again and again while the page is looked at.
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Poller } from "./poller";
 
 export interface Polled<T> {
   data: T | null;
@@ -9,6 +10,9 @@ export interface Polled<T> {
 }
 
 const none = { data: null, error: null, answeredAt: 0 };
+
+/** What is asked again and again is about now and comes at once or too late; what is asked once may be read from far back. */
+const [soon, once] = [20_000, 60_000];
 
 /**
  * usePoll asks at once and then everyMs after each answer (0: never again), again from the start when key changes; a hidden page asks nothing. An error keeps the
@@ -20,34 +24,23 @@ export function usePoll<T>(key: string | null, everyMs: number, ask: (signal: Ab
   latest.current = ask;
   useEffect(() => {
     if (key == null) return;
-    const cut = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let failed = 0;
-    const round = async (): Promise<void> => {
-      if (document.hidden) return; // visibilitychange asks
-      try {
-        const data = await latest.current(cut.signal);
-        if (cut.signal.aborted) return;
-        failed = 0;
-        set({ data, error: null, answeredAt: Date.now(), key });
-      } catch (e) {
-        if (cut.signal.aborted) return;
-        failed++;
-        const error = e instanceof TypeError ? new Error("rollcall cannot be reached") : (e as Error);
-        set((was) => ({ ...(was.key === key || keep ? was : none), error, key }));
-      }
-      if (everyMs > 0) timer = setTimeout(round, Math.min(15_000, everyMs * 2 ** failed));
-    };
-    const shown = (): void => {
-      if (document.hidden) return;
-      clearTimeout(timer);
-      void round();
-    };
-    document.addEventListener("visibilitychange", shown, { signal: cut.signal });
-    void round();
+    const p = new Poller<T>({
+      everyMs,
+      patienceMs: everyMs > 0 ? soon : once,
+      ask: (signal) => latest.current(signal),
+      told: (data) => set({ data, error: null, answeredAt: Date.now(), key }),
+      failed: (error) => set((was) => ({ ...(was.key === key || keep ? was : none), error, key })),
+      hidden: () => document.hidden,
+    });
+    const end = new AbortController();
+    document.addEventListener("visibilitychange", p.look, { signal: end.signal });
+    // A page that the browser keeps for the way back would hold its connections, of which there are six for all.
+    window.addEventListener("pagehide", p.rest, { signal: end.signal });
+    window.addEventListener("pageshow", p.look, { signal: end.signal });
+    p.look();
     return () => {
-      cut.abort();
-      clearTimeout(timer);
+      end.abort();
+      p.stop();
     };
   }, [key, everyMs]);
   return state.key === key || keep ? state : none;

@@ -1,5 +1,6 @@
 // The page's one connection: it stays open, is watched for silence and comes back by itself.
 import type { Clock } from "../state/clock";
+import { address } from "../state/route";
 import { Store } from "../state/store";
 import type { NowEvent } from "./contract";
 import { refusal } from "./fetch";
@@ -28,8 +29,8 @@ export class Stream {
   /** retry tries again at once instead of after the pause. */
   retry = (): void => this.wake();
 
-  /** run follows one environment until the signal is aborted. */
-  async run(env: string, signal: AbortSignal): Promise<void> {
+  /** run follows one environment, or a region of it, until the signal is aborted. */
+  async run(env: string, region: string, signal: AbortSignal): Promise<void> {
     this.known.set(nothing);
     this.link.set({ state: "opening", error: "", heardAt: 0 });
     this.newsAt = 0;
@@ -39,7 +40,7 @@ export class Stream {
     let pause = 500;
     while (!signal.aborted) {
       const begun = this.newsAt;
-      const error = await this.attempt(env, signal);
+      const error = await this.attempt(address("/api/v1/stream", { env, region }), signal);
       if (signal.aborted) return;
       const link = this.link.get();
       this.link.set({ ...link, state: link.heardAt ? "lost" : "refused", error });
@@ -61,7 +62,7 @@ export class Stream {
   }
 
   /** attempt reads one connection to its end and says why it ended. */
-  private async attempt(env: string, signal: AbortSignal): Promise<string> {
+  private async attempt(from: string, signal: AbortSignal): Promise<string> {
     const cut = new AbortController();
     const stop = (): void => cut.abort();
     signal.addEventListener("abort", stop, { once: true });
@@ -73,7 +74,7 @@ export class Stream {
       cut.abort();
     }, 500);
     try {
-      const res = await fetch("/api/v1/stream" + (env ? "?env=" + encodeURIComponent(env) : ""), {
+      const res = await fetch(from, {
         signal: cut.signal,
         headers: { Accept: "text/event-stream" },
         cache: "no-store",

@@ -7,16 +7,17 @@ import { lastKnown } from "../draw/path";
 import { finite } from "../draw/scale";
 import { Combo } from "../parts/combo";
 import { csv, save } from "../parts/csv";
+import { dimensionsOf, type Pair } from "../parts/cohort";
 import { Different } from "../parts/different";
 import { CopyButton } from "../parts/finding";
 import { By, byChoices } from "../parts/metrics";
-import { parseRef, refs, refText, windowOf } from "../parts/metric";
+import { besideOf, narrowed, packed, parseRef, refs, refText, unpacked, windowOf } from "../parts/metric";
 import { SeriesChart, type Shown } from "../parts/series";
 import { useShown } from "../parts/signals";
 import { Table, type Column } from "../parts/table";
-import { count, plural } from "../say/number";
+import { count, percent, plural, quantity } from "../say/number";
 import { at, parseWindow, span as length } from "../say/time";
-import { useApp, useEnv, useHref, useRoute, useZone } from "../state/app";
+import { useApp, useEnv, useHref, useRegion, useRoute, useZone } from "../state/app";
 import { servicePath } from "../state/route";
 import { useStore } from "../state/store";
 
@@ -25,6 +26,7 @@ export function Explore() {
   const { stream, router, clock } = useApp();
   const { query } = useRoute();
   const env = useEnv();
+  const region = useRegion();
   const href = useHref();
   const zone = useZone();
   const rows = useStore(stream.known, (k) => k.rows);
@@ -37,7 +39,7 @@ export function Explore() {
     [rows, env],
   );
   const service = query.service ?? "";
-  const about = usePoll<ServiceAnswer>(service ? `${service}/${env}` : null, 30_000, (signal) => getService(service, env, signal));
+  const about = usePoll<ServiceAnswer>(service ? `${service}/${env}/${region}` : null, 30_000, (signal) => getService(service, env, region, signal));
   const a = about.data;
   const metrics = useMemo(
     () => refs(a?.metrics ?? []).map((r) => ({ value: refText(r), hint: [r.m.kind, r.m.unit, r.m.window].filter(Boolean).join(" · ") })),
@@ -52,6 +54,10 @@ export function Explore() {
   }, [a, metric]);
   const by = query.by ?? "";
   const w = windowOf(query, useShown());
+  const where = unpacked(query.where);
+  const beside = besideOf(query.vs, where, w.ms || w.to - w.from);
+  const pairs = useMemo(() => dimensionsOf(a?.instances ?? []), [a]);
+  const only = (next: string[], more: Record<string, string | undefined> = {}): void => router.change({ where: packed(next) || undefined, ...more }, false);
   const fix = (from: number, to: number): void => router.change({ from: String(Math.floor(from)), to: String(Math.ceil(to)), w: undefined }, false);
   return (
     <>
@@ -107,6 +113,7 @@ export function Explore() {
           Held: {at(w.from, zone, clock.now())} to {at(w.to, zone, clock.now())}, {length(w.to - w.from)}
         </p>
       )}
+      {service && metric && <Cohorts where={where} vs={query.vs ?? ""} pairs={pairs} onWhere={only} />}
       {service && metric ? (
         <>
           <SeriesChart
@@ -116,9 +123,11 @@ export function Explore() {
             field={field}
             by={by}
             window={w}
+            where={where}
+            beside={beside}
             height={340}
             onBrush={fix}
-            below={(s) => <Lines s={s} by={by} />}
+            below={(s) => <Lines s={s} by={by} onDrill={(value) => only(narrowed(where, `${by}=${value}`), { by: deeper(by) })} besides={beside?.name} />}
           />
           <Different service={service} env={env} />
           <p class="dim">
@@ -141,6 +150,36 @@ export function Explore() {
   );
 }
 
+/** deeper is what one looks at next, within one value of a dimension. */
+const deeper = (by: string): string => (by === "version" ? "zone" : "instance");
+
+/** Cohorts are what the chart is narrowed to, and what it is compared with. */
+function Cohorts({ where, vs, pairs, onWhere }: { where: string[]; vs: string; pairs: readonly Pair[]; onWhere: (where: string[]) => void }) {
+  const { router } = useApp();
+  const cohorts = pairs.map((p) => ({ value: `${p.name}=${p.value}`, hint: plural(p.n, "instance") }));
+  const times = [
+    { value: "before", hint: "as long a time just before" },
+    { value: "1h", hint: "an hour earlier" },
+    { value: "1d", hint: "a day earlier" },
+  ];
+  return (
+    <div class="controls">
+      <Combo label="Only" testId="explore-where" placeholder="version=…, zone=…, any tag" value="" choices={cohorts.filter((c) => !where.includes(c.value))} onPick={(v) => onWhere(narrowed(where, v))} free />
+      <Combo label="Beside" testId="explore-beside" placeholder="another time or cohort" value={vs} choices={[...times, ...cohorts]} onPick={(v) => router.change({ vs: v || undefined }, false)} free />
+      {vs && (
+        <button type="button" class="link" onClick={() => router.change({ vs: undefined }, false)}>
+          Compare with nothing
+        </button>
+      )}
+      {where.map((c) => (
+        <button key={c} type="button" class="chip" aria-label={`Let go of ${c}`} onClick={() => onWhere(narrowed(where, c))} data-testid="condition">
+          <bdi>{c}</bdi> <span aria-hidden="true">×</span>
+        </button>
+      ))}
+    </div>
+  );
+}
+
 interface LineFacts {
   name: string;
   instances: number;
@@ -148,9 +187,27 @@ interface LineFacts {
   least: number | null;
   mean: number | null;
   most: number | null;
+  other: number | null; // the mean of what it is compared with
 }
 
-function Lines({ s, by }: { s: Shown; by: string }) {
+const mean = (xs: number[]): number | null => (xs.length ? xs.reduce((a, b) => a + b, 0) / xs.length : null);
+
+/** change says how far one is from another: +12 %, or 3.4 × where that reads better. */
+function change(is: number | null, was: number | null): string {
+  if (is == null || was == null || was === 0) return "–";
+  const r = is / was;
+  if (r >= 3) return `${quantity(r)} ×`;
+  return `${r >= 1 ? "+" : "−"}${percent(Math.abs(r - 1))}`;
+}
+
+interface LinesProps {
+  s: Shown;
+  by: string;
+  besides: string | undefined;
+  onDrill: (value: string) => void;
+}
+
+function Lines({ s, by, besides, onDrill }: LinesProps) {
   const { router } = useApp();
   const { query } = useRoute();
   const rows = useMemo<LineFacts[]>(
@@ -165,19 +222,35 @@ function Lines({ s, by }: { s: Shown; by: string }) {
           instances: s.answer?.series?.[at]?.instances ?? 0,
           last: i >= l.values.length - 3 && i >= 0 ? (l.values[i] ?? null) : null,
           least: los.length ? Math.min(...los) : null,
-          mean: xs.length ? xs.reduce((a, b) => a + b, 0) / xs.length : null,
+          mean: mean(xs),
           most: his.length ? Math.max(...his) : null,
+          other: mean(finite(s.beside.get(l.name)?.values ?? [])),
         };
       }),
-    [s.lines],
+    [s.lines, s.beside],
   );
+  // What stands for several, or for those who say nothing, is no value that can be asked for.
+  const name = (r: LineFacts): preact.ComponentChildren =>
+    by && r.name && r.name !== "other" && r.name !== "unknown" && by !== "instance" ? (
+      <button type="button" class="link" title={`Only ${by} ${r.name}`} onClick={() => onDrill(r.name)} data-item data-testid="drill">
+        {r.name}
+      </button>
+    ) : (
+      r.name || "all"
+    );
   const columns: Column<LineFacts>[] = [
-    { key: "name", head: by || "line", sort: (r) => r.name, cell: (r) => r.name || "all" },
+    { key: "name", head: by || "line", sort: (r) => r.name, cell: name },
     { key: "instances", head: "Instances", num: true, sort: (r) => r.instances, cell: (r) => count(r.instances) },
     { key: "last", head: "Last", num: true, sort: (r) => r.last, cell: (r) => s.say(r.last) },
     { key: "least", head: "Least", num: true, sort: (r) => r.least, cell: (r) => s.say(r.least) },
     { key: "mean", head: "Mean", num: true, sort: (r) => r.mean, cell: (r) => s.say(r.mean) },
     { key: "most", head: "Most", num: true, sort: (r) => r.most, cell: (r) => s.say(r.most) },
+    ...(besides
+      ? ([
+          { key: "other", head: `Mean, ${besides}`, num: true, sort: (r) => r.other, cell: (r) => s.say(r.other) },
+          { key: "change", head: "Change", num: true, sort: (r) => (r.mean != null && r.other ? r.mean / r.other : null), cell: (r) => change(r.mean, r.other) },
+        ] satisfies Column<LineFacts>[])
+      : []),
   ];
   if (rows.length === 0) return null;
   return (
@@ -189,7 +262,7 @@ function Lines({ s, by }: { s: Shown; by: string }) {
           <button
             type="button"
             class="link"
-            onClick={() => s.answer && save(`${s.answer.metric}.csv`, csv(s.answer.t0, s.answer.step, s.lines))}
+            onClick={() => s.answer && save(`${s.answer.metric}.csv`, csv(s.answer.t0, s.answer.step, [...s.lines, ...s.beside.values()]))}
             data-testid="csv"
           >
             Save as CSV
@@ -197,7 +270,7 @@ function Lines({ s, by }: { s: Shown; by: string }) {
         </span>
       </h2>
       <Table
-        name="t-lines"
+        name={besides ? "t-lines beside" : "t-lines"}
         label="Lines of the chart"
         columns={columns}
         rows={rows}

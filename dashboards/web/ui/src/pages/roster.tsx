@@ -12,7 +12,7 @@ import { Sources } from "../roster/sources";
 import { Why } from "../roster/why";
 import { count, plural } from "../say/number";
 import { at, span } from "../say/time";
-import { useApp, useEnv, useHref, useNow, useRoute, useZone } from "../state/app";
+import { useApp, useEnv, useHref, useNow, useRegion, useRoute, useZone } from "../state/app";
 import { servicePath } from "../state/route";
 
 const keyOf = (e: RosterEntry): string => `${e.service}/${e.env}/${e.instance}/${e.path}/${e.member}`;
@@ -31,6 +31,7 @@ export function Roster() {
   const { router, clock } = useApp();
   const { query } = useRoute();
   const env = useEnv();
+  const region = useRegion();
   const href = useHref();
   const zone = useZone();
   const now = useNow();
@@ -41,9 +42,9 @@ export function Roster() {
   const limit = Math.max(pageSize, Number(query.n) || 0);
   const asked = useLater(q, 200);
   const polled = usePoll(
-    JSON.stringify([env, state, asked, sort, limit]),
+    JSON.stringify([env, region, state, asked, sort, limit]),
     limit > pageSize ? 20_000 : 5000,
-    (signal) => getRoster({ env, state, q: byPath ? "" : asked, sort, limit: String(limit) }, signal),
+    (signal) => getRoster({ env, region, state, q: byPath ? "" : asked, sort, limit: String(limit) }, signal),
     true,
   );
   const guards = usePoll("guards", 5000, getGuards, true).data;

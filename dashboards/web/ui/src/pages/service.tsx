@@ -16,7 +16,7 @@ import { useTrust } from "../parts/strip";
 import { Thrown } from "../parts/thrown";
 import { count, errors, interval, milliseconds, percent, rate } from "../say/number";
 import { at, clock, span as length } from "../say/time";
-import { useApp, useEnv, useHref, useNow, useRoute, useZone } from "../state/app";
+import { useApp, useEnv, useHref, useNow, useRegion, useRoute, useZone } from "../state/app";
 import { useStore } from "../state/store";
 import { troubles } from "./now";
 
@@ -24,9 +24,10 @@ export function Service() {
   const { stream } = useApp();
   const { service, query } = useRoute();
   const env = useEnv();
+  const region = useRegion();
   const href = useHref();
   const known = useStore(stream.known);
-  const polled = usePoll(`${service}/${env}`, 2000, (signal) => getService(service, env, signal));
+  const polled = usePoll(`${service}/${env}/${region}`, 2000, (signal) => getService(service, env, region, signal));
   const a = polled.data;
   const row = known.rows.get(rowKey({ service, env })) ?? a?.row;
   const all = sorted(known, env);
@@ -44,7 +45,7 @@ export function Service() {
     const none = polled.error instanceof Refusal && polled.error.status === 404;
     return (
       <section class="calm" aria-busy={!polled.error}>
-        <p class="big">{none ? `No service ${service} in ${env}.` : polled.error ? "Nothing is known yet." : "Calling the roll …"}</p>
+        <p class="big">{none ? `No service ${service} in ${region || env}.` : polled.error ? "Nothing is known yet." : "Calling the roll …"}</p>
         {polled.error && (
           <p class="dim">
             {polled.error.message}.{" "}

@@ -13,6 +13,8 @@ interface Props {
   onPick: (value: string) => void;
   placeholder?: string;
   testId: string;
+  /** free takes what is typed, too, where nothing that is offered fits. */
+  free?: boolean;
 }
 
 const most = 50;
@@ -30,7 +32,7 @@ export function fit(choices: readonly Choice[], text: string): Choice[] {
   return hits.sort((a, b) => rank(a) - rank(b)).slice(0, most);
 }
 
-export function Combo({ label, value, choices, onPick, placeholder, testId }: Props) {
+export function Combo({ label, value, choices, onPick, placeholder, testId, free }: Props) {
   const id = useId();
   const [typed, setTyped] = useState<string | null>(null); // null: closed, shows the value
   const [on, setOn] = useState(0);
@@ -48,8 +50,8 @@ export function Combo({ label, value, choices, onPick, placeholder, testId }: Pr
       if (n) setOn((on + (e.key === "ArrowDown" ? 1 : n - 1)) % n);
     } else if (e.key === "Enter") {
       e.preventDefault();
-      const c = offered[on];
-      if (c) pick(c.value);
+      const c = offered[on]?.value ?? (free ? typed?.trim() : undefined);
+      if (c) pick(c);
     } else if (e.key === "Escape") {
       e.stopPropagation();
       setTyped(null);

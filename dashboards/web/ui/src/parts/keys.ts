@@ -29,7 +29,7 @@ export function listenToKeys(app: App, help: (open: boolean) => void, signal: Ab
           return;
         }
         const r = app.router.route.get();
-        if (r.page !== "now") app.router.go(address("/", { env: r.query.env }));
+        if (r.page !== "now") app.router.go(address("/", { env: r.query.env, region: r.query.region, kiosk: r.query.kiosk }));
         return;
       }
       if (typing(el)) return;

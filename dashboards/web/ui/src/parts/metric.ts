@@ -2,7 +2,7 @@
 import type { Metric, SeriesAnswer, Values } from "../api/contract";
 import type { ChartLine } from "../draw/chart";
 import { finite, nice, type Scale } from "../draw/scale";
-import { parseWindow } from "../say/time";
+import { parseWindow, span } from "../say/time";
 import type { Query } from "../state/route";
 
 export interface MetricRef {
@@ -56,6 +56,34 @@ export function whole(a: SeriesAnswer): ChartLine[] {
   const n = Math.max(0, Math.floor((a.as_of - a.t0) / a.step));
   const cut = (v: Values): Values => (v.length > n ? v.slice(0, n) : v);
   return (a.series ?? []).map((l) => ({ name: l.name, values: cut(l.values), lo: l.lo && cut(l.lo), hi: l.hi && cut(l.hi) }));
+}
+
+/** narrowed adds a condition NAME=VALUE; one that is there already goes. */
+export const narrowed = (where: readonly string[], one: string): string[] => (where.includes(one) ? where.filter((w) => w !== one) : [...where, one]);
+
+/** Beside is what a chart is compared with: another time, or another cohort. */
+export interface Beside {
+  name: string;
+  shiftMs: number; // how much earlier
+  where: string[];
+}
+
+/** besideOf reads it out of an address: "before" is as long a time just before, 1h and 1d are that much earlier, NAME=VALUE is a cohort; null is nothing. */
+export function besideOf(text: string | undefined, where: readonly string[], length: number): Beside | null {
+  if (!text) return null;
+  if (text === "before") return { name: "before", shiftMs: length, where: [...where] };
+  const ms = parseWindow(text);
+  if (ms) return { name: `${span(ms)} earlier`, shiftMs: ms, where: [...where] };
+  const at = text.indexOf("=");
+  if (at <= 0) return null;
+  const name = text.slice(0, at + 1);
+  return { name: text, shiftMs: 0, where: [...where.filter((w) => !w.startsWith(name)), text] };
+}
+
+/** resampled is a line on other steps: each takes what held at its time. */
+export function resampled(values: Values, t0: number, step: number, to: { t0: number; step: number; n: number }): Values {
+  if (t0 === to.t0 && step === to.step && values.length === to.n) return values;
+  return Array.from({ length: to.n }, (_, i) => values[Math.floor((to.t0 + i * to.step - t0) / step)] ?? null);
 }
 
 export interface Window {

@@ -1,14 +1,14 @@
 // One metric's chart, asked for again and again while it is looked at.
 import { useMemo } from "preact/hooks";
 import type { Mark, SeriesAnswer } from "../api/contract";
-import { getSeries } from "../api/fetch";
+import { getSeriesOrKept } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Chart, type ChartLine } from "../draw/chart";
 import { stepFor } from "../draw/scale";
 import { span as length } from "../say/time";
 import { sayer, type Say } from "../say/unit";
-import { useApp, useNow } from "../state/app";
-import { fromZero, refText, whole, type MetricRef, type Window } from "./metric";
+import { useApp, useNow, useRegion } from "../state/app";
+import { fromZero, refText, resampled, whole, type Beside, type MetricRef, type Window } from "./metric";
 
 /** overs says what a chart's numbers are of its instances, where "<agg> of" would read badly. */
 const overs = new Map([
@@ -19,6 +19,8 @@ const overs = new Map([
 export interface Shown {
   answer: SeriesAnswer | null;
   lines: ChartLine[];
+  /** beside are the lines that it is compared with, by the names of those that they stand beside. */
+  beside: ReadonlyMap<string, ChartLine>;
   say: Say;
 }
 
@@ -27,6 +29,8 @@ interface Props extends MetricRef {
   env: string;
   by: string;
   window: Window;
+  where?: readonly string[];
+  beside?: Beside | null;
   height?: number;
   title?: preact.ComponentChildren;
   actions?: preact.ComponentChildren;
@@ -35,22 +39,44 @@ interface Props extends MetricRef {
   below?: (s: Shown) => preact.ComponentChildren;
 }
 
-export function SeriesChart({ service, env, metric, field, by, window: w, height, title, actions, extraMarks, onBrush, below }: Props) {
+const everywhere: readonly string[] = [];
+
+export function SeriesChart(props: Props) {
+  const { service, env, metric, field, by, window: w, where = everywhere, beside = null, height, title, actions, extraMarks, onBrush, below } = props;
   const { clock } = useApp();
+  const region = useRegion();
   const live = w.ms > 0;
   const step = stepFor(live ? w.ms : w.to - w.from);
   useNow(Math.max(1000, Math.min(step, 10_000))); // a live window moves on, data or none
   const edge = Math.floor(clock.now() / step) * step;
   const span = live ? { from: edge - w.ms, to: edge } : { from: w.from, to: w.to };
-  const key = JSON.stringify([service, env, metric, field, by, live ? w.ms : [w.from, w.to]]);
-  const polled = usePoll(key, live ? Math.max(1000, Math.min(step / 2, 5000)) : 0, (signal) => {
-    const to = live ? clock.now() : w.to;
-    return getSeries({ service, env, metric, field, by, from: live ? to - w.ms - step : w.from, to, step }, signal);
-  });
+  const key = JSON.stringify([service, env, region, metric, field, by, where, live ? w.ms : [w.from, w.to]]);
+  const every = live ? Math.max(1000, Math.min(step / 2, 5000)) : 0;
+  const ask = (signal: AbortSignal, shift: number, conditions: readonly string[]): Promise<SeriesAnswer> => {
+    const to = (live ? clock.now() : w.to) - shift;
+    const from = live ? to - w.ms - step : w.from - shift;
+    return getSeriesOrKept({ service, env, region, metric, field, by, where: conditions, from, to, step }, signal);
+  };
+  const polled = usePoll(key, every, (signal) => ask(signal, 0, where));
+  const other = usePoll(beside ? key + JSON.stringify(beside) : null, every, (signal) => ask(signal, beside?.shiftMs ?? 0, beside?.where ?? where));
   const a = polled.data;
+  const b = other.data;
   const lines = useMemo(() => (a ? whole(a) : []), [a]);
+  const besides = useMemo(() => {
+    const out = new Map<string, ChartLine>();
+    if (!a || !b || !beside) return out;
+    const to = { t0: a.t0, step: a.step, n: lines.reduce((n, l) => Math.max(n, l.values.length), 0) };
+    for (const l of whole(b)) out.set(l.name, { name: [l.name, beside.name].filter(Boolean).join(", "), values: resampled(l.values, b.t0 + beside.shiftMs, b.step, to) });
+    return out;
+  }, [a, b, lines, beside?.name, beside?.shiftMs]);
+  const drawn = useMemo(() => {
+    if (besides.size === 0) return lines;
+    // Bounds beside bounds would hide each other: two lines are compared by what lies between.
+    return [...lines.map((l) => ({ name: l.name || "this", values: l.values })), ...besides.values()];
+  }, [lines, besides]);
   const say = sayer({ metric, field, unit: a?.unit ?? "", kind: a?.kind });
   const late = a && live ? clock.now() - a.as_of : 0;
+  const error = polled.error ?? other.error;
   return (
     <>
       <Chart
@@ -63,27 +89,27 @@ export function SeriesChart({ service, env, metric, field, by, window: w, height
             </>
           )
         }
-        lines={lines}
+        lines={drawn}
         t0={a?.t0 ?? span.from}
         step={a?.step ?? step}
         span={span}
-        scale={fromZero(lines)}
+        scale={fromZero(drawn)}
         say={say}
         height={height}
         marks={[...(a?.events ?? []), ...(extraMarks ?? [])]}
         onBrush={onBrush}
         actions={actions}
         note={
-          polled.error ? (
+          error ? (
             <span class="warn" role="status">
-              △ {polled.error.message}
+              △ {error.message}
             </span>
           ) : (
             a && [a.agg && (overs.get(a.agg) ?? `${a.agg} of`), a.of, late > 10_000 && `as of ${length(late)} ago`].filter(Boolean).join(" ")
           )
         }
       />
-      {below?.({ answer: a, lines, say })}
+      {below?.({ answer: a, lines, beside: besides, say })}
     </>
   );
 }

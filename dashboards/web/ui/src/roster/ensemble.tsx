@@ -31,13 +31,13 @@ function Servers({ env }: { env: string }) {
   const href = useHref();
   const now = useNow(5000);
   const rows = useStore(stream.known, (k) => k.rows);
-  const detail = usePoll("ensemble " + env, 5000, (signal) => getService(service, env, signal)).data;
+  const detail = usePoll("ensemble " + env, 5000, (signal) => getService(service, env, "", signal)).data;
   const asked = detail?.metrics?.map((m) => m.name) ?? [];
   const drawn = figures.filter((f) => asked.includes(f.metric));
   const series = usePoll(drawn.length > 0 ? `ensemble ${env} ${drawn.map((f) => f.metric).join()}` : null, 5000, (signal) =>
     Promise.all(
       drawn.map((f) =>
-        getSeries({ service, env, metric: f.metric, field: "", by: "instance", from: Date.now() - windowMs, to: Date.now(), step: 5000 }, signal),
+        getSeries({ service, env, metric: f.metric, field: "", by: "instance", where: [], region: "", from: Date.now() - windowMs, to: Date.now(), step: 5000 }, signal),
       ),
     ),
   ).data;

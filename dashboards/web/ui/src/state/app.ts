@@ -35,14 +35,23 @@ export const defaultEnv = "prod";
 
 export const useEnv = (): string => useRoute().query.env ?? defaultEnv;
 
+/** useRegion is the region that is looked at; empty: all of them. */
+export const useRegion = (): string => useRoute().query.region ?? "";
+
 /** useNow is the server's time, changing every step milliseconds; at least a second. */
 export function useNow(step = 1000): number {
   const { clock } = useApp();
   return useStore(clock.second, () => Math.floor(clock.now() / step) * step);
 }
 
-/** useHref makes addresses that keep the environment, and the wall. */
+/** useHref makes addresses that keep the environment and its region, and the wall. */
 export function useHref(): (path: string, query?: Record<string, string | undefined>) => string {
-  const { env, kiosk } = useRoute().query;
-  return useCallback((path, query = {}) => address(path, { env, kiosk, ...query }), [env, kiosk]);
+  const { env, region, kiosk } = useRoute().query;
+  return useCallback(
+    (path, query = {}) => {
+      const here = (query.env ?? env ?? defaultEnv) === (env ?? defaultEnv); // another environment has regions of its own
+      return address(path, { env, region: here ? region : undefined, kiosk, ...query });
+    },
+    [env, region, kiosk],
+  );
 }

@@ -38,7 +38,7 @@ export function parse(path: string, search: string): Route {
 }
 
 /** address writes a path with its query; empty values are left out, so that an address says only what differs from the page's own choice. */
-export function address(path: string, query: Record<string, string | undefined>): string {
+export function address(path: string, query: Readonly<Record<string, string | undefined>>): string {
   const q = new URLSearchParams();
   for (const [k, v] of Object.entries(query)) if (v || (k === "kiosk" && v === "")) q.set(k, v);
   const s = q.toString().replace(/(^|&)kiosk=(?=&|$)/, "$1kiosk");

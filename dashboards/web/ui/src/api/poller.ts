@@ -1,0 +1,76 @@
+// One question, asked again and again: never twice at once, never for ever, and not while nobody looks.
+import { span } from "../say/time";
+
+export interface Ways<T> {
+  /** everyMs is the pause after each answer; 0: never again. */
+  everyMs: number;
+  ask: (signal: AbortSignal) => Promise<T>;
+  told: (data: T) => void;
+  failed: (error: Error) => void;
+  /** hidden: does nobody look? */
+  hidden: () => boolean;
+  /** patienceMs is how long an answer may take. Without a bound one that never comes would be the last. */
+  patienceMs: number;
+}
+
+/** longestPause is how long it waits at most after answers that failed. */
+const longestPause = 15_000;
+
+export class Poller<T> {
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private cut: AbortController | null = null;
+  private misses = 0;
+  private over = false;
+
+  constructor(private readonly ways: Ways<T>) {}
+
+  /** look asks now, where no question is on its way; whoever begins to look calls it. */
+  look = (): void => {
+    if (this.over || this.cut || this.ways.hidden()) return;
+    clearTimeout(this.timer);
+    void this.round();
+  };
+
+  /** rest drops the question that is on its way and asks no more until the next look: a page that is put aside holds no connection. */
+  rest = (): void => {
+    clearTimeout(this.timer);
+    this.cut?.abort();
+    this.cut = null;
+  };
+
+  stop(): void {
+    this.over = true;
+    this.rest();
+  }
+
+  private async round(): Promise<void> {
+    const { ask, told, failed, everyMs, patienceMs } = this.ways;
+    const cut = new AbortController();
+    this.cut = cut;
+    let late: ReturnType<typeof setTimeout> | undefined;
+    try {
+      const data = await Promise.race([
+        ask(cut.signal),
+        new Promise<never>((_, no) => {
+          late = setTimeout(() => no(new Error(`no answer within ${span(patienceMs)}`)), patienceMs);
+          cut.signal.addEventListener("abort", () => no(new Error("dropped")));
+        }),
+      ]);
+      if (this.cut !== cut) return;
+      this.misses = 0;
+      this.over ||= everyMs === 0; // it is known now
+      told(data);
+    } catch (e) {
+      if (this.cut !== cut) return;
+      this.misses++;
+      failed(e instanceof TypeError ? new Error("rollcall cannot be reached") : e instanceof Error ? e : new Error(String(e)));
+    } finally {
+      clearTimeout(late);
+      if (this.cut === cut) {
+        this.cut = null;
+        cut.abort(); // of one that was late
+        if (everyMs > 0 && !this.over) this.timer = setTimeout(this.look, Math.min(longestPause, everyMs * 2 ** this.misses));
+      }
+    }
+  }
+}
