@@ -18,7 +18,7 @@ func TestSourceServerKilled(t *testing.T) {
 	t.Parallel()
 	for way, old := range ways {
 		t.Run(way, func(t *testing.T) {
-			srv := testenv.ZooKeeper(t)
+			srv := testenv.ZooKeeper(t, testenv.TickTime(2*time.Second)) // with sessions of 40 s: the server may take long to start
 			via := newProxy(t, srv.Addr, old)
 			w := newWriter(t, srv.Addr) // its session outlives the outage
 			a := w.join("/discovery/checkout/prod", "10.0.0.1", 80, `{"version":"1"}`)

@@ -118,7 +118,7 @@ type writer struct {
 }
 
 func newWriter(t testing.TB, addr string) writer {
-	return writer{t, connected(t, Config{Servers: []string{addr}, SessionTimeout: 10 * time.Second})}
+	return writer{t, connected(t, Config{Servers: []string{addr}, SessionTimeout: 40 * time.Second})} // or as much of it as the server gives
 }
 
 func (w writer) put(path, data string, mode Mode) string {

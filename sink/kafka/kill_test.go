@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -102,6 +103,7 @@ func kills(t *testing.T, addr string, topics sink.Topics, outage func(i int)) {
 	}
 	dir := t.TempDir()
 	var ends []int64 // of the processes, as close before as can be said
+	var gone int64   // after the last one's
 	for i := range times {
 		from := 0
 		if i > 0 {
@@ -135,6 +137,7 @@ func kills(t *testing.T, addr string, topics sink.Topics, outage func(i int)) {
 		if err := cmd.Wait(); err == nil || bytes.Contains(log.Bytes(), []byte("panic")) {
 			t.Fatalf("it was not killed, but ended: %v\n%s", err, &log)
 		}
+		gone = time.Now().UnixMilli()
 		outage(i)
 	}
 	last := subject(t, addr, func(c *Config) {
@@ -149,14 +152,24 @@ func kills(t *testing.T, addr string, topics sink.Topics, outage func(i int)) {
 	})
 	end()
 	r := last.Ledger.Report(time.Now())
-	if u := r.Unclean; u == nil || u.Start < uint64(times-1) || u.Start > uint64(times) || u.Unrecorded != 100 || u.Saved > ends[len(ends)-1]+2000 || u.Saved < ends[len(ends)-1]-3000 {
+	all := said(t, dir)
+	// stood is how long at a time a process wrote nothing, from its k-th word on: one that the machine does not let run does nothing else, either.
+	stood := func(k int) (most int64) {
+		j := k + 1
+		for ; j < len(all) && all[j].start == all[k].start; j++ {
+			most = max(most, all[j].at-all[j-1].at)
+		}
+		return max(most, ends[all[k].start-1]-all[j-1].at)
+	}
+	if u := r.Unclean; u == nil || u.Start < uint64(times-1) || u.Start > uint64(times) || u.Unrecorded != 100 || u.Saved > gone {
 		t.Errorf("the last start says of the one before: %+v, killed at %d", u, ends[len(ends)-1])
+	} else if k := slices.IndexFunc(all, func(w word) bool { return w.start == len(ends) }); k >= 0 && u.Saved < ends[len(ends)-1]-3000-2*stood(k) {
+		t.Errorf("the last start says of the one before: %+v, killed at %d, and it stood still for %d ms", u, ends[len(ends)-1], stood(k))
 	}
 	if !r.Total.Balanced() || r.Total.Dropped != 0 {
 		t.Errorf("ledger %+v", r.Total)
 	}
 	seen := once(t, both(t, last), 3)
-	all := said(t, dir)
 	lost, oldest := 0, int64(0)
 	for k, w := range all {
 		if _, ok := seen[fmt.Sprint(w.n)]; ok {
@@ -165,14 +178,8 @@ func kills(t *testing.T, addr string, topics sink.Topics, outage func(i int)) {
 		lost++
 		age := ends[w.start-1] - w.at
 		oldest = max(oldest, age)
-		// A process that the machine does not let run writes nothing, either: what stood still since then does not count.
-		stood, j := int64(0), k+1
-		for ; j < len(all) && all[j].start == w.start; j++ {
-			stood = max(stood, all[j].at-all[j-1].at)
-		}
-		stood = max(stood, ends[w.start-1]-all[j-1].at)
-		if age > 100+2*stood {
-			t.Errorf("snapshot %d, put %d ms before the process was killed, is lost; it stood still for %d ms", w.n, age, stood)
+		if still := stood(k); age > 100+2*still { // what stood still since then does not count
+			t.Errorf("snapshot %d, put %d ms before the process was killed, is lost; it stood still for %d ms", w.n, age, still)
 		}
 	}
 	t.Logf("%d kills, %d snapshots, %d of the last moments lost, the oldest put %d ms before its process was killed, %d may be double", times, len(all), lost, oldest,
