@@ -73,6 +73,9 @@ export interface Finding {
   services?: string[]; // all that a place has in common, service being one
   before?: Change[]; // what else changed, the most telling first
   text?: string; // all of it in one sentence
+  owner?: string; // who looks after it, where they talk, what they wrote down for such a time
+  chat?: string;
+  runbook?: string;
   ack?: Ack; // somebody looks after it
   silenced?: Silence; // it calls nobody
 }
@@ -105,6 +108,8 @@ export interface Row {
   service: string;
   env: string;
   owner: string;
+  chat?: string;
+  runbook?: string;
   expected: number;
   present: number;
   answering: number;
@@ -161,6 +166,18 @@ export interface Metric {
   instances: number;
 }
 
+/** Objective is what a service promises, and how that stands. */
+export interface Objective {
+  name: string;
+  target: number;
+  under_ms?: number; // good requests take no longer; without it they are no errors
+  window_ms: number;
+  why?: string; // nothing can be said, and why
+  good: number | null; // share of the last day's requests
+  spent: number | null; // share of the whole budget that went within the last day
+  alert: { level: Level } | null;
+}
+
 /** Burst is a closer look: a part of the service is pulled more often for a while. */
 export interface Burst {
   id: string;
@@ -181,6 +198,7 @@ export interface ServiceAnswer {
   metrics: Metric[] | null;
   events: Mark[] | null;
   bursts?: Burst[] | null; // that are on
+  objectives?: Objective[] | null;
 }
 
 export interface Line {

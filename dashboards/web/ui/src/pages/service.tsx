@@ -1,6 +1,6 @@
 // One service: what is wrong with it, its signals, who is there, and every number it says.
 import { useEffect, useRef } from "preact/hooks";
-import { about, rowKey, type Burst, type Instance, type Mark, type Metric, type Row, type Values, type ServiceAnswer } from "../api/contract";
+import { about, rowKey, type Burst, type Mark, type Metric, type Objective, type Row, type Values, type ServiceAnswer } from "../api/contract";
 import { Refusal, getService } from "../api/fetch";
 import { sorted } from "../api/merge";
 import { usePoll } from "../api/poll";
@@ -8,7 +8,7 @@ import { Chart } from "../draw/chart";
 import { before, countScale, errorScale, troubled, usualScale, type Scale, type Trouble } from "../draw/scale";
 import { Canary } from "../parts/canary";
 import { Different } from "../parts/different";
-import { FindingCard } from "../parts/finding";
+import { FindingCard, link } from "../parts/finding";
 import { Instances } from "../parts/instances";
 import { Metrics } from "../parts/metrics";
 import { latencyName, useSpan } from "../parts/signals";
@@ -62,7 +62,7 @@ export function Service() {
       <Head row={row} a={a} error={polled.error} told={findings.length > 0} />
       {findings.length > 0 && <h2 class="hidden">What broke</h2>}
       {findings.map((f) => (
-        <FindingCard key={f.id} f={f} row={row} here troubles={wrong} runbook={runbook(a?.instances ?? [])} />
+        <FindingCard key={f.id} f={f} row={row} here troubles={wrong} />
       ))}
       <Golden row={row} marks={a?.events ?? []} troubles={wrong} metrics={a?.metrics ?? []} />
       <Different service={service} env={env} />
@@ -105,6 +105,15 @@ function Head({ row, a, error, told }: { row: Row; a: ServiceAnswer | null; erro
           {row.answering < row.expected && `, ${count(row.expected - row.answering)} missing`}
         </span>
         {row.owner && <span>owner {row.owner}</span>}
+        {row.chat && !link(row.chat) && <span>chat {row.chat}</span>}
+        {link(row.runbook) && (
+          <a href={link(row.runbook)} target="_blank" rel="noreferrer" data-testid="runbook-head">
+            Runbook
+          </a>
+        )}
+        {(a?.objectives ?? []).map((o) => (
+          <Kept key={o.name} o={o} />
+        ))}
         {!told && row.trouble > 0 && !!row.why?.length && <span class={row.trouble === 2 ? "bad" : "warn"}>{row.why.join(" · ")}</span>}
         {(a?.bursts ?? []).map((b) => (
           <CloserLook key={b.id} b={b} of={`${row.service}/${row.env}`} />
@@ -158,12 +167,17 @@ function CloserLook({ b, of }: { b: Burst; of: string }) {
   );
 }
 
-/** runbook is where an application says, by a tag or a text, what to do when it is in trouble. Only a web address is a link. */
-export function runbook(all: readonly Instance[]): string | undefined {
-  for (const i of all)
-    for (const [k, v] of [...Object.entries(i.tags ?? {}), ...Object.entries(i.facts ?? {})])
-      if (/(^|[._])runbook([._]url)?$/i.test(k) && /^https?:\/\/[^\s]{1,500}$/.test(v)) return v;
-  return undefined;
+/** exactly is a share with as many digits as tell it from all. */
+const exactly = (x: number): string => `${+(x * 100).toFixed(3)} %`;
+
+/** Kept says how one objective stands. */
+function Kept({ o }: { o: Objective }) {
+  const what = `${o.name} ${exactly(o.target)}${o.under_ms ? ` under ${milliseconds(o.under_ms)}` : ""}`;
+  return (
+    <span class={o.alert ? o.alert.level : o.why ? "dim" : ""} data-testid="objective" title={o.why}>
+      {what}: {o.good == null ? "not known" : `${exactly(o.good)} within a day, ${percent(o.spent)} of the budget of ${length(o.window_ms)}`}
+    </span>
+  );
 }
 
 function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; troubles: readonly Trouble[]; metrics: Metric[] }) {

@@ -20,6 +20,8 @@ export function asText(f: Finding, now: number, zone: Zone, link: string): strin
   for (const e of told(f)) lines.push(`${at(e.t, zone, now)}  ${e.text}`);
   if (f.silenced) lines.push(`Silenced by ${f.silenced.by} until ${at(f.silenced.until, zone, now)}`);
   else if (f.ack) lines.push(`Acknowledged by ${f.ack.by}${f.ack.why ? `: ${f.ack.why}` : ""}`);
+  const who = [f.owner && `Owner ${f.owner}`, f.chat && `Chat ${f.chat}`, f.runbook && `Runbook ${f.runbook}`].filter(Boolean);
+  if (who.length) lines.push(who.join(" · "));
   return [...lines, link].join("\n");
 }
 
@@ -101,14 +103,20 @@ interface CardProps {
   row: Row | undefined;
   here?: boolean; // on the service's own page
   troubles?: readonly Trouble[];
-  runbook?: string;
 }
 
-export function FindingCard({ f, row, here = false, troubles = [], runbook }: CardProps) {
+/** link is a web address, or nothing: whoever wrote it may have written anything. */
+export const link = (s: string | undefined): string | undefined => (s && /^https?:\/\/[^\s]{1,500}$/.test(s) ? s : undefined);
+
+export function FindingCard({ f, row, here = false, troubles = [] }: CardProps) {
   const zone = useZone();
   const now = useNow();
   const href = useHref();
   const service = href(servicePath(f.service), { env: f.env });
+  const own = f.services?.length ? undefined : row; // a place is several services'
+  const owner = f.owner || own?.owner;
+  const chat = f.chat || own?.chat;
+  const runbook = link(f.runbook) ?? link(own?.runbook);
   const signal = f.metric === "saturation" ? null : (signalOf(f.metric) ?? signalOf(f.title));
   return (
     <article class={`finding ${f.level}`} id={"finding-" + f.id} data-testid="finding" data-level={f.level} data-service={f.service}>
@@ -166,11 +174,19 @@ export function FindingCard({ f, row, here = false, troubles = [], runbook }: Ca
           <a href={href(servicePath(f.service), { env: f.env, only: "trouble" })} data-in>
             {signal === "answering" ? "Who is missing" : "Which instances"}
           </a>
-          {row?.owner && (
-            <a href={href("/services", { env: f.env, q: `owner:${row.owner}` })} data-in data-testid="owner">
-              Owner {row.owner}
+          {owner && (
+            <a href={href("/services", { env: f.env, q: `owner:${owner}` })} data-in data-testid="owner">
+              Owner {owner}
             </a>
           )}
+          {chat &&
+            (link(chat) ? (
+              <a href={link(chat)} target="_blank" rel="noreferrer" data-testid="chat">
+                Chat
+              </a>
+            ) : (
+              <span data-testid="chat">Chat {chat}</span>
+            ))}
           {runbook && (
             <a href={runbook} target="_blank" rel="noreferrer" data-testid="runbook">
               Runbook
