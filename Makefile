@@ -10,7 +10,7 @@ WHOLE      = /cmd/internal/collect$$|/cmd/rollcall$$
 # Built by their pinned version, never @latest.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector bench-sink bench-serve flame bench-reconnect bench-analysis ui servers browser pictures clean
+.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector bench-sink bench-serve flame bench-reconnect bench-analysis ui grafana servers browser pictures clean
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
@@ -32,7 +32,7 @@ test:            ## all tests, against the real servers where they can be had (w
 	cd bench && $(GO) test ./...
 	@$(GO) run ./internal/testenv/cmd/servers -missing
 
-check:           ## format, vet, staticcheck, tidy, the law of imports, the page as built
+check:           ## format, vet, staticcheck, tidy, the law of imports, the page as built, Grafana's dashboards
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt: run gofmt -w on the files above'; exit 1; }
 	$(GO) vet ./...
 	cd bench && $(GO) vet ./...
@@ -41,6 +41,7 @@ check:           ## format, vet, staticcheck, tidy, the law of imports, the page
 	cd bench && $(GO) mod tidy -diff
 	$(GO) test ./internal/law
 	$(MAKE) ui
+	cd dashboards/grafana/schema && npm ci --no-audit --no-fund && npm run --silent check
 	@test -z "$$(git status --porcelain dashboards/web/dist)" || { git status --porcelain dashboards/web/dist; echo 'dist/ is not what ui/ builds to: commit the result of make ui'; exit 1; }
 
 race: servers    ## all tests under the race detector
@@ -82,6 +83,10 @@ bench-analysis:  ## localisation, detection, canary verdicts on labelled cases, 
 
 ui:              ## build the page from dashboards/web/ui into dashboards/web/dist
 	cd $(UI) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+
+grafana:         ## write Grafana's dashboards from their descriptions, and hold them against its schema
+	$(GO) run ./dashboards/grafana/gen dashboards/grafana
+	cd dashboards/grafana/schema && npm ci --no-audit --no-fund && npm run --silent check
 
 browser:         ## the page in a real browser, with screenshots in artefacts/
 	$(GO) test -count=1 -timeout 10m -run TestBrowser -v ./cmd/rollcall

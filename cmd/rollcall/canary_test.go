@@ -153,4 +153,5 @@ func TestCanaryOfTheDemo(t *testing.T) {
 			t.Errorf("it says\n%s", &out)
 		}
 	}
+	grafanaIsAnswered(t, url, broken)
 }
