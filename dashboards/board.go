@@ -27,6 +27,8 @@ type Options struct {
 	// not block. nil: nobody hears of it.
 	Owns    func(service, env string) bool
 	Publish func(Note)
+	// Alerted takes what is told of alerts, which the Board itself knows nothing of; it must not block. nil: nobody does.
+	Alerted func(Note)
 	// Roll takes each rollup of a service that this process owns as it is made; it must not block. nil: none are made. Rolled says whether one of the past is known
 	// already, so that it is not made once more after a restart; nil: none is.
 	Roll   func(Rollup)

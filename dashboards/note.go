@@ -23,6 +23,7 @@ type Note struct {
 	Ack     *Ack       `json:"ack,omitempty"`
 	Silence *Silence   `json:"silence,omitempty"`
 	Event   *ToldEvent `json:"event,omitempty"`
+	Alert   *Alert     `json:"alert,omitempty"`
 }
 
 // The kinds of notes.
@@ -31,6 +32,7 @@ const (
 	NoteAck     = "ack" // of the finding of that id
 	NoteSilence = "silence"
 	NoteEvent   = "event"
+	NoteAlert   = "alert" // of a rule that people have written
 )
 
 // Ack says that somebody looks after a finding: it stays, and is quiet.
@@ -166,6 +168,8 @@ func ParseNote(b []byte) (n Note, err error) {
 		whole = whole && n.Silence != nil && n.Silence.ID == n.ID
 	case NoteEvent:
 		whole = whole && n.Event != nil && n.Event.ID == n.ID
+	case NoteAlert:
+		whole = whole && n.Alert != nil && n.Alert.ID == n.ID
 	default:
 		return n, fmt.Errorf("read note: kind %q is not known here", n.Kind[:min(len(n.Kind), 40)])
 	}
@@ -218,6 +222,8 @@ func (n *Note) check(now time.Time) error {
 			errs = append(errs, fmt.Errorf("kind %q is not deploy, flag, config or note", e.Kind[:min(len(e.Kind), 40)]))
 		}
 		errs = append(errs, named("service", e.Service, true), named("env", e.Env, false), worded("text", e.Text, MaxWords), worded("old", e.Old, MaxName), worded("new", e.New, MaxName), named("who", e.Who, false), past("at", e.At))
+	case NoteAlert:
+		errs = append(errs, n.Alert.check(past))
 	}
 	return errors.Join(errs...)
 }

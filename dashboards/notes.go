@@ -17,7 +17,15 @@ var ErrRefused = errors.New("refused")
 var ErrNoFinding = errors.New("no such finding")
 
 // Note takes a record of the topic in: of another replica, of one's own last run, or one's own word come back.
-func (b *Board) Note(n Note) { b.book.take(&n) }
+func (b *Board) Note(n Note) {
+	if n.Kind == NoteAlert {
+		if b.opts.Alerted != nil {
+			b.opts.Alerted(n)
+		}
+		return
+	}
+	b.book.take(&n)
+}
 
 // say takes a note in here and tells the others.
 func (b *Board) say(n Note) {

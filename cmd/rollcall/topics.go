@@ -60,7 +60,7 @@ func wayOf(conf *config.Config) (w *way, err error) {
 }
 
 func (w *way) readback(as string) (*readback.Client, error) {
-	return readback.New(readback.Config{Brokers: w.kafka.Brokers, TLS: w.tls, Login: w.login, ClientID: cmp.Or(w.kafka.ClientID, "rollcall-"+as)})
+	return readback.New(readback.Config{Brokers: w.kafka.Brokers, TLS: w.tls, Login: w.login, ClientID: cmp.Or(w.kafka.ClientID, "rollcall-"+as), Rack: w.kafka.Rack})
 }
 
 // lanes are the topics of snapshots.

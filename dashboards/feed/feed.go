@@ -21,6 +21,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
+	"github.com/rollcall-metrics/rollcall/internal/fetch"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
@@ -41,18 +42,23 @@ type Config struct {
 	Window time.Duration // how far back to begin, default one hour
 	SASL   SASL
 	TLS    *tls.Config // nil: plain TCP
+	// ClientID is as the brokers' logs and quotas name us; default rollcall-serve.
+	ClientID string
+	// Rack is where we are, as the brokers' broker.rack has it: records come from the nearest replica then, where the brokers name one; "": from the leader.
+	Rack string
 	// Told takes collectors' words about themselves, records with an Own, in the order of their partition and perhaps on several goroutines; nil: nobody does.
 	Told    func(*wire.RosterRecord)
 	Log     *slog.Logger
 	Metrics *metrics.Set
 }
 
-// What the Reader is told. MinBytes of one makes the broker answer with the first record there is, so the wait costs no freshness; it must be long enough
-// for a broker across an ocean, because the Reader takes it for its read deadline and reconnects when it passes.
 const (
-	maxWait     = 2 * time.Second
-	maxBytes    = 8 << 20
-	queue       = 256
+	maxWait = time.Second // for a record that comes: the broker answers with the first there is, so it costs no freshness
+	// maxBytes is of one answer, as the topic has it: all partitions may be behind at once, and each holds one answer, unzipped.
+	maxBytes    = 256 << 10
+	askTimeout  = 5 * time.Second
+	readAgain   = 50 * time.Millisecond // the first pause after a failure; each is twice the one before
+	readRetry   = time.Second           // the longest
 	dialTimeout = 3 * time.Second
 	lookEvery   = 2 * time.Second // how often the cluster is asked for its partitions
 	metadataTTL = time.Second
@@ -60,6 +66,7 @@ const (
 	rosterBack = 21 * time.Minute
 	// notesBack is how far back notes are read: what is over is known for a day, and what stands is told again each hour at least.
 	notesBack = 26 * time.Hour
+	clientID  = "rollcall-serve"
 )
 
 func (c *Config) defaults() {
@@ -67,6 +74,7 @@ func (c *Config) defaults() {
 	c.Snapshots, c.Backfill, c.Roster = cmp.Or(c.Snapshots, t.Snapshots), cmp.Or(c.Backfill, t.Backfill), cmp.Or(c.Roster, t.Roster)
 	c.Findings, c.Rollups = cmp.Or(c.Findings, t.Findings), cmp.Or(c.Rollups, t.Rollups)
 	c.Window = cmp.Or(c.Window, time.Hour)
+	c.ClientID = cmp.Or(c.ClientID, clientID)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -170,12 +178,13 @@ func (f *Feed) Run(ctx context.Context) error {
 	if f.cfg.History != nil {
 		topics = append(topics, f.cfg.Rollups)
 	}
-	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: metadataTTL, MetadataTopics: topics, TLS: f.cfg.TLS, SASL: mechanism}
+	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: metadataTTL, MetadataTopics: topics, TLS: f.cfg.TLS, SASL: mechanism, ClientID: f.cfg.ClientID}
 	defer transport.CloseIdleConnections()
+	to := kafka.TCP(f.cfg.Brokers...)
 	w := &watcher{
 		f: f, topics: topics,
-		client: &kafka.Client{Addr: kafka.TCP(f.cfg.Brokers...), Timeout: 5 * time.Second, Transport: transport},
-		dialer: &kafka.Dialer{Timeout: dialTimeout, DualStack: true, TLS: f.cfg.TLS, SASLMechanism: mechanism},
+		client:  &kafka.Client{Addr: to, Timeout: askTimeout, Transport: transport},
+		records: &fetch.Client{Addr: to, Transport: transport, Rack: f.cfg.Rack, MaxBytes: maxBytes, MaxWait: maxWait, Timeout: askTimeout},
 	}
 	f.tell(time.Now(), dashboards.FeedConnecting, "")
 	var wg sync.WaitGroup

@@ -1,8 +1,8 @@
 package feed
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -122,32 +122,32 @@ func (w *watcher) fillStep(ctx context.Context, r *reader, at time.Time, to int6
 	if from >= to {
 		return to, nil
 	}
-	kr := kafka.NewReader(kafka.ReaderConfig{Brokers: w.f.cfg.Brokers, Topic: r.p.topic, Partition: r.p.n, Dialer: w.dialer, MinBytes: 1, MaxBytes: maxBytes, MaxWait: maxWait,
-		QueueCapacity: queue, ReadLagInterval: -1, ReadBackoffMin: 50 * time.Millisecond, ReadBackoffMax: time.Second})
-	defer kr.Close()
-	if err := kr.SetOffset(from); err != nil {
-		return to, err
-	}
 	read := r.decoder(true)
+	take := func(offset int64, value []byte) error {
+		if offset >= to {
+			return io.EOF
+		}
+		if err := read(value, time.Now()); err != nil {
+			w.f.bad.Inc() // the reader of the present says more of such records
+		}
+		return nil
+	}
+	at, pause := time.Now(), readAgain // of the newest record
 	for next := from; next < to; {
-		one, cancel := context.WithTimeout(ctx, fillIdle)
-		m, err := kr.FetchMessage(one)
-		cancel()
+		was := next
+		if next, _, err = w.read(ctx, r.p, was, take); err == io.EOF {
+			break // it stood between transactions' ends
+		}
 		switch {
 		case ctx.Err() != nil:
 			return to, ctx.Err()
-		case errors.Is(err, context.DeadlineExceeded):
-			return to, fmt.Errorf("nothing comes at offset %d of %d", next, to)
-		case errors.Is(err, io.EOF):
-			return to, err
+		case next > was:
+			at, pause = time.Now(), readAgain
+		case time.Since(at) > fillIdle:
+			return to, cmp.Or(err, fmt.Errorf("nothing comes at offset %d of %d", next, to))
 		case err != nil:
-			continue // the Reader goes on by itself
-		}
-		if next = m.Offset + 1; next > to {
-			break
-		}
-		if err := read(m.Value, time.Now()); err != nil {
-			w.f.bad.Inc() // the reader of the present says more of such records
+			wait(ctx, pause)
+			pause = min(2*pause, readRetry)
 		}
 	}
 	return from, nil

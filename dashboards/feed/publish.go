@@ -22,6 +22,7 @@ type PublisherConfig struct {
 	Brokers  []string
 	SASL     SASL
 	TLS      *tls.Config // nil: plain TCP
+	ClientID string      // as the brokers' logs and quotas name us; default rollcall-serve
 	MaxBytes int         // of what waits, default 32 MiB; past it what was put first goes, counted
 	Log      *slog.Logger
 	Metrics  *metrics.Set
@@ -64,7 +65,7 @@ const (
 
 // NewPublisher makes a Publisher; it dials nothing.
 func NewPublisher(c PublisherConfig) (*Publisher, error) {
-	c.MaxBytes = cmp.Or(c.MaxBytes, 32<<20)
+	c.MaxBytes, c.ClientID = cmp.Or(c.MaxBytes, 32<<20), cmp.Or(c.ClientID, clientID)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -160,7 +161,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: metadataTTL, TLS: p.cfg.TLS, SASL: mechanism, ClientID: "rollcall-serve"}
+	transport := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: metadataTTL, TLS: p.cfg.TLS, SASL: mechanism, ClientID: p.cfg.ClientID}
 	defer transport.CloseIdleConnections()
 	w := &writing{p: p, client: &kafka.Client{Addr: kafka.TCP(p.cfg.Brokers...), Timeout: 10 * time.Second, Transport: transport}}
 	w.put = w.produce

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
+	"github.com/rollcall-metrics/rollcall/internal/fetch"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -28,40 +29,91 @@ type reader struct {
 	end  atomic.Int64 // end of the partition when last heard of
 }
 
-// run reads until ctx ends.
+// run reads until ctx ends. What fails it tries again; whether anybody answers is for the watcher to find out.
 func (r *reader) run(ctx context.Context, w *watcher, from int64) {
 	defer close(r.done)
-	kr := kafka.NewReader(kafka.ReaderConfig{Brokers: r.f.cfg.Brokers, Topic: r.p.topic, Partition: r.p.n, Dialer: w.dialer, MinBytes: 1, MaxBytes: maxBytes, MaxWait: maxWait,
-		QueueCapacity: queue, ReadLagInterval: -1, ReadBackoffMin: 50 * time.Millisecond, ReadBackoffMax: time.Second})
-	defer kr.Close()
-	if err := kr.SetOffset(from); err != nil {
-		r.f.cfg.Log.Error("a partition cannot be read", "topic", r.p.topic, "partition", r.p.n, "err", err)
-		return
-	}
-	read := r.decoder(false)
-	count := r.f.records[r.p.topic]
-	for {
-		m, err := kr.FetchMessage(ctx)
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, io.EOF) {
-				return
-			}
-			// The Reader goes on by itself; the watcher finds out whether anybody answers.
-			if held, ok := r.f.errLog.allow(time.Now()); ok {
-				r.f.cfg.Log.Warn("reading failed, trying again", "topic", r.p.topic, "partition", r.p.n, "err", err, "others", held)
-			}
-			continue
-		}
+	read, count := r.decoder(false), r.f.records[r.p.topic]
+	take := func(offset int64, value []byte) error {
 		now := time.Now()
-		if err := read(m.Value, now); err != nil {
+		if err := read(value, now); err != nil {
 			r.f.bad.Inc()
 			if held, ok := r.f.badLog.allow(now); ok {
-				r.f.cfg.Log.Warn("a record cannot be read and is passed over", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "err", err, "others", held)
+				r.f.cfg.Log.Warn("a record cannot be read and is passed over", "topic", r.p.topic, "partition", r.p.n, "offset", offset, "err", err, "others", held)
 			}
 		}
 		count.Inc()
-		r.next.Store(m.Offset + 1)
-		r.end.Store(max(r.end.Load(), m.HighWaterMark, m.Offset+1))
+		r.next.Store(offset + 1)
+		r.end.Store(max(r.end.Load(), offset+1))
+		return nil
+	}
+	for pause := readAgain; ctx.Err() == nil; {
+		next, end, err := w.read(ctx, r.p, from, take)
+		if from = next; err == nil {
+			r.end.Store(max(r.end.Load(), end))
+			pause = readAgain
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if held, ok := r.f.errLog.allow(time.Now()); ok {
+			r.f.cfg.Log.Warn("reading failed, trying again", "topic", r.p.topic, "partition", r.p.n, "err", err, "others", held)
+		}
+		wait(ctx, pause)
+		pause = min(2*pause, readRetry)
+	}
+}
+
+// read hands over the records of one answer, from an offset on, until take returns an error, which read returns; it gives the offset that comes next, and where the partition ends.
+func (w *watcher) read(ctx context.Context, p partition, from int64, take func(offset int64, value []byte) error) (next, end int64, err error) {
+	a, err := w.records.Fetch(ctx, p.topic, p.n, from)
+	if errors.Is(err, kafka.OffsetOutOfRange) {
+		if first, ferr := w.oldest(ctx, p); ferr == nil && first > from {
+			return first, first, nil // what was there is not any more
+		}
+	}
+	if err != nil {
+		return from, 0, err
+	}
+	for {
+		r, err := a.Next()
+		if errors.Is(err, io.EOF) {
+			return from, a.End, nil
+		}
+		var value []byte
+		if err == nil {
+			value, err = fetch.Bytes(nil, r.Value)
+		}
+		if err == nil {
+			err = take(r.Offset, value)
+		}
+		if err != nil {
+			return from, a.End, err
+		}
+		from = r.Offset + 1
+	}
+}
+
+// oldest is the first offset that a partition still has.
+func (w *watcher) oldest(ctx context.Context, p partition) (int64, error) {
+	res, err := w.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{p.topic: {kafka.FirstOffsetOf(p.n)}}})
+	if err != nil {
+		return 0, err
+	}
+	for _, o := range res.Topics[p.topic] {
+		if o.Partition == p.n {
+			return o.FirstOffset, o.Error
+		}
+	}
+	return 0, kafka.UnknownTopicOrPartition
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }
 

@@ -10,15 +10,16 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/internal/fetch"
 )
 
 // watcher follows the cluster: which partitions there are, where they end, and whether anybody answers.
 type watcher struct {
-	f      *Feed
-	topics []string
-	client *kafka.Client
-	dialer *kafka.Dialer
-	behind map[partition]int // looks in a row at which a partition ended before where we are
+	f       *Feed
+	topics  []string
+	client  *kafka.Client
+	records *fetch.Client
+	behind  map[partition]int // looks in a row at which a partition ended before where we are
 }
 
 // run looks at the cluster until ctx ends, starts a reader for every partition that appears, and stops them all.
@@ -51,7 +52,7 @@ func (w *watcher) run(ctx context.Context, wg *sync.WaitGroup) {
 
 // look asks for the partitions and their ends.
 func (w *watcher) look(ctx context.Context, wg *sync.WaitGroup) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	md, err := w.client.Metadata(ctx, &kafka.MetadataRequest{Topics: w.topics})
 	if err != nil {

@@ -27,6 +27,8 @@ type Config struct {
 	MaxSeries  int           // series that one selector may find, default 200,000
 	Timeout    time.Duration // of one query, the time it waits for others too; default 20 s
 	Concurrent int           // queries at once; the others wait; default 4
+	// Also is series beside those of the Board, such as those that rules give; where both have one of the same labels, the Board's counts. nil: there are none.
+	Also storage.Queryable
 	// Partial says, where not all services are known here, what is missing: it stands beside each answer as a warning. nil, or "": all are.
 	Partial func() string
 	Version string // of this program, for those who ask what it is
@@ -93,7 +95,7 @@ func New(c Config) (*API, error) {
 
 // Querier implements storage.Queryable.
 func (a *API) Querier(from, to int64) (storage.Querier, error) {
-	return &querier{board: a.cfg.Board, from: from, to: to, maxSeries: a.cfg.MaxSeries}, nil
+	return a.with(&querier{board: a.cfg.Board, from: from, to: to, maxSeries: a.cfg.MaxSeries}, from, to)
 }
 
 // gate lets so many queries run at once.

@@ -71,6 +71,7 @@ type Config struct {
 	Login   sasl.Mechanism // nil: none
 	// ClientID is as the brokers' logs and quotas name us; default rollcall-export- and Name.
 	ClientID string
+	Rack     string // where we are, as the brokers' broker.rack has it: records come from the nearest replica then, where the brokers name one; "": from the leader
 	Group    string // consumer group: exports of one group share the partitions
 	// The topics; default: sink.DefaultTopics.
 	Snapshots, Backfill string

@@ -26,7 +26,7 @@ const (
 // output makes it return earlier.
 func (x *Exporter) Run(ctx context.Context) error {
 	var err error
-	if x.client, err = readback.New(readback.Config{Brokers: x.cfg.Brokers, TLS: x.cfg.TLS, Login: x.cfg.Login, ClientID: x.cfg.ClientID}); err != nil {
+	if x.client, err = readback.New(readback.Config{Brokers: x.cfg.Brokers, TLS: x.cfg.TLS, Login: x.cfg.Login, ClientID: x.cfg.ClientID, Rack: x.cfg.Rack}); err != nil {
 		return err
 	}
 	defer x.client.Close()

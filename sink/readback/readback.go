@@ -17,6 +17,8 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
+
+	"github.com/rollcall-metrics/rollcall/internal/fetch"
 )
 
 // Config says where to read. Brokers must be given.
@@ -25,6 +27,7 @@ type Config struct {
 	TLS      *tls.Config    // nil: plain TCP
 	Login    sasl.Mechanism // nil: none
 	ClientID string         // as the brokers' logs and quotas name us; default rollcall-readback
+	Rack     string         // where we are, as the brokers' broker.rack has it: records come from the nearest replica then, where the brokers name one; "": from the leader
 }
 
 // Client reads. Close gives its connections back.
@@ -32,6 +35,7 @@ type Client struct {
 	cfg       Config
 	transport *kafka.Transport
 	client    *kafka.Client
+	records   *fetch.Client
 }
 
 // Span is what there is to read of one partition: offsets From to End, without End. First is the oldest that the partition still has: what was before it is gone.
@@ -72,7 +76,9 @@ func New(c Config) (*Client, error) {
 	}
 	c.ClientID = cmp.Or(c.ClientID, "rollcall-readback")
 	t := &kafka.Transport{DialTimeout: dialTimeout, MetadataTTL: time.Second, TLS: c.TLS, SASL: c.Login, ClientID: c.ClientID}
-	return &Client{cfg: c, transport: t, client: &kafka.Client{Addr: kafka.TCP(c.Brokers...), Timeout: askTimeout, Transport: t}}, nil
+	to := kafka.TCP(c.Brokers...)
+	return &Client{cfg: c, transport: t, client: &kafka.Client{Addr: to, Timeout: askTimeout, Transport: t},
+		records: &fetch.Client{Addr: to, Transport: t, Rack: c.Rack, MaxBytes: maxBytes, MaxWait: maxWait, Timeout: askTimeout}}, nil
 }
 
 // Close gives the connections back.
@@ -196,9 +202,12 @@ func (c *Client) Read(ctx context.Context, s Span, take func(Message) error) err
 	}
 	nothing := 0
 	for next := s.From; next < s.End; {
-		ms, _, err := c.fetch(ctx, s.Topic, s.Partition, next, fetchTries)
+		ms, end, err := c.fetch(ctx, s.Topic, s.Partition, next, fetchTries)
 		if err != nil {
 			return err
+		}
+		if len(ms) == 0 && end < s.End {
+			c.records.Leave(s.Topic, s.Partition) // a replica that is behind
 		}
 		for _, m := range ms {
 			if m.Offset >= s.End {
@@ -264,18 +273,14 @@ func wait(ctx context.Context, d time.Duration) {
 }
 
 // fetch asks for the records from an offset on, up to so many times, and where the partition ends.
-func (c *Client) fetch(ctx context.Context, topic string, partition int, from int64, tries int) ([]Message, int64, error) {
+func (c *Client) fetch(ctx context.Context, topic string, partition int, from int64, tries int) (out []Message, end int64, err error) {
 	fail := func(err error) error { return fmt.Errorf("read %s/%d at offset %d: %w", topic, partition, from, err) }
-	var res *kafka.FetchResponse
-	var err error
+	var a *fetch.Answer
 	for try := range tries {
 		if try > 0 {
 			wait(ctx, fetchPause<<try) // a leader that moves, a broker that restarts
 		}
-		res, err = c.client.Fetch(ctx, &kafka.FetchRequest{Topic: topic, Partition: partition, Offset: from, MinBytes: 1, MaxBytes: maxBytes, MaxWait: maxWait})
-		if err == nil {
-			err = res.Error
-		}
+		a, err = c.records.Fetch(ctx, topic, partition, from)
 		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.OffsetOutOfRange) || errors.Is(err, kafka.TopicAuthorizationFailed) {
 			break
 		}
@@ -283,21 +288,17 @@ func (c *Client) fetch(ctx context.Context, topic string, partition int, from in
 	if err != nil {
 		return nil, 0, fail(err)
 	}
-	var out []Message
 	for {
-		r, err := res.Records.ReadRecord()
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // an answer may end within a batch
-			return out, res.HighWatermark, nil
+		r, err := a.Next()
+		if errors.Is(err, io.EOF) {
+			return out, a.End, nil
 		}
 		if err != nil {
 			return nil, 0, fail(err)
 		}
-		if r.Offset < from { // a batch begins before
-			continue
-		}
 		m := Message{Offset: r.Offset, Time: r.Time, Headers: r.Headers}
-		if m.Key, err = kafka.ReadAll(r.Key); err == nil {
-			m.Value, err = kafka.ReadAll(r.Value)
+		if m.Key, err = fetch.Bytes(nil, r.Key); err == nil {
+			m.Value, err = fetch.Bytes(nil, r.Value)
 		}
 		if err != nil {
 			return nil, 0, fail(err)

@@ -249,7 +249,8 @@ type Kafka struct {
 	Brokers    []string `yaml:"brokers"`
 	Topics     Topics   `yaml:"topics"`
 	QueueBytes Size     `yaml:"queue_bytes"` // how much waits in memory while Kafka is away; default 256MB
-	ClientID   string   `yaml:"client_id"`   // as the brokers' logs and quotas name collector and exports; default: a name for each
+	ClientID   string   `yaml:"client_id"`   // as the brokers' logs and quotas name whoever of us talks to them; default: a name for each
+	Rack       string   `yaml:"rack"`        // where we are, as broker.rack says it of brokers: who reads topics reads the nearest replica
 	SASL       *SASL    `yaml:"sasl"`
 	TLS        *TLS     `yaml:"tls_config"`
 }

@@ -418,6 +418,9 @@ func (q *Kafka) validate(k checker) {
 	if strings.ContainsFunc(q.ClientID, func(r rune) bool { return r <= ' ' || r > '~' }) || len(q.ClientID) > 200 {
 		k.in(".client_id").fail("%q: up to 200 printable ASCII characters, no spaces", q.ClientID)
 	}
+	if strings.ContainsFunc(q.Rack, func(r rune) bool { return r < ' ' || r > '~' }) || len(q.Rack) > 200 {
+		k.in(".rack").fail("%q: up to 200 printable ASCII characters", q.Rack)
+	}
 	if s := q.SASL; s != nil {
 		if !slices.Contains([]string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}, s.Mechanism) {
 			k.in(".sasl").fail("mechanism %q: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)

@@ -51,7 +51,7 @@ func one(c *config.Config, e *config.Export, o Options) (*export.Exporter, error
 	name := cmp.Or(e.Name, e.To)
 	topics, set := collect.Topics(c.Kafka), o.Metrics()
 	log := o.Log.With("part", "export")
-	x := export.Config{Name: name, Brokers: c.Kafka.Brokers, ClientID: c.Kafka.ClientID, Group: cmp.Or(e.Group, "rollcall-export-"+name), Snapshots: topics.Snapshots, Backfill: topics.Backfill,
+	x := export.Config{Name: name, Brokers: c.Kafka.Brokers, ClientID: c.Kafka.ClientID, Rack: c.Kafka.Rack, Group: cmp.Or(e.Group, "rollcall-export-"+name), Snapshots: topics.Snapshots, Backfill: topics.Backfill,
 		Filter: export.Filter{Services: e.Services, Metrics: e.Metrics}, Cut: o.Cut, Logger: log, Metrics: set}
 	back, all, err := e.Begin()
 	if x.From = back; all {

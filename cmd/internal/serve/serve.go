@@ -173,7 +173,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 
 func feedConfig(c *config.Config, board *dashboards.Board, o Options) (feed.Config, error) {
 	t := collect.Topics(c.Kafka)
-	out := feed.Config{Brokers: c.Kafka.Brokers, Snapshots: t.Snapshots, Backfill: t.Backfill, Roster: t.Roster, Findings: t.Findings, Rollups: t.Rollups, Board: board,
+	out := feed.Config{Brokers: c.Kafka.Brokers, ClientID: c.Kafka.ClientID, Rack: c.Kafka.Rack, Snapshots: t.Snapshots, Backfill: t.Backfill, Roster: t.Roster, Findings: t.Findings, Rollups: t.Rollups, Board: board,
 		Window: c.Dashboards.Window.Std(config.DefaultWindow), Log: o.Log.With("part", "feed"), Metrics: o.Metrics.NewSet()}
 	var err error
 	out.SASL, out.TLS, err = access(c)
@@ -194,7 +194,7 @@ func publisher(c *config.Config, o Options) (*feed.Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return feed.NewPublisher(feed.PublisherConfig{Brokers: c.Kafka.Brokers, SASL: login, TLS: secure, Log: o.Log.With("part", "publish"), Metrics: o.Metrics.NewSet()})
+	return feed.NewPublisher(feed.PublisherConfig{Brokers: c.Kafka.Brokers, ClientID: c.Kafka.ClientID, SASL: login, TLS: secure, Log: o.Log.With("part", "publish"), Metrics: o.Metrics.NewSet()})
 }
 
 // exceptions says what of the collector's state a reader of the page has to know, with its consequence.

@@ -1,0 +1,230 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/promql"
+)
+
+// The health of rules, as Prometheus calls it.
+const (
+	healthUnknown = "unknown"
+	healthOK      = "ok"
+	healthErr     = "err"
+)
+
+// groupState is a group that is evaluated.
+type groupState struct {
+	m   *Manager
+	def *Group
+
+	rules []*ruleState
+	stale []labels.Labels // of rules that are no more, to be ended
+
+	cancel  context.CancelFunc // the Manager's lock holds these three; nil: it does not run
+	stopped chan struct{}
+	ended   bool
+
+	mu      sync.Mutex // of what follows
+	mine    bool       // it was ours at its last turn
+	waits   string     // why it is not evaluated; empty: it is
+	took    time.Duration
+	last    time.Time
+	evals   *metrics.Counter
+	fails   *metrics.Counter
+	missed  *metrics.Counter
+	lastLog map[int]string
+}
+
+// ruleState is a rule that is evaluated. Only its group's goroutine writes it.
+type ruleState struct {
+	rule *Rule
+	prev map[string]labels.Labels // series that it gave the last time
+
+	mu      sync.Mutex
+	active  map[uint64]*alert // by the hash of labels; those that were over of late, too
+	gone    []*alert          // pending ones that are no more, until the others know
+	health  string
+	err     string
+	badText string // of a template
+	took    time.Duration
+	last    time.Time
+}
+
+func newGroupState(m *Manager, def *Group) *groupState {
+	g := &groupState{m: m, def: def, lastLog: map[int]string{}}
+	for _, r := range def.Rules {
+		g.rules = append(g.rules, &ruleState{rule: r, active: map[uint64]*alert{}, health: healthUnknown})
+	}
+	label := fmt.Sprintf("{group=%q}", def.Key())
+	g.evals = m.cfg.Metrics.GetOrCreateCounter("rollcall_rules_evaluations_total" + label)
+	g.fails = m.cfg.Metrics.GetOrCreateCounter("rollcall_rules_evaluation_failures_total" + label)
+	g.missed = m.cfg.Metrics.GetOrCreateCounter("rollcall_rules_group_iterations_missed_total" + label)
+	return g
+}
+
+// take takes over the state of the same group as it was before, rule by rule.
+func (g *groupState) take(old *groupState) (left []*ruleState) {
+	old.mu.Lock()
+	g.mine, g.took, g.last = old.mine, old.took, old.last
+	old.mu.Unlock()
+	g.stale = old.stale
+	by := map[string][]*ruleState{}
+	for _, r := range old.rules {
+		k := r.rule.identity()
+		by[k] = append(by[k], r)
+	}
+	for i, r := range g.rules {
+		k := r.rule.identity()
+		if len(by[k]) == 0 {
+			continue
+		}
+		was := by[k][0]
+		by[k] = by[k][1:]
+		was.mu.Lock()
+		was.rule = r.rule
+		was.mu.Unlock()
+		g.rules[i] = was
+	}
+	for _, rs := range by {
+		for _, r := range rs {
+			for _, ls := range r.prev {
+				g.stale = append(g.stale, ls)
+			}
+			left = append(left, r)
+		}
+	}
+	return left
+}
+
+// Eval evaluates all rules of the group, in their order, as of ts.
+func (g *groupState) eval(ctx context.Context, ts time.Time) {
+	begun := time.Now()
+	for i, r := range g.rules {
+		if ctx.Err() != nil {
+			return
+		}
+		g.evals.Inc()
+		at := time.Now()
+		err := g.evalRule(ctx, r, ts)
+		if ctx.Err() != nil {
+			return
+		}
+		r.mu.Lock()
+		r.took, r.last = time.Since(at), ts
+		r.health, r.err = healthOK, ""
+		if err != nil {
+			r.health, r.err = healthErr, clip(err.Error())
+		}
+		bad := r.err
+		r.mu.Unlock()
+		if err != nil {
+			g.fails.Inc()
+		}
+		if was := g.lastLog[i]; was != bad {
+			g.lastLog[i] = bad
+			if bad != "" {
+				g.m.cfg.Log.Warn("a rule cannot be evaluated", "file", g.def.File, "group", g.def.Name, "rule", r.rule.Name, "index", i, "err", bad)
+			} else {
+				g.m.cfg.Log.Info("a rule can be evaluated again", "file", g.def.File, "group", g.def.Name, "rule", r.rule.Name, "index", i)
+			}
+		}
+		g.m.tell(g, r, ts)
+	}
+	g.endStale(ts)
+	g.mu.Lock()
+	g.took, g.last = time.Since(begun), ts
+	g.mu.Unlock()
+}
+
+func (g *groupState) evalRule(ctx context.Context, r *ruleState, ts time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, g.m.cfg.Timeout)
+	defer cancel()
+	answer, err := g.m.cfg.Query(ctx, r.rule.ask, ts.Add(-g.def.Offset))
+	if err != nil {
+		return err
+	}
+	var vec promql.Vector
+	if r.rule.Alert {
+		vec, err = r.evalAlert(ctx, g, ts, answer)
+	} else {
+		vec, err = r.evalRecord(g, answer)
+	}
+	if err != nil {
+		return err
+	}
+	return g.keep(r, ts, vec)
+}
+
+// evalRecord gives the answer its new name and labels.
+func (r *ruleState) evalRecord(g *groupState, answer promql.Vector) (promql.Vector, error) {
+	lb := labels.NewBuilder(labels.EmptyLabels())
+	for i := range answer {
+		if answer[i].H != nil {
+			return nil, errors.New("the expression gives native histograms, which are not kept here")
+		}
+		lb.Reset(answer[i].Metric)
+		lb.Set(labels.MetricName, r.rule.Name)
+		r.rule.Labels.Range(func(l labels.Label) { lb.Set(l.Name, l.Value) })
+		answer[i].Metric = lb.Labels()
+	}
+	if answer.ContainsSameLabelset() {
+		return nil, errSame
+	}
+	if n := g.def.Limit; n > 0 && len(answer) > n {
+		return nil, fmt.Errorf("exceeded limit of %d with %d series", n, len(answer))
+	}
+	return answer, nil
+}
+
+// keep keeps the series that a rule gave, and ends those that it does not give any more.
+func (g *groupState) keep(r *ruleState, ts time.Time, vec promql.Vector) (err error) {
+	at := ts.Add(-g.def.Offset).UnixMilli()
+	given := make(map[string]labels.Labels, len(vec))
+	var buf [1024]byte
+	for _, s := range vec {
+		if e := g.m.cfg.Store.Append(s.Metric, at, s.F); e != nil {
+			err = e // of all of them the same
+			continue
+		}
+		given[string(s.Metric.Bytes(buf[:0]))] = s.Metric
+	}
+	for k, ls := range r.prev {
+		if _, ok := given[k]; !ok {
+			_ = g.m.cfg.Store.Append(ls, at, math.Float64frombits(value.StaleNaN)) // another rule may give it now
+		}
+	}
+	r.prev = given
+	return err
+}
+
+// endStale ends the series of rules that are no more.
+func (g *groupState) endStale(ts time.Time) {
+	for _, ls := range g.stale {
+		_ = g.m.cfg.Store.Append(ls, ts.Add(-g.def.Offset).UnixMilli(), math.Float64frombits(value.StaleNaN)) // another rule may give it now
+	}
+	g.stale = nil
+}
+
+// leave gives the group up, as another replica has it now, or nobody: its series end, its alerts are the other's.
+func (g *groupState) leave(ts time.Time) {
+	for _, r := range g.rules {
+		for _, ls := range r.prev {
+			g.stale = append(g.stale, ls)
+		}
+		r.prev = nil
+		r.mu.Lock()
+		clear(r.active)
+		r.gone, r.health, r.err, r.badText = nil, healthUnknown, "", ""
+		r.mu.Unlock()
+	}
+	g.endStale(ts)
+}

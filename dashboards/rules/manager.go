@@ -1,0 +1,505 @@
+package rules
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// Config says how rules are evaluated. Query is needed.
+type Config struct {
+	Query Query
+	Store *Store // nil: one that remembers for an hour
+	// Owns says whether this process evaluates a group, by its key; nil: all of them.
+	Owns func(group string) bool
+	// Wait says why rules that look so far back cannot be evaluated now, such as that their values are not there yet; "", or nil: they can.
+	Wait func(reach time.Duration) string
+	// Publish takes what all others, and this process after a restart, are to know of alerts; it must not block. nil: nobody hears of it.
+	Publish func(dashboards.Note)
+	Timeout time.Duration // of one rule's evaluation, default 20 s
+	Log     *slog.Logger
+	Metrics *metrics.Set
+}
+
+func (c *Config) defaults() {
+	if c.Store == nil {
+		c.Store = NewStore(time.Hour)
+	}
+	if c.Owns == nil {
+		c.Owns = func(string) bool { return true }
+	}
+	if c.Wait == nil {
+		c.Wait = func(time.Duration) string { return "" }
+	}
+	if c.Publish == nil {
+		c.Publish = func(dashboards.Note) {}
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewSet()
+	}
+	c.Timeout = cmp.Or(c.Timeout, 20*time.Second)
+	c.Log = orDiscard(c.Log)
+}
+
+const (
+	// sayAgain is how often an alert that stands is told again, so that a reader who goes back for a while finds it, and how fresh its last word is.
+	sayAgain = 10 * time.Minute
+	// outage is how old the last word of an alert may be that is taken up again, as Prometheus has it.
+	outage = time.Hour
+)
+
+// Manager evaluates rules while it runs.
+type Manager struct {
+	cfg Config
+
+	updating sync.Mutex // one at a time
+
+	mu      sync.Mutex
+	ctx     context.Context // while it runs
+	running sync.WaitGroup
+	set     *Set
+	groups  map[string]*groupState
+	known   map[string]word             // by id: what was told of alerts, by whomever
+	over    map[string]dashboards.Alert // of rules that are no more
+	tmplBad *metrics.Counter
+}
+
+// word is the newest that was told of an alert.
+type word struct {
+	dashboards.Alert
+	ts int64
+}
+
+// New makes a Manager without rules.
+func New(c Config) (*Manager, error) {
+	if c.Query == nil {
+		return nil, errors.New("make rules: there is nobody to ask")
+	}
+	c.defaults()
+	m := &Manager{cfg: c, set: &Set{}, groups: map[string]*groupState{}, known: map[string]word{}, over: map[string]dashboards.Alert{}}
+	m.tmplBad = c.Metrics.GetOrCreateCounter("rollcall_rules_template_failures_total")
+	c.Metrics.GetOrCreateGauge("rollcall_rules_loaded", func() float64 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return float64(m.set.Rules)
+	})
+	for _, state := range []string{dashboards.AlertPending, dashboards.AlertFiring} {
+		c.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_rules_alerts{state=%q}", state), func() float64 { return float64(m.count(state)) })
+	}
+	c.Metrics.GetOrCreateGauge("rollcall_rules_series", func() float64 { n, _ := c.Store.Size(); return float64(n) })
+	return m, nil
+}
+
+func (m *Manager) count(state string) (n int) {
+	for _, a := range m.Alerts() {
+		if a.State == state {
+			n++
+		}
+	}
+	return n
+}
+
+// Run evaluates until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	m.mu.Lock()
+	m.ctx = ctx
+	for _, g := range m.groups {
+		if !g.ended {
+			m.start(g)
+		}
+	}
+	m.mu.Unlock()
+	<-ctx.Done()
+	m.mu.Lock()
+	m.ctx = nil
+	m.mu.Unlock()
+	m.running.Wait()
+	return nil
+}
+
+// start begins to evaluate a group, if the Manager runs. The caller holds the lock.
+func (m *Manager) start(g *groupState) {
+	if m.ctx == nil || m.ctx.Err() != nil {
+		return
+	}
+	var ctx context.Context
+	ctx, g.cancel = context.WithCancel(m.ctx)
+	g.stopped = make(chan struct{})
+	m.running.Go(func() {
+		defer close(g.stopped)
+		g.run(ctx)
+	})
+}
+
+// end stops a group and waits until it has. The caller does not hold the lock: an evaluation needs it.
+func (m *Manager) end(g *groupState) {
+	m.mu.Lock()
+	cancel, stopped := g.cancel, g.stopped
+	g.ended = true
+	m.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-stopped
+	}
+}
+
+// Update replaces the rules. Groups that have not changed go on; of those that have, rules of the same name and labels keep their alerts. Alerts of rules that are no
+// more are over.
+func (m *Manager) Update(set *Set) {
+	m.updating.Lock()
+	defer m.updating.Unlock()
+	m.mu.Lock()
+	old := maps.Clone(m.groups)
+	m.mu.Unlock()
+	groups, fresh := map[string]*groupState{}, []*groupState{}
+	type ended struct {
+		def   *Group
+		rules []*ruleState
+	}
+	var gone []ended
+	for _, def := range set.Groups {
+		key := def.Key()
+		was := old[key]
+		delete(old, key)
+		if was != nil && was.def.same(def) {
+			groups[key] = was
+			continue
+		}
+		g := newGroupState(m, def)
+		if was != nil {
+			m.end(was)
+			gone = append(gone, ended{was.def, g.take(was)})
+		}
+		groups[key] = g
+		fresh = append(fresh, g)
+	}
+	for _, g := range old {
+		m.end(g)
+		gone = append(gone, ended{g.def, g.rules})
+		for _, name := range []string{"evaluations_total", "evaluation_failures_total", "group_iterations_missed_total"} {
+			m.cfg.Metrics.UnregisterMetric(fmt.Sprintf("rollcall_rules_%s{group=%q}", name, g.def.Key()))
+		}
+	}
+	m.mu.Lock()
+	m.set, m.groups = set, groups
+	now := time.Now()
+	for _, e := range gone {
+		m.bury(e.def, e.rules, now)
+	}
+	for _, g := range fresh {
+		m.start(g)
+	}
+	m.mu.Unlock()
+	for _, g := range old {
+		g.leave(now)
+	}
+}
+
+// bury ends the alerts of rules that are no more: those who were told of them hear so. The caller holds the lock.
+func (m *Manager) bury(g *Group, rules []*ruleState, now time.Time) {
+	for _, r := range rules {
+		r.mu.Lock()
+		for _, x := range r.active {
+			fired := x.state == dashboards.AlertFiring
+			if x.state != dashboards.AlertInactive {
+				x.state, x.resolvedAt = dashboards.AlertInactive, now
+			}
+			a := x.noun(g, r.rule)
+			if fired || x.toldState != "" {
+				m.sayLocked(a, now)
+			}
+			if !x.firedAt.IsZero() && len(m.over) < MaxAlerts {
+				m.over[a.ID] = a
+			}
+		}
+		r.mu.Unlock()
+	}
+}
+
+// run evaluates a group in its slots until ctx ends.
+func (g *groupState) run(ctx context.Context) {
+	slot := g.slot(time.Now()).Add(g.def.Interval)
+	t := time.NewTimer(time.Until(slot))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		g.turn(ctx, slot)
+		slot = slot.Add(g.def.Interval)
+		if late := time.Since(slot); late >= 0 {
+			n := late/g.def.Interval + 1
+			g.missed.Add(int(n))
+			slot = slot.Add(n * g.def.Interval)
+		}
+		t.Reset(time.Until(slot))
+	}
+}
+
+// slot is the last time before now at which the group is evaluated: each group at an offset of its own, the same in every replica and after each start.
+func (g *groupState) slot(now time.Time) time.Time {
+	h := fnv.New64a()
+	h.Write([]byte(g.def.Key()))
+	every := int64(g.def.Interval)
+	offset := int64(h.Sum64() % uint64(every))
+	adj := now.UnixNano() - offset
+	return time.Unix(0, adj-adj%every+offset)
+}
+
+// turn is one slot: the group is evaluated if it is ours, and if what it asks for is there.
+func (g *groupState) turn(ctx context.Context, ts time.Time) {
+	mine := g.m.cfg.Owns(g.def.Key())
+	wait := ""
+	if mine {
+		wait = g.m.cfg.Wait(g.def.reach)
+	}
+	g.mu.Lock()
+	was, waited := g.mine, g.waits
+	g.mine, g.waits = mine, wait
+	g.mu.Unlock()
+	switch {
+	case !mine:
+		if was {
+			g.leave(ts)
+		}
+	case wait != "":
+		if waited == "" {
+			g.m.cfg.Log.Info("rules wait", "file", g.def.File, "group", g.def.Name, "why", wait)
+		}
+		if !was {
+			g.mu.Lock()
+			g.mine = false // it is taken over when it is evaluated
+			g.mu.Unlock()
+		}
+	default:
+		if !was {
+			g.adopt(ts)
+		}
+		g.eval(ctx, ts)
+	}
+}
+
+// adopt takes up the alerts of the group that fire by what was told: by this process before its last end, or by who evaluated the group until now. Those whose condition
+// holds no more are over then, as any other.
+func (g *groupState) adopt(ts time.Time) {
+	g.m.mu.Lock()
+	defer g.m.mu.Unlock()
+	for _, w := range g.m.known {
+		if w.Group != g.def.Key() || w.State != dashboards.AlertFiring || !fresh(&w, ts) {
+			continue
+		}
+		for _, r := range g.rules {
+			if r.rule.Alert && r.rule.alone && r.rule.Name == w.Rule && r.rule.may(&w.Alert) {
+				x := of(&w.Alert)
+				r.mu.Lock()
+				if h := x.labels.Hash(); r.active[h] == nil && len(r.active) < MaxAlerts {
+					r.active[h] = x
+				}
+				r.mu.Unlock()
+			}
+		}
+	}
+}
+
+// may reports whether an alert can be one of the rule.
+func (r *Rule) may(a *dashboards.Alert) bool {
+	for k, v := range r.static {
+		if a.Labels[k] != v && k != "alertname" {
+			return false
+		}
+	}
+	return true
+}
+
+func fresh(w *word, ts time.Time) bool { return ts.Sub(time.UnixMilli(w.ts)) <= outage }
+
+// resume gives an alert that is new here the past that it has elsewhere, or had before a restart.
+func (m *Manager) resume(x *alert) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w, ok := m.known[x.id]
+	if !ok || w.State == dashboards.AlertInactive || !fresh(&w, x.activeAt) || w.ActiveAt > x.activeAt.UnixMilli() {
+		return
+	}
+	was := of(&w.Alert)
+	x.state, x.activeAt, x.firedAt, x.toldState = was.state, was.activeAt, was.firedAt, was.state
+	x.told = time.UnixMilli(w.ts)
+}
+
+// Take takes in what was told of an alert: of another replica, of one's own last run, or one's own word come back.
+func (m *Manager) Take(n dashboards.Note) {
+	if n.Alert == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.takeLocked(n.Alert, n.TS)
+}
+
+func (m *Manager) takeLocked(a *dashboards.Alert, ts int64) {
+	was, known := m.known[a.ID]
+	if known && was.ts >= ts {
+		return
+	}
+	if !known && len(m.known) >= 2*MaxAlerts {
+		m.forget(ts)
+		if len(m.known) >= 2*MaxAlerts {
+			return
+		}
+	}
+	m.known[a.ID] = word{*a, ts}
+}
+
+// forget drops what nobody will take up any more.
+func (m *Manager) forget(now int64) {
+	maps.DeleteFunc(m.known, func(_ string, w word) bool {
+		return now-w.ts > outage.Milliseconds() || w.State == dashboards.AlertInactive && now-w.ts > resolvedFor.Milliseconds()
+	})
+}
+
+// sayLocked tells the others of an alert.
+func (m *Manager) sayLocked(a dashboards.Alert, now time.Time) {
+	ts := now.UnixMilli()
+	if w, ok := m.known[a.ID]; ok {
+		ts = max(ts, w.ts+1)
+	}
+	m.takeLocked(&a, ts)
+	long := 0
+	for k, v := range a.Annotations {
+		long += len(k) + len(v)
+	}
+	if long > maxTold {
+		a.Annotations = nil
+	}
+	m.cfg.Publish(dashboards.Note{V: 1, Kind: dashboards.NoteAlert, ID: a.ID, TS: ts, Alert: &a})
+}
+
+// maxTold bounds the annotations that are told with an alert: the next evaluation makes them anew.
+const maxTold = 32 << 10
+
+// tell tells the others what is new of a rule's alerts, and now and then what is not.
+func (m *Manager) tell(g *groupState, r *ruleState, ts time.Time) {
+	if !r.rule.Alert {
+		return
+	}
+	var say []dashboards.Alert
+	r.mu.Lock()
+	for _, x := range r.active {
+		if x.state == x.toldState && (x.state == dashboards.AlertInactive || ts.Sub(x.told) < sayAgain) {
+			continue
+		}
+		x.toldState, x.told = x.state, ts
+		say = append(say, x.noun(g.def, r.rule))
+	}
+	for _, x := range r.gone {
+		say = append(say, x.noun(g.def, r.rule))
+	}
+	r.gone = nil
+	r.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range say {
+		m.sayLocked(a, ts)
+	}
+}
+
+// template notes that a template of a rule could, or could not, be expanded.
+func (m *Manager) template(g *groupState, r *ruleState, err error) {
+	bad := ""
+	if err != nil {
+		bad = clip(err.Error())
+		m.tmplBad.Inc()
+	}
+	r.mu.Lock()
+	was := r.badText
+	r.badText = bad
+	r.mu.Unlock()
+	if bad != "" && was == "" {
+		m.cfg.Log.Warn("a template of a rule cannot be expanded", "file", g.def.File, "group", g.def.Name, "rule", r.rule.Name, "err", bad)
+	}
+}
+
+// Alerts is every alert of the groups that are evaluated here, and those that were over in the last fifteen minutes, in no order: what others are told of.
+func (m *Manager) Alerts() (out []dashboards.Alert) {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	here := map[string]bool{}
+	for _, g := range m.groups {
+		for _, r := range g.rules {
+			r.mu.Lock()
+			for _, x := range r.active {
+				out = append(out, x.noun(g.def, r.rule))
+				here[x.id] = true
+			}
+			r.mu.Unlock()
+		}
+	}
+	for id, a := range m.over {
+		if now.Sub(time.UnixMilli(a.ResolvedAt)) > resolvedFor {
+			delete(m.over, id)
+		} else if !here[id] {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// Active is every pending and firing alert that is known, of all replicas: here as they are, elsewhere as they were told last; by group, rule and labels.
+func (m *Manager) Active() []dashboards.Alert {
+	now := time.Now().UnixMilli()
+	out := m.Alerts()
+	out = slices.DeleteFunc(out, func(a dashboards.Alert) bool { return a.State == dashboards.AlertInactive })
+	m.mu.Lock()
+	for _, w := range m.known {
+		if w.State != dashboards.AlertInactive && now-w.ts <= outage.Milliseconds() && m.groups[w.Group] != nil && !m.evaluated(w.Group) {
+			out = append(out, w.Alert)
+		}
+	}
+	m.mu.Unlock()
+	slices.SortFunc(out, func(a, b dashboards.Alert) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.ActiveAt, b.ActiveAt), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// evaluated reports whether a group is evaluated here. The caller holds the lock.
+func (m *Manager) evaluated(group string) bool {
+	g := m.groups[group]
+	if g == nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mine
+}
+
+// Faults is what people have to know of rules that are not evaluated as they were written.
+func (m *Manager) Faults() (out []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, def := range m.set.Groups {
+		g := m.groups[def.Key()]
+		for _, r := range g.rules {
+			r.mu.Lock()
+			if r.health == healthErr {
+				out = append(out, fmt.Sprintf("rule %s (group %s of %s) cannot be evaluated: %s", r.rule.Name, def.Name, def.File, r.err))
+			}
+			r.mu.Unlock()
+		}
+	}
+	return out
+}
