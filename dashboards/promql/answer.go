@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/rollcall-metrics/rollcall/internal/gate"
 )
 
 // The types of errors, as Prometheus calls them.
@@ -25,6 +27,8 @@ const (
 	errCanceled  = "canceled"
 	errExecution = "execution"
 	errInternal  = "internal"
+
+	errUnavailable = "unavailable"
 )
 
 // clientGone is the status that nobody reads, as Prometheus has it.
@@ -47,6 +51,8 @@ func kindOf(err error) (kind string, status int) {
 		store    promql.ErrStorage
 	)
 	switch {
+	case errors.Is(err, gate.ErrFull), errors.Is(err, gate.ErrLong):
+		return errUnavailable, http.StatusServiceUnavailable
 	case errors.As(err, &bad):
 		return errBadData, http.StatusBadRequest
 	case errors.As(err, &many):
@@ -99,6 +105,7 @@ func (a *API) answer(f func(*http.Request) (any, annotations.Annotations, error)
 		if err != nil {
 			var kind string
 			kind, status = kindOf(err)
+			gate.Busy(w.Header(), err)
 			res = response{Status: "error", ErrorType: kind, Error: err.Error()}
 			a.queries[kind].Inc()
 		} else {

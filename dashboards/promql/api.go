@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/internal/gate"
 )
 
 // Bounds of a request, and of what range queries may ask for; the last is Prometheus'.
@@ -114,10 +115,12 @@ func (a *API) run(r *http.Request, make func(context.Context, promql.QueryOpts, 
 		return nil, nil, badData("invalid parameter %q: %v", "query", err)
 	}
 	q, err := make(ctx, promql.NewPrometheusQueryOpts(false, back), text)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return nil, nil, ctx.Err()
-	}
-	if err != nil {
+	case errors.Is(err, gate.ErrFull), errors.Is(err, gate.ErrLong):
+		return nil, nil, err
+	case err != nil:
 		return nil, nil, badData("invalid parameter %q: %v", "query", err)
 	}
 	defer q.Close()
@@ -209,11 +212,10 @@ func (a *API) selected(r *http.Request, needed bool, fn func(ctx context.Context
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
 	defer cancel()
-	slot, err := a.gate.Insert(ctx, "")
-	if err != nil {
+	if err := a.gate.Enter(ctx); err != nil {
 		return err
 	}
-	defer a.gate.Delete(slot)
+	defer a.gate.Leave()
 	q, err := a.Querier(from.UnixMilli(), to.UnixMilli())
 	if err != nil {
 		return err
@@ -301,9 +303,15 @@ func (a *API) metadata(r *http.Request) (any, annotations.Annotations, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
+	defer cancel()
+	if err := a.gate.Enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer a.gate.Leave()
 	only := r.FormValue("metric")
 	out := map[string][]metadata{}
-	a.cfg.Board.Raw(func(string, string) bool { return r.Context().Err() == nil }, func(c *dashboards.RawColumn) bool {
+	a.cfg.Board.Raw(func(string, string) bool { return ctx.Err() == nil }, func(c *dashboards.RawColumn) bool {
 		name, _ := metricName(c)
 		if only != "" && name != only || limit > 0 && len(out) >= limit && out[name] == nil {
 			return false
@@ -318,7 +326,7 @@ func (a *API) metadata(r *http.Request) (any, annotations.Annotations, error) {
 			out[f.metric] = []metadata{{"gauge", f.help, (&dashboards.RawColumn{Name: f.metric}).Unit()}}
 		}
 	}
-	return out, nil, r.Context().Err()
+	return out, nil, ctx.Err()
 }
 
 // exemplars are nowhere kept; those who ask get none.

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/internal/gate"
 )
 
 // Config says what to answer from. Board is needed; the rest has defaults.
@@ -27,6 +28,7 @@ type Config struct {
 	MaxSeries  int           // series that one selector may find, default 200,000
 	Timeout    time.Duration // of one query, the time it waits for others too; default 20 s
 	Concurrent int           // queries at once; the others wait; default 4
+	Waiting    int           // how many may wait; who comes then is told to come again; default 64
 	// Also is series beside those of the Board, such as those that rules give; where both have one of the same labels, the Board's counts. nil: there are none.
 	Also storage.Queryable
 	// Partial says, where not all services are known here, what is missing: it stands beside each answer as a warning. nil, or "": all are.
@@ -41,7 +43,7 @@ func (c *Config) defaults() {
 	c.MaxSamples = cmp.Or(c.MaxSamples, 5_000_000)
 	c.MaxSeries = cmp.Or(c.MaxSeries, 200_000)
 	c.Timeout = cmp.Or(c.Timeout, 20*time.Second)
-	c.Concurrent = cmp.Or(c.Concurrent, 4)
+	c.Concurrent, c.Waiting = cmp.Or(c.Concurrent, 4), cmp.Or(c.Waiting, 64)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -58,7 +60,7 @@ func (c *Config) validate() error {
 	if c.Board == nil {
 		errs = append(errs, errors.New("there is no board to ask"))
 	}
-	if c.MaxSamples < 1 || c.MaxSeries < 1 || c.Concurrent < 1 || c.Timeout < time.Millisecond {
+	if c.MaxSamples < 1 || c.MaxSeries < 1 || c.Concurrent < 1 || c.Waiting < 0 || c.Timeout < time.Millisecond {
 		errs = append(errs, fmt.Errorf("%d samples, %d series, %d at once, timeout %s: all must be positive", c.MaxSamples, c.MaxSeries, c.Concurrent, c.Timeout))
 	}
 	return errors.Join(errs...)
@@ -72,7 +74,7 @@ type API struct {
 	cfg     Config
 	engine  *promql.Engine
 	parser  parser.Parser
-	gate    gate
+	gate    line
 	queries map[string]*metrics.Counter // by what became of them
 	took    *metrics.PrometheusHistogram
 }
@@ -83,10 +85,10 @@ func New(c Config) (*API, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("make promql: %w", err)
 	}
-	a := &API{cfg: c, parser: parser.NewParser(parser.Options{}), gate: make(gate, c.Concurrent), queries: map[string]*metrics.Counter{}}
+	a := &API{cfg: c, parser: parser.NewParser(parser.Options{}), gate: line{gate.New(c.Concurrent, c.Waiting, 0)}, queries: map[string]*metrics.Counter{}}
 	a.engine = promql.NewEngine(promql.EngineOpts{Logger: c.Log, MaxSamples: c.MaxSamples, Timeout: c.Timeout, ActiveQueryTracker: a.gate, LookbackDelta: lookback,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Second.Milliseconds() * 10 }, EnableAtModifier: true, EnableNegativeOffset: true, Parser: a.parser})
-	for _, outcome := range []string{"success", errBadData, errTimeout, errCanceled, errExecution, errInternal} {
+	for _, outcome := range []string{"success", errBadData, errTimeout, errCanceled, errExecution, errInternal, errUnavailable} {
 		a.queries[outcome] = c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_promql_queries_total{outcome=%q}", outcome))
 	}
 	a.took = c.Metrics.GetOrCreatePrometheusHistogramExt("rollcall_promql_query_seconds", []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10})
@@ -98,24 +100,17 @@ func (a *API) Querier(from, to int64) (storage.Querier, error) {
 	return a.with(&querier{board: a.cfg.Board, from: from, to: to, maxSeries: a.cfg.MaxSeries}, from, to)
 }
 
-// gate lets so many queries run at once.
-type gate chan struct{}
+// line lets so many queries run at once, and so many wait.
+type line struct{ *gate.Gate }
 
 // Insert implements promql.QueryTracker.
-func (g gate) Insert(ctx context.Context, _ string) (int, error) {
-	select {
-	case g <- struct{}{}:
-		return 0, nil
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-}
+func (l line) Insert(ctx context.Context, _ string) (int, error) { return 0, l.Enter(ctx) }
 
 // Delete implements promql.QueryTracker.
-func (g gate) Delete(int) { <-g }
+func (l line) Delete(int) { l.Leave() }
 
 // GetMaxConcurrent implements promql.QueryTracker.
-func (g gate) GetMaxConcurrent() int { return cap(g) }
+func (l line) GetMaxConcurrent() int { return l.Places() }
 
 // Close implements promql.QueryTracker.
-func (g gate) Close() error { return nil }
+func (l line) Close() error { return nil }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type rig struct {
 	now   time.Time
 	seq   uint64
 	every time.Duration
+	api   *API
 	srv   *httptest.Server
 }
 
@@ -51,6 +53,7 @@ func newRig(t *testing.T, set func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.api = a
 	mux := http.NewServeMux()
 	for p, h := range a.Routes() {
 		mux.Handle(p, h)
@@ -380,20 +383,31 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// One query more than may run waits, and is told of it when its time is over.
+// One query more than may run waits, and is told of it when its time is over; who comes when all may wait that may is told at once to come again.
 func TestGate(t *testing.T) {
-	g := make(gate, 1)
-	if _, err := g.Insert(t.Context(), ""); err != nil {
+	r := newRig(t, func(c *Config) { c.Concurrent, c.Waiting = 1, 1 })
+	if err := r.api.gate.Enter(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := g.Insert(ctx, ""); err == nil {
-		t.Error("two passed a gate for one")
+	if status, body := r.ask("GET", "/api/v1/query", url.Values{"query": {"1"}, "timeout": {"0.01"}}); status != 503 || !strings.Contains(body, `"errorType":"timeout"`) {
+		t.Errorf("who waited: %d %s", status, body)
 	}
-	g.Delete(0)
-	if _, err := g.Insert(t.Context(), ""); err != nil {
-		t.Error(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	var waits sync.WaitGroup
+	waits.Go(func() { _ = r.api.gate.Enter(ctx) })
+	testenv.Eventually(t, "somebody waits", func() bool { return r.api.gate.Waiting() == 1 })
+	for _, path := range []string{"/api/v1/query?query=1", "/api/v1/query_range?query=1&start=0&end=1&step=1", "/api/v1/labels", "/api/v1/series?match[]=up", "/api/v1/metadata"} {
+		at, _ := url.Parse(path)
+		status, body := r.ask("GET", at.Path, at.Query())
+		if status != 503 || !strings.Contains(body, `"errorType":"unavailable"`) || !strings.Contains(body, "ask again in a few seconds") {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	cancel()
+	waits.Wait()
+	r.api.gate.Leave()
+	if status, body := r.ask("GET", "/api/v1/query", url.Values{"query": {"1"}}); status != 200 {
+		t.Errorf("with a place: %d %s", status, body)
 	}
 }
 

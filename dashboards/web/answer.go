@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/internal/gate"
 )
 
 // problem is an answer that is an error: its text says how to mend it.
@@ -37,6 +38,9 @@ func (s *Server) answer(f func(*http.Request) (any, error)) http.Handler {
 		}
 		var p *problem
 		switch {
+		case r.Context().Err() != nil: // who asked has gone
+		case gate.Busy(w.Header(), err):
+			fail(w, r, http.StatusServiceUnavailable, err.Error())
 		case errors.As(err, &p):
 			fail(w, r, p.status, p.text)
 		case errors.Is(err, dashboards.ErrNoService), errors.Is(err, dashboards.ErrNoMetric):
@@ -48,6 +52,30 @@ func (s *Server) answer(f func(*http.Request) (any, error)) http.Handler {
 			fail(w, r, http.StatusInternalServerError, "the server failed; its log says why")
 		}
 	})
+}
+
+// dear is answer for what costs much: so many are made at once, as the gate has places, and written into memory before their place goes to the next; a reader that is
+// slow keeps none.
+func (s *Server) dear(f func(*http.Request) (any, error)) http.Handler {
+	return s.answer(func(r *http.Request) (any, error) {
+		if err := s.gate.Enter(r.Context()); err != nil {
+			return nil, err
+		}
+		defer s.gate.Leave()
+		v, err := f(r)
+		if err != nil {
+			return nil, err
+		}
+		return written(v)
+	})
+}
+
+// text is an answer that is JSON already.
+type text []byte
+
+func written(v any) (any, error) {
+	b, err := json.Marshal(v)
+	return text(b), err
 }
 
 func fail(w http.ResponseWriter, r *http.Request, status int, text string) {
@@ -63,7 +91,11 @@ var zips = sync.Pool{New: func() any {
 }}
 
 func send(w http.ResponseWriter, r *http.Request, status int, v any) {
-	b, err := json.Marshal(v)
+	b, is := v.(text)
+	var err error
+	if !is {
+		b, err = json.Marshal(v)
+	}
 	if err != nil {
 		status, b = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON; please report it"}`)
 	}

@@ -22,20 +22,42 @@ const (
 	maxOnHost = 2000
 )
 
-// verdicts are the newest answers about canaries, by environment: a hundred pages cost as much as one.
+// verdicts are the newest answers about canaries, by environment: a hundred pages cost as much as one, and those of one environment wait for none of another.
 type verdicts struct {
 	mu sync.Mutex
-	of map[string]*canaries
+	of map[string]*verdictsOf
+}
+
+type verdictsOf struct {
+	turn chan struct{} // whoever has put something in may touch the rest
+	last *canaries
+	made time.Time
 }
 
 type canaries struct {
 	AsOf     int64            `json:"as_of"`
 	Canaries []*canary.Answer `json:"canaries"` // those that fail first
 	LeftOut  int              `json:"left_out"` // services with cohorts beyond the bound
-	made     time.Time
 }
 
 var gravity = map[canary.Verdict]int{canary.Fail: 0, canary.Hold: 1, canary.Pass: 2}
+
+// maxVerdicts bounds the environments that are remembered: a page may ask for any name.
+const maxVerdicts = 100
+
+func (v *verdicts) env(name string) *verdictsOf {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	of := v.of[name]
+	if of == nil {
+		if v.of == nil || len(v.of) >= maxVerdicts {
+			v.of = map[string]*verdictsOf{}
+		}
+		of = &verdictsOf{turn: make(chan struct{}, 1)}
+		v.of[name] = of
+	}
+	return of
+}
 
 // canaries is a verdict on every pair of cohorts of an environment.
 func (s *Server) canaries(r *http.Request) (any, error) {
@@ -46,14 +68,29 @@ func (s *Server) canaries(r *http.Request) (any, error) {
 	if f := s.cfg.Board.Feed(); f.State != dashboards.FeedLive {
 		return nil, &problem{http.StatusServiceUnavailable, "nothing can be judged now: the feed is " + string(f.State)}
 	}
-	s.verdicts.mu.Lock()
-	defer s.verdicts.mu.Unlock()
-	if have := s.verdicts.of[env]; have != nil && time.Since(have.made) < lookEvery {
-		return have, nil
+	of := s.verdicts.env(env)
+	select {
+	case of.turn <- struct{}{}:
+		defer func() { <-of.turn }()
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
 	}
+	if of.last != nil && time.Since(of.made) < lookEvery {
+		return of.last, nil
+	}
+	// Only who makes them anew takes a place: those who wait for that one do not keep others from theirs.
+	if err := s.gate.Enter(r.Context()); err != nil {
+		return nil, err
+	}
+	defer s.gate.Leave()
+	of.last, of.made = s.judge(env), time.Now()
+	return of.last, nil
+}
+
+func (s *Server) judge(env string) *canaries {
 	board := s.cfg.Board
 	now := board.AsOf()
-	out := &canaries{AsOf: now.UnixMilli(), Canaries: []*canary.Answer{}, made: time.Now()}
+	out := &canaries{AsOf: now.UnixMilli(), Canaries: []*canary.Answer{}}
 	for _, n := range board.Names() {
 		if env != "" && n[1] != env {
 			continue
@@ -77,11 +114,7 @@ func (s *Server) canaries(r *http.Request) (any, error) {
 	slices.SortStableFunc(out.Canaries, func(a, b *canary.Answer) int {
 		return cmp.Or(gravity[a.Verdict]-gravity[b.Verdict], strings.Compare(a.Service, b.Service), strings.Compare(a.Env, b.Env))
 	})
-	if s.verdicts.of == nil || len(s.verdicts.of) > 100 {
-		s.verdicts.of = map[string]*canaries{}
-	}
-	s.verdicts.of[env] = out
-	return out, nil
+	return out
 }
 
 // thrown is one class of exceptions, or one thing that may run full.

@@ -76,6 +76,11 @@ func (s *Server) roster(r *http.Request) (any, error) {
 	if sort != "" && by == nil {
 		return nil, badRequest("sort=%q: use state, instance, service, since, joined, verified, path or by, with a - before it for the other way round", clip(sort))
 	}
+	views := shown(s.views(r.Context())) // they may take their time: before there is a place to keep
+	if err := s.gate.Enter(r.Context()); err != nil {
+		return nil, err
+	}
+	defer s.gate.Leave()
 	q = strings.ToLower(q)
 	counts := map[string]int{}
 	missing := 0
@@ -98,14 +103,14 @@ func (s *Server) roster(r *http.Request) (any, error) {
 	total := len(entries)
 	entries = entries[min(from, total):]
 	entries = entries[:min(most, rosterLimit, len(entries))]
-	return struct {
+	return written(struct {
 		AsOf    int64                   `json:"as_of"`
 		Entries []dashboards.RosterLine `json:"entries"`
 		Total   int                     `json:"total"`
 		Counts  map[string]int          `json:"counts"`
 		Missing int                     `json:"missing"`
 		Views   []view                  `json:"views"`
-	}{s.cfg.Board.Now("").AsOf.UnixMilli(), entries, total, counts, missing, shown(s.views(r.Context()))}, nil
+	}{s.cfg.Board.Now("").AsOf.UnixMilli(), entries, total, counts, missing, views})
 }
 
 // views is what the sources say of themselves: those in this process, else those of the collectors that can be asked.

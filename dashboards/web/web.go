@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/dashboards/slo"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/gate"
 	"github.com/rollcall-metrics/rollcall/internal/trust"
 )
 
@@ -55,12 +57,16 @@ type Config struct {
 	Extra map[string]http.Handler
 	// MaxStreams bounds the pages that watch at once, default 2000.
 	MaxStreams int
-	Log        *slog.Logger
-	Metrics    *metrics.Set
+	// Dear is how many questions that cost much are answered at once, Waiting how many may wait for that, 10 s at most; default: one for each processor and two at
+	// least, and 64. Who comes then is told to come again.
+	Dear, Waiting int
+	Log           *slog.Logger
+	Metrics       *metrics.Set
 }
 
 func (c *Config) defaults() {
 	c.MaxStreams = cmp.Or(c.MaxStreams, 2000)
+	c.Dear, c.Waiting = cmp.Or(c.Dear, max(runtime.GOMAXPROCS(0), 2)), cmp.Or(c.Waiting, 64)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -74,8 +80,8 @@ func (c *Config) validate() error {
 	if c.Board == nil {
 		errs = append(errs, errors.New("there is no board to show"))
 	}
-	if c.MaxStreams < 0 {
-		errs = append(errs, fmt.Errorf("max streams %d is negative", c.MaxStreams))
+	if c.MaxStreams < 0 || c.Dear < 0 || c.Waiting < 0 {
+		errs = append(errs, fmt.Errorf("max streams %d, %d dear questions at once or %d that wait: none may be negative", c.MaxStreams, c.Dear, c.Waiting))
 	}
 	for p := range c.Extra {
 		if !strings.Contains(p, "/") {
@@ -85,6 +91,9 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
+// dearWait is how long a question that costs much may wait for its turn: who asks has given up by then.
+const dearWait = 10 * time.Second
+
 // Server serves a Board. Its streams end when the request's context does: give http.Server a BaseContext that ends at shutdown.
 type Server struct {
 	cfg      Config
@@ -92,6 +101,7 @@ type Server struct {
 	rows     rowCache
 	frames   frames
 	verdicts verdicts
+	gate     *gate.Gate // before what costs much
 	files    map[string]*file
 
 	mu      sync.Mutex
@@ -113,13 +123,14 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make web server: %w", err)
 	}
-	s := &Server{cfg: c, mux: http.NewServeMux(), files: files}
+	s := &Server{cfg: c, mux: http.NewServeMux(), files: files, gate: gate.New(c.Dear, c.Waiting, dearWait)}
 	s.openStreams = c.Metrics.GetOrCreateGauge("rollcall_web_streams", func() float64 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return float64(s.streams)
 	})
 	s.refused = c.Metrics.GetOrCreateCounter("rollcall_web_streams_refused_total")
+	c.Metrics.GetOrCreateGauge("rollcall_web_questions_refused", func() float64 { return float64(s.gate.Refused()) })
 	s.events = c.Metrics.GetOrCreateCounter("rollcall_web_events_total")
 	s.sent = c.Metrics.GetOrCreateCounter("rollcall_web_event_bytes_total")
 	s.routes()
@@ -130,9 +141,9 @@ func (s *Server) routes() {
 	pages := map[string]http.Handler{
 		"GET /api/v1/stream":        http.HandlerFunc(s.stream),
 		"GET /api/v1/now":           s.answer(s.now),
-		"GET /api/v1/service":       s.answer(s.service),
-		"GET /api/v1/series":        s.eitherSeries(s.answer(s.series)),
-		"GET /api/v1/search":        s.answer(s.search),
+		"GET /api/v1/service":       s.dear(s.service),
+		"GET /api/v1/series":        s.eitherSeries(s.dear(s.series)),
+		"GET /api/v1/search":        s.dear(s.search),
 		"GET /api/v1/roster":        s.answer(s.roster),
 		"GET /api/v1/roster/guards": s.answer(s.guards),
 		"GET /api/v1/roster/paths":  s.answer(s.paths),
@@ -140,16 +151,16 @@ func (s *Server) routes() {
 		"GET /api/v1/status":        s.answer(s.status),
 		"GET /api/v1/me":            s.answer(func(r *http.Request) (any, error) { return trust.MeOf(r), nil }),
 		"GET /api/v1/findings":      s.answer(s.findings),
-		"GET /api/v1/events":        s.answer(s.listEvents),
-		"GET /api/v1/changes":       s.answer(s.changes),
-		"GET /api/v1/canary":        s.answer(s.canary),
-		"GET /api/v1/convergence":   s.answer(s.convergence),
+		"GET /api/v1/events":        s.dear(s.listEvents),
+		"GET /api/v1/changes":       s.dear(s.changes),
+		"GET /api/v1/canary":        s.dear(s.canary),
+		"GET /api/v1/convergence":   s.dear(s.convergence),
 		"GET /api/v1/canaries":      s.answer(s.canaries),
-		"GET /api/v1/exceptions":    s.answer(s.exceptions),
-		"GET /api/v1/host":          s.answer(s.host),
-		"GET /api/v1/different":     s.answer(s.different),
+		"GET /api/v1/exceptions":    s.dear(s.exceptions),
+		"GET /api/v1/host":          s.dear(s.host),
+		"GET /api/v1/different":     s.dear(s.different),
 		"GET /api/v1/silences":      s.answer(s.silences),
-		"GET /api/v1/history":       s.answer(s.history),
+		"GET /api/v1/history":       s.dear(s.history),
 		"POST /api/v1/events":       s.said("events", s.tell),
 
 		"POST /api/v1/findings/{id}/ack":   s.said("acknowledgements", s.acknowledge),
