@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"hash/fnv"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -76,20 +77,49 @@ func (k *book) take(n *Note) bool {
 		f.Finding, f.ts = *n.Finding, n.TS
 		f.Ack, f.Silenced = nil, nil
 		return true
-	case NoteAck:
-		return put(k.acks, n.ID, *n.Ack, n.TS)
+	case NoteAck: // first go those of findings that are not known any more, then those of such as are over
+		return put(k.acks, n.ID, *n.Ack, n.TS, func(id string, a stamped[Ack]) (use int) {
+			if f := k.findings[id]; f != nil && f.Ended == nil {
+				return needed
+			} else if f != nil {
+				return 1
+			}
+			return 0
+		})
 	case NoteSilence:
-		return put(k.silences, n.ID, *n.Silence, n.TS)
+		return put(k.silences, n.ID, *n.Silence, n.TS, func(_ string, s stamped[Silence]) (use int) {
+			if !s.v.Over && n.TS < s.v.Until {
+				return needed
+			}
+			return 0
+		})
 	case NoteEvent:
-		return put(k.told, n.ID, *n.Event, n.TS)
+		return put(k.told, n.ID, *n.Event, n.TS, func(string, stamped[ToldEvent]) int { return needed })
 	}
 	return false
 }
 
-func put[T any](m map[string]stamped[T], id string, v T, ts int64) bool {
+// needed is the use of what is never given up for something newer.
+const needed = math.MaxInt
+
+// put takes v in, if it is newer than what is known under the id. Where there are as many as are kept, the one of least use goes for it, of several the oldest;
+// where all are needed it is not taken.
+func put[T any](m map[string]stamped[T], id string, v T, ts int64, use func(id string, v stamped[T]) int) bool {
 	old, has := m[id]
-	if has && old.ts >= ts || !has && len(m) >= maxKept {
+	if has && old.ts >= ts {
 		return false
+	}
+	if !has && len(m) >= maxKept {
+		least, out := needed, ""
+		for other, x := range m {
+			if u := use(other, x); u < least || u == least && u < needed && x.ts < m[out].ts {
+				least, out = u, other
+			}
+		}
+		if least == needed {
+			return false
+		}
+		delete(m, out)
 	}
 	m[id] = stamped[T]{v, ts, time.Time{}}
 	return true

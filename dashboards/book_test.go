@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -373,6 +374,73 @@ func TestBookIsBounded(t *testing.T) {
 	}
 	if len(k.findings) != maxKept || k.findings["over"] != nil || take("more", nil) || len(k.findings) != maxKept {
 		t.Errorf("%d are kept, want %d", len(k.findings), maxKept)
+	}
+}
+
+// Where as many acknowledgements or silences are known as are kept, those of what is over make room; where none is, whoever says one more is told that it is not taken.
+func TestSaidIsBounded(t *testing.T) {
+	var topic []Note
+	r := newReplica(t, &topic, nil)
+	k := r.b.book
+	now := time.Now().UnixMilli()
+	for i := range maxKept {
+		id := fmt.Sprint("f", i)
+		k.findings[id] = &kept{Finding: Finding{ID: id, Level: LevelBad, Service: "checkout", Env: "prod", Since: now}}
+		k.acks[id] = stamped[Ack]{Ack{By: "ann"}, now + int64(i), time.Time{}}
+		sid := fmt.Sprint("s", i)
+		k.silences[sid] = stamped[Silence]{Silence{ID: sid, Service: "checkout", At: now, Until: now + 60_000}, now + int64(i), time.Time{}}
+		k.told[fmt.Sprint("e", i)] = stamped[ToldEvent]{ToldEvent{At: now}, now, time.Time{}}
+	}
+	k.findings["one more"] = &kept{Finding: Finding{ID: "one more", Level: LevelBad, Service: "checkout", Env: "prod", Since: now}}
+	silence := Silence{Service: "cart", By: "ann", Why: "x", Until: now + 3_600_000}
+	refused := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "2000") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := r.b.Acknowledge("one more", Ack{By: "ann"})
+	refused("an acknowledgement", err)
+	_, err = r.b.Tell(ToldEvent{Kind: EventDeploy, Service: "cart", Text: "x", Who: "ann"})
+	refused("an event", err)
+	r.b.book.mu.Lock()
+	for i := range maxKept / 2 {
+		s := k.silences[fmt.Sprint("s", i)]
+		s.v.Over = true // more would be refused by the bound of those that stand
+		k.silences[fmt.Sprint("s", i)] = s
+	}
+	over := now
+	k.findings["f7"].Ended = &over
+	k.findings["f9"].Ended = &over
+	delete(k.findings, "f11")
+	r.b.book.mu.Unlock()
+	if len(topic) > 0 {
+		t.Errorf("others are told of what was refused: %+v", topic)
+	}
+	for _, want := range []string{"f11", "f7", "f9"} {
+		id := "for " + want
+		k.findings[id] = &kept{Finding: Finding{ID: id, Level: LevelBad, Service: "checkout", Env: "prod", Since: now}}
+		if f, err := r.b.Acknowledge(id, Ack{By: "ann"}); err != nil || f.Ack == nil {
+			t.Errorf("%s: %+v, %v", want, f.Ack, err)
+		}
+		if _, still := k.acks[want]; still || len(k.acks) != maxKept {
+			t.Errorf("%s did not make room; %d are known", want, len(k.acks))
+		}
+	}
+	_, err = r.b.Acknowledge("one more", Ack{By: "ann"})
+	refused("one more than there is room for", err)
+	delete(k.silences, fmt.Sprint("s", maxKept-1))
+	if s, err := r.b.Silence(silence); err != nil || k.silences[s.ID].v.Service != "cart" {
+		t.Errorf("a silence: %v", err)
+	}
+	silence.Service = "search"
+	delete(k.silences, fmt.Sprint("s", maxKept-2))
+	k.silences["filled"] = stamped[Silence]{Silence{ID: "filled", Over: true}, now, time.Time{}}
+	if s, err := r.b.Silence(silence); err != nil || k.silences[s.ID].v.Service != "search" || len(k.silences) != maxKept {
+		t.Errorf("a silence for one that is over: %v, %d are known", err, len(k.silences))
+	}
+	if len(topic) != 5 {
+		t.Errorf("others are told of %d things, want 5", len(topic))
 	}
 }
 

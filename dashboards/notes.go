@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -27,12 +28,15 @@ func (b *Board) Note(n Note) {
 	b.book.take(&n)
 }
 
-// say takes a note in here and tells the others.
-func (b *Board) say(n Note) {
-	b.book.take(&n)
+// say takes a note in here and tells the others. What is not taken, because there are too many of its kind, nobody is told of.
+func (b *Board) say(n Note, what string) error {
+	if !b.book.take(&n) {
+		return fmt.Errorf("%w: %d %s are known, which is as many as are kept", ErrRefused, maxKept, what)
+	}
 	if b.opts.Publish != nil {
 		b.opts.Publish(n)
 	}
+	return nil
 }
 
 func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()[:12]) }
@@ -54,7 +58,9 @@ func (b *Board) Acknowledge(id string, a Ack) (Finding, error) {
 		return Finding{}, fmt.Errorf("%w: %q; /api/v1/findings lists them", ErrNoFinding, id[:min(len(id), 40)])
 	}
 	a.At = time.Now().UnixMilli()
-	b.say(Note{V: 1, Kind: NoteAck, ID: id, TS: ts, Ack: &a})
+	if err := b.say(Note{V: 1, Kind: NoteAck, ID: id, TS: ts, Ack: &a}, "acknowledgements of open findings"); err != nil {
+		return Finding{}, err
+	}
 	b.relist()
 	for _, g := range b.Findings() {
 		if g.ID == id {
@@ -75,7 +81,9 @@ func (b *Board) Silence(s Silence) (Silence, error) {
 		return s, fmt.Errorf("%w: %d silences stand already; end some", ErrRefused, maxKept/2)
 	}
 	s.ID = newID("s")
-	b.say(Note{V: 1, Kind: NoteSilence, ID: s.ID, TS: s.At, Silence: &s})
+	if err := b.say(Note{V: 1, Kind: NoteSilence, ID: s.ID, TS: s.At, Silence: &s}, "silences"); err != nil {
+		return s, err
+	}
 	b.relist()
 	return s, nil
 }
@@ -94,7 +102,9 @@ func (b *Board) EndSilence(id, by string) (Silence, error) {
 	}
 	s := old.v
 	s.Over, s.Until = true, now
-	b.say(Note{V: 1, Kind: NoteSilence, ID: id, TS: max(now, old.ts+1), Silence: &s})
+	if err := b.say(Note{V: 1, Kind: NoteSilence, ID: id, TS: max(now, old.ts+1), Silence: &s}, "silences"); err != nil {
+		return s, err
+	}
 	b.relist()
 	return s, nil
 }
@@ -110,7 +120,7 @@ func (b *Board) Silences() []Silence {
 			out = append(out, s.v)
 		}
 	}
-	slices.SortFunc(out, func(a, c Silence) int { return int(a.Until - c.Until) })
+	slices.SortFunc(out, func(a, c Silence) int { return cmp.Compare(a.Until, c.Until) })
 	return out
 }
 
@@ -123,15 +133,8 @@ func (b *Board) Tell(e ToldEvent) (ToldEvent, error) {
 	if err := e.Check(now); err != nil {
 		return e, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	b.book.mu.Lock()
-	full := len(b.book.told) >= maxKept
-	b.book.mu.Unlock()
-	if full {
-		return e, fmt.Errorf("%w: %d events were told within a day; that is as many as are kept", ErrRefused, maxKept)
-	}
 	e.ID = newID("e")
-	b.say(Note{V: 1, Kind: NoteEvent, ID: e.ID, TS: now.UnixMilli(), Event: &e})
-	return e, nil
+	return e, b.say(Note{V: 1, Kind: NoteEvent, ID: e.ID, TS: now.UnixMilli(), Event: &e}, "events of the last day")
 }
 
 // relist brings what people said into the list that pages see, without waiting for the next tick.

@@ -191,8 +191,11 @@ func (s *Server) silence(r *http.Request, who func(string) string) (any, error) 
 	}
 	if in.For != "" {
 		d, err := time.ParseDuration(in.For)
-		if err != nil || in.Until != 0 {
-			return nil, badRequest("for=%q is no time such as 1h30m, or there is an until beside it", clip(in.For))
+		switch {
+		case in.Until != 0:
+			return nil, badRequest("for=%q, and there is an until beside it: give one of them", clip(in.For))
+		case err != nil || d > dashboards.MaxSilence:
+			return nil, badRequest("for=%q is no time such as 1h30m, of at most %s", clip(in.For), dashboards.MaxSilence)
 		}
 		in.Until = time.Now().Add(d).UnixMilli()
 	}
