@@ -159,7 +159,7 @@ func (s *service) clear() {
 		fresh := instance{addr: in.addr, index: map[uint32]int32{}, interval: in.interval, usual: in.usual, roster: in.roster, rosterAt: in.rosterAt, joinNoted: in.joinNoted}
 		*in = fresh
 	}
-	s.cols, s.byKey, s.hists = nil, map[string]uint32{}, nil
+	s.cols, s.byKey, s.hists, s.known = nil, map[string]uint32{}, nil, nil
 	s.rolling, s.ring, s.golden, s.goldenStale, s.figures = rolling{}, ring{}, plan{seq: s.golden.seq}, true, figures{}
 	s.heard = 0
 	s.newest, s.dirtyFrom, s.dirtyTo, s.backlog = 0, 0, 0, [2]int64{}

@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,30 +117,16 @@ type bucketCol struct {
 
 func (l *latencySet) none() bool { return l.metric == "" }
 
-// recognise finds the golden signals among the columns.
-func recognise(cols []column, g Golden) goldenSet {
+// golden finds the golden signals among the columns.
+func (k *knowing) golden(cols []column) goldenSet {
 	var out goldenSet
-	counted := map[string][]uint32{} // counters by metric
-	shaped := map[string][]uint32{}  // fields of distributions, and buckets
-	for i := range cols {
-		c := &cols[i]
-		switch k := c.kindNow(); {
-		case k == collector.Distribution:
-			shaped[c.metric] = append(shaped[c.metric], uint32(i))
-		case c.label("le") != "" && strings.HasSuffix(c.metric, "_bucket"):
-			base := strings.TrimSuffix(c.metric, "_bucket")
-			shaped[base] = append(shaped[base], uint32(i))
-		case k == collector.Counter || k == collector.Delta:
-			counted[c.metric] = append(counted[c.metric], uint32(i))
-		}
-	}
 	var found []uint32
-	found, out.why[0] = pickCounters(cols, counted, g.Rate, ratePatterns, nil)
+	found, out.why[0] = k.counters(cols, signalRate, nil)
 	out.rate, out.rateName = total(cols, found)
-	found, out.why[1] = pickCounters(cols, counted, g.Errors, errorPatterns, out.rate)
+	found, out.why[1] = k.counters(cols, signalErrors, out.rate)
 	out.errors, out.errorsName = total(cols, found)
-	out.latency, out.why[2] = pickLatency(cols, shaped, counted, g.Latency)
-	if len(out.rate) == 0 && !slices.Contains(g.Rate, NoMetric) && !out.latency.none() {
+	out.latency, out.why[2] = k.latency(cols)
+	if len(out.rate) == 0 && !slices.Contains(k.by.Rate, NoMetric) && !out.latency.none() {
 		out.why[0] = whyCount
 		// What has a latency has been asked for: its count is the rate, where it never resets.
 		out.rate, out.rateName = slices.Clone(out.latency.count), out.latency.metric
@@ -149,13 +136,11 @@ func recognise(cols []column, g Golden) goldenSet {
 			}
 		}
 	}
-	out.rateBy = brokenDown(cols, counted, out.rateName, "requests", "request", "hits", "queries", "calls", "messages")
-	out.errsBy = brokenDown(cols, counted, out.errorsName, "errors", "error", "failures", "failure", "failed", "exceptions", "5xx")
-	if out.why[0] == "="+NoMetric {
-		out.rateBy = nil
+	if out.why[0] != "="+NoMetric {
+		out.rateBy = k.brokenDown(cols, out.rateName, wordRate)
 	}
-	if out.why[1] == "="+NoMetric {
-		out.errsBy = nil
+	if out.why[1] != "="+NoMetric {
+		out.errsBy = k.brokenDown(cols, out.errorsName, wordErrors)
 	}
 	return out
 }
@@ -166,40 +151,36 @@ const (
 	whyCount  = "count"
 )
 
-// pickCounters gives the columns of all metrics that the first matching pattern matches, and that pattern.
-func pickCounters(cols []column, counted map[string][]uint32, configured, known []string, rate []uint32) (of []uint32, why string) {
-	try := func(pattern string, any bool) (found []uint32) {
-		if pattern == byStatus {
-			return statusErrors(cols, rate)
-		}
-		for metric, cs := range counted {
-			if glob(pattern, metric) && (any || !side(metric)) {
-				found = append(found, cs...)
-			}
-		}
-		return found
-	}
-	for _, p := range configured {
-		if p == NoMetric {
-			return nil, "=" + NoMetric
-		}
-		if f := try(p, true); len(f) > 0 {
-			return f, "=" + p
+// counters gives the columns of all metrics that the first matching pattern matches, and that pattern.
+func (k *knowing) counters(cols []column, of int, rate []uint32) (found []uint32, why string) {
+	first := none
+	for i := range k.likely {
+		if l := &k.likely[i]; len(l.matches[of]) > 0 && l.matches[of][0] < first && l.counts(cols) {
+			first = l.matches[of][0]
 		}
 	}
-	for _, p := range known {
-		if f := try(p, !strings.Contains(p, "*")); len(f) > 0 {
-			if p == byStatus {
-				p = whyStatus
-			}
-			return f, p
+	if k.stops[of] < first {
+		return nil, "=" + NoMetric
+	}
+	// Errors may stand among the series of the rate, in a place of their own among the patterns.
+	if of == signalErrors && first > k.status {
+		if found = k.statusErrors(cols, rate); len(found) > 0 {
+			return found, whyStatus
 		}
 	}
-	return nil, ""
+	if first == none {
+		return nil, ""
+	}
+	for i := range k.likely {
+		if l := &k.likely[i]; slices.Contains(l.matches[of], first) {
+			found = l.counted(cols, found)
+		}
+	}
+	return found, k.pattern(of, first)
 }
 
 // statusErrors are the series of the rate that ended in a server error; where the rate has no such label, a counter of its own that is labelled 5xx.
-func statusErrors(cols []column, rate []uint32) (found []uint32) {
+func (k *knowing) statusErrors(cols []column, rate []uint32) (found []uint32) {
 	for _, n := range rate {
 		for _, l := range cols[n].labels {
 			if isServerError(l.Name, l.Value) {
@@ -211,14 +192,9 @@ func statusErrors(cols []column, rate []uint32) (found []uint32) {
 	if len(found) > 0 {
 		return found
 	}
-	for i := range cols {
-		if k := cols[i].kindNow(); k != collector.Counter || side(cols[i].metric) {
-			continue
-		}
-		for _, l := range cols[i].labels {
-			if isServerError(l.Name, l.Value) && strings.EqualFold(l.Value, "5xx") {
-				found = append(found, uint32(i))
-			}
+	for _, n := range k.fivexx {
+		if cols[n].kindNow() == collector.Counter {
+			found = append(found, n)
 		}
 	}
 	return found
@@ -246,23 +222,18 @@ func total(cols []column, found []uint32) (out []uint32, name string) {
 
 // brokenDown are the labelled counters of the metric itself, or of one that says with a dotted label that it counts the same thing apart: that is how
 // roll-ups and ByClient name what they count by (client.as.number).
-func brokenDown(cols []column, counted map[string][]uint32, metric string, words ...string) (out []uint32) {
-	best := ""
-	for m, cs := range counted {
-		dotted, named := false, m == metric
-		for _, n := range cs {
-			for _, l := range cols[n].labels {
-				dotted = dotted || strings.Contains(l.Name, ".")
-			}
-		}
-		for _, t := range tokens(m) {
-			named = named || slices.Contains(words, t)
-		}
-		if dotted && named && (best == "" || m == metric || best != metric && m < best) {
-			best = m
+func (k *knowing) brokenDown(cols []column, metric string, word uint8) (out []uint32) {
+	var best *likely
+	for i := range k.likely {
+		l := &k.likely[i]
+		if m := l.metric; l.dotted && (m == metric || l.words&word != 0) && l.counts(cols) && (best == nil || m == metric || best.metric != metric && m < best.metric) {
+			best = l
 		}
 	}
-	for _, n := range counted[best] {
+	if best == nil {
+		return nil
+	}
+	for _, n := range best.counted(cols, nil) {
 		if len(cols[n].labels) > 0 {
 			out = append(out, n)
 		}
@@ -270,30 +241,34 @@ func brokenDown(cols []column, counted map[string][]uint32, metric string, words
 	return out
 }
 
-func pickLatency(cols []column, shaped, counted map[string][]uint32, configured []string) (l latencySet, why string) {
-	best := ""
-	choose := func(pattern string, any bool) bool {
-		for metric := range shaped {
-			if glob(pattern, metric) && (any || !side(metric)) && (best == "" || cmp.Or(cmp.Compare(len(metric), len(best)), strings.Compare(metric, best)) < 0) {
-				best = metric
-			}
+func (k *knowing) latency(cols []column) (l latencySet, why string) {
+	first := none
+	for i := range k.likely {
+		if l := &k.likely[i]; len(l.matches[signalLatency]) > 0 && l.matches[signalLatency][0] < first && l.shapes(cols) {
+			first = l.matches[signalLatency][0]
 		}
-		return best != ""
 	}
-	if i := slices.IndexFunc(configured, func(p string) bool { return p == NoMetric || choose(p, true) }); i >= 0 {
-		why = "=" + configured[i]
-	} else if i = slices.IndexFunc(latencyPatterns, func(p string) bool { return choose(p, !strings.Contains(p, "*")) }); i >= 0 {
-		why = latencyPatterns[i]
+	switch {
+	case k.stops[signalLatency] < first:
+		return l, "=" + NoMetric
+	case first == none:
+		return l, ""
 	}
-	if best == "" {
-		return latencySet{}, why
+	var of *likely
+	for i := range k.likely {
+		l := &k.likely[i]
+		if slices.Contains(l.matches[signalLatency], first) && l.shapes(cols) && (of == nil || cmp.Or(cmp.Compare(len(l.metric), len(of.metric)), strings.Compare(l.metric, of.metric)) < 0) {
+			of = l
+		}
 	}
+	best, shaped := of.metric, of.shaped(cols)
+	why = k.pattern(signalLatency, first)
 	l = latencySet{metric: best, toMillis: toMillis(best)}
-	plain := slices.ContainsFunc(shaped[best], func(n uint32) bool { return cols[n].field != "" && len(cols[n].labels) == 0 })
-	for _, n := range shaped[best] {
+	plain := slices.ContainsFunc(shaped, func(n uint32) bool { return cols[n].field != "" && len(cols[n].labels) == 0 })
+	for _, n := range shaped {
 		c := &cols[n]
 		if c.field == "" {
-			if f, err := strconv.ParseFloat(c.label("le"), 64); err == nil {
+			if f, err := strconv.ParseFloat(c.label("le"), 64); err == nil && !math.IsNaN(f) {
 				l.buckets = append(l.buckets, bucketCol{f, n})
 			}
 			continue
@@ -308,7 +283,7 @@ func pickLatency(cols []column, shaped, counted map[string][]uint32, configured 
 	if len(l.buckets) > 0 {
 		// Classic buckets bring their count and sum as counters beside them.
 		l.parts, l.window = nil, collector.WindowUnknown
-		l.count, l.sum = counted[best+"_count"], counted[best+"_sum"]
+		l.count, l.sum = k.countedBy(cols, best+"_count"), k.countedBy(cols, best+"_sum")
 	}
 	for i := range l.parts {
 		slices.SortFunc(l.parts[i].quantiles, func(a, b quantileCol) int { return cmp.Compare(a.p, b.p) })

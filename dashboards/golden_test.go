@@ -78,6 +78,12 @@ func TestRecognise(t *testing.T) {
 	}
 }
 
+func recognise(cs []column, g Golden) goldenSet {
+	k := newKnowing(g)
+	k.learn(cs)
+	return k.golden(cs)
+}
+
 func names(cs []column, ns []uint32) string {
 	var out []string
 	for _, n := range ns {

@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"time"
 
@@ -181,14 +182,7 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 		in.flush(s, p)
 		in.seal(s, p)
 	}
-	if s.goldenStale {
-		s.goldenStale = false
-		g := s.about.Golden.over(&o.Golden)
-		s.golden = makePlan(s.cols, recognise(s.cols, g), s.golden.seq+1)
-		s.beside = recogniseLines(s.cols, s.beside, g.Saturation)
-		s.planLines()
-		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
-	}
+	s.recognise(s.about.Golden.over(&o.Golden), now)
 	width := min(max(s.interval.Round(time.Second), minTick), maxTick)
 	if s.ring.width != width.Milliseconds() || s.ring.len() != ticks(width, o.Window) {
 		s.ring = newRing(width, o.Window)
@@ -242,6 +236,32 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 	}
 	s.tickParts(o, lo, now, known, s.backlog != [2]int64{})
 	s.pay(o, w)
+}
+
+// recognise finds the golden signals and what stands beside them, if anything is new of which they may be. Figures of the past are made anew only where another column
+// is a signal now. The caller holds the lock.
+func (s *service) recognise(g Golden, now int64) {
+	if s.known == nil || !s.known.by.equal(&g) {
+		s.known, s.goldenStale = newKnowing(g), true
+	}
+	if news := s.known.learn(s.cols); !news && !s.goldenStale {
+		return
+	}
+	s.goldenStale = false
+	p := makePlan(s.cols, s.known.golden(s.cols), s.golden.seq)
+	if !reflect.DeepEqual(&p, &s.golden) {
+		p.seq++
+		s.golden = p
+		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
+	}
+	s.beside = s.known.lines(s.cols, s.beside)
+	was := s.linePlan
+	if s.planLines(); !reflect.DeepEqual(&was, &s.linePlan) { // of what is new beside them the newest ticks are told, too
+		if from := max(now-liveTicks*s.ring.width, s.oldest(), 1); s.dirtyFrom == 0 || from < s.dirtyFrom {
+			s.dirtyFrom = from
+		}
+		s.dirtyTo = now
+	}
 }
 
 // smoothFor is what the rates that people read are averaged over: at short intervals a few errors more or less are no news.

@@ -48,10 +48,11 @@ type service struct {
 
 	rolling     rolling
 	golden      plan
-	goldenStale bool
-	about       About   // what people say of it
-	aboutAt     int64   // when that was asked, Unix ms; 0: not yet
-	beside      []*line // beside the golden signals
+	goldenStale bool     // what is recognised may be another, though no column is new
+	known       *knowing // of the names of the columns; nil: nothing yet
+	about       About    // what people say of it
+	aboutAt     int64    // when that was asked, Unix ms; 0: not yet
+	beside      []*line  // beside the golden signals
 	linePlan    plan
 	ring        ring
 	figures     figures // as of the last tick
@@ -251,7 +252,6 @@ func (s *service) place(o *Options, in *instance, smp *collector.Sample, field s
 		n = uint32(len(s.cols))
 		s.byKey[string(s.scratch)] = n
 		s.cols = append(s.cols, newColumn(smp, field))
-		s.goldenStale = true
 	}
 	c, ok := in.index[n]
 	if !ok {

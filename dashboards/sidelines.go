@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -108,63 +109,61 @@ var (
 	queueWords = []string{"queue", "queued", "backlog", "waiters", "waiting", "pending"}
 )
 
-// recogniseLines finds the lines among the columns: what was known keeps its ring. named is what of them is used or waits, by rule; where nothing is named it is
-// recognised.
-func recogniseLines(cols []column, old []*line, named []string) []*line {
+// lines finds the lines among the columns: what was known keeps its ring. Where rules name what is used or waits, nothing else is taken for it.
+func (k *knowing) lines(cols []column, old []*line) []*line {
 	byName := map[string]*line{}
 	for _, l := range old {
-		l.cols, l.of = l.cols[:0], l.of[:0]
 		byName[lineKey(l.kind, l.name)] = l
 	}
 	var out []*line
 	n := [3]int{}
+	taken := map[*line]bool{}
 	get := func(kind SideKind, name string) *line {
-		k := lineKey(kind, name)
-		l := byName[k]
+		key := lineKey(kind, name)
+		l := byName[key]
 		if l == nil {
-			l = &line{kind: kind, name: name, scale: 1}
-			byName[k] = l
+			l = &line{kind: kind, name: name}
+			byName[key] = l
 		}
-		if len(l.cols) == 0 {
+		if !taken[l] {
 			if most := map[SideKind]int{SideException: maxClasses}[kind]; n[kind] >= cmp.Or(most, maxUses) {
 				return nil
 			}
 			n[kind]++
+			taken[l] = true
+			l.cols, l.of, l.scale = nil, nil, 1
 			out = append(out, l)
 		}
 		return l
 	}
-	gauges := map[string][]uint32{}
-	for i := range cols {
-		c := &cols[i]
-		switch k := c.kindNow(); {
-		case k == collector.Counter || k == collector.Delta:
-			if class := exceptionClass(c); class != "" {
-				if l := get(SideException, class); l != nil {
-					l.cols = append(l.cols, uint32(i))
-				}
+	for _, t := range k.thrown {
+		if isCounted(&cols[t.col]) {
+			if l := get(SideException, t.class); l != nil {
+				l.cols = append(l.cols, t.col)
 			}
-		case k == collector.Gauge && c.field == "":
-			gauges[c.metric] = append(gauges[c.metric], uint32(i))
 		}
 	}
-	names := make([]string, 0, len(gauges))
-	for m := range gauges {
-		names = append(names, m)
+	gauges := map[string][]uint32{}
+	for m, g := range k.gauges {
+		for _, c := range g.cols {
+			if cols[c].kindNow() == collector.Gauge {
+				gauges[m] = append(gauges[m], c)
+			}
+		}
 	}
-	slices.Sort(names)
-	if len(named) > 0 {
-		namedLines(named, names, gauges, get)
+	names := slices.Sorted(maps.Keys(gauges))
+	if len(k.by.Saturation) > 0 {
+		namedLines(k.by.Saturation, names, gauges, get)
 		return out
 	}
 	byNorm := make(map[string]string, len(names)) // of two that are written differently the first
 	for _, m := range names {
-		if norm := plainName(m); byNorm[norm] == "" {
+		if norm := k.gauges[m].norm; byNorm[norm] == "" {
 			byNorm[norm] = m
 		}
 	}
 	for _, m := range names {
-		norm := plainName(m)
+		norm := k.gauges[m].norm
 		limit := limitOf(norm, byNorm)
 		switch {
 		case limit != "":

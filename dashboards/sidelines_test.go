@@ -39,7 +39,7 @@ func TestRecogniseSideLines(t *testing.T) {
 			cols = append(cols, newColumn(&tc.of[i], ""))
 		}
 		var got []string
-		for _, l := range recogniseLines(cols, nil, nil) {
+		for _, l := range linesOf(cols, nil) {
 			got = append(got, fmt.Sprintf("%d %s %d/%d", l.kind, l.name, len(l.cols), len(l.of)))
 		}
 		if strings.Join(slices.Sorted(slices.Values(got)), ", ") != tc.want {
@@ -61,13 +61,19 @@ func TestNamedLines(t *testing.T) {
 			cols = append(cols, newColumn(&have[i], ""))
 		}
 		var got []string
-		for _, l := range recogniseLines(cols, nil, strings.Split(tc.rules, ", ")) {
+		for _, l := range linesOf(cols, strings.Split(tc.rules, ", ")) {
 			got = append(got, fmt.Sprintf("%d %s %d/%d %g", l.kind, l.name, len(l.cols), len(l.of), l.scale))
 		}
 		if strings.Join(slices.Sorted(slices.Values(got)), ", ") != tc.want {
 			t.Errorf("%q: %q, want %q", tc.rules, got, tc.want)
 		}
 	}
+}
+
+func linesOf(cols []column, named []string) []*line {
+	k := newKnowing(Golden{Saturation: named})
+	k.learn(cols)
+	return k.lines(cols, nil)
 }
 
 // A class that appears while its service is watched is new from the tick at which it was first counted; one that was there is not.
