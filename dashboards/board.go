@@ -235,6 +235,7 @@ func (b *Board) Tick(now time.Time) {
 	var rolled []Rollup
 	live := b.Feed().State == FeedLive
 	watched := b.watching(services)
+	work := rollWork
 	for _, s := range services {
 		owned := b.owned(s.name, s.env)
 		s.mu.Lock()
@@ -248,7 +249,7 @@ func (b *Board) Tick(now time.Time) {
 			s.tick(&b.opts, &b.packer, now.UnixMilli(), known)
 		}
 		if b.opts.Roll != nil && live && owned {
-			rolled = append(rolled, s.rollDue(&b.opts, now.UnixMilli())...)
+			rolled = append(rolled, s.rollDue(&b.opts, now.UnixMilli(), &work)...)
 		}
 		bytes += s.bytes()
 		s.mu.Unlock()

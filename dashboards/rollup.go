@@ -46,26 +46,30 @@ const (
 	maxRolled  = 50  // values of one dimension; the rest is added up as "other"
 	maxByLabel = 400 // label sets
 	maxMetrics = 500 // of one service by the minute
-	// rollAtOnce bounds the slots of a service that are made anew in one tick, because something came late.
+	// rollAtOnce bounds the slots of a service that are made in one tick, rollWork those of the past over all services, each counting as its service has instances: after
+	// a start there is an hour of all of them to make.
 	rollAtOnce = 6
+	rollWork   = 20_000
+	// maxAgain bounds the stretches of slots that wait to be made anew: past it the two that are nearest are taken for one.
+	maxAgain = 64
 	// OtherValue is the value under which the rest of a dimension is added up.
 	OtherValue = "other"
 )
 
 // rolling is how far a service is rolled up.
 type rolling struct {
-	next  int64    // start of the slot that comes next; 0: none yet
-	again [2]int64 // slots of the past that are to be made anew, first and last; zero: none
-	miss  [2]int64 // likewise, but only those that nobody has made: what happened while nobody was there
-	read  bool     // the history has been read, so that it can be said what that is
-	plan  plan     // of the golden signals by label
-	of    uint64   // the plan for which that one was made
+	next  int64      // start of the slot that comes next; 0: none yet
+	again [][2]int64 // slots of the past that are to be made anew, each stretch by its first and last, in order and apart
+	miss  [2]int64   // likewise one stretch, but only those that nobody has made: what happened while nobody was there; zero: none
+	read  bool       // the history has been read, so that it can be said what that is
+	plan  plan       // of the golden signals by label
+	of    uint64     // the plan for which that one was made
 	dims  []string
 	asked int64 // when dims were made, Unix ms
 }
 
-// rollDue makes the rollups that are due. The caller holds the lock.
-func (s *service) rollDue(o *Options, now int64) (out []Rollup) {
+// rollDue makes the rollups that are due. work is how much of the past may still be made in this tick. The caller holds the lock.
+func (s *service) rollDue(o *Options, now int64, work *int) (out []Rollup) {
 	step := rollStep.Milliseconds()
 	r := &s.rolling
 	h := fnv.New32a()
@@ -85,30 +89,36 @@ func (s *service) rollDue(o *Options, now int64) (out []Rollup) {
 	for ; r.next < ready; r.next += step {
 		out = append(out, s.roll(o, r.next, now))
 	}
-	for n := 0; n < rollAtOnce && r.again != ([2]int64{}) && r.again[0] < r.next; n++ {
-		t := r.again[0]
-		if r.again[0] += step; r.again[0] > r.again[1] {
-			r.again = [2]int64{}
+	oldest := (now - o.Window.Milliseconds()) / step * step
+	past := func(t int64) {
+		out = append(out, s.roll(o, t, now))
+		*work -= max(len(s.instances), 1)
+	}
+	for n := 0; n < rollAtOnce && *work > 0; n++ {
+		t, ok := r.late(oldest)
+		if !ok {
+			break
 		}
-		if t >= now-o.Window.Milliseconds() {
-			out = append(out, s.roll(o, t, now))
-		}
+		past(t)
 	}
 	if r.read {
 		r.read = false
-		if t := s.oldest(); t > 0 && r.next > t {
+		if t := max(s.oldest(), oldest); s.oldest() > 0 && r.next > t {
 			r.miss = [2]int64{(t + step) / step * step, r.next - step}
 		}
 	}
-	for n := 0; n < rollAtOnce && r.miss != ([2]int64{}); {
+	if r.miss != ([2]int64{}) {
+		r.miss[0] = max(r.miss[0], oldest)
+	}
+	for n := 0; n < rollAtOnce && *work > 0 && r.miss != ([2]int64{}); {
 		t := r.miss[0]
 		if r.miss[0] += step; r.miss[0] > r.miss[1] {
 			r.miss = [2]int64{}
 		}
-		if t < now-o.Window.Milliseconds() || o.Rolled != nil && o.Rolled(s.name, s.env, t) {
+		if t >= r.next || o.Rolled != nil && o.Rolled(s.name, s.env, t) {
 			continue
 		}
-		out = append(out, s.roll(o, t, now))
+		past(t)
 		n++
 	}
 	return out
@@ -126,12 +136,47 @@ func (b *Board) HistoryRead() {
 // reroll notes that the slots from a to b are to be made anew.
 func (r *rolling) reroll(a, b int64) {
 	step := rollStep.Milliseconds()
-	a, b = a/step*step, b/step*step
-	if r.again == ([2]int64{}) {
-		r.again = [2]int64{a, b}
+	is := [2]int64{a / step * step, b / step * step}
+	// Those that it touches become one with it.
+	i := 0
+	for i < len(r.again) && r.again[i][1]+step < is[0] {
+		i++
+	}
+	j := i
+	for ; j < len(r.again) && r.again[j][0] <= is[1]+step; j++ {
+		is = [2]int64{min(is[0], r.again[j][0]), max(is[1], r.again[j][1])}
+	}
+	r.again = slices.Replace(r.again, i, j, is)
+	if len(r.again) <= maxAgain {
 		return
 	}
-	r.again = [2]int64{min(r.again[0], a), max(r.again[1], b)}
+	near := 1
+	for i := 2; i < len(r.again); i++ {
+		if r.again[i][0]-r.again[i-1][1] < r.again[near][0]-r.again[near-1][1] {
+			near = i
+		}
+	}
+	r.again[near-1][1] = r.again[near][1]
+	r.again = slices.Delete(r.again, near, near+1)
+}
+
+// late takes the oldest slot that is to be made anew and not before oldest; there is none that has not been made once.
+func (r *rolling) late(oldest int64) (t int64, ok bool) {
+	for len(r.again) > 0 {
+		is := &r.again[0]
+		is[0] = max(is[0], oldest)
+		if is[0] > is[1] {
+			r.again = slices.Delete(r.again, 0, 1)
+			continue
+		}
+		if is[0] >= r.next {
+			return 0, false
+		}
+		t = is[0]
+		is[0] += rollStep.Milliseconds()
+		return t, true
+	}
+	return 0, false
 }
 
 // rolled adds up one slice.

@@ -2,8 +2,10 @@ package dashboards
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
 )
@@ -110,6 +112,104 @@ func TestRollupOfLateRecords(t *testing.T) {
 	}
 	if x := r.out[early]; len(x) > 0 && float64(x[0].Slices[0].Rate) != 30 {
 		t.Errorf("who is gone is not in the slots of its time: %s", x[0].text())
+	}
+}
+
+// Of two that come late, far apart, each has its own slots made anew and none in between; one of a time long gone has none, and keeps nobody waiting.
+func TestRollupOfLateStretches(t *testing.T) {
+	r := newRolledUp(t, Options{Window: time.Hour})
+	r.run(1, 600, "10.0.0.1:80")
+	made := map[int64]int{}
+	for slot, xs := range r.out {
+		made[slot] = len(xs)
+	}
+	for _, s := range []float64{-1.7e9, 100, 500} {
+		x := r.second("10.0.0.2:80", s)
+		x.Backfill = true
+		r.b.Add(x)
+	}
+	r.run(601, 604, "10.0.0.1:80")
+	var again []int64
+	for slot, xs := range r.out {
+		for range len(xs) - max(made[slot], 1) {
+			again = append(again, (slot-t0.UnixMilli())/1000)
+		}
+	}
+	slices.Sort(again)
+	if got := fmt.Sprint(again); got != "[90 100 490 500]" {
+		t.Errorf("made anew: %s", got)
+	}
+}
+
+// Stretches of slots are kept apart, and no more of them than the bound.
+func TestReroll(t *testing.T) {
+	for _, tc := range []struct {
+		spans [][2]int64
+		want  string
+	}{
+		{[][2]int64{{100_000, 119_999}, {300_000, 300_000}}, "[[100000 110000] [300000 300000]]"},
+		{[][2]int64{{300_000, 300_000}, {100_000, 110_000}, {120_000, 130_000}}, "[[100000 130000] [300000 300000]]"},
+		{[][2]int64{{100_000, 100_000}, {140_000, 140_000}, {110_000, 130_000}}, "[[100000 140000]]"},
+		{[][2]int64{{100_000, 200_000}, {150_000, 160_000}}, "[[100000 200000]]"},
+	} {
+		var r rolling
+		for _, s := range tc.spans {
+			r.reroll(s[0], s[1])
+		}
+		if got := fmt.Sprint(r.again); got != tc.want {
+			t.Errorf("%v: %s, want %s", tc.spans, got, tc.want)
+		}
+	}
+	var r rolling
+	for k := range int64(3 * maxAgain) {
+		r.reroll(k*k*100_000, k*k*100_000)
+	}
+	if n := len(r.again); n != maxAgain || r.again[0][0] != 0 || r.again[n-1][1] != 100_000*(3*maxAgain-1)*(3*maxAgain-1) {
+		t.Errorf("%d stretches from %d on", n, r.again[0][0])
+	}
+	r.next = 1 << 62
+	for n := 0; ; n++ {
+		if _, ok := r.late(100_000 * 100 * 100); !ok {
+			break
+		} else if n > 400_000 {
+			t.Fatal("there is no end")
+		}
+	}
+}
+
+// After a start so much is made of the past in one tick, over all services together, and all of it in the end.
+func TestRollupOfThePastIsBounded(t *testing.T) {
+	out, most := 0, 0
+	f := newFleet(t, Options{Roll: func(Rollup) { out++ }})
+	f.b.SetFeed(Feed{State: FeedLive})
+	many := make([]*Record, 0, 2000)
+	for i := range 2000 {
+		for _, service := range []string{"a", "b"} {
+			x := f.record(fmt.Sprintf("10.0.%d.%d:80", i/250, i%250), 0, counter("requests", 1))
+			x.Service, x.History = service, true
+			many = append(many, x)
+		}
+	}
+	for _, x := range many {
+		f.b.Add(x)
+	}
+	f.tick(0)
+	f.b.HistoryRead()
+	for _, s := range []string{"a", "b"} {
+		sv := f.b.find(s, "prod")
+		sv.rolling.next = t0.UnixMilli()
+		sv.rolling.reroll(t0.Add(-10*time.Minute).UnixMilli(), t0.Add(-time.Minute).UnixMilli())
+	}
+	for k := 1; k <= 25; k++ {
+		was := out
+		f.tick(float64(k) / 2)
+		most = max(most, out-was)
+	}
+	if most > rollWork/2000+2*rollAtOnce || most < 8 {
+		t.Errorf("%d slots of 2,000 instances in one tick", most)
+	}
+	if out < 2*55 {
+		t.Errorf("%d slots in all", out)
 	}
 }
 
