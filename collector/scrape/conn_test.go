@@ -19,11 +19,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/internal/testenv"
 )
 
 // A connection that the other side closed while it was idle is no failure; one that it closes before every answer is.
@@ -322,6 +324,54 @@ func TestSecretFileChanges(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A file that takes long to be read holds up nobody who needs another.
+func TestSecretFileThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	far, near := filepath.Join(dir, "far"), filepath.Join(dir, "near")
+	if err := syscall.Mkfifo(far, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(near, []byte("here"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var s secrets
+	begun, said := make(chan struct{}), make(chan string)
+	go func() {
+		close(begun)
+		got, err := s.read(far, "") // until somebody writes into it
+		if err != nil {
+			got = err.Error()
+		}
+		said <- got
+	}()
+	<-begun
+	testenv.Eventually(t, "the other one is being read", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.files[far] != nil })
+	got := make(chan string, 1)
+	go func() {
+		text, _ := s.read(near, "")
+		got <- text
+	}()
+	select {
+	case text := <-got:
+		if text != "here" {
+			t.Errorf("%q", text)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for the other file")
+	}
+	w, err := os.OpenFile(far, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteString("there"); err != nil {
+		t.Error(err)
+	}
+	w.Close()
+	if text := <-said; text != "there" {
+		t.Errorf("%q", text)
+	}
 }
 
 func TestValidate(t *testing.T) {

@@ -9,13 +9,15 @@ import (
 	"time"
 )
 
-// secrets reads the files of credentials, at most once a second each. What a file says counts, not its time: whoever replaces one may keep that.
+// secrets reads the files of credentials, at most once a second each. What a file says counts, not its time: whoever replaces one may keep that. A file that takes long to
+// be read, on a disk far away, holds up those alone who need it.
 type secrets struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // held over no reading
 	files map[string]*secretFile
 }
 
 type secretFile struct {
+	mu     sync.Mutex // held while it is read
 	looked time.Time
 	text   string
 }
@@ -29,11 +31,17 @@ func (s *secrets) read(file, text string) (string, error) {
 		return text, nil
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	f := s.files[file]
 	if f == nil {
+		if s.files == nil {
+			s.files = map[string]*secretFile{}
+		}
 		f = &secretFile{}
+		s.files[file] = f
 	}
+	s.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	now := time.Now()
 	if !f.looked.IsZero() && now.Sub(f.looked) < time.Second {
 		return f.text, nil
@@ -42,13 +50,8 @@ func (s *secrets) read(file, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f.text = t
-	f.looked = now
-	if s.files == nil {
-		s.files = map[string]*secretFile{}
-	}
-	s.files[file] = f
-	return f.text, nil
+	f.text, f.looked = t, now
+	return t, nil
 }
 
 func readSecret(file string) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -123,6 +124,40 @@ func TestMapped(t *testing.T) {
 	}
 	if again := m.take(600_000); unsafe.SliceData(again) != unsafe.SliceData(b) || again[:1][0] != 0 {
 		t.Error("it is not used again, or not empty")
+	}
+}
+
+// What was needed at once and is not any more goes back whole, but for a few of each size.
+func TestMappedGivesBack(t *testing.T) {
+	size := func() (pages int) {
+		b, err := os.ReadFile("/proc/self/statm")
+		if err != nil {
+			return 0
+		}
+		fmt.Sscan(string(b), &pages)
+		return pages * os.Getpagesize()
+	}
+	var m mapped
+	if b := m.take(1 << 20); b == nil || size() == 0 {
+		return // the system has none, or does not tell
+	}
+	const n, each = 256, 8 << 20
+	was := size()
+	var all [][]byte
+	for range n {
+		all = append(all, m.take(each))
+	}
+	if more := size() - was; more < n*each {
+		t.Fatalf("%d MiB for %d", more>>20, n*each>>20)
+	}
+	for _, b := range all {
+		m.give(b)
+	}
+	if more := size() - was; more > 2*maxSpareBytes {
+		t.Errorf("%d MiB of addresses are kept, %d at most", more>>20, maxSpareBytes>>20)
+	}
+	if again := m.take(each); len(m.spare[classOfMapped(each)]) != maxSpareBytes/each-1 || append(again, 'x')[0] != 'x' {
+		t.Errorf("%d are kept", len(m.spare[classOfMapped(each)]))
 	}
 }
 
