@@ -105,7 +105,7 @@ func (b *reliability) run(ctx context.Context, stdout, stderr io.Writer) (err er
 	var done []turnout
 	err = testenv.Stand(ctx, b.dir, func(line string) { b.say("%s", line) }, func(t testing.TB) error {
 		b.say("starting three brokers")
-		cluster, ok := testenv.Cluster(t, 3, testenv.BehindProxy(), testenv.BrokerSetting("default.replication.factor", "3"))
+		cluster, ok := testenv.Cluster(t, 3, testenv.BehindProxy(), testenv.Racks(), testenv.BrokerSetting("default.replication.factor", "3"))
 		if !ok {
 			return errors.New("no Kafka is to be had")
 		}

@@ -24,8 +24,9 @@ type turnout struct {
 	still   bool
 	drained time.Duration
 	audit   audit.Report
-	took    time.Duration
-	missed  []string // of the targets
+	nearby
+	took   time.Duration
+	missed []string // of the targets
 }
 
 // drainLimit is how long the backfill may take in a trial.
@@ -60,6 +61,9 @@ func (r *trial) finish(ctx context.Context, o *turnout) error {
 	}
 	o.counted = count(given, r.fleet.index, append(rows[:len(rows):len(rows)], r.earlier...), r.lives)
 	o.gaps = gaps(rows) // of what stands there now
+	if o.nearby, err = r.readNear(ctx, rows); err != nil {
+		return err
+	}
 	o.still, o.drained = r.still, r.drained
 	if !r.still {
 		o.freshness = fresh(r.reader.seen(), r.topic("snapshots"), r.over, until, r.interval)
@@ -130,6 +134,8 @@ func (o *turnout) judge(r *trial) {
 	miss(o.early > 0, "%d answers are lost that no kill explains: %s", o.early, o.example)
 	miss(o.double > 0, "%d records are double: %s", o.double, o.example)
 	miss(o.scraped == 0, "nothing was scraped")
+	miss(o.missing > 0, "%d records are missing in the replicas of rack %s", o.missing, nearRack)
+	miss(o.byReplicas == 0, "no record came from a replica that does not lead, though there are some in rack %s", nearRack)
 	if !r.still {
 		miss(o.again > 2*r.interval, "the live lane was fresh again after %v, not within %v", o.again.Round(time.Millisecond), 2*r.interval)
 		miss(o.worst > 2*r.interval, "a live record came %v after its scrape, more than %v", o.worst.Round(time.Millisecond), 2*r.interval)

@@ -99,9 +99,9 @@ func (r *trial) configuration(targets string, proxied bool) string {
 		}
 	}
 	list, _ := json.Marshal(brokers) // strings always are JSON
-	return fmt.Sprintf("global: {scrape_interval: %dms}\nscrape_configs:\n- job_name: fleet\n  file_sd_configs:\n  - files: [%q]\nkafka:\n  brokers: %s\n"+
+	return fmt.Sprintf("global: {scrape_interval: %dms}\nscrape_configs:\n- job_name: fleet\n  file_sd_configs:\n  - files: [%q]\nkafka:\n  brokers: %s\n  rack: %q\n"+
 		"  topics: {snapshots: %q, backfill: %q, roster: %q, rollups: %q, findings: %q}\nspool: {path: %q}\n",
-		r.interval.Milliseconds(), targets, list, r.topic("snapshots"), r.topic("backfill"), r.topic("roster"), r.topic("rollups"), r.topic("findings"), r.spool)
+		r.interval.Milliseconds(), targets, list, nearRack, r.topic("snapshots"), r.topic("backfill"), r.topic("roster"), r.topic("rollups"), r.topic("findings"), r.spool)
 }
 
 // begin starts the collector on what the one before left.

@@ -81,6 +81,9 @@ func newKafka(t testing.TB, cp string, id int, controller, voters string, broker
 	if brokers > 1 {
 		k.Kind += " no. " + strconv.Itoa(id)
 	}
+	if o.racks {
+		o.settings["broker.rack"], o.settings["replica.selector.class"] = strconv.Itoa(id), "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+	}
 	if o.proxied {
 		behind := net.JoinHostPort("127.0.0.1", strconv.Itoa(Port(t)))
 		k.Proxy = NewProxy(t, behind)

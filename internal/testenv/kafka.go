@@ -20,6 +20,7 @@ type kafkaOptions struct {
 	settings map[string]string // lines of server.properties
 	jvm      []string          // flags of the JVM
 	proxied  bool
+	racks    bool
 }
 
 // BrokerSetting sets a line of server.properties.
@@ -45,6 +46,9 @@ func JavaAgent(jar, args string) KafkaOption {
 // BehindProxy gives each broker a second listener behind a Proxy: who begins there is told of the brokers' proxies only. Brokers talk to each other, and tests
 // that begin at Brokers to them, without one.
 func BehindProxy() KafkaOption { return func(o *kafkaOptions) { o.proxied = true } }
+
+// Racks puts each broker into a rack of its own, by its number, and has them name the replica that is in a reader's.
+func Racks() KafkaOption { return func(o *kafkaOptions) { o.racks = true } }
 
 // KafkaServer is one Kafka node under test: broker and controller in one, topics made only when asked for.
 type KafkaServer struct {
