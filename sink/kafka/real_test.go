@@ -1,13 +1,14 @@
 package kafka
 
 import (
-	"bytes"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/sinktest"
@@ -78,6 +79,16 @@ func traffic(s sinktest.Subject, size int) (stop func() int) {
 	return func() int { close(quit); return <-done }
 }
 
+// requests is the number that tells snapshots apart.
+func requests(ss []collector.Sample) string {
+	for _, s := range ss {
+		if s.Name == "requests" {
+			return strings.Clone(s.Value)
+		}
+	}
+	return ""
+}
+
 // Where no Kafka is to be had, testenv has said so, and the tests against the embedded broker stand alone.
 func TestRealKafka(t *testing.T) {
 	k, ok := testenv.Kafka(t)
@@ -107,6 +118,11 @@ func TestRealKafka(t *testing.T) {
 		if len(lines) != 50 {
 			t.Errorf("Kafka's console consumer sees %d records", len(lines))
 		}
+		var values []string
+		said := map[string]string{} // the number of each, and whose it is
+		for i := range 50 {
+			said[requests(sinktest.Snapshot("", i).Samples)] = fmt.Sprint("service-", i%5)
+		}
 		for _, line := range lines {
 			f := strings.Split(line, "\t")
 			if len(f) != 6 {
@@ -120,11 +136,21 @@ func TestRealKafka(t *testing.T) {
 				f[3] != "content-type:application/json,rollcall-schema:snapshot/1" {
 				t.Errorf("line %q", line)
 			}
+			if n := requests(r.Samples); said[n] != r.Service {
+				t.Errorf("%s says %s, which is %q's", r.Service, n, said[n])
+			} else {
+				delete(said, n)
+			}
+			values = append(values, f[5])
+		}
+		if len(said) > 0 {
+			t.Errorf("the console consumer was not told of %v", said)
 		}
 		if kcat, ok := testenv.Tool(t, "kcat"); ok {
-			out, err := exec.Command(kcat, "-b", addr, "-C", "-t", s.Topics.Snapshots, "-e", "-q", "-f", "%k %s\n").Output()
-			if err != nil || bytes.Count(out, []byte("\n")) != 50 {
-				t.Errorf("kcat sees %d records: %v", bytes.Count(out, []byte("\n")), err)
+			out, err := exec.Command(kcat, "-b", addr, "-C", "-t", s.Topics.Snapshots, "-e", "-q", "-f", "%s\n").Output()
+			got := strings.Split(strings.TrimSpace(string(out)), "\n")
+			if slices.Sort(got); err != nil || !slices.Equal(got, slices.Sorted(slices.Values(values))) {
+				t.Errorf("kcat sees %d records, others than the console consumer's %d: %v", len(got), len(values), err)
 			}
 		}
 	})
