@@ -16,71 +16,93 @@ import (
 // A kill -9 of the server loses nobody, and what changed meanwhile is seen after its return.
 func TestSourceServerKilled(t *testing.T) {
 	t.Parallel()
-	for way, old := range ways {
-		t.Run(way, func(t *testing.T) {
-			srv := testenv.ZooKeeper(t, testenv.TickTime(2*time.Second)) // with sessions of 40 s: the server may take long to start
-			via := newProxy(t, srv.Addr, old)
-			w := newWriter(t, srv.Addr) // its session outlives the outage
-			a := w.join("/discovery/checkout/prod", "10.0.0.1", 80, `{"version":"1"}`)
-			b := w.join("/discovery/checkout/prod", "10.0.0.2", 80, "")
-			w.join("/discovery/search/prod", "10.0.0.3", 80, "")
-			f := follow(t, Config{Servers: []string{via.addr}, SessionTimeout: 4 * time.Second}, SourceConfig{})
-			all := "checkout/prod/10.0.0.1:80=present checkout/prod/10.0.0.2:80=present search/prod/10.0.0.3:80=present"
-			f.waitFor(all)
-			for round := range 2 {
-				srv.Kill()
-				eventually(t, "the view to say so", func() bool { v := f.roster.Views()[0]; return !v.Connected && v.Err != "" })
-				if f.states() != all || f.departures() > 0 {
-					t.Fatalf("round %d: a lost server took members with it: %s", round, f.states())
-				}
-				srv.Start()
-				eventually(t, "the view to recover", func() bool { v := f.roster.Views()[0]; return v.Connected && v.Err == "" })
+	srv := testenv.ZooKeeper(t, testenv.TickTime(2*time.Second)) // with sessions of 40 s: the server may take long to start
+	w := newWriter(t, srv.Addr)                                  // its session outlives the outage
+	a := w.join("/discovery/checkout/prod", "10.0.0.1", 80, `{"version":"1"}`)
+	b := w.join("/discovery/checkout/prod", "10.0.0.2", 80, "")
+	w.join("/discovery/search/prod", "10.0.0.3", 80, "")
+	all := "checkout/prod/10.0.0.1:80=present checkout/prod/10.0.0.2:80=present search/prod/10.0.0.3:80=present"
+	both := followBothWays(t, srv.Addr)
+	both(func(f *fleet, _ *proxy) { f.waitFor(all) })
+	for round := range 2 {
+		srv.Kill()
+		both(func(f *fleet, _ *proxy) {
+			eventually(t, "the view to say so", func() bool { v := f.roster.Views()[0]; return !v.Connected && v.Err != "" })
+			if f.states() != all || f.departures() > 0 {
+				t.Fatalf("round %d: a lost server took members with it: %s", round, f.states())
 			}
-			// Changes that no watch can tell of: the connection is cut while they are made.
-			via.hold()
-			eventually(t, "the loss", func() bool { return !f.session.Status().Connected })
-			w.set(a, `{"version":"2"}`)
-			w.rm(b)
-			w.join("/discovery/checkout/dev", "10.0.0.4", 80, "")
-			must(t, removeAll(deadline(t), w.s, "/discovery/search"))
-			via.release()
-			f.waitFor("checkout/dev/10.0.0.4:80=present checkout/prod/10.0.0.1:80=present")
-			eventually(t, "version 2", func() bool {
-				return f.entry("checkout/prod/10.0.0.1:80").Tags.Get("service.version") == "2"
-			})
 		})
+		srv.Start()
+		both(func(f *fleet, _ *proxy) {
+			eventually(t, "the view to recover", func() bool { v := f.roster.Views()[0]; return v.Connected && v.Err == "" })
+		})
+	}
+	// Changes that no watch can tell of: the connection is cut while they are made.
+	both(func(f *fleet, via *proxy) {
+		via.hold()
+		eventually(t, "the loss", func() bool { return !f.session.Status().Connected })
+	})
+	w.set(a, `{"version":"2"}`)
+	w.rm(b)
+	w.join("/discovery/checkout/dev", "10.0.0.4", 80, "")
+	must(t, removeAll(deadline(t), w.s, "/discovery/search"))
+	both(func(f *fleet, via *proxy) {
+		via.release()
+		f.waitFor("checkout/dev/10.0.0.4:80=present checkout/prod/10.0.0.1:80=present")
+		eventually(t, "version 2", func() bool {
+			return f.entry("checkout/prod/10.0.0.1:80").Tags.Get("service.version") == "2"
+		})
+	})
+}
+
+// followBothWays follows a server in each of the ways of watching, through a proxy of its own, and gives what does something with each.
+func followBothWays(t *testing.T, addr string) func(func(*fleet, *proxy)) {
+	t.Helper()
+	fleets := map[*fleet]*proxy{}
+	for _, old := range ways {
+		via := newProxy(t, addr, old)
+		fleets[follow(t, Config{Servers: []string{via.addr}, SessionTimeout: 4 * time.Second}, SourceConfig{})] = via
+	}
+	return func(do func(*fleet, *proxy)) {
+		t.Helper()
+		for f, via := range fleets {
+			do(f, via)
+		}
 	}
 }
 
 // A session that has expired says nothing about members either; watches work in the next one.
 func TestSourceExpiry(t *testing.T) {
 	t.Parallel()
-	for way, old := range ways {
-		t.Run(way, func(t *testing.T) {
-			srv := testenv.ZooKeeper(t)
-			via := newProxy(t, srv.Addr, old)
-			w := newWriter(t, srv.Addr)
-			a := w.join("/discovery/checkout/prod", "10.0.0.1", 80, "")
-			f := follow(t, Config{Servers: []string{via.addr}, SessionTimeout: 4 * time.Second}, SourceConfig{})
-			f.waitFor("checkout/prod/10.0.0.1:80=present")
-			for i := range 2 {
-				id := f.session.Status().SessionID
-				via.expire(t)
-				eventually(t, "a new session", func() bool { st := f.session.Status(); return st.Connected && st.SessionID != id })
-				w.set(a, fmt.Sprintf(`{"version":"%d"}`, i))
-				eventually(t, "the change", func() bool {
-					return f.entry("checkout/prod/10.0.0.1:80").Tags.Get("service.version") == fmt.Sprint(i)
-				})
-			}
-			if n := f.departures(); n != 0 {
-				t.Errorf("%d departures", n)
-			}
-			b := w.join("/discovery/checkout/prod", "10.0.0.2", 80, "")
-			f.waitFor("checkout/prod/10.0.0.1:80=present checkout/prod/10.0.0.2:80=present")
-			w.rm(b)
-			f.waitFor("checkout/prod/10.0.0.1:80=present")
+	srv := testenv.ZooKeeper(t)
+	w := newWriter(t, srv.Addr)
+	a := w.join("/discovery/checkout/prod", "10.0.0.1", 80, "")
+	both := followBothWays(t, srv.Addr)
+	both(func(f *fleet, _ *proxy) { f.waitFor("checkout/prod/10.0.0.1:80=present") })
+	for i := range 2 {
+		both(func(f *fleet, via *proxy) {
+			id := f.session.Status().SessionID
+			via.expire(t)
+			eventually(t, "a new session", func() bool { st := f.session.Status(); return st.Connected && st.SessionID != id })
+		})
+		w.set(a, fmt.Sprintf(`{"version":"%d"}`, i))
+		both(func(f *fleet, _ *proxy) {
+			eventually(t, "the change", func() bool {
+				return f.entry("checkout/prod/10.0.0.1:80").Tags.Get("service.version") == fmt.Sprint(i)
+			})
 		})
 	}
+	both(func(f *fleet, _ *proxy) {
+		if n := f.departures(); n != 0 {
+			t.Errorf("%d departures", n)
+		}
+	})
+	b := w.join("/discovery/checkout/prod", "10.0.0.2", 80, "")
+	both(func(f *fleet, _ *proxy) {
+		f.waitFor("checkout/prod/10.0.0.1:80=present checkout/prod/10.0.0.2:80=present")
+	})
+	w.rm(b)
+	both(func(f *fleet, _ *proxy) { f.waitFor("checkout/prod/10.0.0.1:80=present") })
 }
 
 // A server that holds the connection and says nothing is left in time, and nobody is lost over it.
