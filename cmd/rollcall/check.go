@@ -12,6 +12,7 @@ import (
 
 type checkCmd struct {
 	Config    checkConfigCmd    `cmd:"" help:"Say what is wrong with a configuration file, by line."`
+	Rules     checkRulesCmd     `cmd:"" help:"Say what is wrong with files of alerting and recording rules, by line, group and rule."`
 	Discovery checkDiscoveryCmd `cmd:"" name:"service-discovery" help:"Who a job finds, and what its rules make of each. Nobody is scraped."`
 }
 
@@ -39,6 +40,28 @@ func (c *checkConfigCmd) Run(e *env) error {
 	}
 	fmt.Fprintf(e.stdout, "%s: %s\n", c.File, describe(conf))
 	return nil
+}
+
+type checkRulesCmd struct {
+	Files []string `arg:"" name:"file" help:"Files, or patterns of them, in Prometheus' format; docs/rules.md says what is different here."`
+}
+
+// Run reads each file, as a daemon would.
+func (c *checkRulesCmd) Run(e *env) error {
+	var errs []error
+	for _, f := range c.Files {
+		conf := &config.Config{RuleFiles: []string{f}}
+		set, err := serve.LoadRules(conf)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case len(set.Files) == 0:
+			errs = append(errs, fmt.Errorf("%s: no file is called so", f))
+		default:
+			fmt.Fprintf(e.stdout, "%s: good; %s in %s\n", plain(f), many(set.Rules, "rule", "rules"), many(len(set.Groups), "group", "groups"))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func describe(c *config.Config) string {

@@ -45,6 +45,10 @@ func (c *findingsListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	rules, err := c.printAlerts(e)
+	if err != nil {
+		return err
+	}
 	slices.Reverse(a.Findings) // what counts most stands last, above the prompt
 	for i := range a.Findings {
 		if err := c.print(e, &a.Findings[i]); err != nil {
@@ -52,7 +56,7 @@ func (c *findingsListCmd) Run(e *env) error {
 		}
 	}
 	if !c.Follow {
-		if len(a.Findings) == 0 {
+		if len(a.Findings) == 0 && rules == 0 {
 			return c.calm(e)
 		}
 		return nil

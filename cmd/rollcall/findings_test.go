@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -26,7 +28,10 @@ func TestFindingsCommands(t *testing.T) {
 	}
 	b.SetFeed(dashboards.Feed{State: dashboards.FeedLive})
 	b.Tick(time.Now())
-	s, err := web.New(web.Config{Board: b})
+	alerts := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"status":"success","data":{"alerts":[{"labels":{"alertname":"Busy","job":"checkout","env":"prod"},"annotations":{"summary":"too much"},"state":"firing","activeAt":"2026-11-22T12:00:00Z","value":"1e+00"}]}}`)
+	})
+	s, err := web.New(web.Config{Board: b, Extra: map[string]http.Handler{"GET /api/v1/alerts": alerts}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +45,8 @@ func TestFindingsCommands(t *testing.T) {
 	}{
 		{"findings", 0, "over f0  cart/prod  cart is slow since", ""},
 		{"findings --open", 0, "BAD  f1  checkout/prod  checkout is failing: errors 3 % since", "f0"},
+		{"findings --open", 0, "RULE FIRING since 12:00:00 UTC  Busy (checkout/prod): too much", ""},
+		{"findings --service=cart/prod", 0, "f0", "RULE"},
 		{"findings --service=cart/prod --format=json", 0, `{"id":"f0","level":"warn"`, "f1"},
 		{"findings --service=users", 1, "no service is called users on this page", ""},
 		{"findings ack f1 --by=ann --why=looking", 0, "ann looks after f1: checkout is failing: errors 3 %", ""},

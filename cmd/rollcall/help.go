@@ -103,9 +103,12 @@ Exit codes: 0 somebody is found, 1 nobody is, or the source cannot be read, 2 th
 	"test": `  rollcall test rules-test.yml                   bodies in, what goes on the wire out, compared
   rollcall test tests/*.yml
 Exit codes: 0 all passed, 1 some failed, or a file cannot be read.`,
-	"check config": `  rollcall check config rollcall.yml`,
-	"config init":  `  rollcall config init --zookeeper=zk-1:2181 > rollcall.yml`,
-	"broker":       `  rollcall broker --storage.path=data --listen=127.0.0.1:7192`,
+	"check config": `  rollcall check config rollcall.yml               with the files that it names: rules, services`,
+	"check rules": `  rollcall check rules alerts.yml
+  rollcall check rules 'rules/*.yml'
+Exit codes: 0 all are good, 1 some are not, which is explained.`,
+	"config init": `  rollcall config init --zookeeper=zk-1:2181 > rollcall.yml`,
+	"broker":      `  rollcall broker --storage.path=data --listen=127.0.0.1:7192`,
 	"completion": `  source <(rollcall completion bash)             in ~/.bashrc
   rollcall completion zsh > ~/.zfunc/_rollcall   with fpath+=~/.zfunc and compinit in ~/.zshrc
   rollcall completion fish > ~/.config/fish/completions/rollcall.fish`,

@@ -145,6 +145,9 @@ func (l *line) reloadNow() error {
 	}
 	if err == nil {
 		l.gate.Set(c.Web.Policy())
+		if l.dashboards != nil {
+			l.dashboards.Apply()
+		}
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"encoding/json"
+	"maps"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
@@ -23,11 +24,20 @@ type Message struct {
 	ID      string             `json:"id"`
 	Text    string             `json:"text"` // the sentence
 	Link    string             `json:"link,omitempty"`
-	Finding dashboards.Finding `json:"finding"`
+	Finding dashboards.Finding `json:"finding,omitzero"`
+	Alert   *dashboards.Alert  `json:"alert,omitempty"` // of a rule, in place of a finding
 }
 
 // body is a request's.
 func (r *receiver) body(words []word, now time.Time) ([]byte, error) {
+	if r.Form == Webhook && words[0].a != nil {
+		a := words[0].a
+		m := Message{Version: 1, Status: "firing", ID: a.ID, Text: a.Text(), Link: linkTo(r.cfg.Link, a.Labels["job"], a.Labels["env"]), Alert: a}
+		if words[0].told.over {
+			m.Status = "resolved"
+		}
+		return json.Marshal(m)
+	}
 	if r.Form == Webhook {
 		f := words[0].f
 		m := Message{Version: 1, Status: "firing", ID: f.ID, Text: f.Text, Link: link(r.cfg.Link, f), Finding: *f}
@@ -38,6 +48,10 @@ func (r *receiver) body(words []word, now time.Time) ([]byte, error) {
 	}
 	var out []alert
 	for _, w := range words {
+		if w.a != nil {
+			out = append(out, r.ofRule(w, now))
+			continue
+		}
 		a := alert{Labels: w.told.as, StartsAt: time.UnixMilli(w.f.Since).UTC(), EndsAt: now.Add(4 * r.cfg.Resend).UTC(), GeneratorURL: link(r.cfg.Link, w.f),
 			Annotations: map[string]string{"summary": w.f.Title, "description": w.f.Text}}
 		if a.GeneratorURL != "" {
@@ -63,4 +77,26 @@ func (r *receiver) body(words []word, now time.Time) ([]byte, error) {
 		out = append(out, a)
 	}
 	return json.Marshal(out)
+}
+
+// ofRule is an alert of a rule as Prometheus sends it.
+func (r *receiver) ofRule(w word, now time.Time) alert {
+	a := alert{Labels: w.a.Labels, Annotations: w.a.Annotations, StartsAt: time.UnixMilli(w.a.FiredAt).UTC(), EndsAt: now.Add(4 * r.cfg.Resend).UTC(), GeneratorURL: linkTo(r.cfg.Link, w.a.Labels["job"], w.a.Labels["env"])}
+	if more := r.cfg.External(); len(more) > 0 {
+		a.Labels = maps.Clone(more)
+		maps.Copy(a.Labels, w.a.Labels)
+	}
+	if a.Annotations == nil {
+		a.Annotations = map[string]string{}
+	}
+	if w.told.over {
+		a.EndsAt = now.UTC()
+		if at, ok := w.a.Over(); ok {
+			a.EndsAt = at.UTC()
+		}
+	}
+	if w.a.FiredAt == 0 { // it waits again, as its rule's time is longer now
+		a.StartsAt = time.UnixMilli(w.a.ActiveAt).UTC()
+	}
+	return a
 }

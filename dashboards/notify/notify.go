@@ -1,4 +1,4 @@
-// Package notify tells others of findings: Alertmanagers by their v2 API, and anybody else by a webhook.
+// Package notify tells others of findings, and of the alerts of rules: Alertmanagers by their v2 API, and anybody else by a webhook.
 //
 // It owns who has been told what, and the tries until they have heard it. There is no queue: at each look what a receiver was told last is compared with what is, so
 // that one that was away hears how things are now, and never more than there are findings. It must not know where findings come from.
@@ -47,7 +47,10 @@ type Receiver struct {
 // Config says whom to tell of what. Findings and Receivers are needed.
 type Config struct {
 	// Findings is everything that is open, and what was over of late, that this process has to tell of.
-	Findings  func() []dashboards.Finding
+	Findings func() []dashboards.Finding
+	// Alerts is likewise the alerts of rules, pending ones too, and those that were over within fifteen minutes; nil: there are none.
+	Alerts    func() []dashboards.Alert
+	External  func() map[string]string // labels that an Alertmanager hears with each alert of a rule, unless it has them; nil: none
 	Receivers []Receiver
 	Link      string        // URL of the page, for those who are told; empty: none
 	Resend    time.Duration // how often an Alertmanager hears of what goes on, default 1 min; after four times that it takes it for over by itself
@@ -66,6 +69,12 @@ const (
 
 func (c *Config) defaults() {
 	c.Resend = cmp.Or(c.Resend, time.Minute)
+	if c.Alerts == nil {
+		c.Alerts = func() []dashboards.Alert { return nil }
+	}
+	if c.External == nil {
+		c.External = func() map[string]string { return nil }
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -112,7 +121,7 @@ func New(c Config) (*Notifier, error) {
 		if r.Client == nil {
 			r.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		}
-		x := &receiver{Receiver: r, cfg: &n.cfg, told: map[string]told{}, again: map[string]again{}}
+		x := &receiver{Receiver: r, cfg: &n.cfg, began: time.Now(), told: map[string]told{}, again: map[string]again{}}
 		label := fmt.Sprintf("{receiver=%q}", r.Name)
 		x.sent, x.failed = c.Metrics.GetOrCreateCounter("rollcall_notify_sent_total"+label), c.Metrics.GetOrCreateCounter("rollcall_notify_failures_total"+label)
 		n.to = append(n.to, x)
@@ -134,8 +143,9 @@ func (n *Notifier) Run(ctx context.Context) error {
 type receiver struct {
 	Receiver
 	cfg          *Config
-	told         map[string]told  // by finding
-	again        map[string]again // what failed, by finding
+	began        time.Time
+	told         map[string]told  // by finding, or alert
+	again        map[string]again // what failed, likewise
 	sent, failed *metrics.Counter
 	trouble      bool
 }
@@ -153,11 +163,19 @@ type told struct {
 	as    map[string]string // labels, of an Alertmanager: they are its name for the alert
 }
 
-// word is one thing to say.
+// word is one thing to say: of a finding or of an alert.
 type word struct {
 	f    *dashboards.Finding
+	a    *dashboards.Alert
 	told told              // what will have been told once it is said
 	was  map[string]string // labels under which the alert was known until now and is no more
+}
+
+func (w *word) id() string {
+	if w.a != nil {
+		return w.a.ID
+	}
+	return w.f.ID
 }
 
 func (r *receiver) run(ctx context.Context) {
@@ -200,8 +218,8 @@ func (r *receiver) run(ctx context.Context) {
 // look says what is to be said now, what has not failed yet first. One word that the receiver does not take holds up no other: it is said again after a pause of
 // its own. away is that the receiver itself cannot be told now: it does not answer, has enough, or takes nothing of several.
 func (r *receiver) look(ctx context.Context, now time.Time) (away bool, first error) {
-	words := slices.DeleteFunc(r.words(now, r.cfg.Findings()), func(w word) bool { return now.Before(r.again[w.f.ID].at) })
-	slices.SortStableFunc(words, func(a, b word) int { return cmp.Compare(r.again[a.f.ID].pause, r.again[b.f.ID].pause) })
+	words := slices.DeleteFunc(r.words(now, r.cfg.Findings(), r.cfg.Alerts()), func(w word) bool { return now.Before(r.again[w.id()].at) })
+	slices.SortStableFunc(words, func(a, b word) int { return cmp.Compare(r.again[a.id()].pause, r.again[b.id()].pause) })
 	row := 0 // failed one after the other
 	for len(words) > 0 {
 		n := min(len(words), maxRequest)
@@ -217,8 +235,8 @@ func (r *receiver) look(ctx context.Context, now time.Time) (away bool, first er
 		refused, err := r.post(ctx, body)
 		if err != nil {
 			for _, w := range said {
-				pause := min(max(2*r.again[w.f.ID].pause, leastPause), mostPause)
-				r.again[w.f.ID] = again{now.Add(pause), pause}
+				pause := min(max(2*r.again[w.id()].pause, leastPause), mostPause)
+				r.again[w.id()] = again{now.Add(pause), pause}
 			}
 			first = cmp.Or(first, err)
 			row++
@@ -231,20 +249,20 @@ func (r *receiver) look(ctx context.Context, now time.Time) (away bool, first er
 		row = 0
 		if refused != "" { // for good: the same again would be refused again
 			r.failed.Inc()
-			r.cfg.Log.Error("a receiver of findings refuses what it is told", "receiver", r.Name, "findings", n, "first", said[0].f.ID, "answer", refused)
+			r.cfg.Log.Error("a receiver of findings refuses what it is told", "receiver", r.Name, "findings", n, "first", said[0].id(), "answer", refused)
 		} else {
 			r.sent.Add(n)
 		}
 		for _, w := range said {
-			r.told[w.f.ID] = w.told
-			delete(r.again, w.f.ID)
+			r.told[w.id()] = w.told
+			delete(r.again, w.id())
 		}
 	}
 	return false, first
 }
 
 // words is what the receiver does not know yet, or has to hear again.
-func (r *receiver) words(now time.Time, fs []dashboards.Finding) (out []word) {
+func (r *receiver) words(now time.Time, fs []dashboards.Finding, as []dashboards.Alert) (out []word) {
 	there := map[string]bool{}
 	for i := range fs {
 		f := &fs[i]
@@ -265,6 +283,25 @@ func (r *receiver) words(now time.Time, fs []dashboards.Finding) (out []word) {
 			w.was = was.as
 		}
 		out = append(out, w)
+	}
+	for i := range as {
+		a := &as[i]
+		there[a.ID] = true
+		was, known := r.told[a.ID]
+		is := told{at: now, level: dashboards.AlertFiring, over: a.State != dashboards.AlertFiring}
+		ended, _ := a.Over()
+		switch {
+		case a.State == dashboards.AlertPending && (!known || was.over):
+			continue
+		case !known && is.over:
+			// It fired before we began, and perhaps nobody else tells that it is over.
+			if r.Form != Alertmanager && ended.Before(r.began) || now.Sub(ended) > overFor {
+				continue
+			}
+		case known && is.over == was.over && (r.Form == Webhook || now.Sub(was.at) < r.cfg.Resend):
+			continue
+		}
+		out = append(out, word{a: a, told: is})
 	}
 	for id := range r.told {
 		if !there[id] {
@@ -294,11 +331,17 @@ func labels(f *dashboards.Finding) map[string]string {
 }
 
 // link is where the page shows the finding's service.
-func link(base string, f *dashboards.Finding) string {
-	if base == "" {
+func link(base string, f *dashboards.Finding) string { return linkTo(base, f.Service, f.Env) }
+
+func linkTo(base, service, env string) string {
+	base = strings.TrimSuffix(base, "/")
+	switch {
+	case base == "":
 		return ""
+	case service == "":
+		return base + "/"
 	}
-	return strings.TrimSuffix(base, "/") + "/service/" + url.PathEscape(f.Service) + "?env=" + url.QueryEscape(f.Env)
+	return base + "/service/" + url.PathEscape(service) + "?env=" + url.QueryEscape(env)
 }
 
 // post sends a body. refused is the answer of a receiver that does not want it, whenever it is sent.

@@ -95,7 +95,7 @@ func TestWords(t *testing.T) {
 				r.told[id] = x
 			}
 			var got []string
-			for _, w := range r.words(now, []dashboards.Finding{tc.f}) {
+			for _, w := range r.words(now, []dashboards.Finding{tc.f}, nil) {
 				s := map[bool]string{true: "over", false: "firing"}[w.told.over]
 				if w.was != nil {
 					s += ", was " + w.was["level"]

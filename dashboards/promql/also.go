@@ -40,6 +40,9 @@ func (a *API) Instant(ctx context.Context, query string, at time.Time) (promql.V
 	return nil, fmt.Errorf("the query gives a %s, and neither a vector nor a scalar", res.Value.Type())
 }
 
+// LabelName is what a tag is called as a label.
+func LabelName(tag string) string { return sanitise(tag, false) }
+
 // with joins what stands beside the Board to a querier of it.
 func (a *API) with(own storage.Querier, from, to int64) (storage.Querier, error) {
 	if a.cfg.Also == nil {

@@ -226,7 +226,7 @@ func (m *Manager) rules(r *http.Request, others Others, asked bool) (any, error)
 			continue
 		}
 		var g any
-		here, mine := states[i].shown(&q)
+		here, mine := states[i].shown(&q, !asked)
 		switch {
 		case asked && !mine, len(here.Rules) == 0:
 			continue
@@ -273,8 +273,8 @@ func askOthers(r *http.Request, others Others) map[string]json.RawMessage {
 	return out
 }
 
-// shown is the group for the API; mine reports whether it is evaluated here.
-func (g *groupState) shown(q *asking) (out apiGroup, mine bool) {
+// shown is the group for the API, all with alerts that others have told of; mine reports whether it is evaluated here.
+func (g *groupState) shown(q *asking, all bool) (out apiGroup, mine bool) {
 	d := g.def
 	out = apiGroup{Name: d.Name, File: d.File, Rules: []any{}, Interval: d.Interval.Seconds(), Limit: d.Limit}
 	g.mu.Lock()
@@ -284,13 +284,28 @@ func (g *groupState) shown(q *asking) (out apiGroup, mine bool) {
 	g.mu.Unlock()
 	for i, s := range g.rules {
 		if r := d.Rules[i]; q.wants(r) {
-			out.Rules = append(out.Rules, s.shown(d, r, q.without, waits))
+			var own, others []dashboards.Alert
+			if r.Alert {
+				s.mu.Lock()
+				for _, x := range s.active {
+					if x.state != dashboards.AlertInactive {
+						own = append(own, x.noun(d, r))
+					}
+				}
+				s.mu.Unlock()
+				if all {
+					g.m.mu.Lock()
+					others = g.m.told(d.Key(), r.Name, own)
+					g.m.mu.Unlock()
+				}
+			}
+			out.Rules = append(out.Rules, s.shown(r, append(own, others...), q.without, waits))
 		}
 	}
 	return out, mine
 }
 
-func (s *ruleState) shown(d *Group, r *Rule, without bool, waits string) any {
+func (s *ruleState) shown(r *Rule, alerts []dashboards.Alert, without bool, waits string) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := apiRule{Name: r.Name, Query: r.Expr, Labels: r.Labels.Map(), Health: s.health, LastError: cmp.Or(s.err, s.badText), EvaluationTime: s.took.Seconds(), LastEvaluation: s.last.UTC(), Type: "recording"}
@@ -310,16 +325,12 @@ func (s *ruleState) shown(d *Group, r *Rule, without bool, waits string) any {
 	if !without {
 		a.Alerts = []apiAlert{}
 	}
-	for _, x := range s.active {
-		if x.state == dashboards.AlertInactive {
-			continue
-		}
-		if x.state == dashboards.AlertFiring || a.State != dashboards.AlertFiring {
-			a.State = x.state
+	for _, x := range alerts {
+		if x.State == dashboards.AlertFiring || a.State != dashboards.AlertFiring {
+			a.State = x.State
 		}
 		if !without {
-			n := x.noun(d, r)
-			a.Alerts = append(a.Alerts, shown(&n))
+			a.Alerts = append(a.Alerts, shown(&x))
 		}
 	}
 	slices.SortFunc(a.Alerts, func(x, y apiAlert) int {

@@ -65,9 +65,9 @@ func newGroupState(m *Manager, def *Group) *groupState {
 		g.rules = append(g.rules, &ruleState{rule: r, active: map[uint64]*alert{}, health: healthUnknown})
 	}
 	label := fmt.Sprintf("{group=%q}", def.Key())
-	g.evals = m.cfg.Metrics.GetOrCreateCounter("rollcall_rules_evaluations_total" + label)
-	g.fails = m.cfg.Metrics.GetOrCreateCounter("rollcall_rules_evaluation_failures_total" + label)
-	g.missed = m.cfg.Metrics.GetOrCreateCounter("rollcall_rules_group_iterations_missed_total" + label)
+	g.evals = m.cfg.Metrics.GetOrCreateCounter("rollcall_ruler_evaluations_total" + label)
+	g.fails = m.cfg.Metrics.GetOrCreateCounter("rollcall_ruler_evaluation_failures_total" + label)
+	g.missed = m.cfg.Metrics.GetOrCreateCounter("rollcall_ruler_iterations_missed_total" + label)
 	return g
 }
 

@@ -23,6 +23,8 @@ type Config struct {
 	Store *Store // nil: one that remembers for an hour
 	// Owns says whether this process evaluates a group, by its key; nil: all of them.
 	Owns func(group string) bool
+	// Elsewhere reports whether an alert with these labels is about what another process knows by now, so that this one has nothing to say of its end; nil: none is.
+	Elsewhere func(labels map[string]string) bool
 	// Wait says why rules that look so far back cannot be evaluated now, such as that their values are not there yet; "", or nil: they can.
 	Wait func(reach time.Duration) string
 	// Publish takes what all others, and this process after a restart, are to know of alerts; it must not block. nil: nobody hears of it.
@@ -38,6 +40,9 @@ func (c *Config) defaults() {
 	}
 	if c.Owns == nil {
 		c.Owns = func(string) bool { return true }
+	}
+	if c.Elsewhere == nil {
+		c.Elsewhere = func(map[string]string) bool { return false }
 	}
 	if c.Wait == nil {
 		c.Wait = func(time.Duration) string { return "" }
@@ -57,6 +62,8 @@ const (
 	sayAgain = 10 * time.Minute
 	// outage is how old the last word of an alert may be that is taken up again, as Prometheus has it.
 	outage = time.Hour
+	// toldFor is for how long an alert of another replica stands that it does not tell of any more.
+	toldFor = sayAgain + 5*time.Minute
 )
 
 // Manager evaluates rules while it runs.
@@ -88,16 +95,16 @@ func New(c Config) (*Manager, error) {
 	}
 	c.defaults()
 	m := &Manager{cfg: c, set: &Set{}, groups: map[string]*groupState{}, known: map[string]word{}, over: map[string]dashboards.Alert{}}
-	m.tmplBad = c.Metrics.GetOrCreateCounter("rollcall_rules_template_failures_total")
-	c.Metrics.GetOrCreateGauge("rollcall_rules_loaded", func() float64 {
+	m.tmplBad = c.Metrics.GetOrCreateCounter("rollcall_ruler_template_failures_total")
+	c.Metrics.GetOrCreateGauge("rollcall_ruler_rules", func() float64 {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return float64(m.set.Rules)
 	})
 	for _, state := range []string{dashboards.AlertPending, dashboards.AlertFiring} {
-		c.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_rules_alerts{state=%q}", state), func() float64 { return float64(m.count(state)) })
+		c.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_ruler_alerts{state=%q}", state), func() float64 { return float64(m.count(state)) })
 	}
-	c.Metrics.GetOrCreateGauge("rollcall_rules_series", func() float64 { n, _ := c.Store.Size(); return float64(n) })
+	c.Metrics.GetOrCreateGauge("rollcall_ruler_series", func() float64 { n, _ := c.Store.Size(); return float64(n) })
 	return m, nil
 }
 
@@ -187,8 +194,8 @@ func (m *Manager) Update(set *Set) {
 	for _, g := range old {
 		m.end(g)
 		gone = append(gone, ended{g.def, g.rules})
-		for _, name := range []string{"evaluations_total", "evaluation_failures_total", "group_iterations_missed_total"} {
-			m.cfg.Metrics.UnregisterMetric(fmt.Sprintf("rollcall_rules_%s{group=%q}", name, g.def.Key()))
+		for _, name := range []string{"evaluations_total", "evaluation_failures_total", "iterations_missed_total"} {
+			m.cfg.Metrics.UnregisterMetric(fmt.Sprintf("rollcall_ruler_%s{group=%q}", name, g.def.Key()))
 		}
 	}
 	m.mu.Lock()
@@ -460,19 +467,29 @@ func (m *Manager) Alerts() (out []dashboards.Alert) {
 
 // Active is every pending and firing alert that is known, of all replicas: here as they are, elsewhere as they were told last; by group, rule and labels.
 func (m *Manager) Active() []dashboards.Alert {
-	now := time.Now().UnixMilli()
-	out := m.Alerts()
-	out = slices.DeleteFunc(out, func(a dashboards.Alert) bool { return a.State == dashboards.AlertInactive })
+	out := slices.DeleteFunc(m.Alerts(), func(a dashboards.Alert) bool { return a.State == dashboards.AlertInactive })
 	m.mu.Lock()
-	for _, w := range m.known {
-		if w.State != dashboards.AlertInactive && now-w.ts <= outage.Milliseconds() && m.groups[w.Group] != nil && !m.evaluated(w.Group) {
-			out = append(out, w.Alert)
-		}
-	}
+	out = append(out, m.told("", "", out)...)
 	m.mu.Unlock()
 	slices.SortFunc(out, func(a, b dashboards.Alert) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.ActiveAt, b.ActiveAt), cmp.Compare(a.ID, b.ID))
 	})
+	return out
+}
+
+// told is the active alerts of a rule, or of all, that others have told of and that are not among those given. The caller holds the lock.
+func (m *Manager) told(group, rule string, but []dashboards.Alert) (out []dashboards.Alert) {
+	now := time.Now().UnixMilli()
+	has := map[string]bool{}
+	for _, a := range but {
+		has[a.ID] = true
+	}
+	for _, w := range m.known {
+		if w.State == dashboards.AlertInactive || now-w.ts > toldFor.Milliseconds() || has[w.ID] || m.groups[w.Group] == nil || group != "" && (w.Group != group || w.Rule != rule) {
+			continue
+		}
+		out = append(out, w.Alert)
+	}
 	return out
 }
 

@@ -19,14 +19,17 @@ type Config struct {
 	Exports    []Export   `yaml:"exports"`      // other forms for others
 	Dashboards Dashboards `yaml:"dashboards"`
 	Alerting   Alerting   `yaml:"alerting"`
+	RuleFiles  []string   `yaml:"rule_files"` // alerting and recording rules in Prometheus' format: patterns such as rules/*.yml
 	Web        Web        `yaml:"web"`
 }
 
 // Global holds what every scrape job takes unless it says otherwise.
 type Global struct {
-	ScrapeInterval Duration          `yaml:"scrape_interval"` // default 10s
-	ScrapeTimeout  Duration          `yaml:"scrape_timeout"`  // default 5s, never above the interval
-	ExternalLabels map[string]string `yaml:"external_labels"` // tags on every record
+	ScrapeInterval     Duration          `yaml:"scrape_interval"`     // default 10s
+	ScrapeTimeout      Duration          `yaml:"scrape_timeout"`      // default 5s, never above the interval
+	ExternalLabels     map[string]string `yaml:"external_labels"`     // tags on every record
+	EvaluationInterval Duration          `yaml:"evaluation_interval"` // of groups of rules that do not say otherwise; default 1m
+	RuleQueryOffset    Duration          `yaml:"rule_query_offset"`   // how far back their questions are, likewise; default 0
 }
 
 // ZooKeeper is the ensemble for discovery. Without servers `up` and `demo` run the embedded one.

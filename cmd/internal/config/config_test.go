@@ -179,12 +179,12 @@ func FuzzParse(f *testing.F) {
 
 // A file is mended in one go: all keys that nobody knows, and all values of the wrong type, are named at once.
 func TestAllFaultsAtOnce(t *testing.T) {
-	_, err := Parse([]byte("global: {scrape_interval: 10, evaluation_interval: 15s}\nrule_files: [a.yml]\nscrape_configs:\n- job_name: a\n  scrape_intervall: 5s\n  honor_timestamps: maybe\n  static_configs: [{targets: ['h:1'], lables: {}}]\n- job_name: b\n  metric_path: /x\n  static_configs: x\n"),
+	_, err := Parse([]byte("global: {scrape_interval: 10, evaluation_interval: 15s}\nrule_files: [a.yml]\nremote_read: []\nscrape_configs:\n- job_name: a\n  scrape_intervall: 5s\n  honor_timestamps: maybe\n  static_configs: [{targets: ['h:1'], lables: {}}]\n- job_name: b\n  metric_path: /x\n  static_configs: x\n"),
 		func(string) (string, bool) { return "", false })
 	if err == nil {
 		t.Fatal("taken")
 	}
-	for _, want := range []string{"10", `"evaluation_interval": no rules are evaluated here`, `"rule_files": no rules`, `"scrape_intervall"`, "want true or false", `"lables"`, `"metric_path"`, "sequence is expected"} {
+	for _, want := range []string{"10", `"remote_read"`, `"scrape_intervall"`, "want true or false", `"lables"`, `"metric_path"`, "sequence is expected"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not in\n%v", want, err)
 		}

@@ -149,8 +149,6 @@ var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 
 // instead is what to do about keys that Prometheus has and this file has not.
 var instead = map[string]string{
-	"evaluation_interval":    "no rules are evaluated here; remove it",
-	"rule_files":             "no rules are evaluated here; give the file to what evaluates them, such as vmalert",
 	"username_file":          "write the user in username; only the password is read from a file",
 	"sigv4":                  "requests are not signed; put a proxy that signs them in proxy_url",
 	"ca":                     "write it to a file and name that in ca_file",

@@ -78,6 +78,17 @@ func (c *Config) validate() []fault {
 	}
 	c.validateExports(k.in(".exports"))
 	c.Alerting.validate(k.in(".alerting"))
+	if d := c.Global.EvaluationInterval.Std(time.Minute); d < time.Second || d > 24*time.Hour {
+		k.in(".global.evaluation_interval").fail("%s is not within 1s..24h", c.Global.EvaluationInterval)
+	}
+	if d := c.Global.RuleQueryOffset.Std(0); d < 0 || d > 24*time.Hour {
+		k.in(".global.rule_query_offset").fail("%s is not within 0..24h", c.Global.RuleQueryOffset)
+	}
+	for i, p := range c.RuleFiles {
+		if _, err := filepath.Match(p, ""); err != nil || p == "" {
+			k.in(".rule_files[%d]", i).fail("%q is no pattern of files, such as rules/*.yml", p)
+		}
+	}
 	c.Web.validate(k.in(".web"))
 	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
 		k.in(".dashboards.window").fail("%s is not within 1m..24h", c.Dashboards.Window)

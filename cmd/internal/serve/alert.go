@@ -11,9 +11,9 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/notify"
 )
 
-// notifier tells those whom the configuration names of the findings of this process.
-func notifier(c *config.Config, board *dashboards.Board, o Options) (*notify.Notifier, error) {
-	nc := notify.Config{Findings: board.OwnFindings, Link: c.Alerting.ExternalURL.Reveal(), Resend: c.Alerting.ResendDelay.Std(time.Minute), Log: o.Log.With("part", "alerts"), Metrics: o.Metrics.NewSet()}
+// notifier tells those whom the configuration names of the findings and alerts of this process.
+func notifier(c *config.Config, board *dashboards.Board, r *ruling, o Options) (*notify.Notifier, error) {
+	nc := notify.Config{Findings: board.OwnFindings, Alerts: r.Alerts, External: r.labels, Link: c.Alerting.ExternalURL.Reveal(), Resend: c.Alerting.ResendDelay.Std(time.Minute), Log: o.Log.With("part", "alerts"), Metrics: o.Metrics.NewSet()}
 	for form, list := range map[notify.Form][]config.Receiver{notify.Alertmanager: c.Alerting.Alertmanagers, notify.Webhook: c.Alerting.Webhooks} {
 		for _, r := range list {
 			t := http.DefaultTransport.(*http.Transport).Clone()

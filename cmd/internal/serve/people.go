@@ -65,5 +65,6 @@ func Check(c *config.Config) error {
 			errs = append(errs, fmt.Errorf("%s: %s", f.File, f.Error))
 		}
 	}
-	return errors.Join(errs...)
+	_, err = LoadRules(c)
+	return errors.Join(append(errs, err)...)
 }

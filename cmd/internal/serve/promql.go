@@ -7,11 +7,13 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/promql"
 )
 
-// promql answers PromQL over the windows.
-func (d *Daemon) promql(c *config.Config) (*promql.API, error) {
+// promql answers PromQL over the windows, with what change makes different.
+func (d *Daemon) promql(c *config.Config, change func(*promql.Config)) (*promql.API, error) {
 	p := c.Dashboards.PromQL
-	return promql.New(promql.Config{Board: d.board, MaxSamples: p.MaxSamples, MaxSeries: p.MaxSeries, Timeout: p.Timeout.Std(0), Concurrent: p.Concurrent, Partial: d.partial,
-		Version: d.o.Build.Version, Log: d.o.Log.With("part", "promql"), Metrics: d.o.Metrics.NewSet()})
+	pc := promql.Config{Board: d.board, MaxSamples: p.MaxSamples, MaxSeries: p.MaxSeries, Timeout: p.Timeout.Std(0), Concurrent: p.Concurrent, Partial: d.partial,
+		Version: d.o.Build.Version, Log: d.o.Log.With("part", "promql"), Metrics: d.o.Metrics.NewSet()}
+	change(&pc)
+	return promql.New(pc)
 }
 
 // partial says what is missing from answers out of this replica's windows.

@@ -22,6 +22,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/detect"
 	"github.com/rollcall-metrics/rollcall/dashboards/feed"
 	"github.com/rollcall-metrics/rollcall/dashboards/notify"
+	"github.com/rollcall-metrics/rollcall/dashboards/promql"
 	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/dashboards/web"
@@ -54,6 +55,7 @@ type Daemon struct {
 	history *rollup.History
 	peers   *peers // nil: this is the only replica
 	people  *people
+	rules   *ruling
 }
 
 // New checks the configuration; it opens nothing.
@@ -74,13 +76,15 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	topics := collect.Topics(c.Kafka)
 	history := rollup.NewHistory(int(c.Dashboards.HistoryBytes))
 	var others *peers
+	publish := func(n dashboards.Note) {
+		n.From = o.Listen
+		say.Put(topics.Findings, n.Key(), "", n.Append(nil), time.UnixMilli(n.TS))
+	}
+	d := &Daemon{o: o, atStart: atStart(c), say: say, history: history, people: says}
 	bo := dashboards.Options{
 		Window: c.Dashboards.Window.Std(config.DefaultWindow), MaxBytes: int(c.Dashboards.MaxBytes), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency},
 		Percentile: quantile.Over, Judge: judge.Judge,
-		Publish: func(n dashboards.Note) {
-			n.From = o.Listen
-			say.Put(topics.Findings, n.Key(), "", n.Append(nil), time.UnixMilli(n.TS))
-		},
+		Publish: publish, Alerted: func(n dashboards.Note) { d.rules.Take(n) },
 		Roll: func(r dashboards.Rollup) {
 			history.Add(&r)
 			say.Put(topics.Rollups, rollup.Key(&r), rollup.QueueKey(&r), rollup.Append(nil, &r), time.UnixMilli(r.T))
@@ -147,7 +151,13 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if wc.Ask = ask.ask; ask.none() {
 		wc.Ask = told.ask
 	}
-	d := &Daemon{o: o, atStart: atStart(c), board: board, feed: f, say: say, history: history, peers: others, people: says}
+	d.board, d.feed, d.peers = board, f, others
+	if d.rules, err = newRuling(c, d, publish); err != nil {
+		return nil, err
+	}
+	beside := wc.Exceptions
+	wc.Exceptions = func() []dashboards.Exception { return append(beside(), d.rules.exceptions()...) }
+	maps.Copy(wc.Extra, d.rules.routes())
 	own := http.NewServeMux()
 	o.Metrics.Routes(own, d.Ready)
 	for _, p := range []string{"/metrics", "/stats.json", "/stats.txt", "/stats.csv", "/-/healthy", "/-/ready", "/debug/pprof/"} {
@@ -156,13 +166,13 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if others != nil {
 		wc.Extra["GET "+peerPath] = http.HandlerFunc(others.serve)
 	}
-	prom, err := d.promql(c)
+	prom, err := d.promql(c, func(p *promql.Config) { p.Also = d.rules.store })
 	if err != nil {
 		return nil, err
 	}
 	maps.Copy(wc.Extra, prom.Routes())
 	wc.PromSeries = prom.Series()
-	if d.alerts, err = notifier(c, board, o); err != nil {
+	if d.alerts, err = notifier(c, board, d.rules, o); err != nil {
 		return nil, err
 	}
 	if d.web, err = web.New(wc); err != nil {
@@ -244,7 +254,8 @@ func atStart(c *config.Config) [3]string {
 	return [3]string{config.Fingerprint(c.Kafka, "ca_file"), config.Fingerprint(c.Dashboards), config.Fingerprint(c.Alerting, "ca_file")}
 }
 
-// Reload refuses a configuration that changes what the page shows or where it reads: that takes a restart. The rest of a configuration is none of its business.
+// Reload refuses a configuration that changes what the page shows or where it reads: that takes a restart, and reads rule files anew, for Apply. The rest of a
+// configuration is none of its business.
 func (d *Daemon) Reload(c *config.Config) error {
 	var changed []string
 	for i, now := range atStart(c) {
@@ -255,9 +266,15 @@ func (d *Daemon) Reload(c *config.Config) error {
 	if err := collect.OnlyAtStart(changed); err != nil {
 		return err
 	}
+	if err := d.rules.read(c); err != nil {
+		return err
+	}
 	d.people.store.Look()
 	return nil
 }
+
+// Apply puts in force what Reload has read, once all others have taken the configuration, too.
+func (d *Daemon) Apply() { d.rules.apply() }
 
 // Board is what the page shows.
 func (d *Daemon) Board() *dashboards.Board { return d.board }
@@ -283,7 +300,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	parts := map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run, "alerts": d.alerts.Run, "history": d.keep, "people": d.people.store.Run}
+	parts := map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run, "alerts": d.alerts.Run, "history": d.keep, "people": d.people.store.Run, "rules": d.rules.Run}
 	d.people.store.Read() // before anything is recognised
 	if d.peers != nil {
 		parts["peers"] = d.peers.run
