@@ -32,7 +32,7 @@ type faults struct {
 	e      *testenv.ZooKeeperEnsemble
 	in     []*testenv.Proxy // before e.Servers(), in their order; the observer's is the last
 	broker *broker.Broker
-	sites  int
+	sites  atomic.Int64
 }
 
 func newFaults(t *testing.T, opts ...testenv.ZooKeeperOption) (f *faults, ok bool) {
@@ -134,8 +134,8 @@ type site struct {
 // site makes one of n applications and starts a collector that finds ZooKeeper at servers.
 func (f *faults) site(t *testing.T, n int, servers ...*testenv.Proxy) *site {
 	t.Helper()
-	f.sites++
-	s := &site{faults: f, t: t, root: "/f" + strconv.Itoa(f.sites), service: "checkout" + strconv.Itoa(f.sites), still: newApp(t), nodes: map[*app]string{}, dir: t.TempDir(), agent: f.client(t)}
+	no := strconv.FormatInt(f.sites.Add(1), 10)
+	s := &site{faults: f, t: t, root: "/f" + no, service: "checkout" + no, still: newApp(t), nodes: map[*app]string{}, dir: t.TempDir(), agent: f.client(t)}
 	for _, p := range servers {
 		s.servers = append(s.servers, p.Addr)
 	}
