@@ -80,10 +80,10 @@ func once(s string) func(net.Conn) {
 // reset answers one request with s and breaks the connection.
 func reset(s string) func(net.Conn) {
 	return func(c net.Conn) {
-		if s == "at once" || asked(c) && s == "" {
-			s = ""
-		} else if _, err := io.WriteString(c, s); err == nil {
-			time.Sleep(5 * time.Millisecond) // in the server: so that what was written is read before the reset throws it away
+		if s != "at once" && asked(c) && s != "" {
+			if _, err := io.WriteString(c, s); err == nil {
+				time.Sleep(5 * time.Millisecond) // in the server: so that what was written is read before the reset throws it away
+			}
 		}
 		_ = c.(interface{ SetLinger(int) error }).SetLinger(0)
 	}
