@@ -64,6 +64,7 @@ func Collector() Dashboard {
 			}},
 			{Title: "The page (serve)", Panels: []Panel{
 				{Title: "Records read", On: Own, Unit: "cps", Stacked: true, Asks: []Ask{{rate(`rollcall_feed_records_total`+on, ` by (lane) `), "{{lane}}"}}},
+				{Title: "How late records are read, mean", On: Own, Unit: "s", Asks: []Ask{{rate(`rollcall_feed_lag_seconds_sum`+on, everyone) + ` / ` + rate(`rollcall_feed_lag_seconds_count`+on, everyone), "{{instance}}"}}},
 				{Title: "Behind the topics", On: Own, Asks: []Ask{{`rollcall_feed_lag_records` + on, "{{instance}}"}}},
 				{Title: "Scrape to page, 99 %", On: Own, Unit: "s", Asks: []Ask{{`rollcall_board_freshness_p99_seconds` + on, "{{instance}}"}}},
 				{Title: "Windows", On: Own, Unit: "bytes", Asks: []Ask{{`rollcall_board_window_bytes` + on, "{{instance}}"}}},
@@ -79,6 +80,7 @@ func Collector() Dashboard {
 				{Title: "Records", On: Own, Unit: "cps", Asks: []Ask{{rate(`rollcall_export_records_total`+on, ` by (export, lane) `), "{{export}} {{lane}}"}}},
 				{Title: "Behind", On: Own, Asks: []Ask{{`sum by (export) (rollcall_export_lag_records` + on + `)`, "{{export}}"}}},
 				{Title: "Age of the newest", On: Own, Unit: "s", Asks: []Ask{{`time() - max by (export) (rollcall_export_newest_timestamp_seconds` + on + ` > 0)`, "{{export}}"}}},
+				{Title: "Time to write, 99 %", On: Own, Unit: "s", Asks: []Ask{{quantile("0.99", `rollcall_export_write_duration_seconds_bucket`+on, ", export"), "{{export}}"}}},
 				{Title: "Write errors", On: Own, Unit: "cps", Asks: []Ask{{rate(`rollcall_export_write_errors_total`+on, ` by (export) `), "{{export}}"}}},
 				{Title: "Passed over", On: Own, Unit: "cps", Asks: []Ask{{rate(`rollcall_export_skipped_total`+on, ` by (export, reason) `), "{{export}} {{reason}}"}}},
 				{Title: "Held up", On: Own, Max: 1, Asks: []Ask{{`max by (export) (rollcall_export_held_up` + on + `)`, "{{export}}"}}},

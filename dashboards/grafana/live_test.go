@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -42,9 +43,25 @@ func TestLivePanels(t *testing.T) {
 			t.Errorf("%s: %q: nothing answers %s", d.UID, p.Title, form.Get("query"))
 		}
 	})
-	if n < 40 {
+	if n < 70 {
 		t.Errorf("%d queries", n)
 	}
+}
+
+// What is asked of ZooKeeper's servers is what they say: mntr of a real one.
+func TestZooKeeperNames(t *testing.T) {
+	mntr, err := os.ReadFile("../../discovery/ensemble/testdata/mntr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachAsk(func(d Dashboard, p Panel, a Ask) {
+		for _, name := range regexp.MustCompile(`zk_[a-z_]+`).FindAllString(strings.ReplaceAll(a.Expr, "rollcall_zk_", ""), -1) {
+			said := []string{name + "\t", "zk_p99_" + strings.TrimPrefix(name, "zk_") + "\t"} // a number, or a summary
+			if name != "zk_serving" && p.On == Live && !strings.Contains(string(mntr), said[0]) && !strings.Contains(string(mntr), said[1]) {
+				t.Errorf("%s: %q: ZooKeeper does not say %s", d.UID, p.Title, name)
+			}
+		}
+	})
 }
 
 // Variables are asked as Grafana asks: by label values with match[], or, of what it takes for an older Prometheus, by series.
@@ -165,8 +182,11 @@ func liveFleet(t *testing.T, begin time.Time, seconds int) *httptest.Server {
 		add("search", "10.0.1.1:80", false, nil, counter("requests", s))
 		for i := range 2 {
 			gauges := []collector.Sample{counter("zk_packets_received", 7*s), counter("zk_packets_sent", 7*s)}
+			for _, name := range []string{"zk_readlatency", "zk_updatelatency"} {
+				gauges = append(gauges, collector.Sample{Name: name, Kind: collector.Distribution, Fields: []collector.Field{{Name: "count", Value: "10"}, {Name: "p99", Value: "3"}}})
+			}
 			for name, v := range map[string]int{"serving": i, "avg_latency": 1, "outstanding_requests": 0, "num_alive_connections": 3, "watch_count": 4, "znode_count": 90, "ephemerals_count": 30,
-				"approximate_data_size": 9000} {
+				"global_sessions": 30} {
 				gauges = append(gauges, collector.Sample{Name: "zk_" + name, Kind: collector.Gauge, Value: strconv.Itoa(v)})
 			}
 			add("zookeeper", fmt.Sprintf("10.0.2.%d:2181", i), i == 1 && late, []collector.LabelPair{{Name: "zookeeper.role", Value: "follower"}}, gauges...)

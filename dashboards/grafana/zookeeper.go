@@ -28,12 +28,13 @@ func ZooKeeper() Dashboard {
 			{Title: "The ensemble, asked by the collectors", Panels: []Panel{
 				{Title: "Who answers", On: Live, Max: 1, Asks: []Ask{{`up` + zk, "{{instance}} {{zookeeper_role}}"}}},
 				{Title: "Mean latency", On: Live, Unit: "ms", Asks: []Ask{{`zk_avg_latency` + zk, "{{instance}}"}}},
+				{Title: "Latency, 99 %", On: Live, Unit: "ms", Asks: []Ask{{`zk_readlatency{job="zookeeper",quantile="0.99"}`, "reads: {{instance}}"}, {`zk_updatelatency{job="zookeeper",quantile="0.99"}`, "updates: {{instance}}"}}},
 				{Title: "Requests that wait", On: Live, Asks: []Ask{{`zk_outstanding_requests` + zk, "{{instance}}"}}},
 				{Title: "Connections", On: Live, Asks: []Ask{{`zk_num_alive_connections` + zk, "{{instance}}"}}},
+				{Title: "Sessions", On: Live, About: "Of the whole ensemble, as its servers know them.", Asks: []Ask{{`max(zk_global_sessions` + zk + `)`, "sessions"}}},
 				{Title: "Watches", On: Live, Asks: []Ask{{`zk_watch_count` + zk, "{{instance}}"}}},
 				{Title: "Nodes, and those that sessions hold", On: Live, Asks: []Ask{{`max(zk_znode_count` + zk + `)`, "nodes"}, {`max(zk_ephemerals_count` + zk + `)`, "ephemerals"}}},
 				{Title: "Packets", On: Live, Unit: "pps", Asks: []Ask{{`rate(zk_packets_received` + zk + `[$__rate_interval])`, "to {{instance}}"}, {`rate(zk_packets_sent` + zk + `[$__rate_interval])`, "from {{instance}}"}}},
-				{Title: "Data", On: Live, Unit: "bytes", Asks: []Ask{{`max(zk_approximate_data_size` + zk + `)`, "data"}}},
 				{Title: "How long they take to answer a scrape", On: Live, Unit: "s", Asks: []Ask{{`scrape_duration_seconds` + zk, "{{instance}}"}}},
 			}},
 			{Title: "What collectors hear", Panels: []Panel{

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/util/annotations"
+	"github.com/prometheus/prometheus/util/stats"
 
 	"github.com/rollcall-metrics/rollcall/internal/gate"
 )
@@ -74,8 +75,9 @@ func (r rawJSON) MarshalJSON() ([]byte, error) { return r, nil }
 
 // queryData is the answer to a query.
 type queryData struct {
-	ResultType string  `json:"resultType"`
-	Result     rawJSON `json:"result"`
+	ResultType string           `json:"resultType"`
+	Result     rawJSON          `json:"result"`
+	Stats      stats.QueryStats `json:"stats,omitempty"` // where they were asked for
 }
 
 // response is the frame of every answer.

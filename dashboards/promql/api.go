@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
+	"github.com/prometheus/prometheus/util/stats"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/internal/gate"
@@ -114,7 +115,7 @@ func (a *API) run(r *http.Request, make func(context.Context, promql.QueryOpts, 
 	if err := a.check(text); err != nil {
 		return nil, nil, badData("invalid parameter %q: %v", "query", err)
 	}
-	q, err := make(ctx, promql.NewPrometheusQueryOpts(false, back), text)
+	q, err := make(ctx, promql.NewPrometheusQueryOpts(r.FormValue("stats") == "all", back), text)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, nil, ctx.Err()
@@ -148,6 +149,9 @@ func (a *API) run(r *http.Request, make func(context.Context, promql.QueryOpts, 
 		data.Result = appendText(nil, v.T, v.V)
 	default:
 		return nil, warn, fmt.Errorf("the engine gave a %T", v)
+	}
+	if r.FormValue("stats") != "" {
+		data.Stats = stats.NewQueryStats(q.Stats())
 	}
 	if cut > 0 {
 		warn = warn.Add(errors.New("results truncated due to limit"))

@@ -19,7 +19,7 @@ type meters struct {
 	retries *metrics.Counter
 	trimmed *metrics.Counter
 	commits *metrics.Counter
-	took    *metrics.Histogram
+	took    *metrics.PrometheusHistogram
 	newest  atomic.Int64 // scrape time of the newest record that was acknowledged, Unix ms
 
 	mu      sync.Mutex
@@ -42,7 +42,7 @@ func newMeters(set *metrics.Set, name string) *meters {
 	m.doubles, m.known = count("skipped_total", `,reason="double"`), count("skipped_total", `,reason="delivered_before"`)
 	m.other, m.bad = count("skipped_total", `,reason="filter"`), count("skipped_total", `,reason="unreadable"`)
 	m.retries, m.trimmed, m.commits = count("write_errors_total", ""), count("trimmed_total", ""), count("commits_total", "")
-	m.took = set.GetOrCreateHistogram(fmt.Sprintf("rollcall_export_write_duration_seconds{export=%q}", name))
+	m.took = set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("rollcall_export_write_duration_seconds{export=%q}", name), []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10})
 	gauge := func(metric string, f func() float64) {
 		metric = fmt.Sprintf("rollcall_export_%s{export=%q}", metric, name)
 		set.UnregisterMetric(metric) // of an export that ended before this one
