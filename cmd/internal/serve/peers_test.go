@@ -9,6 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,7 +138,11 @@ func TestReplicas(t *testing.T) {
 		}
 		ls, urls = append(ls, l), append(urls, "http://"+l.Addr().String())
 	}
-	conf := fmt.Sprintf("kafka: {brokers: ['%s']}\ndashboards: {peers: ['%s', '%s']}\n", b.Addr(), urls[0], urls[1])
+	h, file := newHook(t), filepath.Join(t.TempDir(), "rules.yml")
+	if err := os.WriteFile(file, []byte(busy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf := fmt.Sprintf("kafka: {brokers: ['%s']}\ndashboards: {peers: ['%s', '%s']}\nrule_files: ['%s']\nalerting: {webhooks: [{url: '%s'}]}\n", b.Addr(), urls[0], urls[1], file, h.url)
 	one, two := startReplica(t, ls[0], conf), startReplica(t, ls[1], conf)
 
 	why := map[*replica]string{}
@@ -166,6 +173,16 @@ func TestReplicas(t *testing.T) {
 	}
 	testenv.Eventually(t, "the other knows the silence", func() bool { return len(two.Board().Silences()) == 1 })
 
+	// A rule fires once for each service, at its owner; each replica tells of all.
+	var fires []string
+	for _, s := range services {
+		fires = append(fires, "firing Busy ("+s+"/prod)")
+	}
+	testenv.Eventually(t, "the webhook hears of each service once", func() bool { return slices.Equal(h.words(), fires) })
+	for _, r := range []*replica{one, two} {
+		testenv.Eventually(t, "each tells of all alerts", func() bool { return alertsOf(r) == len(services) })
+	}
+
 	// Kill the one that owns more, so that there is something to lose.
 	stays, dies := one, two
 	if len(owned[one]) > len(owned[two]) {
@@ -185,6 +202,10 @@ func TestReplicas(t *testing.T) {
 		}
 		return stays.Ready() == nil && stays.whole(services) == ""
 	})
+	testenv.Eventually(t, "the alerts are the other's now", func() bool { return len(stays.rules.Alerts()) == len(services) && alertsOf(stays) == len(services) })
+	if slices.ContainsFunc(h.words(), func(w string) bool { return strings.HasPrefix(w, "resolved") }) || h.ids() != len(services) {
+		t.Errorf("the death of a replica is told as %s, of %d alerts", h.words(), h.ids())
+	}
 	for _, s := range services {
 		if n := historyOf(stays, s); n < before[s] {
 			t.Errorf("%s: %d slots of history, %d before the death", s, n, before[s])
@@ -205,6 +226,20 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("the death of a replica is told as %s", f.Title)
 		}
 	}
+}
+
+// alertsOf is how many alerts fire by the API of rules, and by that of alerts; -1: they do not say the same.
+func alertsOf(r *replica) int {
+	var as struct{ Data struct{ Alerts []any } }
+	var rs struct {
+		Data struct {
+			Groups []struct{ Rules []struct{ Alerts []any } }
+		}
+	}
+	if r.get("/api/v1/alerts", &as) != "" || r.get("/api/v1/rules?type=alert", &rs) != "" || len(rs.Data.Groups) != 1 || len(rs.Data.Groups[0].Rules[0].Alerts) != len(as.Data.Alerts) {
+		return -1
+	}
+	return len(as.Data.Alerts)
 }
 
 // historyOf is how many slots are known of a service.

@@ -50,7 +50,7 @@ func ruleOptions(c *config.Config) rules.Options {
 func newRuling(c *config.Config, d *Daemon, publish func(dashboards.Note)) (*ruling, error) {
 	r := &ruling{d: d, store: rules.NewStore(c.Dashboards.Window.Std(config.DefaultWindow)), external: ruleOptions(c).ExternalLabels}
 	asks, err := d.promql(c, func(p *promql.Config) {
-		p.Also, p.Concurrent, p.Metrics, p.Partial = r.store, ruleQueries, nil, nil
+		p.Also, p.Concurrent, p.Waiting, p.Metrics, p.Partial = r.store, ruleQueries, rules.MaxRules, nil, nil
 	})
 	if err != nil {
 		return nil, err

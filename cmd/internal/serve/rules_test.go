@@ -59,6 +59,17 @@ func (h *hook) words() []string {
 	return out
 }
 
+// ids is of how many alerts was heard.
+func (h *hook) ids() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ids := map[string]bool{}
+	for _, m := range h.heard {
+		ids[m.ID] = true
+	}
+	return len(ids)
+}
+
 // kafkaFor is a broker with the topics of the project.
 func kafkaFor(t *testing.T) string {
 	t.Helper()
