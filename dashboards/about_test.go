@@ -78,3 +78,33 @@ func TestSignPlace(t *testing.T) {
 		}
 	}
 }
+
+// What is recognised is told with its reason.
+func TestRecognised(t *testing.T) {
+	f := newFleet(t, Options{About: func(string, string, func(...string) string) About {
+		return About{Golden: Golden{Errors: []string{"oops*"}}}
+	}})
+	f.b.SetFeed(Feed{State: FeedLive})
+	for s := 1.0; s < 6; s++ {
+		r := f.record("10.0.0.1:80", s, labelled(counter("http_requests_total", 10*s), "code", "200"), labelled(counter("http_requests_total", s), "code", "500"), counter("oops_a", s), counter("oops_b", s),
+			labelled(counter("http_request_duration_seconds_bucket", 9*s), "le", "0.1"), labelled(counter("http_request_duration_seconds_bucket", 11*s), "le", "+Inf"),
+			dist("gc_ms", collector.Lifetime, "count", s, "sum", s, "p99", 1), gauge("pool_busy", 1), gauge("pool_size", 2), counter("exceptions/Oh", s))
+		r.Tags = []collector.LabelPair{{Name: TagVersion, Value: "1.0"}}
+		f.b.Add(r)
+		f.tick(s)
+	}
+	is := f.b.Recognised("checkout", "prod")
+	if is == nil {
+		t.Fatal("nothing is known of it")
+	}
+	got := fmt.Sprintf("%v %d %s; %v %s; %v %s %s %v; %v %d %v %v %v", is.Rate.Metrics, is.Rate.Series, is.Rate.Words(), is.Errors.Metrics, is.Errors.Words(), is.Latency.Metrics, is.Latency.Words(), is.LatencyName,
+		is.Bounds, is.Uses, is.Classes, is.Lifetime, is.Tagged, is.Outcomes)
+	const want = "[http_requests_total] 2 known by name, as http_requests_total; [oops_a oops_b] named by the rule oops*; [http_request_duration_seconds] known by name, as http_request_duration_seconds p99 " +
+		"[100]; [pool_busy] 1 [gc_ms] map[service.version:1] map[ok:1]"
+	if got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if f.b.Recognised("nobody", "prod") != nil {
+		t.Error("somebody who is not there")
+	}
+}

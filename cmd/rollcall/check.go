@@ -13,6 +13,7 @@ import (
 type checkCmd struct {
 	Config    checkConfigCmd    `cmd:"" help:"Say what is wrong with a configuration file, by line."`
 	Rules     checkRulesCmd     `cmd:"" help:"Say what is wrong with files of alerting and recording rules, by line, group and rule."`
+	Service   checkServiceCmd   `cmd:"" help:"What is recognised of a service and what is missing, each thing with its remedy. Exit 1 if any is missing."`
 	Discovery checkDiscoveryCmd `cmd:"" name:"service-discovery" help:"Who a job finds, and what its rules make of each. Nobody is scraped."`
 }
 

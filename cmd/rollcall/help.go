@@ -109,6 +109,10 @@ Exit codes: 0 all passed, 1 some failed, or a file cannot be read.`,
 Exit codes: 0 all are good, 1 some are not, which is explained.`,
 	"config init": `  rollcall config init --zookeeper=zk-1:2181 > rollcall.yml`,
 	"broker":      `  rollcall broker --storage.path=data --listen=127.0.0.1:7192`,
+	"check service": `  rollcall check service checkout                what is recognised, by which metric and why; what is missing, and the remedy
+  rollcall check service checkout/prod --format=json | jq -r '.lines[] | select(.state == "missing") | .remedy'
+  rollcall check service checkout --config.file=rollcall.yml    only what its files say, before they are in force
+Exit codes: 0 nothing is missing, 1 something is, or nobody knows the service, 2 usage.`,
 	"completion": `  source <(rollcall completion bash)             in ~/.bashrc
   rollcall completion zsh > ~/.zfunc/_rollcall   with fpath+=~/.zfunc and compinit in ~/.zshrc
   rollcall completion fish > ~/.config/fish/completions/rollcall.fish`,

@@ -48,7 +48,7 @@ type cli struct {
 	Accept     acceptCmd        `cmd:"" help:"Let those depart whom a guard holds below a path."`
 	Burst      burstCmd         `cmd:"" help:"Pull a part of a service every second, for a few minutes."`
 	Orders     ordersCmd        `cmd:"" help:"Which orders are in force; end one."`
-	Check      checkCmd         `cmd:"" help:"Check a configuration file."`
+	Check      checkCmd         `cmd:"" help:"Check a configuration file; what is recognised of a service, and what is missing."`
 	Test       testCmd          `cmd:"" help:"Run unit tests of rules and relabelling; no server is needed."`
 	Config     configCmd        `cmd:"" help:"Write a configuration from what a ZooKeeper holds."`
 	Broker     brokerCmd        `cmd:"" help:"The embedded Kafka-protocol broker alone."`

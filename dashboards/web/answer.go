@@ -130,7 +130,7 @@ func takesGzip(r *http.Request) bool {
 
 func noSuchAPI(w http.ResponseWriter, r *http.Request) {
 	known := map[string]string{"/api/v1/stream": "GET", "/api/v1/now": "GET", "/api/v1/service": "GET", "/api/v1/series": "GET", "/api/v1/search": "GET",
-		"/api/v1/roster": "GET", "/api/v1/status": "GET", "/api/v1/me": "GET", "/api/v1/findings": "GET", "/api/v1/events": "GET, POST", "/api/v1/changes": "GET", "/api/v1/history": "GET", "/api/v1/canary": "GET", "/api/v1/convergence": "GET", "/api/v1/silences": "GET, POST", "/demo/fault": "POST"}
+		"/api/v1/roster": "GET", "/api/v1/status": "GET", "/api/v1/me": "GET", "/api/v1/findings": "GET", "/api/v1/events": "GET, POST", "/api/v1/changes": "GET", "/api/v1/history": "GET", "/api/v1/canary": "GET", "/api/v1/check": "GET", "/api/v1/convergence": "GET", "/api/v1/silences": "GET, POST", "/demo/fault": "POST"}
 	if m := known[r.URL.Path]; m != "" && !slices.Contains(strings.Split(m, ", "), r.Method) {
 		w.Header().Set("Allow", m)
 		fail(w, r, http.StatusMethodNotAllowed, "ask with "+strings.ReplaceAll(m, ", ", " or "))

@@ -23,6 +23,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
+	"github.com/rollcall-metrics/rollcall/dashboards/profile"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/dashboards/slo"
 	"github.com/rollcall-metrics/rollcall/discovery"
@@ -49,6 +50,8 @@ type Config struct {
 	Measures func(service, env string) (by []canary.Measure, warmup time.Duration)
 	// Promises is how what a service promises stands; nil: nobody promises anything.
 	Promises func(service, env string, now time.Time) []slo.Standing
+	// Said is what people say of a service, and the files that were read for it; nil: nobody says anything.
+	Said func(service, env string) (profile.Profile, []profile.FileStatus)
 	// PromSeries answers /api/v1/series where Prometheus' match[] is asked for; nil: nothing does.
 	PromSeries http.Handler
 	// Fault answers POST /demo/fault. nil: there is no such page.
@@ -154,6 +157,7 @@ func (s *Server) routes() {
 		"GET /api/v1/events":        s.dear(s.listEvents),
 		"GET /api/v1/changes":       s.dear(s.changes),
 		"GET /api/v1/canary":        s.dear(s.canary),
+		"GET /api/v1/check":         s.dear(s.check),
 		"GET /api/v1/convergence":   s.dear(s.convergence),
 		"GET /api/v1/canaries":      s.answer(s.canaries),
 		"GET /api/v1/exceptions":    s.dear(s.exceptions),

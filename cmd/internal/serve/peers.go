@@ -212,7 +212,7 @@ func (p *peers) ownsService(service, env string) bool {
 // forwarded are the questions that only the owner of a service can answer.
 func forwarded(path string) bool {
 	switch path {
-	case "/api/v1/service", "/api/v1/series", "/api/v1/canary", "/api/v1/convergence":
+	case "/api/v1/service", "/api/v1/series", "/api/v1/canary", "/api/v1/convergence", "/api/v1/check":
 		return true
 	}
 	return false

@@ -8,6 +8,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
+	"github.com/rollcall-metrics/rollcall/dashboards/check"
 	"github.com/rollcall-metrics/rollcall/dashboards/profile"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/dashboards/slo"
@@ -50,6 +51,21 @@ func (p *people) promises(service, env string, now time.Time) (out []slo.Standin
 		out = append(out, slo.Stand(p.history, service, env, o, now))
 	}
 	return out
+}
+
+// said is a web.Config.Said.
+func (p *people) said(service, env string) (profile.Profile, []profile.FileStatus) {
+	return p.of(service, env), p.store.Files()
+}
+
+// CheckService reports what the files that a configuration names say of a service, without asking anybody.
+func CheckService(c *config.Config, service, env string) (*check.Report, error) {
+	s, err := profile.NewStore(profile.Config{Files: c.Dashboards.ServiceFiles})
+	if err != nil {
+		return nil, err
+	}
+	s.Read()
+	return check.Service(check.Source{Service: service, Env: env, Said: s.Of(service, env, nil), Files: s.Files()}), nil
 }
 
 // Check reads the files that a configuration names for the page, and says what is wrong with them.
