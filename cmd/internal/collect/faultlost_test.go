@@ -48,6 +48,10 @@ func quorumLost(t *testing.T, f *faults) {
 		}
 		return true
 	})
+	fresh := &site{faults: f, t: t, root: s.root, service: s.service, apps: s.apps, still: newApp(t), nodes: s.nodes, agent: s.agent, servers: s.servers, dir: t.TempDir()}
+	fresh.collect()
+	fresh.until("a collector that knows nobody reads them all", func() bool { return len(fresh.entries()) == 10 && fresh.view().ReadOnly })
+	fresh.halt()
 	s.until("what cannot be confirmed for half a minute is unconfirmed", func() bool { return s.only(10, discovery.Unconfirmed) })
 	for _, e := range s.entries() {
 		if !strings.Contains(e.Reason, "without a quorum") {
@@ -55,11 +59,6 @@ func quorumLost(t *testing.T, f *faults) {
 		}
 	}
 	s.nobodyLost(5, s.apps...)
-
-	fresh := &site{faults: f, t: t, root: s.root, service: s.service, apps: s.apps, still: newApp(t), nodes: s.nodes, agent: s.agent, servers: s.servers, dir: t.TempDir()}
-	fresh.collect()
-	fresh.until("a collector that knows nobody reads them all", func() bool { return len(fresh.entries()) == 10 && fresh.view().ReadOnly })
-	fresh.halt()
 
 	o := f.e.Observers[0]
 	o.Kill()
