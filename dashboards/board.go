@@ -99,6 +99,7 @@ type Board struct {
 	orders orders
 	ledger ledger
 	packer packer
+	turn   int // of the ticks
 
 	reload *Options // to be taken over at the next tick
 	renew  atomic.Bool
@@ -196,12 +197,23 @@ func (b *Board) Add(r *Record) {
 }
 
 // The Board ticks twice a second, so that nothing that is seen waits longer for the page: a quarter after the full second, when what was scraped before it
-// has mostly come, and half a second later. A tick that takes long is not followed by the second one.
+// has mostly come, and half a second later. A tick that takes long is not followed by the second one, nor is any where everybody is scraped seldom.
 const (
 	tickAt    = 250 * time.Millisecond
 	tickEvery = 500 * time.Millisecond
 	tickLong  = 100 * time.Millisecond
+	seldom    = 10 * time.Second
+	// pastAtOnce is how long a tick works on what follows from records of the past, for all services together: the present does not wait for it.
+	pastAtOnce = 200 * time.Millisecond
 )
+
+// pastWork is what a tick may still do of the past: until when, and how much of rolling up.
+type pastWork struct {
+	until time.Time
+	rolls int
+}
+
+func (w *pastWork) over() bool { return w.rolls <= 0 || time.Now().After(w.until) }
 
 // Run ticks until ctx ends.
 func (b *Board) Run(ctx context.Context) error {
@@ -217,7 +229,7 @@ func (b *Board) Run(ctx context.Context) error {
 		b.Tick(begun)
 		now := time.Now()
 		every := tickEvery
-		if now.Sub(begun) > tickLong {
+		if _, interval := b.Pulse(); now.Sub(begun) > tickLong || interval >= seldom {
 			every = 2 * tickEvery
 		}
 		t.Reset(now.Add(-tickAt).Truncate(every).Add(every + tickAt).Sub(now))
@@ -235,8 +247,10 @@ func (b *Board) Tick(now time.Time) {
 	var rolled []Rollup
 	live := b.Feed().State == FeedLive
 	watched := b.watching(services)
-	work := rollWork
-	for _, s := range services {
+	past := pastWork{time.Now().Add(pastAtOnce), rollWork}
+	b.turn++
+	for i := range services {
+		s := services[(i+b.turn)%len(services)] // each comes first at some time: the past's work ends with its time
 		owned := b.owned(s.name, s.env)
 		s.mu.Lock()
 		s.goldenStale = s.goldenStale || anew
@@ -246,10 +260,10 @@ func (b *Board) Tick(now time.Time) {
 			if asked || s.aboutAt == 0 || now.UnixMilli()-s.aboutAt >= askAbout.Milliseconds() {
 				s.learn(&b.opts, now.UnixMilli())
 			}
-			s.tick(&b.opts, &b.packer, now.UnixMilli(), known)
+			s.tick(&b.opts, &b.packer, now.UnixMilli(), known, &past)
 		}
 		if b.opts.Roll != nil && live && owned {
-			rolled = append(rolled, s.rollDue(&b.opts, now.UnixMilli(), &work)...)
+			rolled = append(rolled, s.rollDue(&b.opts, now.UnixMilli(), &past)...)
 		}
 		bytes += s.bytes()
 		s.mu.Unlock()

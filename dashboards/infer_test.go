@@ -1,6 +1,8 @@
 package dashboards
 
 import (
+	"math"
+	"strconv"
 	"testing"
 
 	"github.com/rollcall-metrics/rollcall/collector"
@@ -64,4 +66,34 @@ func TestKindByVote(t *testing.T) {
 	if r := f.row(); !r.Rate.Known() || r.Rate < 20 {
 		t.Errorf("rate is %v", r.Rate)
 	}
+}
+
+// What is read the short way is what ParseFloat reads, to the last bit.
+func TestNumber(t *testing.T) {
+	for _, s := range []string{"0", "-0", "7", "-7", "007", "1.5", "-1.50", "0.1", "0.000001", "999999999999999", "9999999999999999", "123456789012.345", "99999999999999.9", "1.", ".5", "-", "", "+1", "1e3", "1.5.2", "1,5", "NaN",
+		"18446744073709551616", "3.14159265358979", "0.30000000000000004", "12345678.1234567", "-0.0", "0x1p4", "1_000"} {
+		x, ok := number(s)
+		want, err := strconv.ParseFloat(s, 64)
+		if ok != (err == nil) || ok && math.Float64bits(x) != math.Float64bits(want) {
+			t.Errorf("%q is %v %t, not %v %v", s, x, ok, want, err)
+		}
+	}
+	for i := range 100_000 {
+		n := uint64(i) * 0x9e3779b97f4a7c15 >> 14 % 1_000_000_000_000_000
+		s := strconv.FormatUint(n, 10)
+		if p := i % 15; p > 0 && p < len(s) {
+			s = s[:p] + "." + s[p:]
+		}
+		if x, ok := number(s); !ok || strconv.FormatFloat(x, 'g', -1, 64) != strconv.FormatFloat(mustFloat(t, s), 'g', -1, 64) {
+			t.Fatalf("%s is %v", s, x)
+		}
+	}
+}
+
+func mustFloat(t *testing.T, s string) float64 {
+	x, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
 }

@@ -177,7 +177,7 @@ const (
 )
 
 // tick brings the figures up to now; after `known` nothing is known, and the figures are those of then. The caller holds the lock.
-func (s *service) tick(o *Options, p *packer, now, known int64) {
+func (s *service) tick(o *Options, p *packer, now, known int64, past *pastWork) {
 	for _, in := range s.instances {
 		in.flush(s, p)
 		in.seal(s, p)
@@ -235,7 +235,7 @@ func (s *service) tick(o *Options, p *packer, now, known int64) {
 		s.sparkSeq++
 	}
 	s.tickParts(o, lo, now, known, s.backlog != [2]int64{})
-	s.pay(o, w)
+	s.pay(o, w, past)
 }
 
 // recognise finds the golden signals and what stands beside them, if anything is new of which they may be. Figures of the past are made anew only where another column
@@ -324,13 +324,13 @@ func (s *service) owe(lo, hi int64) {
 }
 
 // pay computes some of what is owed, the newest first.
-func (s *service) pay(o *Options, w int64) {
+func (s *service) pay(o *Options, w int64, past *pastWork) {
 	if s.backlog == ([2]int64{}) {
 		return
 	}
 	hi := s.backlog[1]
 	lo := max(s.backlog[0], hi-backlogTicks+1)
-	for ; hi >= lo; hi -= liveTicks {
+	for ; hi >= lo && !past.over(); hi -= liveTicks {
 		var times []int64
 		for k := max(lo, hi-liveTicks+1); k <= hi; k++ {
 			times = append(times, k*w)
@@ -340,12 +340,13 @@ func (s *service) pay(o *Options, w int64) {
 			s.ring.set(times[i]/w, &fs[i])
 		}
 	}
-	s.sparkSeq++
-	if lo <= s.backlog[0] {
-		s.backlog = [2]int64{}
+	if hi == s.backlog[1] {
 		return
 	}
-	s.backlog[1] = lo - 1
+	s.sparkSeq++
+	if s.backlog[1] = max(hi, lo-1); s.backlog[1] < s.backlog[0] {
+		s.backlog = [2]int64{}
+	}
 }
 
 // oldest is the time of the oldest row kept.

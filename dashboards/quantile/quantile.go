@@ -169,6 +169,36 @@ func reach(jumps []jump, sum, p float64) float64 {
 	if sum >= p {
 		return math.NaN()
 	}
+	// Most of the jumps need no order among themselves: as in quicksort, but only the part is looked at in which the sum gets there.
+	for len(jumps) > 12 {
+		pivot := middle(jumps[0].x, jumps[len(jumps)/2].x, jumps[len(jumps)-1].x)
+		var below, at float64
+		lo, hi := 0, len(jumps)
+		for i := 0; i < hi; {
+			switch j := jumps[i]; {
+			case j.x < pivot:
+				below += j.by
+				jumps[i], jumps[lo] = jumps[lo], j
+				lo++
+				i++
+			case j.x > pivot:
+				hi--
+				jumps[i], jumps[hi] = jumps[hi], j
+			default:
+				at += j.by
+				i++
+			}
+		}
+		switch {
+		case sum+below >= p:
+			jumps = jumps[:lo]
+		case sum+below+at >= p:
+			return pivot
+		default:
+			sum += below + at
+			jumps = jumps[hi:]
+		}
+	}
 	slices.SortFunc(jumps, func(a, b jump) int { return cmp.Compare(a.x, b.x) })
 	for _, j := range jumps {
 		if sum += j.by; sum >= p {
@@ -177,6 +207,8 @@ func reach(jumps []jump, sum, p float64) float64 {
 	}
 	return math.NaN()
 }
+
+func middle(a, b, c float64) float64 { return max(min(a, b), min(max(a, b), c)) }
 
 // extreme is the greatest value of all: known if all tell it, else at least the greatest that any tells.
 func extreme(hosts []host) (lo, hi float64) {

@@ -158,8 +158,9 @@ func (p *peers) divide(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var is []int
+	self := int(p.self.Load()) - 1
 	for i, t := range p.heard {
-		if now.Sub(t) < peerLapse {
+		if i == self || now.Sub(t) < peerLapse { // a busy machine is no reason to take oneself for gone
 			is = append(is, i)
 		}
 	}

@@ -305,6 +305,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.peers != nil {
 		parts["peers"] = d.peers.run
 	}
+	if d.o.Collector == nil { // which has a policy of its own
+		parts["heap"] = holdHeap
+	}
 	for name, run := range parts {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
