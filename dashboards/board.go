@@ -98,6 +98,7 @@ type Board struct {
 	others elsewhere
 	orders orders
 	ledger ledger
+	clocks clocks
 	packer packer
 	turn   int // of the ticks
 
@@ -176,6 +177,9 @@ func (b *Board) find(name, env string) *service {
 // collector's counts: of two the one of the higher term, then of the smaller collector. Late ones find their place.
 func (b *Board) Add(r *Record) {
 	if !b.ledger.take(r) {
+		return
+	}
+	if r.ahead = 0; !b.clocks.right(r) {
 		return
 	}
 	s := b.service(r.Service, r.Env)

@@ -76,6 +76,7 @@ func (k *book) take(n *Note) bool {
 		}
 		f.Finding, f.ts = *n.Finding, n.TS
 		f.Ack, f.Silenced = nil, nil
+		f.hash, f.said, f.level = f.sum(), time.UnixMilli(n.TS), f.Level // it has been told, whoever did: not once more before something is new
 		return true
 	case NoteAck: // first go those of findings that are not known any more, then those of such as are over
 		return put(k.acks, n.ID, *n.Ack, n.TS, func(id string, a stamped[Ack]) (use int) {
@@ -219,6 +220,10 @@ func (k *book) judge(in *Finding, now time.Time) *kept {
 		f = &kept{}
 		k.findings[id] = f
 	}
+	if f.stays(in) {
+		f.judged, f.carried, f.calm = true, time.Time{}, time.Time{}
+		return f
+	}
 	since, before, was := f.Since, f.Before, f.Was
 	owner, chat, runbook := f.Owner, f.Chat, f.Runbook
 	f.Finding = *in
@@ -226,7 +231,7 @@ func (k *book) judge(in *Finding, now time.Time) *kept {
 		f.Owner, f.Chat, f.Runbook = cmp.Or(f.Owner, owner), cmp.Or(f.Chat, chat), cmp.Or(f.Runbook, runbook)
 	}
 	f.ID, f.Before = id, before
-	if since > 0 && since < f.Since {
+	if since > 0 && since < f.Since && f.Canary == nil { // a verdict counts since it turned
 		f.Since, f.Was = since, was
 	}
 	if f.Ended != nil && *f.Ended < f.Since {
@@ -240,7 +245,8 @@ func (k *book) judge(in *Finding, now time.Time) *kept {
 // same is an open finding that nobody judges and that is about the same as one that has just been found.
 func (k *book) same(in *Finding) (best *kept) {
 	for _, f := range k.findings {
-		if f.Ended == nil && !f.judged && f.Env == in.Env && f.Service == in.Service && trouble(f.Metric) == trouble(in.Metric) && (best == nil || f.Since < best.Since) {
+		if f.Ended == nil && !f.judged && f.Env == in.Env && f.Service == in.Service && trouble(f.Metric) == trouble(in.Metric) &&
+			(f.Canary == nil || in.Canary == nil || f.Canary.Version == in.Canary.Version) && (best == nil || f.Since < best.Since) {
 			best = f
 		}
 	}
@@ -250,7 +256,7 @@ func (k *book) same(in *Finding) (best *kept) {
 // trouble is which of a service's findings one about a metric is: it has one of each kind at a time.
 func trouble(metric string) string {
 	switch metric {
-	case "instances", "budget":
+	case "instances", "budget", MetricCanary:
 		return metric
 	}
 	return "signal"
@@ -293,6 +299,7 @@ func (k *book) unjudged(f *kept, j *judgement, here map[string]bool) {
 	}
 	if !j.live || j.owns != nil && !j.owns(f.Service, f.Env) {
 		f.carried, f.calm = time.Time{}, time.Time{}
+		f.Unheal()
 		return
 	}
 	if f.carried.IsZero() {
@@ -302,25 +309,41 @@ func (k *book) unjudged(f *kept, j *judgement, here map[string]bool) {
 	case !v.known && j.now.Sub(f.carried) < unknownFor:
 	case v.on && v.known:
 		f.calm = time.Time{}
+		f.Unheal()
 	case f.calm.IsZero():
 		f.calm = j.now
+		f.Unheal()
+		f.Heal(j.now, j.now.Add(overAfter))
 	case j.now.Sub(f.calm) >= overAfter:
 		t := f.calm.UnixMilli()
+		f.Unheal()
 		f.Ended = &t
 	}
 }
 
-// tell is what the others are to hear of the finding, if there is anything.
-func (f *kept) tell(now time.Time) (Note, bool) {
+// bare is what the others are told of.
+func (f *kept) bare() Finding {
 	bare := f.Finding
 	bare.Ack, bare.Silenced = nil, nil
+	return bare
+}
+
+// sum tells whether what is told of it is what was.
+func (f *kept) sum() uint64 {
+	bare := f.bare()
 	text, err := json.Marshal(&bare)
-	if err != nil {
-		return Note{}, false
+	if err != nil { // texts and figures only
+		return 0
 	}
 	h := fnv.New64a()
 	h.Write(text)
-	sum := h.Sum64()
+	return h.Sum64()
+}
+
+// tell is what the others are to hear of the finding, if there is anything.
+func (f *kept) tell(now time.Time) (Note, bool) {
+	bare := f.bare()
+	sum := f.sum()
 	age := now.Sub(time.UnixMilli(f.Since))
 	// What has gone on for long changes little from moment to moment, whatever its digits do.
 	pause := min(max(sayLeast, age/10), sayAgain/2)

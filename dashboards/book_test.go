@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/rollcall-metrics/rollcall/collector"
 )
 
 // replica is a Board whose detector says what the test says, on a topic that is a slice.
@@ -441,6 +443,74 @@ func TestSaidIsBounded(t *testing.T) {
 	}
 	if len(topic) != 5 {
 		t.Errorf("others are told of %d things, want 5", len(topic))
+	}
+}
+
+// A verdict on a canary is told as it turns, once: a restart finds it under its id, though it is judged anew with other figures, and it ends with its canary.
+func TestVerdictsAreToldOnce(t *testing.T) {
+	var topic []Note
+	verdict := func(id, level, is string, since float64, title string) Finding {
+		f := found(id, MetricCanary, since)
+		f.Level, f.Title, f.Was, f.Is, f.Canary = level, title, 0, 0, &CanaryTold{Version: "1.42.0", Baseline: "1.41.3", Verdict: is}
+		return f
+	}
+	both := func(r *replica, s int, versions ...string) {
+		for i, v := range versions {
+			x := r.record(fmt.Sprintf("10.0.0.%d:80", i), float64(s), counter("requests", 1))
+			x.Tags = []collector.LabelPair{{Name: TagVersion, Value: v}}
+			r.b.Add(x)
+		}
+		r.tick(float64(s))
+	}
+	a := newReplica(t, &topic, nil)
+	a.judged = []Finding{verdict("c1", LevelInfo, "pass", 1, "canary 1.42.0 passes")}
+	both(a, 10, "1.41.3", "1.42.0")
+	a.judged = []Finding{verdict("c1", LevelBad, "fail", 12, "canary 1.42.0 fails: 3 %")}
+	for s := 12; s < 60; s++ {
+		both(a, s, "1.41.3", "1.42.0")
+	}
+	told := func() string {
+		var out []string
+		for _, n := range topic {
+			out = append(out, fmt.Sprintf("%s %s %s %v", n.ID, n.Finding.Level, n.Finding.Canary.Verdict, n.Finding.Ended != nil))
+		}
+		return strings.Join(out, ", ")
+	}
+	want := "c1 info pass false, c1 bad fail false"
+	if told() != want {
+		t.Errorf("told: %s", told())
+	}
+	if n := a.b.Now("prod"); len(n.Findings) != 0 || len(n.Rows) != 1 || n.Rows[0].Trouble != 0 {
+		t.Errorf("the page has %+v", n.Findings)
+	}
+	b := newReplica(t, &topic, nil)
+	for s := 60; s < 90; s++ { // nothing is decided yet
+		both(b, s, "1.41.3", "1.42.0")
+	}
+	b.want("before anything is judged", "c1+")
+	b.judged = []Finding{verdict("c1", LevelInfo, "pass", 65, "canary 1.42.0 passes")}
+	both(b, 90, "1.41.3", "1.42.0")
+	b.judged = []Finding{verdict("c1", LevelBad, "fail", 70, "canary 1.42.0 fails: 4 %")}
+	for s := 91; s < 120; s++ {
+		both(b, s, "1.41.3", "1.42.0")
+	}
+	b.want("judged again", "c1+")
+	if told() != want {
+		t.Errorf("told after a restart: %s", told())
+	}
+	b.judged = nil
+	both(b, 120, "1.41.3", "1.41.3")
+	b.want("taken back", "c1-")
+	if told() != want+", c1 bad fail true" {
+		t.Errorf("told at the end: %s", told())
+	}
+	c := newReplica(t, &topic, nil)
+	c.b.Note(Note{V: 1, Kind: NoteFinding, ID: "c9", TS: t0.UnixMilli() + 121_000, Finding: func() *Finding { f := verdict("c9", LevelBad, "fail", 121, "x"); return &f }()})
+	for s := 130; s < 150; s++ {
+		both(c, s, "1.41.3", "1.41.3")
+	}
+	if !strings.Contains(c.list(), "c9-") {
+		t.Errorf("one whose canary went while nobody was there: %s", c.list())
 	}
 }
 

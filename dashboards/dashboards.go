@@ -102,6 +102,8 @@ type Record struct {
 	Slot                   int64                 // start of the slot that the pull belongs to, Unix ms; 0: none
 	Tags                   []collector.LabelPair // sorted by name
 	Samples                []collector.Sample
+
+	ahead uint64 // its time was put right; of two that differ in it by something else. 0: it is as it was
 }
 
 // Well-known tags, and the short names by which pages and queries call them.

@@ -346,6 +346,8 @@ type Health struct {
 	MaxBytes  int       `json:"max_bytes"`
 	Dropped   uint64    `json:"dropped_samples"` // over the limit of names
 	Refused   uint64    `json:"refused_records"` // of services over the limit
+	Ahead     int       `json:"clocks_ahead"`    // collectors whose clocks are ahead of this machine's
+	Future    uint64    `json:"future_records"`  // left out: of the past, and from a time to come
 	Evictions Evictions `json:"evictions"`
 	Stats
 }
@@ -359,6 +361,8 @@ func (b *Board) Health() Health {
 		s.mu.RUnlock()
 		h.Services++
 	}
+	ahead, future := b.clocks.list(b.now())
+	h.Ahead, h.Future = len(ahead), future
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	h.Bytes, h.Refused, h.Evictions = b.bytes, b.refused, b.evictions

@@ -9,10 +9,10 @@ import (
 // Finding is something wrong, as a sentence with its evidence.
 type Finding struct {
 	ID      string   `json:"id"`
-	Level   string   `json:"level"` // bad or warn
+	Level   string   `json:"level"` // bad or warn; info of a verdict on a canary that is no fail: it is no trouble, and calls nobody
 	Service string   `json:"service"`
 	Env     string   `json:"env"`
-	Metric  string   `json:"metric"` // errors, latency, rate, exceptions, saturation, budget or instances
+	Metric  string   `json:"metric"` // errors, latency, rate, exceptions, saturation, budget, instances, or canary: then it tells of a verdict
 	Since   int64    `json:"since"`  // Unix ms
 	Ended   *int64   `json:"ended"`  // Unix ms; nil while it is open
 	Title   string   `json:"title"`
@@ -33,6 +33,11 @@ type Finding struct {
 	Text string `json:"text,omitempty"`
 	// Regions are where it is, as far as it is located in zones or regions; empty: anywhere.
 	Regions []string `json:"regions,omitempty"`
+	// Canary is the verdict, of a finding that tells of one.
+	Canary *CanaryTold `json:"canary,omitempty"`
+	// Recovered is since when what it is about is well again, while it waits for whether that stays so, and Closes when it is over if it does; Unix ms, 0: it is not well.
+	Recovered int64 `json:"recovered,omitempty"`
+	Closes    int64 `json:"closes,omitempty"`
 	// PartOf is set on one that is over because another, about a place, tells it now.
 	PartOf string `json:"part_of,omitempty"`
 	// Who looks after what it is about, where they talk, and what they wrote down for such a time (a URL); empty where nobody has said it.
@@ -49,12 +54,46 @@ type Finding struct {
 const (
 	LevelBad  = "bad"
 	LevelWarn = "warn"
+	LevelInfo = "info" // of a finding only: no trouble
 )
+
+// MetricCanary is the Metric of findings that tell of verdicts on canaries. They stand beside the findings about the service itself, so no row tells of them.
+const MetricCanary = "canary"
+
+// CanaryTold is a verdict on a canary.
+type CanaryTold struct {
+	Version  string `json:"version"`  // the canary's, or its name where it tells none
+	Baseline string `json:"baseline"` // likewise
+	Verdict  string `json:"verdict"`  // pass, hold or fail; a fail stays
+}
+
+// stays reports whether what is told of f, in its place, says nothing that f does not: the verdict has not turned, or it was a fail, which stays.
+func (f *Finding) stays(in *Finding) bool {
+	return f.Canary != nil && in.Canary != nil && f.Ended == nil && in.Ended == nil && f.Canary.Version == in.Canary.Version && (f.Canary.Verdict == in.Canary.Verdict || f.Canary.Verdict == "fail")
+}
+
+// Heal says that what the finding is about is well again since a moment, and that it is over at another one unless it returns: in its fields and in its title.
+func (f *Finding) Heal(at, closes time.Time) {
+	f.Recovered, f.Closes = at.UnixMilli(), max(closes.UnixMilli(), at.UnixMilli())
+	f.Title += healed(f.Recovered, f.Closes)
+}
+
+// Unheal takes back what Heal said.
+func (f *Finding) Unheal() {
+	if f.Recovered > 0 {
+		f.Title = strings.TrimSuffix(f.Title, healed(f.Recovered, f.Closes))
+		f.Recovered, f.Closes = 0, 0
+	}
+}
+
+func healed(at, closes int64) string {
+	return "; recovered at " + clock(at) + ", closes at " + clock(closes) + " unless it returns"
+}
 
 // weight is how much trouble the finding is for a row: one that is silenced none, one that somebody looks after little.
 func (f *Finding) weight() int {
 	switch {
-	case f.Silenced != nil:
+	case f.Silenced != nil || f.Level == LevelInfo:
 		return 0
 	case f.Level == LevelBad && f.Ack == nil:
 		return 2
@@ -124,6 +163,9 @@ func (b *Board) exceptions() []Exception {
 	if b.evictions.Values > 0 {
 		out = append(out, Exception{LevelWarn, fmt.Sprintf("Memory for windows is full: %s begins at %s; raise dashboards.max_bytes or shorten dashboards.window",
 			b.evictions.Service, clock(b.evictions.Before)), ""})
+	}
+	if text := b.clocks.exception(b.asOf); text != "" {
+		out = append(out, Exception{LevelWarn, text, "/roster"})
 	}
 	if b.refused > 0 {
 		out = append(out, Exception{LevelWarn, fmt.Sprintf("More than %d services: those beyond are not shown", b.opts.MaxService), ""})

@@ -198,8 +198,15 @@ func (n *Note) check(now time.Time) error {
 	switch n.Kind {
 	case NoteFinding:
 		f := n.Finding
-		if f.Level != LevelBad && f.Level != LevelWarn {
-			errs = append(errs, fmt.Errorf("level %q is neither %s nor %s", f.Level[:min(len(f.Level), 40)], LevelBad, LevelWarn))
+		if f.Level != LevelBad && f.Level != LevelWarn && f.Level != LevelInfo {
+			errs = append(errs, fmt.Errorf("level %q is none of %s, %s and %s", f.Level[:min(len(f.Level), 40)], LevelBad, LevelWarn, LevelInfo))
+		}
+		if c := f.Canary; c != nil {
+			errs = append(errs, named("canary", c.Version, true), named("baseline", c.Baseline, false), named("verdict", c.Verdict, true))
+		}
+		errs = append(errs, past("recovered", f.Recovered))
+		if f.Closes < 0 || f.Closes > now.Add(24*time.Hour).UnixMilli() {
+			errs = append(errs, fmt.Errorf("closes is %d, which is no time of the next day", f.Closes))
 		}
 		errs = append(errs, named("service", f.Service, true), named("env", f.Env, false), named("metric", f.Metric, false), past("since", f.Since), worded("owner", f.Owner, MaxWords), worded("chat", f.Chat, MaxWords))
 		if f.Runbook != "" && !WebAddress(f.Runbook) {

@@ -192,6 +192,9 @@ func (b *Board) still(f *Finding) (on, known bool) {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if f.Metric == MetricCanary {
+		return f.Canary != nil && s.runs(f.Canary.Version) && s.differ(), true
+	}
 	if f.Metric == "instances" {
 		var missing, silent []*instance
 		now := b.now().UnixMilli()

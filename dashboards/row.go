@@ -87,7 +87,7 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 	}
 	why := map[string][]Finding{}
 	for _, f := range findings {
-		if f.Ended != nil || f.Silenced != nil {
+		if f.Ended != nil || f.Silenced != nil || f.Metric == MetricCanary {
 			continue
 		}
 		for _, s := range f.about() {
@@ -389,8 +389,8 @@ func (b *Board) Now(env string) Now {
 	n.Strip = st
 	ended := 0
 	for _, f := range b.findings { // those that are over come last, the newest first
-		if env != "" && f.Env != env {
-			continue
+		if env != "" && f.Env != env || f.Metric == MetricCanary {
+			continue // canaries have a page of their own
 		}
 		if f.Ended != nil {
 			if ended++; ended > maxShownEnded || ended > 1 && n.AsOf.UnixMilli()-*f.Ended > shownEnded.Milliseconds() {

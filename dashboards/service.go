@@ -89,7 +89,11 @@ func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
 	in = s.instance(r.Instance)
 	t := r.Time.UnixMilli()
 	w := row{t: t, took: float32(r.Took.Seconds() * 1000), outcome: r.Outcome, slot: r.Slot, every: int32(cmp.Or(r.Interval, in.interval).Milliseconds())}
-	w.source, w.term = s.origins.of(r.ID.Collector, r.Term)
+	from := r.ID.Collector
+	if r.ahead > 0 {
+		from = ^from ^ r.ahead // no rate is taken from one of its times to the other
+	}
+	w.source, w.term = s.origins.of(from, r.Term)
 	if !in.fence(s.origins, &w) {
 		return in, false
 	}

@@ -107,6 +107,43 @@ func (b *Board) Names() [][2]string {
 	return out
 }
 
+// Differ reports whether those who are there of a service differ in version or track: where all are alike there is no canary.
+func (b *Board) Differ(name, env string) bool {
+	s := b.find(name, env)
+	if s == nil {
+		return false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.differ()
+}
+
+func (s *service) differ() bool {
+	first := true
+	var version, track string
+	for _, in := range s.instances {
+		if in.roster != nil && !in.roster.State.Scraped() {
+			continue
+		}
+		v, t := in.tag(TagVersion), in.tag(TagTrack)
+		if !first && (v != version || t != track) {
+			return true
+		}
+		first, version, track = false, v, t
+	}
+	return false
+}
+
+// runs reports whether anybody who is there runs a version, or is of the track of that name.
+func (s *service) runs(version string) bool {
+	for _, in := range s.instances {
+		if (in.roster == nil || in.roster.State.Scraped()) && (in.tag(TagVersion) == version || in.tag(TagTrack) == version) {
+			return true
+		}
+	}
+	return false
+}
+
 // Leaf is one instance, or one label set of one instance, with what it did before and after a moment. The labels of a leaf join its tags.
 type Leaf struct {
 	Instance string

@@ -56,7 +56,7 @@ func (c *findingsListCmd) Run(e *env) error {
 		}
 	}
 	if !c.Follow {
-		if len(a.Findings) == 0 && rules == 0 {
+		if rules == 0 && !slices.ContainsFunc(a.Findings, func(f dashboards.Finding) bool { return f.Level != dashboards.LevelInfo }) {
 			return c.calm(e)
 		}
 		return nil
@@ -87,6 +87,7 @@ func (c *findingsListCmd) calm(e *env) error {
 	if err != nil {
 		return err
 	}
+	all.Findings = slices.DeleteFunc(all.Findings, func(f dashboards.Finding) bool { return f.Level == dashboards.LevelInfo })
 	if n := len(all.Findings); n > 0 {
 		fmt.Fprintf(e.stdout, "nothing is wrong now; %s over within %s: `rollcall findings` lists them\n", many(n, "finding is", "findings are"), config.Duration(c.Since))
 		return nil
@@ -151,6 +152,9 @@ func (c *findingsListCmd) follow(e *env, a findingsAnswer) error {
 
 // gist is what of a finding is worth another line: not each move of its figures.
 func gist(f *dashboards.Finding) string {
+	if f.Canary != nil {
+		return fmt.Sprint(f.Ended != nil, *f.Canary, f.Ack != nil, f.Silenced != nil)
+	}
 	return fmt.Sprint(f.Ended != nil, f.Level, f.Metric, strings.SplitN(f.Only, ":", 2)[0], f.Ack != nil, f.Silenced != nil)
 }
 
@@ -163,6 +167,9 @@ func (c *findingsListCmd) print(e *env, f *dashboards.Finding) error {
 		return err
 	}
 	state := plain(strings.ToUpper(f.Level))
+	if f.Canary != nil {
+		state = plain(strings.ToUpper(f.Canary.Verdict))
+	}
 	if f.Ended != nil {
 		state = "over"
 	}

@@ -194,6 +194,7 @@ func (d *Detector) end(o *open, at time.Time) {
 
 // list puts a finding that is over among those that are.
 func (d *Detector) list(f dashboards.Finding, at time.Time) {
+	f.Unheal()
 	t := max(at.UnixMilli(), f.Since)
 	f.Ended = &t
 	d.ended = slices.Insert(d.ended, 0, f)

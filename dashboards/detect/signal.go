@@ -87,6 +87,20 @@ func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, s *dashboard
 		return
 	}
 	d.describe(now, b, s, w, verdicts)
+	d.heal(s, o)
+}
+
+// heal says of a finding that is calm and waits for whether it stays so that it was, since when it is not, and when it will be over.
+func (d *Detector) heal(s *dashboards.Signals, o *open) {
+	o.finding.Recovered, o.finding.Closes = 0, 0
+	if o.calm == 0 {
+		return
+	}
+	is := o.verdict
+	o.verdict = o.peak
+	d.retitle(s, o, true)
+	o.verdict = is
+	o.finding.Heal(o.first, o.first.Add((calmTicks-1)*s.Width))
 }
 
 // turn makes another signal the one that the finding tells first.

@@ -268,11 +268,11 @@ func (r *receiver) words(now time.Time, fs []dashboards.Finding, as []dashboards
 		f := &fs[i]
 		there[f.ID] = true
 		was, known := r.told[f.ID]
-		is := told{at: now, level: f.Level, over: f.Ended != nil || f.Silenced != nil, as: labels(f)}
+		is := told{at: now, level: f.Level, over: f.Ended != nil || f.Silenced != nil || f.Level == dashboards.LevelInfo, as: labels(f)}
 		switch {
 		case !known && is.over:
 			// Of what nobody was told nobody is told that it is over, but for an Alertmanager, which may know it from our last run.
-			if r.Form != Alertmanager || f.Ended == nil || now.Sub(time.UnixMilli(*f.Ended)) > overFor {
+			if r.Form != Alertmanager || f.Ended == nil || f.Level == dashboards.LevelInfo || now.Sub(time.UnixMilli(*f.Ended)) > overFor {
 				continue
 			}
 		case known && is.over == was.over && is.level == was.level && (is.over || r.Form == Webhook || now.Sub(was.at) < r.cfg.Resend):

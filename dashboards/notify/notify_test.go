@@ -66,6 +66,7 @@ func TestWords(t *testing.T) {
 	silenced.Silenced = &dashboards.Silence{}
 	old := over(finding("f1", "bad"))
 	*old.Ended -= time.Hour.Milliseconds()
+	passed, goneBy := finding("f1", "info"), over(finding("f1", "info"))
 	said := func(level string, ago time.Duration, over bool) map[string]told {
 		f := finding("f1", level)
 		return map[string]told{"f1": {now.Add(-ago), level, over, labels(&f)}}
@@ -87,6 +88,10 @@ func TestWords(t *testing.T) {
 		{"over for long", nil, old, "", ""},
 		{"silenced", nil, silenced, "", ""},
 		{"silenced after it was told", said("bad", time.Second, false), silenced, "over", "over"},
+		{"no trouble", nil, passed, "", ""},
+		{"no trouble, and over", nil, goneBy, "", ""},
+		{"no trouble any more", said("bad", time.Second, false), passed, "over, was bad", "over"},
+		{"trouble now", said("info", time.Second, true), finding("f1", "bad"), "firing", "firing"},
 		{"not silenced any more", said("bad", time.Second, true), finding("f1", "bad"), "firing", "firing"},
 	} {
 		for form, want := range map[Form]string{Alertmanager: tc.am, Webhook: tc.hook} {

@@ -25,7 +25,12 @@ func (s *Server) findings(r *http.Request) (any, error) {
 	}
 	board := s.cfg.Board
 	asOf := board.Now(env).AsOf.UnixMilli()
-	out := board.Now(env).Findings // as the page has them
+	out := slices.Clone(board.Now(env).Findings) // as the page has them, and verdicts that stand
+	for _, f := range board.Findings() {
+		if f.Metric == dashboards.MetricCanary && f.Ended == nil && (env == "" || f.Env == env) {
+			out = append(out, f)
+		}
+	}
 	switch state {
 	case "":
 	case "open", "ended", "all":

@@ -19,6 +19,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/canary"
 	"github.com/rollcall-metrics/rollcall/dashboards/detect"
 	"github.com/rollcall-metrics/rollcall/dashboards/feed"
 	"github.com/rollcall-metrics/rollcall/dashboards/notify"
@@ -56,6 +57,7 @@ type Daemon struct {
 	peers   *peers // nil: this is the only replica
 	people  *people
 	rules   *ruling
+	sentry  *canary.Sentry
 }
 
 // New checks the configuration; it opens nothing.
@@ -80,10 +82,14 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		n.From = o.Listen
 		say.Put(topics.Findings, n.Key(), "", n.Append(nil), time.UnixMilli(n.TS))
 	}
-	d := &Daemon{o: o, atStart: atStart(c), say: say, history: history, people: says}
+	d := &Daemon{o: o, atStart: atStart(c), say: say, history: history, people: says,
+		sentry: canary.NewSentry(canary.SentryConfig{Measures: says.measures, Log: o.Log.With("part", "canary")})}
 	bo := dashboards.Options{
 		Window: c.Dashboards.Window.Std(config.DefaultWindow), MaxBytes: int(c.Dashboards.MaxBytes), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency},
-		Percentile: quantile.Over, Judge: judge.Judge,
+		Percentile: quantile.Over,
+		Judge: func(now time.Time, b *dashboards.Board) []dashboards.Finding {
+			return append(judge.Judge(now, b), d.sentry.Judge(now, b)...)
+		},
 		Publish: publish, Alerted: func(n dashboards.Note) { d.rules.Take(n) },
 		Roll: func(r dashboards.Rollup) {
 			history.Add(&r)
@@ -300,7 +306,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	parts := map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run, "alerts": d.alerts.Run, "history": d.keep, "people": d.people.store.Run, "rules": d.rules.Run}
+	parts := map[string]func(context.Context) error{"board": d.board.Run, "feed": d.feed.Run, "publisher": d.say.Run, "alerts": d.alerts.Run, "history": d.keep, "people": d.people.store.Run, "rules": d.rules.Run, "canaries": d.sentry.Run}
 	d.people.store.Read() // before anything is recognised
 	if d.peers != nil {
 		parts["peers"] = d.peers.run
