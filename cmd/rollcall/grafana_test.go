@@ -115,10 +115,20 @@ func grafanaIsAnswered(t *testing.T, page, service string) {
 	asked := map[string]int{}
 	for _, d := range grafana.All() {
 		for _, v := range d.Vars {
-			if v.On == grafana.Own {
-				series, label, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(v.Of, "label_values("), ")"), ", ")
-				if label != "instance" || shown[series] == nil {
+			at := strings.LastIndex(v.Of, ", ")
+			switch {
+			case v.Choices != nil:
+			case v.On == grafana.Own:
+				if v.Of[at:] != ", instance)" || shown[strings.TrimPrefix(v.Of[:at], "label_values(")] == nil {
 					t.Errorf("%s: nothing shows %s", d.UID, v.Of)
+				}
+			default:
+				of := url.Values{"match[]": {fill.Replace(strings.TrimPrefix(v.Of[:at], "label_values("))}}
+				if n := len(ofPromQL[string](t, page, "label/"+strings.TrimSuffix(v.Of[at+2:], ")")+"/values?"+of.Encode(), nil)); n == 0 {
+					t.Errorf("%s: $%s has no values", d.UID, v.Name)
+				}
+				if n := len(ofPromQL[map[string]string](t, page, "series", of)); n == 0 {
+					t.Errorf("%s: $%s is of no series", d.UID, v.Name)
 				}
 			}
 		}
@@ -200,6 +210,30 @@ func answersPromQL(t *testing.T, page, query string) []json.RawMessage {
 		t.Errorf("%s: %v %s", query, err, a.Error)
 	}
 	return a.Data.Result
+}
+
+// ofPromQL is a list that the API answers with: to a form, or without one.
+func ofPromQL[T any](t *testing.T, page, path string, form url.Values) []T {
+	t.Helper()
+	var res *http.Response
+	var err error
+	if form != nil {
+		res, err = http.PostForm(page+"/api/v1/"+path, form)
+	} else {
+		res, err = http.Get(page + "/api/v1/" + path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var a struct {
+		Status, Error string
+		Data          []T
+	}
+	if err := json.NewDecoder(res.Body).Decode(&a); err != nil || a.Status != "success" {
+		t.Errorf("%s: %v %s", path, err, a.Error)
+	}
+	return a.Data
 }
 
 func TestLacks(t *testing.T) {
