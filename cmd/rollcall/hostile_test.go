@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
@@ -9,13 +11,16 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
 	"github.com/rollcall-metrics/rollcall/dashboards/web"
+	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
+	"github.com/rollcall-metrics/rollcall/internal/trust"
 )
 
 // TestHostileNames shows names that nobody means well by in every place of the page: none becomes markup, runs, or pushes the page out of its screen.
@@ -56,21 +61,47 @@ func TestHostileNames(t *testing.T) {
 	}
 	open("fa", long)
 	open("fb", evil)
+	open("fc", evil) // stays loud; the others are looked after
 	b.Note(dashboards.Note{V: 1, Kind: dashboards.NoteAck, ID: "fb", TS: now.UnixMilli(), Ack: &dashboards.Ack{By: evil, Why: evil + strings.Repeat("y", 500), At: now.UnixMilli()}})
 	if _, err := b.Tell(dashboards.ToldEvent{Kind: dashboards.EventRemark, Service: evil, Text: evil, Who: evil}); err != nil {
 		t.Logf("told: %v", err) // what cannot be a name is refused, and that is as well
 	}
+	plain := strings.ReplaceAll(evil, "\u2028", "")
+	b.Note(dashboards.Note{V: 1, Kind: dashboards.NoteSilence, ID: "s1", TS: now.UnixMilli(), From: "elsewhere",
+		Silence: &dashboards.Silence{ID: "s1", Service: long, Env: "prod", By: plain, Why: plain + strings.Repeat("z", 500), At: now.UnixMilli(), Until: now.Add(time.Hour).UnixMilli()}})
+	// Nothing of this may be a name; who comes with it anyway is on the roster as what it is.
+	key := discovery.Key{Service: evil, Env: "prod", Host: evil, Port: 1}
+	for _, state := range []discovery.State{discovery.Present, discovery.Quarantined} {
+		key.Port++
+		b.RosterChange(discovery.Change{At: now, Entry: discovery.Entry{Instance: discovery.Instance{Key: key, Path: "/" + long, Member: long, Source: evil, Tags: discovery.TagsOf(map[string]string{"team": long})},
+			State: state, Reason: long, Since: now, Joined: now, Verified: now}})
+	}
+	paths, _ := json.Marshal(map[string]any{"paths": []discovery.PathState{{Path: "/" + long, Source: evil, Service: evil, Env: "prod", Err: long}}})
+	why, _ := json.Marshal(map[string]any{"owner": evil, "sentences": []string{long, evil}, "story": map[string]any{"events": []any{map[string]any{"at": now, "what": evil, "detail": long}}}})
+	guards, _ := json.Marshal(map[string]any{"guards": []discovery.Guard{{Scope: "/" + long, Source: evil, Since: now, Held: 2, Answering: 2, Verdict: evil}}})
+	ask := func(_ context.Context, path string, _ url.Values) []web.Told {
+		body := map[string]json.RawMessage{"/api/v1/roster/paths": paths, "/api/v1/roster/why": why, "/api/v1/roster/guards": guards, "/api/v1/orders": json.RawMessage(`{}`), "/api/v1/collector": json.RawMessage(`{}`)}[path]
+		return []web.Told{{Collector: evil, Status: 200, Body: body}, {Collector: long, Err: long}}
+	}
 	b.Tick(now)
 	set := metrics.NewSet()
-	s, err := web.New(web.Config{Board: b, Version: evil, Metrics: set})
+	s, err := web.New(web.Config{Board: b, Version: evil, Metrics: set, Ask: ask})
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewUnstartedServer(s.Handler())
+	// Whoever comes by this browser has signed in by a proxy, as a viewer.
+	gate := &trust.Gate{}
+	viewers, err := trust.ParseAddresses([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate.Set(trust.Policy{Header: "X-Forwarded-User", From: viewers, Operators: []string{"ann"}})
+	srv := httptest.NewUnstartedServer(gate.Protect(s.Handler()))
 	srv.Start()
 	defer srv.Close()
 	defer srv.CloseClientConnections() // the page's stream never ends by itself
 	p := openTab(t, program, srv.URL)
+	send(p, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: map[string]any{"X-Forwarded-User": "<img src=x onerror=window.owned=1>"}})
 	span := fmt.Sprintf("?from=%d&to=%d", now.Add(-15*time.Second).UnixMilli(), now.UnixMilli())
 	for _, page := range []struct{ name, path, there string }{
 		{"longest", "/service/" + url.PathEscape(long), "main h1"},
@@ -80,6 +111,8 @@ func TestHostileNames(t *testing.T) {
 		{"different", "/service/" + url.PathEscape(evil) + span, "[data-testid=difference]"},
 		{"canaries", "/canaries", "[data-testid=canary]"},
 		{"host", "/host/" + url.PathEscape(evil), "[data-testid=host-row]"},
+		{"roster", "/roster?who=" + url.QueryEscape(fmt.Sprintf("%s/prod/%s:2", evil, evil)), "[data-testid=roster-row] ~ *, [data-testid=why] p"},
+		{"paths", "/roster?view=paths", "[data-testid=path-row]"},
 		{"explore", "/explore?service=" + url.QueryEscape(evil) + "&metric=requests&by=version", "[data-testid=chart]"},
 	} {
 		p.do(chromedp.Navigate(srv.URL + page.path))
@@ -101,6 +134,21 @@ func TestHostileNames(t *testing.T) {
 			t.Errorf("%s: %s", page.name, bad)
 		}
 	}
+	// A viewer sees what there is and no button, and is refused where there is none to click.
+	p.do(chromedp.Navigate(srv.URL))
+	says := await[string](p, 10*time.Second, "what a viewer may", `document.querySelector("[data-testid=viewer]")?.textContent`)
+	if !strings.Contains(says, "You may look, not act") {
+		t.Errorf("a viewer is told %q", says)
+	}
+	if n := eval[int](p, `document.querySelectorAll("[data-testid=ack], [data-testid=silence], [data-testid=burst]").length`); n > 0 {
+		t.Errorf("a viewer has %d buttons", n)
+	}
+	for _, path := range []string{"/api/v1/findings/fa/ack", "/api/v1/silences", "/api/v1/events"} {
+		if status := eval[int](p, fmt.Sprintf(`fetch(%q, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" }).then((r) => r.status)`, path)); status != 403 {
+			t.Errorf("a viewer's %s is answered with %d", path, status)
+		}
+	}
+	p.forget() // refusals are on the console
 	// A page that is left gives its connection back, though the browser keeps it for the way back: there are six for all pages of a host, and whoever has them all waits.
 	testenv.Eventually(t, "only the page that is shown has a stream", func() bool {
 		var b strings.Builder

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +25,9 @@ func TestBrowserLooks(t *testing.T) {
 	p.do(chromedp.Navigate(d.url))
 	p.fills()
 	p.names()
+	p.looksAfter()
 	p.judges(p.broken)
+	p.accessible(p.broken)
 	p.compares(p.broken)
 }
 
@@ -51,11 +55,105 @@ func (p *tab) compares(service string) {
 	eval[bool](p, `(window.taken = "", URL.createObjectURL = (b) => { b.text().then((x) => window.taken = x); return "data:," }, HTMLAnchorElement.prototype.click = function () { window.name = this.download }, true)`)
 	p.do(chromedp.Click(chromedp.CSS("[data-testid=csv]")))
 	await[bool](p, 5*time.Second, "a table", `/^time,.+\r\n\d{4}-\d\d-\d\dT[\d:.]+Z,/.test(window.taken) && window.name === "requests.csv"`)
+	// Within one version, beside the time before: by clicks, and in the address.
+	p.click("drill")
+	await[bool](p, 10*time.Second, "the line that was clicked, by zone", `/where=version%3D/.test(location.search) && new URLSearchParams(location.search).get("by") === "zone" && !!document.querySelector("[data-testid=condition]") && Number(document.querySelector("[data-testid=chart]").dataset.lines) > 0`)
+	p.pick("explore-beside", "before")
+	await[bool](p, 10*time.Second, "each line beside what it was", `/vs=before/.test(location.search) && [...document.querySelectorAll("[data-testid=explore-row]")].some((r) => /[+−][\d.]+ %|[\d.]+ ×/.test(r.textContent))`)
+	p.shoot("explore-beside")
 	now := eval[int64](p, `Date.now()`)
 	p.do(chromedp.Navigate(fmt.Sprintf("%s/service/%s?from=%d&to=%d", p.origin, service, now-20_000, now-2_000)))
 	await[bool](p, 10*time.Second, "what was different", `document.querySelectorAll("[data-testid=difference]").length === 3`)
 	p.shoot("different")
-	p.do(chromedp.Click(chromedp.CSS("[data-testid=different-close]")))
+	p.click("different-close")
 	await[bool](p, 5*time.Second, "it closes", `!document.querySelector("[data-testid=different]") && !location.search.includes("from=")`)
 	p.follow("Now", "now")
+	p.behaved()
+}
+
+// click clicks what a test calls by its name.
+func (p *tab) click(field string) {
+	p.t.Helper()
+	p.do(chromedp.Click(chromedp.CSS("[data-testid=" + field + "]")))
+}
+
+// fill writes into a field of an open form.
+func (p *tab) fill(field, text string) {
+	p.t.Helper()
+	p.click(field)
+	eval[bool](p, `(document.activeElement.select(), true)`)
+	p.press(text)
+}
+
+// looksAfter acknowledges the first finding, takes that back, silences it, ends that, and has its service looked at each second: an operator's clicks.
+func (p *tab) looksAfter() {
+	id := eval[string](p, `document.querySelector("[data-testid=finding]").id`)
+	button := func(name string) { p.do(chromedp.Click(chromedp.CSS("[id=" + id + "] [data-testid=" + name + "]"))) }
+	for _, act := range []struct{ button, says string }{{"ack", "acknowledged"}, {"silence", "silenced until"}} {
+		button(act.button)
+		p.fill("act-by", "browser-test")
+		p.fill("act-why", "seen by a test")
+		p.click("act-go")
+		text := await[string](p, 10*time.Second, act.button+" makes it quiet", `[...document.querySelectorAll("[data-testid=quiet-finding]")].map((f) => f.innerText).find((x) => x.includes("browser-test"))`)
+		if !strings.Contains(text, act.says) || !strings.Contains(text, "seen by a test") {
+			p.t.Errorf("after %s the line says %q", act.button, text)
+		}
+		p.click("take-back")
+		await[bool](p, 10*time.Second, "it is loud again", `!!document.getElementById("`+id+`")`)
+	}
+	button("burst")
+	await[bool](p, 5*time.Second, "the page remembers who acts", `document.querySelector("[data-testid=act-by]")?.value === "browser-test"`)
+	p.click("act-go")
+	await[bool](p, 10*time.Second, "a closer look is taken", `/\d+ of \d+ instances each second/.test(document.querySelector("[data-testid=said]:not(:empty)")?.textContent ?? "")`)
+	if heard := eval[string](p, `document.querySelector("[data-testid=herald]").textContent`); heard == "" {
+		p.t.Error("the new finding was not said to screen readers")
+	}
+}
+
+// axeFile is the checker of accessibility, which npm ci brings.
+const axeFile = "../../dashboards/web/ui/node_modules/axe-core/axe.min.js"
+
+// accessible holds every page, in both schemes, and what opens over them, to having no serious fault.
+func (p *tab) accessible(service string) {
+	p.t.Helper()
+	source, err := os.ReadFile(axeFile)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			p.t.Fatalf("the checker of accessibility is not there; `npm ci` in dashboards/web/ui brings it: %v", err)
+		}
+		p.t.Logf("accessibility is not checked: `npm ci` in dashboards/web/ui brings the checker")
+		return
+	}
+	host := eval[string](p, `location.pathname.split("/").pop()`) // the page of a host is open
+	for _, at := range []struct{ path, open string }{
+		{"/host/" + host, ""},
+		{"/", ""},
+		{"/", "search"},
+		{"/services", ""},
+		{"/service/" + service, ""},
+		{"/explore?service=" + service + "&metric=requests&by=version&where=zone%3Dus-east-1c&vs=before", ""},
+		{"/canaries", ""},
+		{"/roster", ""},
+		{"/roster?view=paths", "help"},
+	} {
+		p.do(chromedp.Navigate(p.origin + at.path))
+		await[bool](p, 15*time.Second, at.path+" is there", `!!document.querySelector("main h1") && !document.querySelector("[aria-busy=true]") && !/Calling |Judging |Looking /.test(document.querySelector("main").textContent)`)
+		switch at.open {
+		case "search":
+			p.press("/")
+		case "help":
+			p.press("?")
+		}
+		if at.open != "" {
+			await[bool](p, 5*time.Second, at.open+" opens", `!!document.querySelector("dialog[open]")`)
+		}
+		eval[bool](p, string(source)+";true")
+		for _, scheme := range []string{"dark", "light"} {
+			p.wear(screens[0], scheme)
+			for _, f := range eval[[]string](p, `axe.run(document, { resultTypes: ["violations"] }).then((r) => r.violations.filter((v) => v.impact === "serious" || v.impact === "critical")
+				.map((v) => v.impact + " " + v.id + ": " + v.help + "\n  " + v.nodes.slice(0, 3).map((n) => n.target.join(" ") + " " + n.html.slice(0, 200)).join("\n  ")))`) {
+				p.t.Errorf("%s %s in %s: %s", at.path, at.open, scheme, f)
+			}
+		}
+	}
 }

@@ -217,9 +217,12 @@ func (p *tab) shoot(name string) {
 	p.wear(screens[0], "light")
 }
 
-// widest names the element that reaches furthest to the right.
-const widest = `[...document.querySelectorAll("body *")].map((e) => [e.getBoundingClientRect().right, e]).sort((a, b) => b[0] - a[0])
-	.slice(0, 3).map(([x, e]) => e.tagName + "." + e.className + " " + Math.round(x)).join(", ")`
+// widest names the elements whose content reaches furthest out of them, of those that nothing around them cuts off.
+const widest = `(() => {
+	const free = (e) => { for (let p = e; p; p = p.parentElement) if (p !== document.body && p !== document.documentElement && getComputedStyle(p).overflowX !== "visible") return false; return true };
+	return [...document.querySelectorAll("body *")].filter((e) => e.scrollWidth > Math.max(e.clientWidth, innerWidth - 1) && free(e)).slice(-4)
+		.map((e) => e.tagName + "." + (e.className.baseVal ?? e.className) + " in " + e.parentElement?.className + " " + e.scrollWidth + " " + e.textContent.slice(0, 40)).join(", ");
+})()`
 
 func (p *tab) save(name string) {
 	p.t.Helper()

@@ -30,7 +30,7 @@ func TestRollFromCollectors(t *testing.T) {
 			"/api/v1/orders":        `{"orders":[{"id":"o1","kind":"freeze","path":"/d"}]}`,
 			"/api/v1/roster/paths": `{"paths":[{"path":"/d/a","source":"apps","verified":"2026-01-01T00:00:00Z"},{"path":"/d/b","source":"apps","error":"no answer","verified":"2026-01-01T00:00:00Z"},
 				{"path":"/d/a","source":"apps","members":7,"verified":"2026-01-02T00:00:00Z"},{"path":"/d/c","source":"apps","unparsable":1,"verified":"2026-01-01T00:00:00Z"}]}`,
-			"/api/v1/collector": `{"sources":[{"source":"apps","connected":true,"live":true}]}`,
+			"/api/v1/collector": `{"sources":[{"source":"apps","connected":true,"live":true}],"delivery":{"scraped":9,"acknowledged":8,"spooled":1,"lanes":{"live":8}}}`,
 		})
 	})
 	for _, tc := range []struct {
@@ -42,6 +42,7 @@ func TestRollFromCollectors(t *testing.T) {
 		{"/api/v1/roster/paths", 200, []string{`"total":3`, `"paths":[{"source":"apps","path":"/d/b"`, `"members":7`}},
 		{"/api/v1/roster/paths?limit=1", 200, []string{`"total":3`, `"/d/b"`}},
 		{"/api/v1/roster/why?instance=x", 404, []string{"nobody is called x"}},
+		{"/api/v1/collectors", 200, []string{`{"collector":"c1:7140","error":"connection refused"}`, `"collector":"c2:7140","delivery":{"scraped":9,"acknowledged":8`, `"shares":[{"by":"9f3c2a7be01d44c1","instances":85}]`, `"records_seen":`, `"records_lost":0`}},
 		{"/api/v1/roster/why", 400, []string{"say who"}},
 		{"/api/v1/roster", 200, []string{`"views":[{"source":"apps","connected":true,"live":true`}},
 		{"/api/v1/roster?sort=name", 400, []string{"use state, instance"}},

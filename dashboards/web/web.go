@@ -151,6 +151,7 @@ func (s *Server) routes() {
 		"GET /api/v1/roster/guards": s.answer(s.guards),
 		"GET /api/v1/roster/paths":  s.answer(s.paths),
 		"GET /api/v1/roster/why":    s.answer(s.why),
+		"GET /api/v1/collectors":    s.answer(s.collectors),
 		"GET /api/v1/status":        s.answer(s.status),
 		"GET /api/v1/me":            s.answer(func(r *http.Request) (any, error) { return trust.MeOf(r), nil }),
 		"GET /api/v1/findings":      s.answer(s.findings),

@@ -186,7 +186,8 @@ function RegionPicker() {
   const region = useRegion();
   const regions = useStore(stream.known, (k) => k.regions);
   const all = region && !regions.includes(region) ? [region, ...regions] : regions;
-  if (all.length < 2 && !region) return null;
+  // Those who tell no region are none: with one beside them there is nothing to choose.
+  if (all.filter((r) => r !== "unknown").length < 2 && !region) return null;
   return (
     <select
       class="env"

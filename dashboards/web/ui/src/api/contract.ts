@@ -108,8 +108,8 @@ export interface Row {
   service: string;
   env: string;
   owner: string;
-  chat?: string;
-  runbook?: string;
+  chat?: string; // where those who look after it talk
+  runbook?: string; // an address
   expected: number;
   present: number;
   answering: number;
@@ -334,6 +334,31 @@ export interface DifferentAnswer {
   instances: number;
   differences: { metric: string; was: number | null; is: number | null; worse: boolean; only: string; cleared: string[] | null; share: number | null }[] | null;
   changes: Change[] | null;
+}
+
+/** Delivery is where a collector's records are, and by which lane those that are delivered went. */
+export interface Delivery {
+  scraped: number;
+  in_memory: number;
+  spooled: number;
+  acknowledged: number;
+  lanes?: Record<string, number> | null;
+  dropped: number;
+}
+
+export interface CollectorsAnswer {
+  as_of: number;
+  known: boolean;
+  collectors: { collector: string; error?: string; delivery?: Delivery | null }[];
+  shares: { by: string; instances: number }[];
+  ledger: {
+    records_seen: number;
+    records_lost: number;
+    records_duplicated: number;
+    records_fenced: number;
+    records_backfilled: number;
+    freshness_ms: { p50: number | null; p99: number | null; count: number };
+  };
 }
 
 /** Me is who asks, and what they may. */

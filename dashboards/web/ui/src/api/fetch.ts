@@ -3,6 +3,7 @@ import type {
   BurstAnswer,
   CanariesAnswer,
   CanaryAnswer,
+  CollectorsAnswer,
   DifferentAnswer,
   ExceptionsAnswer,
   FaultAnswer,
@@ -96,6 +97,8 @@ export const getRoster = (q: { env: string; region?: string; service?: string; s
   ask("/api/v1/roster", { service: "", region: "", ...q }, { signal });
 
 export const getGuards = (signal: AbortSignal): Promise<GuardsAnswer> => ask("/api/v1/roster/guards", {}, { signal });
+
+export const getCollectors = (signal: AbortSignal): Promise<CollectorsAnswer> => ask("/api/v1/collectors", {}, { signal });
 
 export const getPaths = (q: string, signal: AbortSignal): Promise<PathsAnswer> => ask("/api/v1/roster/paths", { q }, { signal });
 

@@ -42,6 +42,7 @@ export function Canaries() {
         {late > 15_000 && <span class="warn">△ as of {span(late)} ago</span>}
       </div>
       {polled.error && <p class="warn">△ {polled.error.message}.</p>}
+      {shown.length > 0 && <h2 class="hidden">Verdicts</h2>}
       {shown.map((c) => (
         <CanaryCard key={`${c.service}/${c.env}`} a={c} />
       ))}

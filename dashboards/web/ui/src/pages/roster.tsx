@@ -4,6 +4,7 @@ import type { RosterEntry, SourceView } from "../api/contract";
 import { getGuards, getRoster } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Table, type Column } from "../parts/table";
+import { Collectors } from "../roster/collectors";
 import { Ensemble } from "../roster/ensemble";
 import { gravity, levelOf, order, signs, stateOf } from "../roster/grave";
 import { Guards, Unasked } from "../roster/guards";
@@ -230,6 +231,7 @@ export function Roster() {
       ) : (
         !polled.error && <p class="empty">Calling the roll …</p>
       )}
+      <Collectors />
       <Ensemble />
     </>
   );

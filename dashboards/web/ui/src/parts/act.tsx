@@ -116,8 +116,9 @@ function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (s
 
 /** Quiet says who keeps a finding quiet, until when, and lets it be taken back. */
 export function Quiet({ f }: { f: Finding }) {
-  const { prefs } = useApp();
+  const { prefs, me: who } = useApp();
   const me = useStore(prefs, (p) => p.me);
+  const viewer = useStore(who, (m) => m?.role === "viewer");
   const zone = useZone();
   const now = useNow(10_000);
   const [error, setError] = useState("");
@@ -135,9 +136,11 @@ export function Quiet({ f }: { f: Finding }) {
       {s
         ? `silenced until ${at(s.until, zone, now, false)} by ${s.by}${s.why && s.why !== f.title ? `: ${s.why}` : ""}`
         : f.ack && `acknowledged ${clock(f.ack.at, zone, now, false)} by ${f.ack.by}${f.ack.why ? `: ${f.ack.why}` : ""}`}{" "}
-      <button type="button" class="link" onClick={back} data-testid="take-back">
-        {s ? "End the silence" : "Take it back"}
-      </button>
+      {!viewer && (
+        <button type="button" class="link" onClick={back} data-testid="take-back">
+          {s ? "End the silence" : "Take it back"}
+        </button>
+      )}
       {error && (
         <span class="warn" role="alert">
           {" "}

@@ -98,6 +98,9 @@ export function CopyButton({ text, label = "Copy" }: { text: () => string; label
   );
 }
 
+/** leastCompared is how long something has to have been wrong to be compared with the time before. */
+const leastCompared = 5000;
+
 interface CardProps {
   f: Finding;
   row: Row | undefined;
@@ -165,15 +168,13 @@ export function FindingCard({ f, row, here = false, troubles = [] }: CardProps) 
             <Quiet f={f} />
           </p>
         )}
-        <p class="actions">
-          {!here && (
-            <a href={service} data-in>
-              Open {f.service}
+        <div class="actions">
+          {!quiet(f) && <Act f={f} />}
+          {runbook && (
+            <a href={runbook} target="_blank" rel="noreferrer" data-testid="runbook">
+              Runbook
             </a>
           )}
-          <a href={href(servicePath(f.service), { env: f.env, only: "trouble" })} data-in>
-            {signal === "answering" ? "Who is missing" : "Which instances"}
-          </a>
           {owner && (
             <a href={href("/services", { env: f.env, q: `owner:${owner}` })} data-in data-testid="owner">
               Owner {owner}
@@ -187,18 +188,21 @@ export function FindingCard({ f, row, here = false, troubles = [] }: CardProps) 
             ) : (
               <span data-testid="chat">Chat {chat}</span>
             ))}
-          {runbook && (
-            <a href={runbook} target="_blank" rel="noreferrer" data-testid="runbook">
-              Runbook
+          {!here && (
+            <a href={service} data-in>
+              Open {f.service}
+            </a>
+          )}
+          <a href={href(servicePath(f.service), { env: f.env, only: "trouble" })} data-in>
+            {signal === "answering" ? "Who is missing" : "Which instances"}
+          </a>
+          {now - f.since >= leastCompared && (
+            <a href={href(servicePath(f.service), { env: f.env, from: String(f.since), to: String(f.ended ?? now) })} data-in>
+              What is different
             </a>
           )}
           <CopyButton text={() => asText(f, now, zone, location.origin + service)} />
-        </p>
-        {!quiet(f) && (
-          <div class="actions">
-            <Act f={f} />
-          </div>
-        )}
+        </div>
       </div>
     </article>
   );

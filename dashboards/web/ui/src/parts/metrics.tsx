@@ -16,7 +16,7 @@ export const byChoices = ["", "version", "zone", "instance", "track"] as const;
 export function By({ value, onChange, choices = byChoices }: { value: string; onChange: (by: string) => void; choices?: readonly string[] }) {
   return (
     <label class="by">
-      by{" "}
+      By{" "}
       <select value={value} onChange={(e) => onChange(e.currentTarget.value)} data-testid="by">
         {[...new Set([...choices, value])].map((c) => (
           <option key={c} value={c}>
