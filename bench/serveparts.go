@@ -110,7 +110,7 @@ func (b *serveBench) observe(ctx context.Context, r *replica, profile string) (f
 func (b *serveBench) settle(ctx context.Context, r *replica) (time.Duration, error) {
 	const over = 3 * time.Second
 	usual := float64(b.services) * max(1.0, over.Seconds()/b.interval.Seconds()) // services take turns, and not evenly
-	return r.until(ctx, r.began, 5*time.Minute, "the past is rolled up", func() (bool, error) {
+	return r.until(ctx, r.began, 15*time.Minute, "the past is rolled up", func() (bool, error) {
 		was, err := r.metricsOf(ctx)
 		if err != nil {
 			return false, err

@@ -208,7 +208,7 @@ const (
 	tickLong  = 100 * time.Millisecond
 	seldom    = 10 * time.Second
 	// pastAtOnce is how long a tick works on what follows from records of the past, for all services together: the present does not wait for it.
-	pastAtOnce = 200 * time.Millisecond
+	pastAtOnce = 250 * time.Millisecond
 )
 
 // pastWork is what a tick may still do of the past: until when, and how much of rolling up.

@@ -97,6 +97,7 @@ type instance struct {
 	blocks []block // oldest first
 	head   []row   // oldest first, all newer than the blocks
 	late   []row   // older than the head; merged by flush
+	opened opened
 
 	longest  int32  // longest interval that any row kept may have, or the one that follows it, ms
 	planSeq  uint64 // the columns of the golden signals, for the plan of this number

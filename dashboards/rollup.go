@@ -49,6 +49,8 @@ const (
 	// rollAtOnce bounds the slots of a service that are made in one tick, rollWork those of the past over all services, each counting as its service has instances: after
 	// a start there is an hour of all of them to make.
 	rollAtOnce = 6
+	// rollMissed bounds those of a service that nobody has made, which lie in a row: the rows of all of them are unpacked once.
+	rollMissed = 30
 	rollWork   = 20_000
 	// maxAgain bounds the stretches of slots that wait to be made anew: past it the two that are nearest are taken for one.
 	maxAgain = 64
@@ -107,7 +109,8 @@ func (s *service) rollDue(o *Options, now int64, past *pastWork) (out []Rollup) 
 	if r.miss != ([2]int64{}) {
 		r.miss[0] = max(r.miss[0], oldest)
 	}
-	for n := 0; n < rollAtOnce && r.miss != ([2]int64{}) && !past.over(); {
+	through := int64(0) // until when the rows are unpacked
+	for n := 0; n < rollMissed && r.miss != ([2]int64{}) && !past.over(); {
 		t := r.miss[0]
 		if r.miss[0] += step; r.miss[0] > r.miss[1] {
 			r.miss = [2]int64{}
@@ -115,11 +118,28 @@ func (s *service) rollDue(o *Options, now int64, past *pastWork) (out []Rollup) 
 		if t >= r.next || o.Rolled != nil && o.Rolled(s.name, s.env, t) {
 			continue
 		}
+		if t >= through {
+			through = min(t+(rollMissed-int64(n))*step, r.next)
+			s.open(t, through)
+		}
 		out = append(out, s.roll(o, t, now))
 		past.rolls -= max(len(s.instances), 1)
 		n++
 	}
+	if through > 0 {
+		for _, in := range s.instances {
+			in.shut()
+		}
+	}
 	return out
+}
+
+// open unpacks what rolling up the slots from a time to another looks at.
+func (s *service) open(from, to int64) {
+	for _, in := range s.instances {
+		around := tooLong(in.longest)
+		in.open(from-rollMinute.Milliseconds()-around, to+rollStep.Milliseconds()+around)
+	}
 }
 
 // HistoryRead says that all that was there before has been read: what nobody has rolled up of it is now.

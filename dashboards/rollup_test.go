@@ -286,3 +286,49 @@ func TestElsewhere(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// What is rolled up of rows that were unpacked beforehand is what is rolled up slot by slot: with failed scrapes and gaps, and at the window's edges.
+func TestRollupOfOpenedRows(t *testing.T) {
+	r := newRolledUp(t, Options{Pinned: []string{"queue"}})
+	for s := range 400 {
+		for in := range zones {
+			x := r.second(in, float64(s))
+			switch {
+			case s%97 < 5 && zones[in] == "b":
+				continue
+			case s%61 == 7:
+				x.Outcome, x.Samples = collector.Timeout, nil
+			}
+			r.b.Add(x)
+		}
+		if s%20 == 0 {
+			r.tick(float64(s))
+		}
+	}
+	r.tick(400)
+	s := r.b.find("checkout", "prod")
+	if s == nil {
+		t.Fatal("no such service")
+	}
+	now := t0.Add(400 * time.Second).UnixMilli()
+	told := func(from, to int64) (out []string) {
+		for at := from; at < to; at += rollStep.Milliseconds() {
+			out = append(out, fmt.Sprint(s.roll(&r.b.opts, at, now)))
+		}
+		return out
+	}
+	for _, span := range [][2]int{{-20, 100}, {100, 250}, {300, 400}} {
+		from, to := t0.Add(time.Duration(span[0])*time.Second).UnixMilli(), t0.Add(time.Duration(span[1])*time.Second).UnixMilli()
+		want := told(from, to)
+		s.open(from, to)
+		if got := told(from, to); !slices.Equal(got, want) {
+			t.Errorf("%v: they differ", span)
+		}
+		for _, in := range s.instances {
+			if span[1] < 300 && in.opened.rows == nil {
+				t.Errorf("%v: nothing of %s was unpacked", span, in.addr)
+			}
+			in.shut()
+		}
+	}
+}

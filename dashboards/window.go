@@ -1,7 +1,9 @@
 package dashboards
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/collector"
@@ -98,6 +100,17 @@ func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
 			fn(s)
 		}
 	}
+	s := scanned{vals: make([]float64, len(cols))}
+	if o := &in.opened; o.rows != nil && o.from <= from && to <= o.to {
+		h, _ := slices.BinarySearchFunc(o.rows, from, func(r row, t int64) int { return cmp.Compare(r.t, t) })
+		for h > 0 {
+			if h--; o.rows[h].outcome == collector.OK {
+				break
+			}
+		}
+		scanRows(o.rows[h:], to, cols, &s, emit)
+		return
+	}
 	// Mostly only the newest rows are wanted, and they hold the one before: then no block is opened.
 	h := 0
 	for i := len(in.head) - 1; i > 0; i-- {
@@ -106,22 +119,30 @@ func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
 			break
 		}
 	}
-	k := 0
-	if h > 0 {
-		k = len(in.blocks)
+	k := len(in.blocks)
+	if h == 0 {
+		k = in.blockBefore(from)
 	}
-	// Only the last block that begins before from can hold the row before it; if all of its rows failed, so be it.
-	for k+1 < len(in.blocks) && in.blocks[k+1].first < from {
-		k++
-	}
-	s := scanned{vals: make([]float64, len(cols))}
 	if k < len(in.blocks) {
 		in.scanBlocks(in.blocks[k:], to, cols, &s, emit)
 	}
-	for i := h; i < len(in.head); i++ {
-		r := &in.head[i]
+	scanRows(in.head[h:], to, cols, &s, emit)
+}
+
+// blockBefore is the last block that begins before a time: only that one can hold the row before it; if all of its rows failed, so be it.
+func (in *instance) blockBefore(from int64) (k int) {
+	for k+1 < len(in.blocks) && in.blocks[k+1].first < from {
+		k++
+	}
+	return k
+}
+
+// scanRows walks rows that are not packed.
+func scanRows(rows []row, to int64, cols []int32, s *scanned, emit func(scanned)) {
+	for i := range rows {
+		r := &rows[i]
 		if r.t > to {
-			break
+			return
 		}
 		s.t, s.outcome, s.flags, s.source, s.every = r.t, r.outcome, r.flags, r.source, r.every
 		for i, c := range cols {
@@ -129,9 +150,34 @@ func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
 				s.vals[i] = float64(r.took)
 			}
 		}
-		emit(s)
+		emit(*s)
 	}
 }
+
+// opened is the rows of a stretch, unpacked, for who looks at all of it piece by piece.
+type opened struct {
+	rows     []row
+	from, to int64 // whatever is asked for within is there
+}
+
+// open unpacks what scan needs from a time to another, until shut.
+func (in *instance) open(from, to int64) {
+	var rows []row
+	for k := in.blockBefore(from); k < len(in.blocks) && in.blocks[k].first <= to; k++ {
+		rows = append(rows, in.blocks[k].open()...)
+	}
+	if rows == nil {
+		return // the newest need no unpacking
+	}
+	for i := range in.head {
+		if in.head[i].t <= to {
+			rows = append(rows, in.head[i])
+		}
+	}
+	in.opened = opened{rows, from, to}
+}
+
+func (in *instance) shut() { in.opened = opened{} }
 
 // scanBlocks walks the rows of packed blocks.
 func (in *instance) scanBlocks(blocks []block, to int64, cols []int32, s *scanned, emit func(scanned)) {
