@@ -54,7 +54,7 @@ fuzz:            ## every decoder's fuzz target, FUZZTIME each
 
 reliability:     ## everything that may happen to a collector under load and to its Kafka of three brokers, counted in the topics: 25 minutes; RELIABILITY='-quick' or '-fault=leader'. And one killed 50 times (KILLS=…) at other brokers
 	cd bench && $(GO) run . reliability -out ../artefacts/reliability.md $(RELIABILITY)
-	ROLLCALL_TEST_KILLS=$(or $(KILLS),50) $(GO) test -count=1 -timeout 30m -v -run TestKilled ./sink/kafka
+	ROLLCALL_TEST_KILLS=$(or $(KILLS),50) $(GO) test -count=1 -timeout 30m -v -run 'TestKilled|TestRealKafka/killed' ./sink/kafka
 
 bench:           ## the hot paths beside their floor and the naive way
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./internal/jsonscan ./collector/... ./enrich/... ./sink/... ./discovery/... ./dashboards/... ./internal/zkserve

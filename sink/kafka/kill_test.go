@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/internal/broker"
-	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/sinktest"
 	"github.com/rollcall-metrics/rollcall/sink/spool"
@@ -189,17 +188,4 @@ func kills(t *testing.T, addr string, topics sink.Topics, outage func(i int)) {
 func TestKilled(t *testing.T) {
 	addr, _ := embedded(t, broker.Config{DataDir: t.TempDir()})
 	kills(t, addr, sink.DefaultTopics(), func(int) {})
-}
-
-func TestKilledAtRealKafka(t *testing.T) {
-	k, ok := testenv.Kafka(t)
-	if !ok {
-		return
-	}
-	kills(t, k.Brokers[0], topicsFor(t), func(i int) {
-		if i == 1 {
-			k.Kill() // and what was attempted last is settled by a broker that was killed, too
-			k.Start()
-		}
-	})
 }

@@ -276,4 +276,13 @@ func TestRealKafka(t *testing.T) {
 		s.Go(t)
 		until(t, "backfill to have 5 partitions", func() bool { return k.Topics()[topics.Backfill] == 5 })
 	})
+
+	t.Run("killed", func(t *testing.T) {
+		kills(t, addr, topicsFor(t), func(i int) {
+			if i == 1 {
+				k.Kill() // and what was attempted last is settled by a broker that was killed, too
+				k.Start()
+			}
+		})
+	})
 }
