@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 
@@ -38,7 +39,7 @@ func (s *ruleState) evalAlert(ctx context.Context, g *groupState, ts time.Time, 
 	for _, smpl := range answer {
 		ls := labelMap(smpl.Metric)
 		lb.Reset(smpl.Metric)
-		lb.Del(labels.MetricName)
+		lb.Del(model.MetricNameLabel)
 		if err := m.expandAll(r.labels, ls, smpl.F, func(name, text string) { lb.Set(name, text) }); err != nil && trouble == nil {
 			trouble = fmt.Errorf("label %w", err)
 		}
@@ -161,7 +162,7 @@ func (s *ruleState) clear(ts time.Time) {
 
 func (x *alert) series(r *Rule, name string, at int64, v float64) promql.Sample {
 	lb := labels.NewBuilder(x.labels)
-	lb.Set(labels.MetricName, name)
+	lb.Set(model.MetricNameLabel, name)
 	lb.Set(labels.AlertName, r.Name)
 	if name == seriesAlerts {
 		lb.Set(labelState, x.state)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
@@ -172,7 +173,7 @@ func (r *ruleState) evalRecord(g *groupState, answer promql.Vector) (promql.Vect
 			return nil, errors.New("the expression gives native histograms, which are not kept here")
 		}
 		lb.Reset(answer[i].Metric)
-		lb.Set(labels.MetricName, r.rule.Name)
+		lb.Set(model.MetricNameLabel, r.rule.Name)
 		r.rule.Labels.Range(func(l labels.Label) { lb.Set(l.Name, l.Value) })
 		answer[i].Metric = lb.Labels()
 	}

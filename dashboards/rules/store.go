@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -77,7 +78,7 @@ func (s *Store) Append(ls labels.Labels, t int64, v float64) error {
 	case l == nil:
 		l = &line{labels: ls}
 		s.by[h] = append(s.by[h], l)
-		s.names[ls.Get(labels.MetricName)] = append(s.names[ls.Get(labels.MetricName)], l)
+		s.names[ls.Get(model.MetricNameLabel)] = append(s.names[ls.Get(model.MetricNameLabel)], l)
 		s.series++
 	}
 	n := len(l.points)
@@ -157,7 +158,7 @@ func (q *storeQuerier) each(ctx context.Context, from, to int64, ms []*labels.Ma
 	q.s.mu.RLock()
 	defer q.s.mu.RUnlock()
 	for name, ls := range q.s.names {
-		if slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return m.Name == labels.MetricName && !m.Matches(name) }) {
+		if slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return m.Name == model.MetricNameLabel && !m.Matches(name) }) {
 			continue
 		}
 		for _, l := range ls {
