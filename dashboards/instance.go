@@ -97,6 +97,8 @@ type instance struct {
 	blocks []block // oldest first
 	head   []row   // oldest first, all newer than the blocks
 	late   []row   // older than the head; merged by flush
+	hurry  bool    // some of these are no history that is read at a start
+	waited int64   // since when (Unix ms) these wait; 0: not known
 	opened opened
 
 	longest  int32  // longest interval that any row kept may have, or the one that follows it, ms
@@ -105,19 +107,22 @@ type instance struct {
 	planAt   []int32
 }
 
-// put stores a row in its place. A row of the same time and collector is the same scrape in parts: its values are merged.
-func (in *instance) put(r row) {
+// put stores a row in its place, or, where that is packed, with the late ones. A row of the same time and collector is the same scrape in parts: its values are merged.
+func (in *instance) put(r row) (late bool) {
 	i, same := placeOf(in.head, &r)
 	switch {
 	case same:
 		in.head[i] = mergeRows(in.head[i], r)
 	case i == 0 && len(in.head) > 0 && len(in.blocks) > 0 && r.slot != 0 && r.slot-int64(r.every) <= in.blocks[len(in.blocks)-1].last:
 		in.late = append(in.late, r) // the end of a block may have its slot
+		return true
 	case i > 0 || len(in.blocks) == 0 || r.t > in.blocks[len(in.blocks)-1].last:
 		in.head = slices.Insert(in.head, i, r)
 	default:
 		in.late = append(in.late, r)
+		return true
 	}
+	return false
 }
 
 // placeOf is where a row belongs among rows; same: there is one of its time and collector. Of two collectors that pulled in one millisecond one is put a millisecond
@@ -236,13 +241,31 @@ func (b *block) open() []row {
 	return rows
 }
 
+// flushAfter is how long history waits at most until there is enough of it to be packed.
+const flushAfter = 10_000 // ms
+
+// flushDue reports whether late rows are to be brought to their places. What comes late is at once; history is when it makes a block: to unpack and pack one for each few
+// rows would be most of the work of reading it.
+func (in *instance) flushDue(now int64) bool {
+	if len(in.late) == 0 {
+		return false
+	}
+	if in.waited == 0 {
+		in.waited = now
+	}
+	return in.hurry || len(in.late) >= sealRows || now-in.waited >= flushAfter || now < in.waited
+}
+
 // flush brings late rows to their places: the blocks that they fall into are opened once for all of them and packed again.
 func (in *instance) flush(s *service, p *packer) {
 	if len(in.late) == 0 {
 		return
 	}
 	late := in.late
-	in.late = nil
+	in.late, in.hurry, in.waited = nil, false, 0
+	for i := range late {
+		s.dirty(in, &late[i])
+	}
 	slices.SortStableFunc(late, func(a, b row) int { return cmp.Compare(a.t, b.t) })
 	late = in.fenceLate(s, p, late)
 	var out []block

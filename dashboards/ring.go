@@ -179,7 +179,9 @@ const (
 // tick brings the figures up to now; after `known` nothing is known, and the figures are those of then. The caller holds the lock.
 func (s *service) tick(o *Options, p *packer, now, known int64, past *pastWork) {
 	for _, in := range s.instances {
-		in.flush(s, p)
+		if in.flushDue(now) || s.rolling.read { // what is to be rolled up of the past is all there then
+			in.flush(s, p)
+		}
 		in.seal(s, p)
 	}
 	s.recognise(s.about.Golden.over(&o.Golden), now)

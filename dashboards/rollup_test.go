@@ -332,3 +332,43 @@ func TestRollupOfOpenedRows(t *testing.T) {
 		}
 	}
 }
+
+// History that is read behind the present is put in its places a block at a time, or when it has waited, or when all of it is there; what comes late at once.
+func TestHistoryIsPlacedByTheBlock(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		rows    int
+		ticks   []float64 // s after the first
+		end     bool
+		late    bool
+		waiting int
+	}{
+		{"a few wait", 5, []float64{0, 1, 9}, false, false, 5},
+		{"for ten seconds", 5, []float64{0, 10}, false, false, 0},
+		{"a block does not", sealRows, []float64{0}, false, false, 0},
+		{"nor does what is read to its end", 5, []float64{0}, true, false, 0},
+		{"nor what came late", 5, []float64{0}, false, true, 0},
+	} {
+		r := newRolledUp(t, Options{})
+		r.run(300, 400, "10.0.0.1:80")
+		in := r.b.find("checkout", "prod").instances["10.0.0.1:80"]
+		for k := range tc.rows {
+			x := r.second("10.0.0.1:80", float64(100+k))
+			x.History = !tc.late
+			r.b.Add(x)
+		}
+		if tc.end {
+			r.b.HistoryRead()
+		}
+		for _, s := range tc.ticks {
+			r.tick(401 + s)
+		}
+		if len(in.late) != tc.waiting {
+			t.Errorf("%s: %d wait, not %d", tc.name, len(in.late), tc.waiting)
+		}
+		r.tick(420)
+		if in.blocks[0].first > t0.Add(100*time.Second).UnixMilli() {
+			t.Errorf("%s: it is not there", tc.name)
+		}
+	}
+}

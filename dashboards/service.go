@@ -129,16 +129,25 @@ func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
 	if r.Outcome == collector.OK {
 		s.fill(o, in, r, &w, newest)
 	}
-	in.put(w)
+	late := in.put(w)
 	s.newest = max(s.newest, t)
-	if s.dirtyFrom == 0 || t < s.dirtyFrom {
-		s.dirtyFrom = t
+	if late {
+		in.hurry = in.hurry || !r.History
+	} else {
+		s.dirty(in, &w)
 	}
-	s.dirtyTo = max(s.dirtyTo, t+tooLong(max(w.every, in.pause())))
 	if !r.History && s.rolling.next > 0 && t < s.rolling.next {
 		s.rolling.reroll(t-tooLong(w.every), min(t, s.rolling.next-1)) // it came late
 	}
 	return in, true
+}
+
+// dirty notes that the figures for which a row speaks are to be computed anew.
+func (s *service) dirty(in *instance, r *row) {
+	if s.dirtyFrom == 0 || r.t < s.dirtyFrom {
+		s.dirtyFrom = r.t
+	}
+	s.dirtyTo = max(s.dirtyTo, r.t+tooLong(max(r.every, in.pause())))
 }
 
 // retag takes the tags of a snapshot over, and says so if a version is new.
