@@ -397,6 +397,18 @@ func (k *book) repeat(notes []Note, j *judgement) []Note {
 	return notes
 }
 
+// parts is the findings that are over because others tell them.
+func (k *book) parts() (out []Finding) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, f := range k.findings {
+		if f.PartOf != "" && f.Ended != nil {
+			out = append(out, f.Finding)
+		}
+	}
+	return out
+}
+
 // list is everything that is known, open ones first, newest first, with what people said of it. The caller holds the lock.
 func (k *book) list(now time.Time) []Finding {
 	out := make([]Finding, 0, len(k.findings))

@@ -147,9 +147,10 @@ func (b *Board) relist() {
 	b.mu.Unlock()
 }
 
-// OwnFindings is the findings of those services that this process owns: it tells others of them.
+// OwnFindings is the findings of those services that this process owns: it tells others of them. Those that another tells by now are among them, as over: whoever was
+// told that they are open is to hear of it.
 func (b *Board) OwnFindings() []Finding {
-	out := b.Findings()
+	out := slices.Concat(b.Findings(), b.book.parts())
 	if b.opts.Owns == nil {
 		return out
 	}

@@ -177,7 +177,11 @@ func (r *report) promises() {
 		case r.Promises[k].Why != "" && o.Under > 0 && r.Is != nil && len(r.Is.Bounds) == 0 && !r.Is.Native:
 			r.add("slo", Missing, fmt.Sprintf("export the latency as a histogram with a bound at %s", millis(o.Under)), "%s: not possible, as percentiles do not tell how many requests take longer", what)
 		case r.Promises[k].Why != "":
-			r.add("slo", Missing, "", "%s: %s", what, r.Promises[k].Why)
+			remedy := "it follows from the requests and errors above"
+			if o.Under > 0 {
+				remedy = "it follows from the latency above"
+			}
+			r.add("slo", Missing, remedy, "%s: %s", what, r.Promises[k].Why)
 		default:
 			p := &r.Promises[k]
 			text := ""

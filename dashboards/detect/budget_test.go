@@ -65,6 +65,15 @@ func TestBudget(t *testing.T) {
 	}
 	w.Effects = append(w.Effects, sim.Effect{From: w.now, Until: w.now.Add(10 * time.Second), Errors: .05, Hits: checkout})
 	step("and it fails", 8*time.Second, "open bad errors: checkout is failing: …; it burns its budget: errors in 2 % of its requests over 1 h, 20 × what 99.9 % allows")
+	parts := 0
+	for _, f := range w.b.OwnFindings() {
+		if f.ID == id && f.PartOf == w.open()[0].ID && f.Ended != nil {
+			parts++
+		}
+	}
+	if parts != 1 {
+		t.Error("those who were told of the budget do not hear that it is told otherwise by now")
+	}
 	step("that is over, and what it has spent calls nobody", 20*time.Second, "over bad errors: checkout was failing: …")
 	burn = nil
 	step("calm again", 12*time.Second, "over bad errors: …")
