@@ -58,17 +58,22 @@ func (p *packer) pack(n, cols int, col func(i int, dst []float64) (vals []float6
 		p.column(v, lossy)
 		p.lens = append(p.lens, len(p.body)-from)
 	}
-	head := 2*cols + 4*((cols+anchor-1)/anchor)
-	out := make([]byte, 0, head+len(p.body))
+	return assembled(p.lens, p.body)
+}
+
+// assembled is a block of columns of these lengths, which stand in the body.
+func assembled(lens []int, body []byte) []byte {
+	head := 2*len(lens) + 4*((len(lens)+anchor-1)/anchor)
+	out := make([]byte, 0, head+len(body))
 	at := uint32(head)
-	for i, l := range p.lens {
+	for i, l := range lens {
 		if i%anchor == 0 {
 			out = binary.LittleEndian.AppendUint32(out, at)
 		}
 		out = binary.LittleEndian.AppendUint16(out, uint16(l))
 		at += uint32(l)
 	}
-	return append(out, p.body...)
+	return append(out, body...)
 }
 
 // column appends one column. Its length stays below 64 KB: 64 rows of 8 bytes and a dozen of head.
@@ -237,10 +242,18 @@ func (p *packer) rawBits(v []float64, lossy bool, head func(byte)) {
 
 // unpack decodes column i of a block of n rows into dst[:n]; NaN where a row has no value.
 func unpack(b []byte, i, n int, dst []float64) error {
-	dst = dst[:n]
+	c, err := packed(b, i)
+	if err != nil {
+		return err
+	}
+	return unpackColumn(c, dst[:n])
+}
+
+// packed is the bytes of column i, one at least.
+func packed(b []byte, i int) ([]byte, error) {
 	at := i/anchor*(2*anchor+4) + 4
 	if len(b) < at+2*(i%anchor)+2 {
-		return errBlock
+		return nil, errBlock
 	}
 	off := int(binary.LittleEndian.Uint32(b[at-4:]))
 	for k := range i % anchor {
@@ -248,9 +261,9 @@ func unpack(b []byte, i, n int, dst []float64) error {
 	}
 	l := int(binary.LittleEndian.Uint16(b[at+2*(i%anchor):]))
 	if l == 0 || off < 0 || off+l > len(b) {
-		return errBlock
+		return nil, errBlock
 	}
-	return unpackColumn(b[off:off+l], dst)
+	return b[off : off+l], nil
 }
 
 func unpackColumn(c []byte, dst []float64) error {

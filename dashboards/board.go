@@ -99,8 +99,11 @@ type Board struct {
 	orders orders
 	ledger ledger
 	clocks clocks
-	packer packer
-	turn   int // of the ticks
+
+	namesGone NamesGone // of all services
+	overNames string    // a service that has more names than may be; empty: none
+	packer    packer
+	turn      int // of the ticks
 
 	reload *Options // to be taken over at the next tick
 	renew  atomic.Bool
@@ -251,6 +254,8 @@ func (b *Board) Tick(now time.Time) {
 	var rolled []Rollup
 	live := b.Feed().State == FeedLive
 	watched := b.watching(services)
+	var gone NamesGone
+	over := ""
 	past := pastWork{time.Now().Add(pastAtOnce), rollWork}
 	b.turn++
 	for i := range services {
@@ -270,6 +275,14 @@ func (b *Board) Tick(now time.Time) {
 			rolled = append(rolled, s.rollDue(&b.opts, now.UnixMilli(), &past)...)
 		}
 		bytes += s.bytes()
+		if g := &s.namesGone; g.Names > 0 {
+			gone.Names, gone.Values = gone.Names+g.Names, gone.Values+g.Values
+			gone.Service, gone.Name, gone.At = g.Service, g.Name, g.At
+			s.namesGone = NamesGone{}
+		}
+		if s.overAt > 0 && now.UnixMilli()-s.overAt < forgottenFor.Milliseconds() && len(s.cols) >= b.opts.MaxColumns {
+			over = s.group()
+		}
 		s.mu.Unlock()
 	}
 	if bytes > b.opts.MaxBytes {
@@ -279,7 +292,11 @@ func (b *Board) Tick(now time.Time) {
 	if !b.asOf.IsZero() && now.Sub(b.asOf) > stall {
 		b.woke = now
 	}
-	b.bytes, b.asOf = bytes, now
+	b.bytes, b.asOf, b.overNames = bytes, now, over
+	if gone.Names > 0 {
+		gone.Names, gone.Values = gone.Names+b.namesGone.Names, gone.Values+b.namesGone.Values
+		b.namesGone = gone
+	}
 	for k, s := range b.services {
 		if s.gone() {
 			delete(b.services, k)

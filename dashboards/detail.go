@@ -349,6 +349,7 @@ type Health struct {
 	Ahead     int       `json:"clocks_ahead"`    // collectors whose clocks are ahead of this machine's
 	Future    uint64    `json:"future_records"`  // left out: of the past, and from a time to come
 	Evictions Evictions `json:"evictions"`
+	NamesGone NamesGone `json:"names_gone"`
 	Stats
 }
 
@@ -366,5 +367,6 @@ func (b *Board) Health() Health {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	h.Bytes, h.Refused, h.Evictions = b.bytes, b.refused, b.evictions
+	h.NamesGone = b.namesGone
 	return h
 }

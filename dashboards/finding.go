@@ -160,10 +160,14 @@ func (b *Board) exceptions() []Exception {
 		}
 		out = append(out, Exception{LevelWarn, text, ""})
 	}
-	if b.evictions.Values > 0 {
+	if ev := &b.evictions; ev.Values > 0 && b.asOf.UnixMilli()-ev.Before < b.opts.Window.Milliseconds() { // else its window is whole again
 		out = append(out, Exception{LevelWarn, fmt.Sprintf("Memory for windows is full: %s begins at %s; raise dashboards.max_bytes or shorten dashboards.window",
-			b.evictions.Service, clock(b.evictions.Before)), ""})
+			ev.Service, clock(ev.Before)), ""})
 	}
+	if b.bytes > b.opts.MaxBytes {
+		out = append(out, Exception{LevelWarn, fmt.Sprintf("The newest values alone take %d MiB, more than windows may (%d MiB): raise dashboards.max_bytes", b.bytes>>20, b.opts.MaxBytes>>20), ""})
+	}
+	out = append(out, b.tooManyNames()...)
 	if text := b.clocks.exception(b.asOf); text != "" {
 		out = append(out, Exception{LevelWarn, text, "/roster"})
 	}

@@ -17,8 +17,9 @@ type RawColumn struct {
 	// As and Quantile are for who reads: what keep puts there, visit finds.
 	As, Quantile string
 
-	about  about
-	number uint32
+	about     about
+	number    uint32
+	numbering uint64 // of the service, as the number was given
 }
 
 // Unit is what the name says that the values are in: ms, s, bytes, …, or nothing.
@@ -93,7 +94,7 @@ func (s *service) raw(keep func(*RawColumn) bool, visit func(*RawInstance, []*Ra
 	kept := map[uint32]*RawColumn{}
 	for n := range s.cols {
 		col := &s.cols[n]
-		c := &RawColumn{Name: col.raw, Labels: col.labels, Field: col.field, Kind: col.kindNow(), Window: col.window, number: uint32(n)}
+		c := &RawColumn{Name: col.raw, Labels: col.labels, Field: col.field, Kind: col.kindNow(), Window: col.window, number: uint32(n), numbering: s.numbering}
 		if col.raw != col.metric { // they stand in the name
 			c.Labels = nil
 		}
@@ -149,7 +150,7 @@ func (b *Board) Points(dst []RawPoint, r *RawInstance, c *RawColumn, from, to in
 	at := tookColumn
 	if c.about == aboutMetric {
 		var ok bool
-		if at, ok = r.in.index[c.number]; !ok {
+		if at, ok = c.now(r.s, r.in); !ok {
 			return dst
 		}
 	}

@@ -184,6 +184,7 @@ func (s *service) tick(o *Options, p *packer, now, known int64, past *pastWork) 
 		}
 		in.seal(s, p)
 	}
+	s.forget(o, now)
 	s.recognise(s.about.Golden.over(&o.Golden), now)
 	width := min(max(s.interval.Round(time.Second), minTick), maxTick)
 	if s.ring.width != width.Milliseconds() || s.ring.len() != ticks(width, o.Window) {
@@ -254,8 +255,11 @@ func (s *service) recognise(g Golden, now int64) {
 	if !reflect.DeepEqual(&p, &s.golden) {
 		p.seq++
 		s.golden = p
-		s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
+		if !s.renumbered { // else they are the same under other numbers
+			s.dirtyFrom, s.dirtyTo = max(s.oldest(), 1), now
+		}
 	}
+	s.renumbered = false
 	s.beside = s.known.lines(s.cols, s.beside)
 	was := s.linePlan
 	if s.planLines(); !reflect.DeepEqual(&was, &s.linePlan) { // of what is new beside them the newest ticks are told, too

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
@@ -285,14 +284,7 @@ func (s *service) expire(cutoff, now int64) {
 // drop takes an instance's share out of the columns.
 func (s *service) drop(in *instance) {
 	for c, n := range in.cols {
-		col := &s.cols[n]
-		col.instances--
-		switch in.state[c].vote {
-		case collector.Counter:
-			col.counters--
-		case collector.Gauge:
-			col.gauges--
-		}
+		s.leave(&s.cols[n], in.state[c].vote)
 	}
 	for k := range s.hists {
 		if k.in == in {

@@ -44,7 +44,14 @@ type service struct {
 	hists     map[histKey]*collector.NativeHistogram
 	events    happenings
 	dropped   uint64 // samples over the limit of columns
-	evicted   int64  // windows begin here because of the byte budget; 0: they are whole
+
+	droppedTold uint64 // of them, when it was last looked
+	overAt      int64  // when there were some last, Unix ms
+	forgetAt    int64  // when it was last looked for names that nobody says any more, Unix ms
+	namesGone   NamesGone
+	numbering   uint64 // grows when columns get other numbers
+	renumbered  bool   // since what is recognised was last looked for
+	evicted     int64  // windows begin here because of the byte budget; 0: they are whole
 
 	rolling     rolling
 	golden      plan
