@@ -122,8 +122,16 @@ func TestFindingsEndThoughNobodyJudges(t *testing.T) {
 	b := newReplica(t, &topic, nil)
 	b.erring(2, 15, 0)
 	b.want("not at once", "f1+")
+	f := b.b.Findings()[0]
+	said := fmt.Sprintf("; recovered at %s, closes at %s unless it returns", clock(f.Recovered), clock(f.Closes))
+	if f.Recovered == 0 || f.Closes-f.Recovered != overAfter.Milliseconds() || !strings.HasSuffix(f.Title, said) || !strings.Contains(f.Text, said) {
+		t.Errorf("what waits to be over says %+v", f)
+	}
 	b.erring(16, 40, 0)
 	b.want("calm", "f1-")
+	if f := b.b.Findings()[0]; f.Recovered != 0 || f.Closes != 0 || strings.Contains(f.Text, "recovered") {
+		t.Errorf("what is over says %+v", f)
+	}
 	if f := b.b.Findings()[0]; *f.Ended > t0.Add(30*time.Second).UnixMilli() {
 		t.Errorf("it ended at %s", time.UnixMilli(*f.Ended).UTC())
 	}

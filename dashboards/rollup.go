@@ -230,15 +230,20 @@ func (s *service) roll(o *Options, t, now int64) Rollup {
 	p := &s.golden
 	promised := newCounted(s.limits())
 	for _, in := range s.instances {
-		if in.last < t || in.begun >= end {
+		if in.last < t && now > in.last+tooLong(in.pause()) || in.begun >= end {
 			continue
 		}
 		var one rolled
 		var covered float64
+		held := figures{rate: math.NaN()}
 		promised.begin()
 		s.cells(in, p, in.places(p), t, end+tooLong(in.longest), func(c *cell) {
 			w := c.within(t, end)
 			if w <= 0 {
+				if c.to <= t && now <= c.to+tooLong(in.pause()) {
+					// Its next scrape is still to come: until then it is taken to go on as it did, as in the figures of now.
+					held = figures{rate: c.req / c.seconds(), errs: c.errs / c.seconds()}
+				}
 				return
 			}
 			if !math.IsNaN(c.req) {
@@ -258,6 +263,10 @@ func (s *service) roll(o *Options, t, now int64) Rollup {
 			}
 		})
 		promised.end()
+		if covered == 0 && one.count == 0 && len(one.dists) == 0 && !math.IsNaN(held.rate) {
+			one.add(held.rate, held.errs)
+			covered = 1
+		}
 		if covered == 0 && one.count == 0 && len(one.dists) == 0 {
 			continue
 		}

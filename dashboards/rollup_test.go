@@ -213,6 +213,42 @@ func TestRollupOfThePastIsBounded(t *testing.T) {
 	}
 }
 
+// Who is scraped more seldom than the others is in each slot, though its next scrape is still to come: no slot dips.
+func TestRollupOfSeldomScraped(t *testing.T) {
+	r := newRolledUp(t, Options{})
+	for s := 1; s <= 400; s++ {
+		if s%5 == 0 {
+			x := r.second("10.0.0.1:80", float64(s))
+			x.Interval = 5 * time.Second
+			r.b.Add(x)
+		}
+		if s%60 == 7 {
+			x := r.second("10.0.0.3:80", float64(s))
+			x.Interval = time.Minute
+			r.b.Add(x)
+		}
+		r.tick(float64(s))
+	}
+	for slot, xs := range r.out {
+		s := (slot - t0.UnixMilli()) / 1000
+		if x := xs[len(xs)-1]; s >= 130 && (x.N != 2 || !near(x.Slices[0].Rate, 20) || !near(x.Slices[0].Errors, 1)) {
+			t.Errorf("%d s: %d instances, %s", s, x.N, x.text())
+		}
+	}
+	// One that is overdue is not: it has stopped, for all that is known.
+	for s := 401; s <= 800; s++ {
+		if s%5 == 0 {
+			x := r.second("10.0.0.1:80", float64(s))
+			x.Interval = 5 * time.Second
+			r.b.Add(x)
+		}
+		r.tick(float64(s))
+	}
+	if x := r.out[t0.Add(700*time.Second).UnixMilli()]; len(x) == 0 || x[len(x)-1].N != 1 {
+		t.Errorf("%+v", x)
+	}
+}
+
 // History that is read at a start is not rolled up once more, but for what nobody has rolled up.
 func TestRollupOfHistory(t *testing.T) {
 	known := map[int64]bool{}

@@ -47,7 +47,17 @@ func TestFaults(t *testing.T) {
 				}
 				w.Effects = nil
 				w.Return(w.b, w.now)
-				w.run(30*time.Second, func() bool { return len(w.open()) > 0 })
+				healed := false
+				w.run(30*time.Second, func() bool {
+					open := w.open()
+					for _, f := range open {
+						healed = healed || f.Recovered > 0 && f.Closes > f.Recovered && strings.Contains(f.Text, "recovered at ") && strings.Contains(f.Text, " unless it returns") && strings.Contains(f.Title, f.News)
+					}
+					return len(open) > 0
+				})
+				if signal := tc.metric != "instances" && tc.service != ""; signal && !healed || strings.Contains(w.show(), "recovered at") {
+					t.Errorf("seed %d: it does not say that it is well again, or still does: %s", seed, w.show())
+				}
 				if len(w.open()) != 0 || len(w.b.Findings()) != 1 {
 					t.Errorf("seed %d: not ended: %s", seed, w.show())
 				}
