@@ -68,7 +68,7 @@ bench-collector: ## rollcall, a plain collector and the floors scrape one fleet 
 bench-sink:      ## records into a real Kafka and into the embedded broker: by rollcall, kafka-go's Writer and franz-go: 6 minutes; SINK='-quick' for a short one
 	cd bench && $(GO) run . sink $(SINK)
 
-bench-serve:     ## a million live series at 10 s through rollcall serve: bytes, CPU, how soon they are seen; two that share them, and one's death: 10 minutes; SERVE='-quick' for a short one
+bench-serve:     ## a million live series at 10 s through rollcall serve: bytes, CPU, how soon they are seen; two that share them, and one's death: 15 minutes; SERVE='-quick' for a short one
 	cd bench && $(GO) run . serve $(SERVE)
 
 flame:           ## where the collector's time goes: draws docs/collector-flame.svg, a minute

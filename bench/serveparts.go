@@ -19,9 +19,9 @@ import (
 const (
 	mostLag  = time.Second     // p99, from a scrape until a record's numbers are in every answer
 	mostLive = 5 * time.Second // from the start of the program
-	// mostBytes and mostCPU are what was reached when this was written, with some room: whoever passes them has made it worse.
-	mostBytes = 1000 // resident, a series
-	mostCPU   = 1.0  // µs a number
+	// What was reached when this was written, with some room: whoever passes it has made it worse.
+	leastBytes, mostBytes = 96 << 20, 900 // resident: whatever there is, and a series with an hour of it
+	leastCPU, mostCPU     = .03, 1.0      // of a core, whatever there is; µs a number
 )
 
 // serveFigures are what a server did within a window.
@@ -33,7 +33,6 @@ type serveFigures struct {
 	live      uint64 // bytes of the heap after a collection
 	board     uint64 // bytes by its own account
 	lag       lags
-	collected float64 // share of the CPU that went into collecting garbage
 }
 
 func (f serveFigures) perNumber(numbers int) float64 {
@@ -82,7 +81,6 @@ func (b *serveBench) observe(ctx context.Context, r *replica, profile string) (f
 		return f, err
 	}
 	f.records, f.board, f.lag = is.Board.Seen-was.Board.Seen, is.Board.Bytes, lagBetween(before, after)
-	const collecting = "go_gc_cpu_seconds_total"
 	if _, err := r.get(ctx, "/debug/pprof/heap?gc=1"); err != nil {
 		return f, err
 	}
@@ -91,7 +89,6 @@ func (b *serveBench) observe(ctx context.Context, r *replica, profile string) (f
 		return f, err
 	}
 	f.live = uint64(collected["go_memstats_heap_alloc_bytes"])
-	f.collected = (after[collecting] - before[collecting]) / f.cpu.Seconds()
 	if profile != "" {
 		for name, path := range map[string]string{"cpu": "/debug/pprof/profile?seconds=15", "heap": "/debug/pprof/heap"} {
 			p, err := r.get(ctx, path)
@@ -227,7 +224,6 @@ func (b *serveBench) alone(ctx context.Context, stdout io.Writer) (err error) {
 		{"heap after a collection", fmt.Sprintf("%.0f MB", mb(f.live)), fmt.Sprintf("%.0f B", float64(f.live)/n)},
 		{"windows by its own account", fmt.Sprintf("%.0f MB", mb(f.board)), fmt.Sprintf("%.0f B", float64(f.board)/n)},
 		{"CPU", fmt.Sprintf("%.1f %% of a core", f.cpu.Seconds()/f.window.Seconds()*100), fmt.Sprintf("%.1f µs a minute", f.cpu.Seconds()/f.window.Seconds()*60e6/n)},
-		{"of it collecting garbage", fmt.Sprintf("%.0f %%", f.collected*100), ""},
 		{"CPU a number", fmt.Sprintf("%.3f µs", f.perNumber(b.numbers)), ""},
 		{"records", fmt.Sprintf("%.0f/s", float64(f.records)/f.window.Seconds()), ""},
 		{"scrape to windows", f.lag.String(), ""},
@@ -235,8 +231,9 @@ func (b *serveBench) alone(ctx context.Context, stdout io.Writer) (err error) {
 	}.write(stdout, b.markdown)
 	b.target(f.lag.p99 < mostLag && f.lag.p99 > 0 && seen.p99 < mostLag, fmt.Sprintf("a scrape is in every answer within %s, p99", mostLag), "%d ms by the server's account, %d ms by asking", f.lag.p99.Milliseconds(), seen.p99.Milliseconds())
 	b.target(up.live <= mostLive, fmt.Sprintf("live within %s of a start", mostLive), "%.1f s", up.live.Seconds())
-	b.target(float64(f.rss)/n <= mostBytes, fmt.Sprintf("at most %d bytes resident a series", mostBytes), "%.0f", float64(f.rss)/n)
-	b.target(f.perNumber(b.numbers) <= mostCPU, fmt.Sprintf("at most %.1f µs of CPU a number, all it does for it", mostCPU), "%.3f", f.perNumber(b.numbers))
+	b.target(float64(f.rss) <= leastBytes+mostBytes*n, fmt.Sprintf("at most %d MB resident and %d bytes a series", leastBytes>>20, mostBytes), "%.0f MB of %.0f", mb(f.rss), (leastBytes+mostBytes*n)/(1<<20))
+	most := leastCPU + mostCPU*1e-6*n/b.interval.Seconds()
+	b.target(f.cpu.Seconds()/f.window.Seconds() <= most, fmt.Sprintf("at most %.0f %% of a core and %.1f µs a number, all that it does for it", leastCPU*100, mostCPU), "%.1f of %.1f %%", f.cpu.Seconds()/f.window.Seconds()*100, most*100)
 	want := b.window.Seconds() / b.interval.Seconds() * float64(b.instances)
 	b.target(float64(f.records) > .97*want && s.Board.Lost == 0 && s.Board.Duplicated == 0 && s.Board.Evictions.Values == 0 && counts.Error == "", "every record is taken in, none lost, doubled or evicted", "%d of %.0f in the window, %d lost, %d doubled, %d values evicted %s",
 		f.records, want, s.Board.Lost, s.Board.Duplicated, s.Board.Evictions.Values, counts.Error)
@@ -287,7 +284,11 @@ func (b *serveBench) budget(ctx context.Context, stdout io.Writer) (err error) {
 	for _, x := range s.Strip.Exceptions {
 		said = said || len(x.Text) > 0
 	}
-	b.target(named && said, "what was evicted is named", "%d values, last of %q, and the page says it", e.Values, e.Service)
+	got := "nothing had to go"
+	if e.Values > 0 {
+		got = fmt.Sprintf("%d values, last of %q, and on the page: %v", e.Values, e.Service, said)
+	}
+	b.target(named && said, "what was evicted is named", "%s", got)
 	return nil
 }
 
@@ -367,7 +368,7 @@ func (b *serveBench) pair(ctx context.Context, stdout io.Writer) (err error) {
 	found, err := rs[0].until(ctx, broke, 2*time.Minute, "the first tells of what the second found", func() (bool, error) {
 		all, err := rs[0].open(ctx)
 		for _, f := range all {
-			if f.Service == sick {
+			if f.Service == sick && f.Metric == "errors" {
 				about = f
 			}
 		}
@@ -447,7 +448,7 @@ func (b *serveBench) pair(ctx context.Context, stdout io.Writer) (err error) {
 			others++
 		}
 	}
-	b.target(others == 0 && len(all) == 1, "nothing else is found", "%d findings%s", len(all), titles(all))
+	b.target(others == 0, "nothing is found but that service's trouble", "%d findings%s", len(all), titles(all))
 	return b.load.ask("mend "+sick, nil)
 }
 

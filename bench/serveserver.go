@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
 )
 
 // replica is one `rollcall serve`, as it is delivered, and when it was started.
@@ -257,16 +259,16 @@ func (r *replica) query(ctx context.Context, promql string) (float64, error) {
 
 // finding is what the benchmark reads of one.
 type finding struct {
-	ID, Service, Metric, Title string
-	Ended                      *int64
-	Ack                        *struct{ By string }
+	ID, Service, Metric, Title, Level string
+	Ended                             *int64
+	Ack                               *struct{ By string }
 }
 
-// open are the findings that are not over.
+// open are the findings of trouble that are not over.
 func (r *replica) open(ctx context.Context) ([]finding, error) {
 	var a struct{ Findings []finding }
 	err := r.ask(ctx, "/api/v1/findings?state=open", &a)
-	return a.Findings, err
+	return slices.DeleteFunc(a.Findings, func(f finding) bool { return f.Level == dashboards.LevelInfo }), err // such as a canary's that passes
 }
 
 // acknowledge says that somebody looks after a finding.

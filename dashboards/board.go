@@ -449,11 +449,53 @@ func (b *Board) evict(services []*service, bytes int) int {
 		}
 		o.s.mu.Unlock()
 	}
+	if bytes > goal {
+		bytes = evictHeads(services, bytes, goal, &ev)
+	}
 	if ev.Values > 0 {
 		b.mu.Lock()
 		ev.Values += b.evictions.Values
 		b.evictions = ev
 		b.mu.Unlock()
+	}
+	return bytes
+}
+
+// evictHeads drops the oldest rows that are not packed yet, down to those that late ones find their places among: a budget that does not even hold these is no reason to
+// pass it.
+func evictHeads(services []*service, bytes, goal int, ev *Evictions) int {
+	type head struct {
+		first int64
+		s     *service
+		in    *instance
+	}
+	var all []head
+	for _, s := range services {
+		s.mu.RLock()
+		for _, in := range s.instances {
+			if len(in.head) > keepRows {
+				all = append(all, head{in.head[0].t, s, in})
+			}
+		}
+		s.mu.RUnlock()
+	}
+	slices.SortFunc(all, func(x, y head) int { return cmp.Compare(x.first, y.first) })
+	for _, h := range all {
+		if bytes <= goal {
+			break
+		}
+		h.s.mu.Lock()
+		if n := len(h.in.head) - keepRows; n > 0 {
+			for i := range n {
+				r := &h.in.head[i]
+				bytes -= 8*cap(r.v) + rowOverhead
+				ev.Values += uint64(len(r.v))
+			}
+			ev.Service, ev.Before = h.s.group(), h.in.head[n-1].t
+			h.s.evicted = max(h.s.evicted, ev.Before)
+			h.in.head = slices.Delete(h.in.head, 0, n)
+		}
+		h.s.mu.Unlock()
 	}
 	return bytes
 }

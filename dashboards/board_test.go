@@ -437,3 +437,25 @@ func TestAtOnce(t *testing.T) {
 		t.Errorf("stats are %+v", s)
 	}
 }
+
+// A budget that does not hold the rows that are not packed yet is kept all the same, and what went is named.
+func TestBudgetBelowTheHeads(t *testing.T) {
+	f := newFleet(t, Options{MaxBytes: 1 << 20})
+	for s := range 30 {
+		for i := range 10 {
+			samples := make([]collector.Sample, 0, 600)
+			for c := range 600 {
+				samples = append(samples, counter(fmt.Sprintf("c%d", c), float64(s*c)))
+			}
+			f.b.Add(f.record(fmt.Sprintf("10.0.0.%d:80", i), float64(s), samples...))
+		}
+		f.tick(float64(s))
+	}
+	h := f.b.Health()
+	if h.Bytes > 1<<20 || h.Evictions.Values == 0 || h.Evictions.Service != "checkout/prod" || h.Evictions.Before < t0.UnixMilli() {
+		t.Errorf("%d bytes, %+v", h.Bytes, h.Evictions)
+	}
+	if in := f.b.find("checkout", "prod").instances["10.0.0.1:80"]; len(in.head) < keepRows {
+		t.Errorf("%d rows are left", len(in.head))
+	}
+}
