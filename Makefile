@@ -10,7 +10,7 @@ WHOLE      = /cmd/internal/collect$$|/cmd/rollcall$$
 # Built by their pinned version, never @latest.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector bench-sink bench-serve flame bench-reconnect bench-analysis ui grafana servers browser pictures clean
+.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector bench-sink bench-serve bench-page flame bench-reconnect bench-analysis ui grafana servers browser pictures clean
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
@@ -70,6 +70,9 @@ bench-sink:      ## records into a real Kafka and into the embedded broker: by r
 
 bench-serve:     ## a million live series at 10 s through rollcall serve: bytes, CPU, how soon they are seen; two that share them, and one's death: 15 minutes; SERVE='-quick' for a short one
 	cd bench && $(GO) run . serve $(SERVE)
+
+bench-page:      ## the page of 20,000 instances that all change each second, in a real browser: frames, memory, from event to pixel; 10 minutes; PAGE='-for=30m' for a long one
+	cd bench && $(GO) run . page $(PAGE)
 
 flame:           ## where the collector's time goes: draws docs/collector-flame.svg, a minute
 	cd bench && $(GO) run . collector -flame ../docs/collector-flame.svg

@@ -21,6 +21,7 @@ const usage = `usage: bench roster [flags]     rollcall and Prometheus follow th
        bench reliability [flags]  a collector under load, and what happens to it and its Kafka: is everything in the topics, once?
        bench analysis [flags]   localisation, detection and canary verdicts on labelled cases, beside the best published
        bench serve [flags]      a million live series through rollcall serve, through two that share them, and through one that is left
+       bench page [flags]       the page of 20,000 instances in a real browser: frames, memory, and how long news takes to the screen
        bench sink [flags]       records into Kafka and into the embedded broker: by rollcall's sink, kafka-go's Writer and franz-go
 `
 
@@ -54,6 +55,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return benchServe(ctx, args, stdout, stderr)
 	case "sink":
 		return benchSink(ctx, args, stdout, stderr)
+	case "page":
+		return benchPage(ctx, args, stdout, stderr)
+	case "page-serve": // what it looks at
+		return runPageServe(ctx, args, stdin, stdout)
 	case "producer": // one of its ways
 		return runProducer(ctx, args, stdin, stdout)
 	case "load": // started by serve

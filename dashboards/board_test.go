@@ -125,7 +125,7 @@ func TestBackfill(t *testing.T) {
 	f.tick(600.5)
 	f.tick(601.5)
 	after := f.row()
-	if !near(after.Spark.Rate[k], 10) || after.SparkSeq>>32 == before.SparkSeq>>32 {
+	if !near(after.Spark.Rate[k], 10) || after.PastSeq == before.PastSeq {
 		t.Errorf("the gap is now %v", after.Spark.Rate[k])
 	}
 }

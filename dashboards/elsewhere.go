@@ -38,7 +38,8 @@ func (b *Board) TakeRollup(r *Rollup) {
 		return
 	}
 	row := *r.Row
-	row.FigureSeq, row.SparkSeq = uint64(r.AsOf), uint64(r.AsOf)
+	at := uint64(r.AsOf)
+	row.FigureSeq, row.WordSeq, row.SparkSeq, row.PastSeq = at, at, at, at
 	b.others.rows[k], b.others.asOf[k] = &row, r.AsOf
 }
 
@@ -123,6 +124,7 @@ func (b *Board) foreign(now time.Time, mine map[string]bool) (out []*Row) {
 		if b.opts.Spark != nil {
 			row.Spark = b.opts.Spark(r.Service, r.Env, now.UnixMilli())
 			row.SparkSeq = uint64(now.UnixMilli() / sparkStep)
+			row.PastSeq = row.SparkSeq // any point of it may be another
 		}
 		out = append(out, &row)
 	}

@@ -178,6 +178,7 @@ const (
 
 // tick brings the figures up to now; after `known` nothing is known, and the figures are those of then. The caller holds the lock.
 func (s *service) tick(o *Options, p *packer, now, known int64, past *pastWork) {
+	s.tickOwner(now)
 	for _, in := range s.instances {
 		if in.flushDue(now) || s.rolling.read { // what is to be rolled up of the past is all there then
 			in.flush(s, p)
@@ -218,13 +219,16 @@ func (s *service) tick(o *Options, p *packer, now, known int64, past *pastWork) 
 	}
 	times = append(times, now)
 	fs := s.asOf(&s.golden, o.Percentile, times, "")
-	changed := false
+	before, lately := false, false
 	for i := range fs[:len(fs)-1] {
 		if times[i] > known {
 			fs[i].answering = -1
 		}
-		// The last point of a spark is replaced by the figures; only one before it is news.
-		changed = s.ring.set(lo+int64(i), &fs[i]) && times[i] < now-now%sparkStep || changed
+		// The last point of a spark is replaced by the figures; only one before it is news, and the one just before it takes few words.
+		if point := now - now%sparkStep; s.ring.set(lo+int64(i), &fs[i]) {
+			before = before || times[i] < point-sparkStep
+			lately = lately || times[i] < point
+		}
 	}
 	s.tickLines(lo, newest)
 	s.figures = s.ring.smooth(fs[len(fs)-1], newest)
@@ -234,8 +238,11 @@ func (s *service) tick(o *Options, p *packer, now, known int64, past *pastWork) 
 	if known < now {
 		s.figures = s.ring.smooth(s.asOf(&s.golden, o.Percentile, []int64{known}, "")[0], known/w)
 	}
-	if changed {
+	switch {
+	case before:
 		s.sparkSeq++
+	case lately:
+		s.tipSeq++
 	}
 	s.tickParts(o, lo, now, known, s.backlog != [2]int64{})
 	s.pay(o, w, past)

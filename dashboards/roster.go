@@ -66,7 +66,7 @@ func (b *Board) RosterState(name, env string, entries []discovery.Entry, at time
 
 // enter puts an entry in its place and tells the events of a change. It returns how long the instance took from joining to its first snapshot, once.
 func (s *service) enter(e discovery.Entry, at time.Time, change bool) (joined time.Duration, first bool) {
-	s.rostered = true
+	s.rostered, s.ownerAt = true, 0
 	t := ms(at)
 	if j := ms(e.Joined); j > 0 && (s.firstSeen == 0 || j < s.firstSeen) {
 		s.firstSeen = j

@@ -31,11 +31,15 @@ type Row struct {
 	Versions   []Version `json:"versions"`
 	Spark      *Spark    `json:"spark,omitempty"`
 
-	// FigureSeq grows when anything but age and spark changed, SparkSeq when points of the spark other than its last did.
+	// FigureSeq grows when anything but age and spark changed, WordSeq when of that something other than rate, errors and latency did. SparkSeq is when the spark ends, in steps since 1970, and PastSeq and TipSeq grow when points of it change
+	// that were there before: PastSeq when any did, TipSeq when only the one before the last.
 	FigureSeq uint64 `json:"-"`
+	WordSeq   uint64 `json:"-"`
 	SparkSeq  uint64 `json:"-"`
+	PastSeq   uint64 `json:"-"`
+	TipSeq    uint64 `json:"-"`
 	Region    string `json:"-"` // that it is a part of; empty: it is the whole
-	text      []byte // the JSON without age and spark, to tell whether anything changed
+	words     []byte // the JSON without age, figures and spark, to tell whether anything changed
 }
 
 // Group is service/env.
@@ -176,10 +180,10 @@ func medianAge(a []aged) float64 {
 // row makes a service's row, or that of its part in a region, with the instances as they were when anything was last known. The caller holds the read lock.
 func (s *service) row(now, known int64, why []Finding, old *Row, region string) *Row {
 	t := s.countIn(region, known, nil, nil)
-	f, g, seq := &s.figures, &s.ring, s.sparkSeq
+	f, g, seq, tip := &s.figures, &s.ring, s.sparkSeq, s.tipSeq
 	if region != "" {
 		p := s.parts[region]
-		f, g, seq = &p.figures, &p.ring, p.seq
+		f, g, seq, tip = &p.figures, &p.ring, p.seq, 0
 	}
 	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Chat: s.about.Chat, Runbook: s.about.Runbook, Expected: t.expected, Present: t.present, Answering: t.answering, AgeMS: Num(s.age(now, known, region)),
 		Why: []string{}, Rate: Num(f.rate), Errors: Num(f.errs), ErrorRatio: Num(f.ratio()), Versions: s.versionCounts(known, region), Region: region}
@@ -196,18 +200,19 @@ func (s *service) row(now, known int64, why []Finding, old *Row, region string) 
 		r.Trouble = max(r.Trouble, why[i].weight())
 		r.Why = append(r.Why, why[i].Why)
 	}
-	r.SparkSeq = seq<<32 + uint64(now/sparkStep)
-	age := r.AgeMS
-	r.AgeMS = 0
-	r.text, _ = json.Marshal(r)
-	r.AgeMS = age
+	r.SparkSeq, r.PastSeq, r.TipSeq = uint64(now/sparkStep), seq, tip
+	r.words = r.wordsOnly()
 	if old != nil {
-		r.FigureSeq = old.FigureSeq
-		if !bytes.Equal(old.text, r.text) {
+		r.FigureSeq, r.WordSeq = old.FigureSeq, old.WordSeq
+		switch {
+		case !bytes.Equal(old.words, r.words):
+			r.WordSeq++
+			r.FigureSeq++
+		case old.figures() != r.figures():
 			r.FigureSeq++
 		}
 	}
-	if old != nil && old.SparkSeq == r.SparkSeq && old.Spark != nil {
+	if old != nil && old.SparkSeq == r.SparkSeq && old.PastSeq == r.PastSeq && old.TipSeq == r.TipSeq && old.Spark != nil {
 		r.Spark = old.Spark
 	} else {
 		r.Spark = s.spark(g, now)
@@ -217,6 +222,36 @@ func (s *service) row(now, known int64, why []Finding, old *Row, region string) 
 		r.Spark = r.Spark.withLast(r)
 	}
 	return r
+}
+
+// wordsOnly is the row as JSON without what moves each second.
+func (r *Row) wordsOnly() []byte {
+	w := *r
+	w.AgeMS, w.Rate, w.Errors, w.ErrorRatio, w.Spark = 0, 0, 0, 0, nil
+	if r.Latency != nil {
+		w.Latency = &Latency{Name: r.Latency.Name}
+	}
+	b, _ := json.Marshal(&w) // texts and counts only
+	return b
+}
+
+// Figures are rate, errors and error ratio, and the latency's lo, hi and est: what moves each second.
+func (r *Row) Figures() [6]Num {
+	f := [6]Num{r.Rate, r.Errors, r.ErrorRatio, Unknown(), Unknown(), Unknown()}
+	if r.Latency != nil {
+		f[3], f[4], f[5] = r.Latency.Lo, r.Latency.Hi, r.Latency.Est
+	}
+	return f
+}
+
+// figures are those as they are compared: what is not known equals itself.
+func (r *Row) figures() (out [6]float64) {
+	for i, n := range r.Figures() {
+		if out[i] = float64(n); !n.Known() {
+			out[i] = math.Inf(1)
+		}
+	}
+	return out
 }
 
 // withLast is the spark with its last point replaced by the row's figures.

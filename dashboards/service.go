@@ -73,6 +73,9 @@ type service struct {
 	locatedAt int64
 	locatedOf int
 	parts     map[string]*part // by region; of those that somebody looks at
+	tipSeq    uint64           // grows when of those only the newest does
+	ownerSaid string           // as its instances said at ownerAt, Unix ms; 0: something is new since
+	ownerAt   int64
 }
 
 func newService(name, env string, o *origins) *service {
@@ -177,6 +180,7 @@ func (s *service) retag(in *instance, tags []collector.LabelPair, t int64) {
 	}
 	was, known := in.tags, in.tagHash != 0
 	in.tags, in.tagHash = discovery.TagsOf(m), sum
+	s.ownerAt = 0
 	if known {
 		for n, v := range in.tags.All() {
 			in.moved(t, n, was.Get(n), v)
@@ -345,8 +349,22 @@ func (in *instance) fact(smp *collector.Sample, t int64, newest bool) {
 	in.facts[strings.Clone(smp.Name)] = strings.Clone(smp.Value)
 }
 
-// owner is who looks after the service.
-func (s *service) owner() string { return cmp.Or(s.about.Owner, s.said(ownerTags...)) }
+// owner is who looks after the service. What its instances say of that is asked for at ticks, unless something is new.
+func (s *service) owner() string {
+	if s.ownerAt != 0 {
+		return cmp.Or(s.about.Owner, s.ownerSaid)
+	}
+	return cmp.Or(s.about.Owner, s.said(ownerTags...))
+}
+
+// askOwner is how long what instances say of their owner stands where nothing of them is new: one of them may be forgotten meanwhile.
+const askOwner = 5 * time.Second
+
+func (s *service) tickOwner(now int64) {
+	if s.ownerAt == 0 || now-s.ownerAt >= askOwner.Milliseconds() || now < s.ownerAt {
+		s.ownerSaid, s.ownerAt = s.said(ownerTags...), now
+	}
+}
 
 // tag is one tag of the instance: what its snapshots carry, else what the roster knows.
 func (in *instance) tag(name string) string {

@@ -40,6 +40,13 @@ type Member struct {
 	Stale    bool // it is not scraped any more, as far as a feed that was live all the while can tell
 }
 
+// AllSignals are the Signals of some services, by name and environment; nil where there is none of that name.
+func (b *Board) AllSignals(names [][2]string, n int) []*Signals {
+	out := make([]*Signals, len(names))
+	split(len(names), func(_, i int) { out[i] = b.Signals(names[i][0], names[i][1], n) })
+	return out
+}
+
 // Signals is one service's last ticks, at most n; nil if there is none of that name.
 func (b *Board) Signals(name, env string, n int) *Signals {
 	s := b.find(name, env)
@@ -53,6 +60,11 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 	out := &Signals{Service: s.name, Env: s.env, Owner: s.owner(), Width: time.Duration(g.width) * time.Millisecond, Newest: time.UnixMilli(g.last * g.width),
 		LatencyName: s.golden.name, LatencyP: s.golden.p}
 	hasErrors := len(s.golden.set.errors) > 0
+	most := min(n, int(g.len()))
+	out.Rate, out.Latency, out.Answering = make([]float64, 0, most), make([]float64, 0, most), make([]int, 0, most)
+	if hasErrors {
+		out.Errors = make([]float64, 0, most)
+	}
 	for k := max(g.last-int64(n)+1, g.last-g.len()+1, 0); k <= g.last; k++ {
 		i := k % g.len()
 		if len(out.Rate) == 0 && math.IsNaN(float64(g.rate[i])) && g.answering[i] < 0 {

@@ -104,7 +104,12 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 	for _, w := range d.services {
 		w.mark = false
 	}
-	for _, name := range b.Names() {
+	names := b.Names()
+	var ahead []*dashboards.Signals
+	for i, name := range names {
+		if i%atOnce == 0 && live {
+			ahead = b.AllSignals(names[i:min(i+atOnce, len(names))], d.cfg.History)
+		}
 		w := d.services[name]
 		if w == nil {
 			w = &watch{}
@@ -114,7 +119,7 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 		if !live {
 			continue
 		}
-		s := b.Signals(name[0], name[1], d.cfg.History)
+		s := ahead[i%atOnce]
 		if s == nil || len(s.Rate) == 0 {
 			continue
 		}
@@ -152,6 +157,9 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 	})
 	return append(out, d.ended...)
 }
+
+// atOnce is of how many services the signals are asked for together.
+const atOnce = 256
 
 // open is a finding that is not over.
 type open struct {

@@ -1,15 +1,12 @@
 package web
 
 import (
-	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"io"
 	"net/http"
-	"sync"
+	"slices"
+	"strconv"
 	"time"
-
-	"github.com/rollcall-metrics/rollcall/dashboards"
 )
 
 const (
@@ -19,10 +16,15 @@ const (
 	patience = 15 * time.Second
 )
 
-// stream sends what is new to one page, once a second, until it goes.
+// stream sends what is new to one page until it goes: once a second, or as seldom as the page asks, or as its connection bears.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	var env, region string
-	if err := params(r, map[string]*string{"env": &env, "region": &region}); err != nil {
+	var env, region, parts, every string
+	err := params(r, map[string]*string{"env": &env, "region": &region, "parts": &parts, "every": &every})
+	asked := time.Duration(0)
+	if err == nil && every != "" {
+		asked, err = pace(every)
+	}
+	if err != nil {
 		fail(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -65,18 +67,24 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	if !write([]byte("retry: 1000\n\n")) {
 		return
 	}
-	c := &client{sent: map[string][2]uint64{}}
+	c := &client{sent: map[string]seen{}, parts: parts != ""}
+	p := pacer{asked: asked}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	var next time.Time // no event before
 	for {
 		// The channel first: a tick between the two is seen twice, never missed.
 		updated := s.cfg.Board.Updated()
-		n := s.frame(env, region)
-		if !n.AsOf.Equal(c.asOf) || c.events == 0 {
-			if !write(c.event(s, n)) {
-				return
+		if now := time.Now(); !now.Before(next) {
+			if n := s.frame(env, region); !n.AsOf.Equal(c.asOf) || c.events == 0 {
+				c.slow = p.slow
+				if !write(c.event(s, n)) {
+					return
+				}
+				s.events.Inc()
+				p.took(time.Since(now))
+				next = now.Add(p.every() - slack)
 			}
-			s.events.Inc()
 		}
 		select {
 		case <-r.Context().Done():
@@ -90,104 +98,55 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// client is what one page has been sent.
-type client struct {
-	events   int
-	asOf     time.Time
-	sent     map[string][2]uint64 // figure and spark sequence of each row
-	findings []byte
-	buf      bytes.Buffer
+// slack is how much sooner than asked an event may come: the Board's ticks do not come to the millisecond.
+const slack = 250 * time.Millisecond
+
+// mostEvery bounds how seldom a page may ask for events: it must hear of what breaks.
+const mostEvery = time.Minute
+
+func pace(text string) (time.Duration, error) {
+	n, err := strconv.Atoi(text)
+	if d := time.Duration(n) * time.Millisecond; err == nil && d >= 0 && d <= mostEvery {
+		return d, nil
+	}
+	return 0, badRequest("every=%q is no pace; give milliseconds, at most %d", clip(text), mostEvery.Milliseconds())
 }
 
-// event writes the difference between what the page has and what is, as one event.
-func (c *client) event(s *Server, n *frame) []byte {
-	full := c.events == 0
-	c.events++
-	c.asOf = n.AsOf
-	b := &c.buf
-	b.Reset()
-	b.WriteString("event: now\ndata: {")
-	if full {
-		b.WriteString(`"full":true,`)
-	}
-	b.Write(n.head)
-	if full || !bytes.Equal(n.findings, c.findings) {
-		c.findings = n.findings
-		b.WriteString(`"findings":`)
-		b.Write(n.findings)
-		b.WriteByte(',')
-	}
-	b.WriteString(`"services":[`)
-	there := make(map[string]bool, len(n.Rows))
-	first := true
-	for _, r := range n.Rows {
-		there[r.Group()] = true
-		had, known := c.sent[r.Group()]
-		if known && had == [2]uint64{r.FigureSeq, r.SparkSeq} {
-			continue
-		}
-		if !first {
-			b.WriteByte(',')
-		}
-		first = false
-		b.Write(s.rows.text(r, !known || had[1] != r.SparkSeq))
-		c.sent[r.Group()] = [2]uint64{r.FigureSeq, r.SparkSeq}
-	}
-	b.WriteString(`],"gone":[`)
-	first = true
-	for g := range c.sent {
-		if there[g] {
-			continue
-		}
-		delete(c.sent, g)
-		if !first {
-			b.WriteByte(',')
-		}
-		first = false
-		name, _ := json.Marshal(g) // a string
-		b.Write(name)
-	}
-	b.WriteString("]}\n\n")
-	return b.Bytes()
+// paces are how far apart events are for a connection that does not bear them as they come.
+var paces = []time.Duration{2 * time.Second, 5 * time.Second, 10 * time.Second}
+
+const (
+	// heavy is how long a write takes that shows a connection that does not keep up: what waits in the buffers between is full by then.
+	heavy = time.Second
+	// swift is a write that shows that it keeps up, and recovers how many of these in a row end a slower pace.
+	swift    = 100 * time.Millisecond
+	recovers = 30
+)
+
+// pacer finds the pace that a connection bears: a write that took long is followed by a pause twice as long, a while without any by a shorter one.
+type pacer struct {
+	asked time.Duration // by the page
+	slow  time.Duration // 0: as asked
+	good  int           // swift writes in a row
 }
 
-// rowCache holds the JSON of rows, so that a hundred pages cost as much as one.
-type rowCache struct {
-	mu   sync.Mutex
-	rows map[string]*rowText
-}
+func (p *pacer) every() time.Duration { return max(p.asked, p.slow) }
 
-type rowText struct {
-	row         *dashboards.Row
-	bare, whole []byte
-}
-
-// text is the row's JSON, with or without its spark.
-func (c *rowCache) text(r *dashboards.Row, spark bool) []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.rows == nil {
-		c.rows = map[string]*rowText{}
-	}
-	key := r.Group() + "\x00" + r.Region
-	t := c.rows[key]
-	if t == nil || t.row != r {
-		if len(c.rows) > 100_000 {
-			clear(c.rows)
+// took learns from a write.
+func (p *pacer) took(d time.Duration) {
+	switch {
+	case d >= heavy:
+		i, _ := slices.BinarySearch(paces, 2*d)
+		p.slow, p.good = max(p.slow, paces[min(i, len(paces)-1)]), 0
+	case d > swift:
+		p.good = 0
+	case p.slow > 0:
+		if p.good++; p.good == recovers {
+			was := p.slow
+			p.slow, p.good = 0, 0
+			if i := slices.Index(paces, was); i > 0 {
+				p.slow = paces[i-1]
+			}
 		}
-		t = &rowText{row: r}
-		c.rows[key] = t
 	}
-	if spark {
-		if t.whole == nil {
-			t.whole, _ = json.Marshal(r) // figures and texts only
-		}
-		return t.whole
-	}
-	if t.bare == nil {
-		bare := *r
-		bare.Spark = nil
-		t.bare, _ = json.Marshal(&bare)
-	}
-	return t.bare
 }

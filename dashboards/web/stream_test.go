@@ -204,7 +204,7 @@ func BenchmarkEvent(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := &client{sent: map[string][2]uint64{}}
+	c := &client{sent: map[string]seen{}}
 	n := c.event(s, s.frame("", ""))
 	b.SetBytes(int64(len(n)))
 	b.ReportAllocs()

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Finding, NowEvent, Row } from "../src/api/contract";
-import { merge, nothing, sorted, withSpark } from "../src/api/merge";
+import type { Finding, NowEvent, Row, SparkData } from "../src/api/contract";
+import { LiveSpark, stillOf, withSpark, withTip } from "../src/api/live";
+import { merge, nothing, Parts, sorted } from "../src/api/merge";
 import { sseParser, type ServerEvent } from "../src/api/sse";
 
 const row = (service: string, more: Partial<Row> = {}): Row => ({
@@ -37,14 +38,51 @@ test("rows that are gone go, also when they come back in the same event", () => 
   assert.equal(k.rows.size, 2);
 });
 
-test("figures without a spark move its last point", () => {
+const lines = (s: SparkData | undefined): SparkData | undefined =>
+  s && { t0: s.t0, step: s.step, rate: s.rate, error_ratio: s.error_ratio, latency: s.latency, answering: s.answering };
+
+test("figures without a spark move its last point, and nothing else", () => {
   const r = withSpark(row("a", { spark }), row("a", { rate: 7, error_ratio: null, latency: null, answering: 3 }), 1015);
-  assert.deepEqual(r.spark, { t0: 1000, step: 10, rate: [1, 7], error_ratio: [0, null], latency: [5, null], answering: [4, 3] });
+  assert.deepEqual(lines(r.spark), { t0: 1000, step: 10, rate: [1, 7], error_ratio: [0, null], latency: [5, null], answering: [4, 3] });
   assert.deepEqual(spark.rate, [1, 2]);
+  assert.ok(r.spark instanceof LiveSpark);
+  const again = withSpark(r, row("a", { rate: 8 }), 1016);
+  assert.deepEqual(again.spark?.rate, [1, 8]);
+  assert.equal(stillOf(again.spark!), spark);
+});
+
+test("the end of a spark takes it a step on, or corrects its last points", () => {
+  const long = { t0: 1000, step: 10, rate: [1, 2, 3], error_ratio: [0, 0, 0], latency: [5, 6, 7], answering: [4, 4, 4] };
+  const tip = (t0: number): SparkData => ({ t0, step: 10, rate: [9, 10], error_ratio: [0, 1], latency: [8, null], answering: [4, 3] });
+  assert.deepEqual(withTip(long, tip(1010)), { t0: 1010, step: 10, rate: [2, 9, 10], error_ratio: [0, 0, 1], latency: [6, 8, null], answering: [4, 4, 3] });
+  assert.deepEqual(withTip(long, tip(1000))?.rate, [1, 9, 10]);
+  assert.equal(withTip(long, tip(1020)), null);
+  const r = withSpark(row("a", { spark: long }), row("a", { rate: 11, tip: tip(1010) }), 1035);
+  assert.deepEqual([r.spark?.t0, r.spark?.rate, "tip" in r], [1010, [2, 9, 11], false]);
+  assert.deepEqual(withSpark(row("a", { spark: long }), row("a", { tip: tip(1030) }), 1035).spark?.t0, 1000);
+});
+
+test("an event in parts is one event, and figures find their rows by number", () => {
+  const parts = new Parts();
+  const first = merge(nothing, full, [parts.prepare(nothing, full)]);
+  const rows = [
+    parts.prepare(first, { as_of: 1016, services: [row("c"), row("b", { trouble: 1 })], figures: [0, 7, 1, 0.5, null, null, 12] }),
+    parts.prepare(first, { as_of: 1016, figures: [9, 7, 1, 0.5, null, null, 12] }), // of nobody
+  ];
+  const k = merge(first, { as_of: 1016 }, rows);
+  assert.deepEqual([...k.rows.keys()], ["a/prod", "b/prod", "c/prod"]);
+  const { spark: drawn, ...a } = k.rows.get("a/prod")!;
+  assert.deepEqual(a, { ...row("a"), rate: 7, errors: 1, error_ratio: 0.5, latency: { name: "p99", lo: null, hi: null, est: 12 } });
+  assert.deepEqual([drawn?.rate, drawn?.latency], [[1, 7], [5, 12]]);
+  assert.notEqual(k.shape, first.shape);
+  const calm = merge(k, { as_of: 1017 }, [parts.prepare(k, { as_of: 1017, figures: [2, 8, 0, 0, 1, 1, 1] })]);
+  assert.equal(calm.rows.get("c/prod")?.rate, 8);
+  assert.equal(calm.shape, k.shape);
+  assert.equal(merge(calm, { as_of: 1018 }, [[]]).rows, calm.rows);
 });
 
 test("figures from long after the last point do not move it", () => {
-  assert.deepEqual(withSpark(row("a", { spark }), row("a", { rate: 7 }), 1030).spark, spark);
+  assert.equal(withSpark(row("a", { spark }), row("a", { rate: 7 }), 1030).spark, spark);
 });
 
 test("sorted: trouble by level and weight, calm by owner and name, one environment", () => {

@@ -121,17 +121,30 @@ export interface Row {
   latency: Latency | null;
   versions: { version: string; n: number }[] | null;
   spark?: SparkData;
+  tip?: SparkData; // of the stream alone: the last points of a spark of which the rest is known; t0 is the spark's
+}
+
+/**
+ * RowsEvent comes before the NowEvent of its as_of: a part of its rows. Of rows of which only figures are new these stand one after the other: which row, counted as
+ * they first came over the connection; rate, errors, error_ratio, and the latency's lo, hi and est.
+ */
+export interface RowsEvent {
+  as_of: number;
+  services?: Row[] | null;
+  figures?: (number | null)[];
 }
 
 export interface NowEvent {
   full?: boolean;
   as_of: number;
+  slow_ms?: number; // the connection does not keep up, so events are so far apart
   demo?: boolean;
   envs?: string[];
   regions?: string[];
   strip?: Strip;
   findings?: Finding[] | null;
   services?: Row[] | null;
+  figures?: (number | null)[];
   gone?: string[] | null;
 }
 

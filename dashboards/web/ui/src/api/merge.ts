@@ -1,6 +1,7 @@
 // What the page knows, and how an event of the stream changes it. Pure: the same state and event give the same state, and a row that did not change
 // stays the same object, so that what shows it is not drawn again.
-import { quiet, rowKey, type Finding, type NowEvent, type Row, type SparkData, type Strip, type Values } from "./contract";
+import { quiet, rowKey, type Finding, type NowEvent, type Row, type RowsEvent, type Strip } from "./contract";
+import { withFigures, withSpark } from "./live";
 
 export interface Known {
   asOf: number;
@@ -10,19 +11,58 @@ export interface Known {
   strip: Strip | null;
   findings: Finding[];
   rows: ReadonlyMap<string, Row>;
+  /** shape is another object whenever who is there, whose it is or how much it is in trouble has changed: what an order of all rows depends on. */
+  shape: object;
+  /** slowMs is how far apart events are for a connection that does not keep up; 0: they come as they are. */
+  slowMs: number;
 }
 
-export const nothing: Known = { asOf: 0, demo: false, envs: [], regions: [], strip: null, findings: [], rows: new Map() };
+export const nothing: Known = { asOf: 0, demo: false, envs: [], regions: [], strip: null, findings: [], rows: new Map(), shape: {}, slowMs: 0 };
 
-/** merge is what is known after the event. A whole event replaces everything; another changes only what it names. */
-export function merge(was: Known, e: NowEvent): Known {
+/** perRow is how many numbers a row has among figures. */
+const perRow = 7;
+
+/** Parts makes rows of the events of one connection what they will be when an event has come whole; merge puts them in their places. */
+export class Parts {
+  private keys: string[] = []; // of the rows, in the order in which they first came
+
+  /** prepare takes one part: base is what was known before its event. */
+  prepare(base: Known, e: RowsEvent): Row[] {
+    const out: Row[] = [];
+    for (const r of e.services ?? []) {
+      const key = rowKey(r);
+      const was = base.rows.get(key);
+      if (!was) this.keys.push(key);
+      out.push(withSpark(was, r, e.as_of));
+    }
+    const f = e.figures ?? [];
+    for (let i = 0; i + perRow <= f.length; i += perRow) {
+      const was = base.rows.get(this.keys[f[i] as number] ?? "");
+      if (!was) continue;
+      out.push(withFigures(was, f, i + 1, e.as_of));
+    }
+    return out;
+  }
+}
+
+/** merge is what is known after the event, whose rows were prepared part by part, or are its own. A whole event replaces everything; another changes only what it names. */
+export function merge(was: Known, e: NowEvent, parts?: readonly Row[][]): Known {
   const base = e.full ? nothing : was;
-  let rows = base.rows;
-  if (e.services?.length || e.gone?.length) {
+  const made = parts ?? [new Parts().prepare(base, e)];
+  let { rows, shape } = base;
+  if (made.some((p) => p.length) || e.gone?.length) {
     const next = new Map(base.rows);
-    for (const key of e.gone ?? []) next.delete(key);
-    for (const r of e.services ?? []) next.set(rowKey(r), withSpark(base.rows.get(rowKey(r)), r, e.as_of));
+    let moved = false;
+    for (const key of e.gone ?? []) moved = next.delete(key) || moved;
+    for (const part of made)
+      for (const r of part) {
+        const key = rowKey(r);
+        const old = next.get(key);
+        moved ||= !old || old.owner !== r.owner || old.trouble !== r.trouble;
+        next.set(key, r);
+      }
     rows = next;
+    if (moved) shape = {};
   }
   return {
     asOf: e.as_of,
@@ -32,31 +72,9 @@ export function merge(was: Known, e: NowEvent): Known {
     strip: e.strip ?? base.strip,
     findings: e.findings ?? base.findings,
     rows,
+    shape: e.full ? {} : shape,
+    slowMs: e.slow_ms ?? 0,
   };
-}
-
-/**
- * withSpark gives a row that came with figures only the spark it had. The last point of a spark is of a step that is not over: the figures take its place, so that
- * half a step's sum is not drawn as a fall.
- */
-export function withSpark(was: Row | undefined, r: Row, asOf: number): Row {
-  const s = r.spark ?? was?.spark;
-  if (!s) return r;
-  const n = s.rate.length;
-  if (n === 0) return { ...r, spark: s };
-  // Figures from after the last point's span would make it lie; then the next whole spark brings the point they belong to.
-  // A spark that comes whole after its last step is over needs no help.
-  if (asOf >= s.t0 + (r.spark ? n : n + 1) * s.step) return { ...r, spark: s };
-  const put = (v: Values, x: number | null): Values => [...v.slice(0, -1), x];
-  const spark: SparkData = {
-    t0: s.t0,
-    step: s.step,
-    rate: put(s.rate, r.rate),
-    error_ratio: put(s.error_ratio, r.error_ratio),
-    latency: put(s.latency, r.latency?.est ?? null),
-    answering: put(s.answering, r.answering),
-  };
-  return { ...r, spark };
 }
 
 const isProd = (env: string): boolean => /^prod(uction)?$/i.test(env);
@@ -79,21 +97,47 @@ const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 /** errorsPerSecond is how much a service's trouble hurts: what the cards are ordered by among equals. */
 const errorsPerSecond = (r: Row): number => r.errors ?? (r.error_ratio ?? 0) * (r.rate ?? 0);
 
+interface Order {
+  trouble: string[];
+  calm: [owner: string, keys: string[]][];
+}
+
+const orders = new WeakMap<object, Map<string, Order>>();
+
+/** orderOf is in which order an environment's rows stand: worked out once for each shape, not each second. */
+function orderOf(k: Known, env: string): Order {
+  let of = orders.get(k.shape);
+  if (!of) orders.set(k.shape, (of = new Map<string, Order>()));
+  const had = of.get(env);
+  if (had) return had;
+  const trouble: string[] = [];
+  const owners = new Map<string, Row[]>();
+  for (const [key, r] of k.rows) {
+    if (env && r.env !== env) continue;
+    if (r.trouble > 0) {
+      trouble.push(key);
+      continue;
+    }
+    const rows = owners.get(r.owner);
+    if (rows) rows.push(r);
+    else owners.set(r.owner, [r]);
+  }
+  for (const rows of owners.values()) rows.sort((a, b) => byName(a.service, b.service) || byName(a.env, b.env));
+  const order: Order = {
+    trouble,
+    // Those without an owner come last: nobody looks for a nameless team.
+    calm: [...owners]
+      .sort((a, b) => Number(a[0] === "") - Number(b[0] === "") || byName(a[0], b[0]))
+      .map(([owner, rows]) => [owner, rows.map(rowKey)]),
+  };
+  of.set(env, order);
+  return order;
+}
+
 /** sorted orders what one environment shows: findings newest first, trouble by level and weight, the calm by owner and name. */
 export function sorted(k: Known, env: string): Sorted {
-  const trouble: Row[] = [];
-  const owners = new Map<string, Row[]>();
-  for (const r of k.rows.values()) {
-    if (env && r.env !== env) continue;
-    if (r.trouble > 0) trouble.push(r);
-    else {
-      const rows = owners.get(r.owner);
-      if (rows) rows.push(r);
-      else owners.set(r.owner, [r]);
-    }
-  }
-  trouble.sort((a, b) => b.trouble - a.trouble || errorsPerSecond(b) - errorsPerSecond(a) || byName(a.service, b.service));
-  for (const rows of owners.values()) rows.sort((a, b) => byName(a.service, b.service) || byName(a.env, b.env));
+  const order = orderOf(k, env);
+  const row = (key: string): Row => k.rows.get(key) as Row;
   const findings = k.findings.filter((f) => !env || f.env === env);
   const weight = (f: Finding): number => (f.level === "bad" ? 1 : 0);
   const open = findings.filter((f) => f.ended == null).sort((a, b) => weight(b) - weight(a) || newestFirst(a, b));
@@ -101,8 +145,9 @@ export function sorted(k: Known, env: string): Sorted {
     open: open.filter((f) => !quiet(f)),
     quiet: open.filter(quiet),
     ended: findings.filter((f) => f.ended != null).sort((a, b) => (b.ended ?? 0) - (a.ended ?? 0)),
-    trouble,
-    // Those without an owner come last: nobody looks for a nameless team.
-    calm: [...owners].sort((a, b) => Number(a[0] === "") - Number(b[0] === "") || byName(a[0], b[0])),
+    trouble: order.trouble
+      .map(row)
+      .sort((a, b) => b.trouble - a.trouble || errorsPerSecond(b) - errorsPerSecond(a) || byName(a.service, b.service)),
+    calm: order.calm.map(([owner, keys]) => [owner, keys.map(row)]),
   };
 }

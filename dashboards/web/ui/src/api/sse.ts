@@ -30,12 +30,16 @@ export function sseParser(emit: (e: ServerEvent) => void): (chunk: string) => vo
     // A carriage return at the very end may be half of a CRLF: wait for what follows.
     const end = rest.endsWith("\r") ? rest.length - 1 : rest.length;
     let from = 0;
-    for (let i = 0; i < end; i++) {
-      const c = rest.charCodeAt(i);
-      if (c !== 10 && c !== 13) continue;
+    // The ends of lines are looked for by the browser: an event may be of a megabyte.
+    let lf = rest.indexOf("\n");
+    let cr = rest.indexOf("\r");
+    for (;;) {
+      const i = cr < 0 || (lf >= 0 && lf < cr) ? lf : cr;
+      if (i < 0 || i >= end) break;
       line(rest.slice(from, i));
-      if (c === 13 && rest.charCodeAt(i + 1) === 10) i++;
-      from = i + 1;
+      from = i === cr && rest.charCodeAt(i + 1) === 10 ? i + 2 : i + 1;
+      if (lf >= 0 && lf < from) lf = rest.indexOf("\n", from);
+      if (cr >= 0 && cr < from) cr = rest.indexOf("\r", from);
     }
     rest = rest.slice(from);
   };

@@ -2,10 +2,12 @@
 import type { Clock } from "../state/clock";
 import { address } from "../state/route";
 import { Store } from "../state/store";
-import type { NowEvent } from "./contract";
+import { Breath } from "./breath";
+import type { NowEvent, Row, RowsEvent } from "./contract";
 import { refusal } from "./fetch";
-import { merge, nothing, type Known } from "./merge";
-import { sseParser } from "./sse";
+import { merge, nothing, Parts, type Known } from "./merge";
+import { Pacer } from "./pace";
+import { sseParser, type ServerEvent } from "./sse";
 
 /** silentAfter is how long a connection may say nothing at all: the server sends at least a comment every 5 s. */
 export const silentAfter = 10_000;
@@ -20,8 +22,14 @@ export interface Link {
 export class Stream {
   readonly known = new Store<Known>(nothing);
   readonly link = new Store<Link>({ state: "opening", error: "", heardAt: 0 });
+  /** every is how far apart events are because this browser does not keep up, in milliseconds; 0: they come as they are. */
+  readonly every = new Store(0);
   /** newsAt is the local time of the last event, 0 before the first. */
   newsAt = 0;
+  private readonly pacer = new Pacer();
+  private parts = new Parts();
+  private rows: Row[][] = []; // of an event that has not come whole
+  private fresh = true; // nothing of this connection is known yet
   private wake: () => void = () => {};
 
   constructor(private readonly clock: Clock) {}
@@ -40,8 +48,9 @@ export class Stream {
     let pause = 500;
     while (!signal.aborted) {
       const begun = this.newsAt;
-      const error = await this.attempt(address("/api/v1/stream", { env, region }), signal);
+      const error = await this.attempt(address("/api/v1/stream", { env, region, parts: "1", every: this.pacer.every ? String(this.pacer.every) : undefined }), signal);
       if (signal.aborted) return;
+      if (error === otherPace) continue;
       const link = this.link.get();
       this.link.set({ ...link, state: link.heardAt ? "lost" : "refused", error });
       pause = this.newsAt > begun ? 500 : Math.min(5000, pause * 2);
@@ -81,17 +90,32 @@ export class Stream {
       });
       if (!res.ok || !res.body) return (await refusal(res)).message;
       this.clock.set(Date.parse(res.headers.get("Date") ?? ""));
-      const parse = sseParser((e) => {
-        if (e.event === "now") this.take(JSON.parse(e.data) as NowEvent);
-      });
+      const events: ServerEvent[] = [];
+      const parse = sseParser((e) => events.push(e));
       const text = new TextDecoder();
       const reader = res.body.getReader();
+      const breath = new Breath();
+      this.fresh = true;
+      this.parts = new Parts();
+      this.rows = [];
+      this.pacer.fresh();
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return "the server closed the connection";
         heard = Date.now();
         this.hear(heard);
-        parse(text.decode(value, { stream: true }));
+        breath.work(() => parse(text.decode(value, { stream: true })));
+        for (const e of events.splice(0)) {
+          await breath.pause();
+          if (cut.signal.aborted) return "";
+          const known = breath.work(() => this.take(e));
+          if (!known) continue;
+          await breath.pause(1); // what is drawn gets a frame of its own
+          if (cut.signal.aborted) return "";
+          const full = this.fresh;
+          breath.work(() => this.set(known));
+          if (this.kept(known.asOf, full, await breath.drawn())) return otherPace;
+        }
       }
     } catch (e) {
       if (silent) return ""; // that it says nothing is said anyway
@@ -109,10 +133,42 @@ export class Stream {
     if (link.state === "open" && at - link.heardAt > 900) this.link.set({ ...link, heardAt: at });
   }
 
-  private take(e: NowEvent): void {
+  /** take takes in one event; what is known then, when it is whole. */
+  private take(e: ServerEvent): Known | null {
+    const was = this.known.get();
+    const base = this.fresh ? nothing : was;
+    if (e.event === "rows") {
+      this.rows.push(this.parts.prepare(base, JSON.parse(e.data) as RowsEvent));
+      return null;
+    }
+    if (e.event !== "now") return null;
+    const now = JSON.parse(e.data) as NowEvent;
+    const rows = [...this.rows, this.parts.prepare(base, now)];
+    this.rows = [];
+    return merge(was, now, rows);
+  }
+
+  private set(known: Known): void {
+    this.fresh = false;
     this.newsAt = Date.now();
-    this.clock.push(e.as_of);
+    this.clock.push(known.asOf);
     this.link.set({ state: "open", error: "", heardAt: this.newsAt });
-    this.known.set(merge(this.known.get(), e));
+    this.known.set(known);
+  }
+
+  private drawnAt = 0;
+
+  /** kept measures, once an event is drawn, whether this browser keeps up. True: it is to be told at another pace. */
+  private kept(asOf: number, full: boolean, work: number): boolean {
+    const at = Date.now();
+    const since = this.drawnAt ? at - this.drawnAt : Infinity;
+    this.drawnAt = at;
+    // A page that nobody sees is slowed by the browser, and the first event is the largest.
+    if (document.hidden || full || !this.pacer.drew(at, at - asOf, work, since)) return false;
+    this.every.set(this.pacer.every);
+    return true;
   }
 }
+
+/** otherPace ends a connection that is to be followed at once by one of another pace. */
+const otherPace = "another pace";

@@ -37,7 +37,18 @@ interface Props {
   actions?: preact.ComponentChildren;
 }
 
-const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const colours = new Map<string, string>();
+let coloursOf = -1;
+
+/** colour is one of the style sheet's. They are asked for once a second at most: each asking has the browser work out its styles. */
+function colour(name: string): string {
+  const second = Math.floor(performance.now() / 1000);
+  if (second !== coloursOf) colours.clear();
+  coloursOf = second;
+  let c = colours.get(name);
+  if (c === undefined) colours.set(name, (c = getComputedStyle(document.documentElement).getPropertyValue(name).trim()));
+  return c;
+}
 
 /** strokes tell lines apart without colour, which means trouble here: by weight, shade and dashes. */
 export const strokes: readonly { shade: string; dash: number[]; width: number }[] = [
@@ -101,7 +112,10 @@ export function Chart(p: Props) {
 
   useEffect(() => {
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    const again = (): void => plot.current?.redraw(false);
+    const again = (): void => {
+      colours.clear();
+      plot.current?.redraw(false);
+    };
     again();
     dark.addEventListener("change", again);
     return () => dark.removeEventListener("change", again);

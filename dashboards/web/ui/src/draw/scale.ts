@@ -1,5 +1,6 @@
 // Scales that let the eye compare services without reading, and that do not make news of noise.
-import type { Row, Values } from "../api/contract";
+import type { Row, SparkData, Values } from "../api/contract";
+import { stillOf } from "../api/live";
 
 export interface Scale {
   lo: number;
@@ -24,14 +25,34 @@ export function roundUp(x: number): number {
 }
 
 /** quantile of unsorted numbers, q in 0..1; NaN of none. */
-export function quantile(xs: number[], q: number): number {
-  if (xs.length === 0) return NaN;
-  const s = [...xs].sort((a, b) => a - b);
-  const i = (s.length - 1) * q;
-  const a = s[Math.floor(i)] as number;
-  const b = s[Math.ceil(i)] as number;
+export const quantile = (xs: number[], q: number): number => quantileOf([...xs].sort(ascending), q);
+
+const ascending = (a: number, b: number): number => a - b;
+
+function quantileOf(sorted: number[], q: number): number {
+  if (sorted.length === 0) return NaN;
+  const i = (sorted.length - 1) * q;
+  const a = sorted[Math.floor(i)] as number;
+  const b = sorted[Math.ceil(i)] as number;
   return a + (b - a) * (i - Math.floor(i));
 }
+
+/** Norm is what a line usually is: how many points say so, and where their middle and nearly all of them are. */
+export interface Norm {
+  n: number;
+  lo: number;
+  mid: number;
+  hi: number;
+}
+
+/** norm is worked out of a line without what was wrong. */
+export function norm(quiet: Values): Norm {
+  const xs = finite(quiet).sort(ascending);
+  return { n: xs.length, lo: quantileOf(xs, 0.02), mid: quantileOf(xs, 0.5), hi: quantileOf(xs, 0.98) };
+}
+
+/** highest is the largest value of a line that is known, or -Infinity. */
+export const highest = (v: Values): number => v.reduce<number>((a, x) => (x != null && Number.isFinite(x) && x > a ? x : a), -Infinity);
 
 /** errorScale goes from 0 to at least 1 %, shared by all that are shown together. */
 export function errorScale(lines: Iterable<Values>): Scale {
@@ -40,17 +61,35 @@ export function errorScale(lines: Iterable<Values>): Scale {
   return { lo: 0, hi: Math.min(1, nice(Math.max(0.01, max))) };
 }
 
+const tops = new WeakMap<SparkData, number>();
+
+/** errorTop is the top of an axis of errors for rows that stand together. What the past reaches is worked out once a step. */
+export function errorTop(rows: Iterable<Row>): number {
+  let max = 0;
+  for (const r of rows) {
+    if (r.error_ratio != null && r.error_ratio > max) max = r.error_ratio;
+    if (!r.spark) continue;
+    const s = stillOf(r.spark);
+    let top = tops.get(s);
+    if (top === undefined) tops.set(s, (top = highest(s.error_ratio)));
+    if (top > max) max = top;
+  }
+  return errorScale([[max]]).hi;
+}
+
 /**
  * usualScale puts what is usual in the middle: from 0 to twice the median, so that a line in the middle is calm in every service, whatever its size. A line
  * that goes higher is given room for. quiet is the line without what was wrong, where anything was.
  */
 export function usualScale(v: Values, quiet: Values = early(v)): Scale {
-  const xs = finite(v);
-  if (xs.length === 0) return { lo: 0, hi: 1 };
-  const calm = finite(quiet);
-  const usual = quantile(calm.length > 0 ? calm : xs, 0.5);
-  const max = xs.reduce((a, b) => Math.max(a, b), 0);
-  const hi = Math.max(2 * (Number.isFinite(usual) ? usual : 0), max * 1.1);
+  const calm = norm(quiet);
+  return usualTo(highest(v), calm.n > 0 ? calm : norm(v));
+}
+
+/** usualTo is the usual scale of a line by its highest value and its norm. */
+export function usualTo(top: number, usual: Norm): Scale {
+  if (top === -Infinity) return { lo: 0, hi: 1 };
+  const hi = Math.max(2 * (Number.isFinite(usual.mid) ? usual.mid : 0), Math.max(0, top) * 1.1);
   return { lo: 0, hi: hi > 0 ? roundUp(hi) : 1 };
 }
 
@@ -82,12 +121,13 @@ export function before(v: Values, t0: number, step: number, troubles: readonly T
 }
 
 /** band is where the line usually is, of a line without what was wrong; null where too little is known to say. It is never thinner than a thirtieth of the scale. */
-export function band(quiet: Values, s: Scale): Scale | null {
-  const xs = finite(quiet);
-  if (xs.length < 12) return null;
+export const band = (quiet: Values, s: Scale): Scale | null => bandOf(norm(quiet), s);
+
+export function bandOf(usual: Norm, s: Scale): Scale | null {
+  if (usual.n < 12) return null;
   const least = (s.hi - s.lo) / 60;
-  const lo = Math.min(quantile(xs, 0.02), quantile(xs, 0.5) - least);
-  const hi = Math.max(quantile(xs, 0.98), quantile(xs, 0.5) + least);
+  const lo = Math.min(usual.lo, usual.mid - least);
+  const hi = Math.max(usual.hi, usual.mid + least);
   return { lo: Math.max(s.lo, lo), hi: Math.min(s.hi, hi) };
 }
 

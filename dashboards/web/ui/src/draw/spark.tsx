@@ -17,6 +17,8 @@ export interface Span {
 interface Props {
   label: string; // what it shows, for those who do not see it
   values: Values;
+  /** still is values without what moves each second, their last point: the same array until there is one more. */
+  still?: Values;
   t0: number;
   step: number;
   span: Span;
@@ -28,10 +30,13 @@ interface Props {
   class?: string;
 }
 
-export function Spark({ label, values, t0, step, span, scale, usual, level = "", marks = [], height = 24, ...rest }: Props) {
+export function Spark({ label, values, still = values, t0, step, span, scale, usual, level = "", marks = [], height = 24, ...rest }: Props) {
   const { cursor } = useApp();
   const frame: Frame = { ...span, width, height };
-  const line = useMemo(() => linePath(values, t0, step, scale, frame), [values, t0, span.from, span.to, scale.lo, scale.hi, height]);
+  // All but the last point is drawn once a step, the rest each second: most of a line stands still.
+  const line = useMemo(() => linePath(still.slice(0, -1), t0, step, scale, frame), [still, t0, span.from, span.to, scale.lo, scale.hi, height]);
+  const end = Math.max(0, values.length - 2);
+  const newest = linePath(values.slice(end), t0 + end * step, step, scale, frame);
   const last = lastKnown(values);
   const tipAt = t0 + last * step;
   const tip = last >= 0 ? `M${xOf(tipAt, frame)} ${yOf(values[last] as number, scale, frame)}h.01` : "";
@@ -69,6 +74,7 @@ export function Spark({ label, values, t0, step, span, scale, usual, level = "",
           <path key={t} class="mark" d={`M${xOf(t, frame)} 0V${height}`} />
         ))}
       <path class="line" d={line} />
+      <path class="line" d={newest} />
       {level && last >= 0 && silent == null && <path class="tip" d={tip} />}
       <Cursor frame={frame} />
     </svg>

@@ -1,8 +1,8 @@
 // The first page: what broke, who is in trouble, and the calm, in that order.
 import { useMemo } from "preact/hooks";
-import { about, rowKey, type Finding, type Row, type Values } from "../api/contract";
+import { about, rowKey, type Finding, type Row } from "../api/contract";
 import { sorted } from "../api/merge";
-import { errorScale, type Trouble } from "../draw/scale";
+import { errorTop, type Trouble } from "../draw/scale";
 import { EndedFinding, FindingCard, FindingLine } from "../parts/finding";
 import { LineHeads, ServiceCard, ServiceLine } from "../parts/rows";
 import { useShown, useSpan } from "../parts/signals";
@@ -19,8 +19,6 @@ const mostCards = 24;
 const mostEnded = 5;
 /** When much breaks at once the worst are cards and the rest sentences. */
 const mostFindings = 6;
-
-const errorsOf = (rows: Row[]): Values[] => rows.map((r) => r.spark?.error_ratio ?? [r.error_ratio]);
 
 const none: readonly Trouble[] = [];
 
@@ -45,7 +43,7 @@ export function Now() {
   const s = useMemo(() => sorted(known, env), [known, env]);
   const cards = s.trouble.slice(0, mostCards);
   const rest = s.trouble.slice(mostCards);
-  const cardErrors = useMemo(() => errorScale(errorsOf(cards)).hi, [s.trouble]);
+  const cardErrors = useMemo(() => errorTop(cards), [s.trouble]);
   const lines = useMemo<Item[]>(
     () =>
       s.calm.flatMap(([team, rows]): Item[] => [
@@ -54,7 +52,7 @@ export function Now() {
       ]),
     [s.calm],
   );
-  const calmErrors = useMemo(() => errorScale(errorsOf([...s.calm.flatMap(([, rows]) => rows), ...rest])).hi, [s.calm, s.trouble]);
+  const calmErrors = useMemo(() => errorTop([...s.calm.flatMap(([, rows]) => rows), ...rest]), [s.calm, s.trouble]);
   const findingOf = (r: Row): Finding | undefined => s.open.find((f) => about(f).includes(r.service) && f.env === r.env);
   const wrong = useMemo(() => troubles(known.findings), [known.findings]);
   const of = (r: Row): readonly Trouble[] => wrong.get(rowKey(r)) ?? none;
@@ -129,6 +127,7 @@ export function Now() {
             </div>
             <Virtual
               items={lines}
+              layout={known.shape}
               keyOf={(x) => ("row" in x ? rowKey(x.row) : "team " + x.team)}
               kind={(x) => ("row" in x ? "row" : "team")}
               render={(x) =>

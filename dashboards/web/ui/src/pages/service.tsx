@@ -1,5 +1,5 @@
 // One service: what is wrong with it, its signals, who is there, and every number it says.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { about, rowKey, type Burst, type Mark, type Metric, type Objective, type Row, type Values, type ServiceAnswer } from "../api/contract";
 import { Refusal, getService } from "../api/fetch";
 import { sorted } from "../api/merge";
@@ -185,6 +185,11 @@ function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; tr
   const { router } = useApp();
   const s = row.spark;
   const span = useSpan(s?.step);
+  // The same arrays until there is something new: a chart is drawn again when its lines are others.
+  const lines = useMemo(() => {
+    const of = (name: string, values: Values | undefined): { name: string; values: Values }[] => [{ name, values: values ?? [] }];
+    return { rate: of("rate", s?.rate), errors: of("errors", s?.error_ratio), latency: of("latency", s?.latency), answering: of("answering", s?.answering) };
+  }, [s]);
   if (!s) return null;
   const usual = (v: Values): Scale => usualScale(v, before(v, s.t0, s.step, troubles));
   const brush = (from: number, to: number): void => router.change({ from: String(Math.floor(from)), to: String(Math.ceil(to)) }, false);
@@ -214,7 +219,7 @@ function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; tr
           {...common}
           name="rate"
           title="requests"
-          lines={[{ name: "rate", values: s.rate }]}
+          lines={lines.rate}
           scale={usual(s.rate)}
           say={rate}
           current={rate(row.rate)}
@@ -226,7 +231,7 @@ function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; tr
           name="errors"
           actions={byVersion("errors")}
           title="errors"
-          lines={[{ name: "errors", values: s.error_ratio }]}
+          lines={lines.errors}
           scale={errorScale([s.error_ratio])}
           say={percent}
           current={percent(row.error_ratio)}
@@ -240,7 +245,7 @@ function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; tr
           name="latency"
           actions={byVersion("latency")}
           title={latencyName(row)}
-          lines={[{ name: "latency", values: s.latency }]}
+          lines={lines.latency}
           scale={usual(s.latency)}
           say={milliseconds}
           level={of("latency")}
@@ -250,7 +255,7 @@ function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; tr
           {...common}
           name="answering"
           title="answering"
-          lines={[{ name: "answering", values: s.answering }]}
+          lines={lines.answering}
           scale={countScale(s.answering, row.expected)}
           say={count}
           current={count(row.answering)}

@@ -1,7 +1,8 @@
 // A service as a card when it is in trouble, as a line when it is calm: the same three lines in the same places.
 import { useMemo } from "preact/hooks";
 import type { Level, Row, Values } from "../api/contract";
-import { band, before, usualScale, troubled, type Scale, type Signal, type Trouble } from "../draw/scale";
+import { stillOf } from "../api/live";
+import { bandOf, before, highest, norm, troubled, usualTo, type Norm, type Scale, type Signal, type Trouble } from "../draw/scale";
 import { Spark, type Span } from "../draw/spark";
 import { span as length } from "../say/time";
 import { useHref } from "../state/app";
@@ -13,24 +14,35 @@ interface Drawn {
   key: Signal;
   name: string;
   values: Values;
+  still: Values;
   scale: Scale;
   usual: Scale | null;
 }
 
 function useDrawn(r: Row, errorMax: number, troubles: readonly Trouble[]): Drawn[] {
+  const still = r.spark && stillOf(r.spark);
+  // What is usual changes a step at a time, the figures each second.
+  const usual = useMemo(() => {
+    if (!still) return null;
+    const of = (v: Values): { top: number; usual: Norm; quiet: Norm } => {
+      const quiet = norm(before(v, still.t0, still.step, troubles));
+      return { top: highest(v), usual: quiet.n > 0 ? quiet : norm(v), quiet };
+    };
+    return { rate: of(still.rate), errors: of(still.error_ratio), latency: of(still.latency) };
+  }, [still, troubles]);
   return useMemo(() => {
     const s = r.spark;
-    if (!s) return [];
-    const usual = (v: Values): Values => before(v, s.t0, s.step, troubles);
-    const rate = usualScale(s.rate, usual(s.rate));
-    const latency = usualScale(s.latency, usual(s.latency));
+    if (!s || !still || !usual) return [];
+    const top = (was: number, now: number | null | undefined): number => Math.max(was, now ?? -Infinity);
+    const rate = usualTo(top(usual.rate.top, s.rate.at(-1)), usual.rate.usual);
+    const latency = usualTo(top(usual.latency.top, s.latency.at(-1)), usual.latency.usual);
     const errors = { lo: 0, hi: errorMax };
     return [
-      { key: "rate", name: "rate", values: s.rate, scale: rate, usual: band(usual(s.rate), rate) },
-      { key: "error_ratio", name: "errors", values: s.error_ratio, scale: errors, usual: band(usual(s.error_ratio), errors) },
-      { key: "latency", name: latencyName(r), values: s.latency, scale: latency, usual: band(usual(s.latency), latency) },
+      { key: "rate", name: "rate", values: s.rate, still: still.rate, scale: rate, usual: bandOf(usual.rate.quiet, rate) },
+      { key: "error_ratio", name: "errors", values: s.error_ratio, still: still.error_ratio, scale: errors, usual: bandOf(usual.errors.quiet, errors) },
+      { key: "latency", name: latencyName(r), values: s.latency, still: still.latency, scale: latency, usual: bandOf(usual.latency.quiet, latency) },
     ];
-  }, [r.spark, r.latency?.name, errorMax, troubles]);
+  }, [r.spark, usual, r.latency?.name, errorMax]);
 }
 
 interface Props {
@@ -84,9 +96,9 @@ export const ServiceCard = memo(function ServiceCard({
 
 const empty: Scale = { lo: 0, hi: 1 };
 const noLines: Drawn[] = [
-  { key: "rate", name: "rate", values: [], scale: empty, usual: null },
-  { key: "error_ratio", name: "errors", values: [], scale: empty, usual: null },
-  { key: "latency", name: "latency", values: [], scale: empty, usual: null },
+  { key: "rate", name: "rate", values: [], still: [], scale: empty, usual: null },
+  { key: "error_ratio", name: "errors", values: [], still: [], scale: empty, usual: null },
+  { key: "latency", name: "latency", values: [], still: [], scale: empty, usual: null },
 ];
 
 function SparkOf({ d, r, span, level, say }: { d: Drawn; r: Row; span: Span; level: Level | ""; say: string }) {
@@ -94,6 +106,7 @@ function SparkOf({ d, r, span, level, say }: { d: Drawn; r: Row; span: Span; lev
     <Spark
       label={`${d.name} of ${r.service} over ${length(span.to - span.from)}, now ${say}`}
       values={d.values}
+      still={d.still}
       t0={r.spark?.t0 ?? span.from}
       step={r.spark?.step ?? 10_000}
       span={span}

@@ -1,6 +1,7 @@
 // The golden signals of a service in words, now or at the reader's cursor.
 import { useMemo } from "preact/hooks";
 import type { Row } from "../api/contract";
+import { stillOf } from "../api/live";
 import { indexAt } from "../draw/path";
 import type { Span } from "../draw/spark";
 import { count, errors, interval, milliseconds, rate, unknown } from "../say/number";
@@ -10,26 +11,42 @@ import { useStore } from "../state/store";
 const lengths = [2, 3, 5, 10, 15].map((minutes) => minutes * 60_000);
 const longest = 15 * 60_000;
 
+/** beginOf is when the first of some rows is known from, in Unix milliseconds; before enough it does not matter by how much. Infinity: nothing is known. */
+function beginOf(rows: Iterable<Row>, enough: number): number {
+  let begins = Infinity;
+  for (const { spark } of rows) {
+    if (!spark) continue;
+    const s = stillOf(spark);
+    const i = s.answering.findIndex((v) => v != null);
+    if (i < 0) continue;
+    begins = Math.min(begins, s.t0 + i * s.step);
+    if (begins < enough) break;
+  }
+  return begins;
+}
+
+const enough = (now: number): number => now - (lengths.at(-2) as number);
+
+const lengthOf = (begins: number, now: number): number => (begins === Infinity ? longest : (lengths.find((l) => l >= now - begins) ?? longest));
+
 /**
  * shownOf is the length of every chart of a page: 15 minutes, or less while nobody has been known for so long. One length for all: the eye compares only what has
  * one length.
  */
-export function shownOf(rows: Iterable<Row>, now: number): number {
-  let begins = Infinity;
-  for (const { spark: s } of rows) {
-    if (!s) continue;
-    const i = s.answering.findIndex((v) => v != null);
-    if (i < 0) continue;
-    begins = Math.min(begins, s.t0 + i * s.step);
-    if (now - begins > (lengths.at(-2) as number)) return longest;
-  }
-  return begins === Infinity ? longest : (lengths.find((l) => l >= now - begins) ?? longest);
-}
+export const shownOf = (rows: Iterable<Row>, now: number): number => lengthOf(beginOf(rows, enough(now)), now);
+
+const begun = new WeakMap<object, number>();
 
 export function useShown(): number {
   const { stream, clock } = useApp();
-  // By the clock, not by the newest data: what is known stays in view while nothing comes.
-  return useStore(stream.known, (k) => shownOf(k.rows.values(), clock.now()));
+  return useStore(stream.known, ({ rows }) => {
+    // By the clock, not by the newest data: what is known stays in view while nothing comes.
+    const now = clock.now();
+    // Many ask, and all rows are looked at once for all of them.
+    let from = begun.get(rows);
+    if (from === undefined) begun.set(rows, (from = beginOf(rows.values(), enough(now))));
+    return lengthOf(from, now);
+  });
 }
 
 /** useSpan is the shared window. It moves a step at a time, so that lines are drawn again only when they have moved. */

@@ -85,6 +85,9 @@ export function Banner() {
 export function Strip() {
   const { stream, prefs, clock } = useApp();
   const strip = useStore(stream.known, (k) => k.strip);
+  const asOf = useStore(stream.known, (k) => k.asOf);
+  const slow = useStore(stream.known, (k) => k.slowMs);
+  const every = useStore(stream.every);
   const zone = useZone();
   const href = useHref();
   const t = useTrust();
@@ -97,6 +100,7 @@ export function Strip() {
       data-testid="strip"
       data-expected={strip?.expected}
       data-answering={strip?.answering}
+      data-as-of={asOf || undefined}
     >
       {strip ? (
         <span class="sum">
@@ -141,6 +145,16 @@ export function Strip() {
             )}
           </span>
         ))}
+      {every + slow > 0 && (
+        <span class="exception warn" data-testid="slowed">
+          <span class="sign" role="img" aria-label="Warning:">
+            △
+          </span>{" "}
+          {every >= slow
+            ? `This browser does not keep up: it is told every ${span(every)} now, not each second`
+            : `The connection does not keep up: news comes every ${span(slow)} now, not each second`}
+        </span>
+      )}
       <button
         type="button"
         class="clock"

@@ -1,6 +1,6 @@
 // A table that sorts by its heads, keeps long lists light and turns into lines on a phone.
 import type { ComponentChildren } from "preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { Virtual } from "./virtual";
 
 export type SortValue = number | string | null | undefined;
@@ -14,23 +14,34 @@ export interface Column<T> {
   cell: (row: T) => ComponentChildren;
 }
 
-/** order sorts by one column; "-rate" is descending. What is not known comes last either way, and equals keep their order. */
-export function order<T>(rows: readonly T[], columns: readonly Column<T>[], by: string): readonly T[] {
+const collate = new Intl.Collator("en", { numeric: true }).compare;
+
+/**
+ * order sorts by one column; "-rate" is descending. What is not known comes last either way, and equals keep their order. was is an order that is nearly it, such
+ * as the one a second ago: from there it is a short way.
+ */
+export function order<T>(rows: readonly T[], columns: readonly Column<T>[], by: string, was?: { keys: readonly string[]; keyOf: (row: T) => string }): readonly T[] {
   const down = by.startsWith("-");
   const value = columns.find((c) => c.key === by.replace(/^-/, ""))?.sort;
   if (!value) return rows;
   const unknown = (v: SortValue): boolean => v == null || v === "" || Number.isNaN(v);
-  return rows
-    .map((row) => ({ row, v: value(row) }))
+  let all = rows.map((row, i) => ({ row, i, v: value(row) }));
+  if (was?.keys.length) {
+    const at = new Map(all.map((x) => [was.keyOf(x.row), x]));
+    // Two rows of one key are no order to begin with.
+    if (at.size === all.length) {
+      const known = was.keys.flatMap((k) => at.get(k) ?? []);
+      const placed = new Set(known);
+      all = [...known, ...all.filter((x) => !placed.has(x))];
+    }
+  }
+  return all
     .sort((a, b) => {
       const ua = unknown(a.v);
       const ub = unknown(b.v);
-      if (ua || ub) return Number(ua) - Number(ub);
-      const c =
-        typeof a.v === "string" || typeof b.v === "string"
-          ? String(a.v).localeCompare(String(b.v), "en", { numeric: true })
-          : Number(a.v) - Number(b.v);
-      return down ? -c : c;
+      if (ua || ub) return Number(ua) - Number(ub) || a.i - b.i;
+      const c = typeof a.v === "string" || typeof b.v === "string" ? collate(String(a.v), String(b.v)) : Number(a.v) - Number(b.v);
+      return (down ? -c : c) || a.i - b.i;
     })
     .map((x) => x.row);
 }
@@ -62,8 +73,10 @@ interface Props<T> {
 }
 
 export function Table<T>({ name, label, columns, rows, keyOf, sort, onSort, rowClass, rowTestId, attrs, below, empty, most, pin, after }: Props<T>) {
+  const keys = useRef<readonly string[]>([]);
   const ordered = useMemo(() => {
-    const all = order(rows, columns, sort);
+    const all = order(rows, columns, sort, { keys: keys.current, keyOf });
+    keys.current = all.map(keyOf);
     return most == null ? all : all.filter((r, i) => i < most || pin?.(r));
   }, [rows, columns, sort, most]);
   const by = sort.replace(/^-/, "");

@@ -1,5 +1,5 @@
 // A long list of which only what is on the screen is in the page. The window scrolls, not the list: one scroll bar, and a phone's address bar behaves.
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useReducer, useRef } from "preact/hooks";
 
 interface Props<T> {
@@ -7,6 +7,8 @@ interface Props<T> {
   keyOf: (item: T) => string;
   /** kind says which items are equally high; heights are measured, not promised. */
   kind?: (item: T) => string;
+  /** layout, where it is given, is the same object as long as which items there are, and of which kinds, is the same: then nobody counts their heights again. */
+  layout?: object;
   render: (item: T, index: number) => ComponentChildren;
   /** Shorter lists are in the page whole, so that the browser's own search finds everything. */
   wholeUpTo?: number;
@@ -14,37 +16,74 @@ interface Props<T> {
   role?: "rowgroup" | "list" | "presentation";
 }
 
+/** Placed is where each item begins, in pixels from the list's own beginning, and after the last where it ends. */
+interface Placed {
+  layout: object | undefined;
+  of: number; // heights that were known then
+  at: Float64Array;
+}
+
+/** above is the first item that ends at y or below it. */
+function above(at: Float64Array, y: number): number {
+  let lo = 0;
+  let hi = at.length - 1;
+  while (lo < hi) {
+    const m = (lo + hi) >> 1;
+    if ((at[m + 1] as number) < y) lo = m + 1;
+    else hi = m;
+  }
+  return lo;
+}
+
+/** below is the one after the last item that begins at y or above it. */
+function below(at: Float64Array, y: number): number {
+  let lo = 0;
+  let hi = at.length - 1;
+  while (lo < hi) {
+    const m = (lo + hi) >> 1;
+    if ((at[m] as number) <= y) lo = m + 1;
+    else hi = m;
+  }
+  return lo;
+}
+
 const guess = 32;
 const margin = 600; // pixels drawn beyond the screen, so that scrolling and j/k find something there
 
-export function Virtual<T>({ items, keyOf, kind = () => "", render, wholeUpTo = 80, role = "rowgroup", ...rest }: Props<T>) {
+export function Virtual<T>({ items, keyOf, kind = () => "", layout, render, wholeUpTo = 80, role = "rowgroup", ...rest }: Props<T>) {
   const box = useRef<HTMLDivElement>(null);
   const heights = useRef(new Map<string, number>());
+  // Where the screen is: asked for when it moves, for whoever asks while the page changes has the browser lay it out at once.
+  const view = useRef({ top: 0, height: 0 });
+  if (view.current.height === 0) view.current = { top: window.scrollY, height: window.innerHeight };
+  const placed = useRef<Placed | null>(null);
   const start = useRef(0); // where the list begins in the document, in pixels
   const [, again] = useReducer<number, void>((n) => n + 1, 0);
   const whole = items.length <= wholeUpTo;
+  const drawn = useRef(new Map<string, VNode>()); // the rows that are in the page
 
   let first = 0;
   let last = items.length;
   let before = 0;
   let after = 0;
+  let seenFrom = 0; // the first and the one behind the last that the reader sees
+  let seenTo = items.length;
   if (!whole) {
-    const from = window.scrollY - start.current - margin;
-    const to = window.scrollY - start.current + window.innerHeight + margin;
-    let y = 0;
-    first = -1;
-    last = 0;
-    for (let i = 0; i < items.length; i++) {
-      const h = heights.current.get(kind(items[i] as T)) ?? guess;
-      if (y + h < from) before += h;
-      else if (y > to) after += h;
-      else {
-        if (first < 0) first = i;
-        last = i + 1;
-      }
-      y += h;
+    const from = view.current.top - start.current - margin;
+    const to = from + view.current.height + 2 * margin;
+    const tops = placed.current;
+    if (!tops || !layout || tops.layout !== layout || tops.of !== heights.current.size || tops.at.length !== items.length + 1) {
+      const at = new Float64Array(items.length + 1);
+      for (let i = 0; i < items.length; i++) at[i + 1] = (at[i] as number) + (heights.current.get(kind(items[i] as T)) ?? guess);
+      placed.current = { layout, of: heights.current.size, at };
     }
-    if (first < 0) first = last = 0;
+    const at = (placed.current as Placed).at;
+    first = above(at, from);
+    last = Math.max(first, below(at, to));
+    seenFrom = above(at, from + margin);
+    seenTo = below(at, to - margin);
+    before = at[first] as number;
+    after = (at[items.length] as number) - (at[last] as number);
   }
 
   useEffect(() => {
@@ -53,11 +92,13 @@ export function Virtual<T>({ items, keyOf, kind = () => "", render, wholeUpTo = 
     const ask = (): void => {
       asked ||= requestAnimationFrame(() => {
         asked = 0;
+        view.current = { top: window.scrollY, height: window.innerHeight };
         again();
       });
     };
     const resize = (): void => {
       heights.current.clear(); // a phone's rows are higher
+      placed.current = null;
       ask();
     };
     window.addEventListener("scroll", ask, { passive: true });
@@ -70,15 +111,25 @@ export function Virtual<T>({ items, keyOf, kind = () => "", render, wholeUpTo = 
     };
   }, [whole]);
 
-  // After the paint, when asking for a place makes the browser lay out nothing that it has not laid out already.
+  // Where the list begins is asked for when what stands above it has become higher or lower, in the frame in which the browser has laid that out anyway.
   useEffect(() => {
     if (whole || !box.current) return;
-    let moved = false;
-    const top = box.current.getBoundingClientRect().top + window.scrollY;
-    if (Math.abs(top - start.current) > 1) {
+    const look = (): void => {
+      if (!box.current) return;
+      const top = box.current.getBoundingClientRect().top + window.scrollY;
+      if (Math.abs(top - start.current) <= 1) return;
       start.current = top;
-      moved = true;
-    }
+      again();
+    };
+    const grown = new ResizeObserver(look);
+    grown.observe(document.body);
+    for (let e: Element | null = box.current; e && e !== document.body; e = e.parentElement) grown.observe(e);
+    return () => grown.disconnect();
+  }, [whole]);
+
+  // Heights are measured once for each kind, after the paint.
+  useEffect(() => {
+    if (whole || !box.current) return;
     const rows = box.current.children;
     const seen = new Map<string, number[]>();
     for (let i = first; i < Math.min(last, first + 40); i++) {
@@ -88,6 +139,7 @@ export function Virtual<T>({ items, keyOf, kind = () => "", render, wholeUpTo = 
       if (h > 0) seen.set(k, [...(seen.get(k) ?? []), h]);
     }
     // The middle one: on a phone a row with a long reason is no measure of the others.
+    let moved = false;
     for (const [k, all] of seen) {
       const h = all.sort((x, y) => x - y)[all.length >> 1] as number;
       heights.current.set(k, h);
@@ -96,12 +148,21 @@ export function Virtual<T>({ items, keyOf, kind = () => "", render, wholeUpTo = 
     if (moved) again();
   });
 
+  // A row beyond the screen stays as it was drawn: whoever scrolls there has it drawn anew.
+  const was = drawn.current;
+  const rows = new Map<string, VNode>();
+  items.slice(first, last).forEach((item, n) => {
+    const i = first + n;
+    const key = keyOf(item);
+    const old = i < seenFrom || i >= seenTo ? was.get(key) : undefined;
+    rows.set(key, old ?? <Row key={key}>{render(item, i)}</Row>);
+  });
+  drawn.current = rows;
+
   return (
     <div ref={box} role={role} class={rest.class}>
       <div key="before" class="pad" role="presentation" style={{ height: before + "px" }} />
-      {items.slice(first, last).map((item, i) => (
-        <Row key={keyOf(item)}>{render(item, first + i)}</Row>
-      ))}
+      {[...rows.values()]}
       <div key="after" class="pad" role="presentation" style={{ height: after + "px" }} />
     </div>
   );

@@ -1,0 +1,218 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// partSize is how much of an event a page that takes parts reads at once: what it takes to parse this is no time that a reader would feel.
+const partSize = 64 << 10
+
+// seen is what a page has been sent of a row: of its figures, of all else, and of its spark. number is how many rows it was sent before this one for the first time.
+type seen struct {
+	figure, word, spark, past, tip uint64
+	number                         int
+}
+
+func seenOf(r *dashboards.Row) seen {
+	return seen{figure: r.FigureSeq, word: r.WordSeq, spark: r.SparkSeq, past: r.PastSeq, tip: r.TipSeq}
+}
+
+// client is what one page has been sent.
+type client struct {
+	parts    bool // it takes events in parts, and of a row only what is new of it
+	slow     time.Duration
+	events   int
+	asOf     time.Time
+	sent     map[string]seen
+	numbered int
+	findings []byte
+
+	buf           bytes.Buffer
+	rows, figures bytes.Buffer // of the part that is being written
+}
+
+// event writes the difference between what the page has and what is, as one event; or, for a page that takes parts, as several of which the last has all but rows.
+func (c *client) event(s *Server, n *frame) []byte {
+	full := c.events == 0
+	c.events++
+	c.asOf = n.AsOf
+	b := &c.buf
+	b.Reset()
+	there := make(map[string]bool, len(n.Rows))
+	for _, r := range n.Rows {
+		g := r.Group()
+		there[g] = true
+		had, known := c.sent[g]
+		is := seenOf(r)
+		if is.number = had.number; !known {
+			is.number = c.numbered
+			c.numbered++
+		}
+		if known && had == is {
+			continue
+		}
+		c.sent[g] = is
+		f := c.formOf(r, had, is, known)
+		to := &c.rows
+		if f == figures {
+			to = &c.figures
+		}
+		if to.Len() > 0 {
+			to.WriteByte(',')
+		}
+		if f == figures {
+			to.Write(strconv.AppendInt(to.AvailableBuffer(), int64(is.number), 10))
+		}
+		to.Write(s.rows.text(r, f))
+		if c.parts && c.rows.Len()+c.figures.Len() > partSize {
+			b.WriteString("event: rows\ndata: {")
+			field(b, "as_of", n.AsOf.UnixMilli())
+			c.put(b)
+			b.WriteString("}\n\n")
+		}
+	}
+	b.WriteString("event: now\ndata: {")
+	if full {
+		b.WriteString(`"full":true,`)
+	}
+	b.Write(n.head)
+	if c.slow > 0 {
+		field(b, "slow_ms", c.slow.Milliseconds())
+	}
+	if full || !bytes.Equal(n.findings, c.findings) {
+		c.findings = n.findings
+		b.WriteString(`"findings":`)
+		b.Write(n.findings)
+		b.WriteByte(',')
+	}
+	c.put(b)
+	b.WriteString(`,"gone":[`)
+	first := true
+	for g := range c.sent {
+		if there[g] {
+			continue
+		}
+		delete(c.sent, g)
+		if !first {
+			b.WriteByte(',')
+		}
+		first = false
+		name, _ := json.Marshal(g) // a string
+		b.Write(name)
+	}
+	b.WriteString("]}\n\n")
+	return b.Bytes()
+}
+
+// put writes the rows and figures that have come together as members of an object, and begins anew.
+func (c *client) put(b *bytes.Buffer) {
+	b.WriteString(`"services":[`)
+	c.rows.WriteTo(b)
+	b.WriteByte(']')
+	if c.figures.Len() > 0 {
+		b.WriteString(`,"figures":[`)
+		c.figures.WriteTo(b)
+		b.WriteByte(']')
+	}
+}
+
+// form is how much of a row goes out.
+type form int
+
+const (
+	whole   form = iota // all of it
+	bare                // no spark
+	tip                 // of the spark only its last two points
+	figures             // its figures alone, after its number
+	forms
+)
+
+// formOf is the least that brings a page that has had something of a row up to date.
+func (c *client) formOf(r *dashboards.Row, had, is seen, known bool) form {
+	sparkIs := had.spark == is.spark && had.tip == is.tip
+	switch {
+	case !known || had.past != is.past:
+		return whole
+	case sparkIs && had.word == is.word && c.parts:
+		return figures
+	case sparkIs:
+		return bare
+	case c.parts && r.Spark != nil && len(r.Spark.Rate) > tipPoints && (had.spark == is.spark || had.spark+1 == is.spark):
+		return tip
+	}
+	return whole
+}
+
+// tipPoints is how much of a spark goes where only its end is news: the point that is complete now, and the one that has begun.
+const tipPoints = 2
+
+// figureDigits is more than anybody is shown of a figure that is another a second later.
+const figureDigits = 6
+
+// rowCache holds the JSON of rows, so that a hundred pages cost as much as one.
+type rowCache struct {
+	mu   sync.Mutex
+	rows map[string]*rowText
+}
+
+type rowText struct {
+	row *dashboards.Row
+	in  [forms][]byte
+}
+
+// text is the row's JSON in a form.
+func (c *rowCache) text(r *dashboards.Row, f form) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rows == nil {
+		c.rows = map[string]*rowText{}
+	}
+	key := r.Group() + "\x00" + r.Region
+	t := c.rows[key]
+	if t == nil || t.row != r {
+		if len(c.rows) > 100_000 {
+			clear(c.rows)
+		}
+		t = &rowText{row: r}
+		c.rows[key] = t
+	}
+	if t.in[f] == nil {
+		t.in[f] = rowJSON(r, f)
+	}
+	return t.in[f]
+}
+
+func rowJSON(r *dashboards.Row, f form) []byte {
+	switch f {
+	case whole:
+		b, _ := json.Marshal(r) // figures and texts only
+		return b
+	case figures:
+		var b []byte
+		for _, n := range r.Figures() {
+			if b = append(b, ','); n.Known() {
+				b = strconv.AppendFloat(b, float64(n), 'g', figureDigits, 64)
+			} else {
+				b = append(b, "null"...)
+			}
+		}
+		return b
+	}
+	part := *r
+	part.Spark = nil
+	b, _ := json.Marshal(&part)
+	if f == bare {
+		return b
+	}
+	sp := r.Spark
+	last := func(n dashboards.Nums) dashboards.Nums { return n[len(n)-tipPoints:] }
+	end, _ := json.Marshal(&dashboards.Spark{T0: sp.T0, Step: sp.Step, Rate: last(sp.Rate), ErrorRatio: last(sp.ErrorRatio), Latency: last(sp.Latency), Answering: last(sp.Answering)})
+	b = append(b[:len(b)-1], `,"tip":`...)
+	return append(append(b, end...), '}')
+}

@@ -1,0 +1,152 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
+)
+
+// A page that takes parts reads an event piece by piece: each is small, the last one alone says what is now, and together they are what others get at once.
+func TestParts(t *testing.T) {
+	s, err := New(Config{Board: must(dashboards.NewBoard(dashboards.Options{}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.UnixMilli(1764000000000)
+	spark := func(t0 int64, last float64) *dashboards.Spark {
+		n := func(v float64) dashboards.Nums {
+			out := make(dashboards.Nums, 90)
+			out[88], out[89] = dashboards.Num(v), dashboards.Num(v+1)
+			return out
+		}
+		return &dashboards.Spark{T0: t0, Step: 10_000, Rate: n(last), ErrorRatio: n(0), Latency: n(last), Answering: n(4)}
+	}
+	rows := make([]*dashboards.Row, 300)
+	for i := range rows {
+		rows[i] = &dashboards.Row{Service: fmt.Sprintf("s%03d", i), Env: "prod", Rate: 1, Latency: &dashboards.Latency{Name: "p99", Est: 5}, Spark: spark(0, 1), SparkSeq: 100}
+	}
+	c := &client{parts: true, sent: map[string]seen{}}
+	said := func(change func(r *dashboards.Row)) (parts []map[string]json.RawMessage) {
+		for i := range rows {
+			r := *rows[i]
+			change(&r)
+			rows[i] = &r
+		}
+		at = at.Add(time.Second)
+		text := c.event(s, &frame{Now: dashboards.Now{AsOf: at, Rows: rows}, head: fmt.Appendf(nil, `"as_of":%d,`, at.UnixMilli()), findings: []byte("[]")})
+		for _, e := range strings.Split(strings.TrimSuffix(string(text), "\n\n"), "\n\n") {
+			name, data, _ := strings.Cut(strings.TrimPrefix(e, "event: "), "\ndata: ")
+			var o map[string]json.RawMessage
+			if err := json.Unmarshal([]byte(data), &o); err != nil || len(data) > partSize+8000 {
+				t.Fatalf("%v, %d bytes: %.200s", err, len(data), data)
+			}
+			o["name"] = json.RawMessage(name)
+			parts = append(parts, o)
+		}
+		for i, p := range parts {
+			if want := map[bool]string{true: "now", false: "rows"}[i == len(parts)-1]; string(p["name"]) != want || string(p["as_of"]) != fmt.Sprint(at.UnixMilli()) {
+				t.Errorf("part %d of %d is %s of %s", i, len(parts), p["name"], p["as_of"])
+			}
+		}
+		return parts
+	}
+	count := func(parts []map[string]json.RawMessage, what string) (n int) {
+		for _, p := range parts {
+			n += bytes.Count(p["services"], []byte(what))
+		}
+		return n
+	}
+	first := said(func(*dashboards.Row) {})
+	if len(first) < 5 || count(first, `"spark":`) != 300 || string(first[len(first)-1]["full"]) != "true" || first[0]["full"] != nil {
+		t.Errorf("the first event has %d parts with %d sparks", len(first), count(first, `"spark":`))
+	}
+	moved := said(func(r *dashboards.Row) { r.Rate, r.FigureSeq = 7.123456789, r.FigureSeq+1 })
+	var numbers []json.Number
+	if len(moved) != 1 || count(moved, "{") != 0 || json.Unmarshal(moved[0]["figures"], &numbers) != nil || len(numbers) != 300*7 || fmt.Sprint(numbers[7:14]) != "[1 7.12346 0 0 0 0 5]" {
+		t.Errorf("figures alone are %.300s", moved[0]["figures"])
+	}
+	step := said(func(r *dashboards.Row) { r.SparkSeq, r.Spark = r.SparkSeq+1, spark(10_000, 8) })
+	if count(step, `"tip":{"t0":10000,"step":10000,"rate":[8,9]`) != 300 || count(step, `"spark":`) != 0 {
+		t.Errorf("a step on the page gets %.400s", step[0]["services"])
+	}
+	if words := said(func(r *dashboards.Row) { r.Owner, r.FigureSeq, r.WordSeq = "home", r.FigureSeq+1, r.WordSeq+1 }); count(words, `"owner":"home"`) != 300 || count(words, `"tip":`) != 0 {
+		t.Errorf("another owner is told as %.300s", words[0]["services"])
+	}
+	if past := said(func(r *dashboards.Row) { r.PastSeq++ }); count(past, `"spark":`) != 300 {
+		t.Error("another past comes without it")
+	}
+	if calm := said(func(*dashboards.Row) {}); len(calm) != 1 || string(calm[0]["services"]) != "[]" || calm[0]["figures"] != nil {
+		t.Errorf("of nothing new: %v", calm)
+	}
+	rows = rows[:299]
+	gone := said(func(*dashboards.Row) {})
+	if string(gone[0]["gone"]) != `["s299/prod"]` {
+		t.Errorf("gone is %s", gone[0]["gone"])
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// A connection that does not keep up is told less often, the slower the less, and as before when it has kept up for a while.
+func TestPacer(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		asked time.Duration
+		took  []time.Duration
+		want  time.Duration
+	}{
+		{"a swift one", 0, []time.Duration{time.Millisecond, 50 * time.Millisecond}, 0},
+		{"one that takes its time", 0, []time.Duration{900 * time.Millisecond, 900 * time.Millisecond}, 0},
+		{"a slow one", 0, []time.Duration{time.Second}, 2 * time.Second},
+		{"a slower one", 0, []time.Duration{3 * time.Second}, 10 * time.Second},
+		{"one that stands", 0, []time.Duration{14 * time.Second}, 10 * time.Second},
+		{"one that was worse", 0, []time.Duration{3 * time.Second, time.Second}, 10 * time.Second},
+		{"one that asks for less itself", time.Minute, []time.Duration{time.Second}, time.Minute},
+	} {
+		p := pacer{asked: c.asked}
+		for _, d := range c.took {
+			p.took(d)
+		}
+		if p.every() != c.want {
+			t.Errorf("%s: every %v, want %v", c.name, p.every(), c.want)
+		}
+	}
+	p := pacer{}
+	p.took(3 * time.Second)
+	var were []time.Duration
+	for range 4 * recovers {
+		p.took(time.Millisecond)
+		if len(were) == 0 || were[len(were)-1] != p.slow {
+			were = append(were, p.slow)
+		}
+	}
+	if fmt.Sprint(were) != "[10s 5s 2s 0s]" {
+		t.Errorf("it recovers by %v", were)
+	}
+}
+
+func TestEvery(t *testing.T) {
+	r := newRig(t, nil)
+	for _, c := range []struct {
+		query string
+		code  int
+	}{{"every=-1", 400}, {"every=60001", 400}, {"every=x", 400}} {
+		if res, body := r.get(t, "/api/v1/stream?"+c.query); res.StatusCode != c.code || !strings.Contains(body, "every=") {
+			t.Errorf("%s: %d %s", c.query, res.StatusCode, body)
+		}
+	}
+	w := r.watch(t, "/api/v1/stream?parts=1&every=60000")
+	if e := w.next(); !e.Full || len(e.Services) != 8 {
+		t.Errorf("the first event is %+v", e)
+	}
+}
