@@ -13,7 +13,7 @@ import (
 // A few dozen instances, real processes and a real broker's protocol: what the benchmark counts agrees, whatever the times are.
 func TestServeSmall(t *testing.T) {
 	var out, progress bytes.Buffer
-	err := run(t.Context(), []string{"serve", "-parts=one", "-instances=48", "-services=4", "-interval=1s", "-history=90s", "-window=1s", "-no-targets"}, nil, &out, &progress)
+	err := run(t.Context(), []string{"serve", "-parts=one", "-instances=48", "-services=4", "-interval=1s", "-history=60s", "-window=1s", "-no-targets"}, nil, &out, &progress)
 	t.Logf("%s%s", &progress, &out)
 	if err != nil {
 		t.Fatal(err)

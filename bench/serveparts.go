@@ -105,8 +105,8 @@ func (b *serveBench) observe(ctx context.Context, r *replica, profile string) (f
 
 // settle waits until a server makes roll-ups of the present only: those of the past, which nobody has made before the first server, are made bit by bit.
 func (b *serveBench) settle(ctx context.Context, r *replica) (time.Duration, error) {
-	const over = 3 * time.Second
-	usual := float64(b.services) * max(1.0, over.Seconds()/b.interval.Seconds()) // services take turns, and not evenly
+	over := min(3*time.Second, b.interval)
+	usual := float64(b.services) // each says something every ten seconds; they take turns, and not evenly
 	return r.until(ctx, r.began, 15*time.Minute, "the past is rolled up", func() (bool, error) {
 		was, err := r.metricsOf(ctx)
 		if err != nil {

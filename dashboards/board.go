@@ -413,6 +413,13 @@ type Evictions struct {
 	Before  int64  `json:"before"`  // Unix ms: its window begins here now
 }
 
+// Evicted is up to when (Unix ms) values went for the budget the last time that any had to; 0: none had to.
+func (b *Board) Evicted() int64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.evictions.Before
+}
+
 // evict drops the oldest blocks of all until the budget holds with a tenth to spare.
 func (b *Board) evict(services []*service, bytes int) int {
 	type old struct {

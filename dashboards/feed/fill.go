@@ -82,7 +82,10 @@ func (w *watcher) fill(ctx context.Context, r *reader, to int64) {
 		case <-t.C:
 		}
 	}
-	for _, back := range steps[1:] {
+	for i, back := range steps[1:] {
+		if raw && f.cfg.Board.Evicted() > r.begun.Add(-steps[i]).UnixMilli() {
+			return // what is older than what has gone already would go at once
+		}
 		select {
 		case <-ctx.Done():
 			return

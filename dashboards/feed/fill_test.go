@@ -1,10 +1,12 @@
 package feed
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
@@ -61,6 +63,48 @@ func TestFill(t *testing.T) {
 	})
 	if h.Has("checkout", "prod", slot(30*time.Hour)) {
 		t.Error("what is older than a day is there")
+	}
+}
+
+// What there is no room for is not read: where the budget took values that are younger, history ends.
+func TestFillEndsAtTheBudget(t *testing.T) {
+	r := newRig(t)
+	b, err := dashboards.NewBoard(dashboards.Options{MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.board = b
+	r.makeTopics(topics.Snapshots, topics.Backfill, topics.Roster)
+	now := time.Now()
+	var many []collector.Sample
+	for i := range 1000 {
+		many = append(many, collector.Sample{Name: "c" + strconv.Itoa(i), Kind: collector.Counter, Value: strconv.Itoa(i)})
+	}
+	for i := range 200 {
+		at := now.Add(time.Duration(i-200) * 100 * time.Millisecond)
+		b.Add(&dashboards.Record{Seen: at, Service: "large", Env: "prod", Instance: "10.0.0." + strconv.Itoa(i%10) + ":80", Time: at, Interval: time.Second, Samples: many})
+	}
+	b.Tick(now)
+	if b.Evicted() == 0 {
+		t.Fatal("nothing had to go")
+	}
+	was := b.Stats().Seen
+	for back := 30 * time.Minute; back > 0; back -= 10 * time.Second {
+		at := now.Add(-back)
+		r.seq[1]++
+		r.produce(topics.Snapshots, 1, at, encode(wire.ID{Collector: 7, Start: 1, Partition: 1, Sequence: r.seq[1]}, "10.0.0.1:80", at, int(at.Unix())))
+	}
+	r.run()
+	r.live()
+	r.until("it has ended", 20*time.Second, func() bool {
+		f := r.board.Feed()
+		return !f.Filling && f.History > 0
+	})
+	if n := b.Stats().Seen - was; n < 11 || n > 13 {
+		t.Errorf("%d records were read, which the last two minutes are 12 of", n)
+	}
+	if f := b.Feed(); now.UnixMilli()-f.History > 3*time.Minute.Milliseconds() {
+		t.Errorf("feed says %+v", f)
 	}
 }
 
