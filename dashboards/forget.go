@@ -180,6 +180,7 @@ func (s *service) shed(in *instance, keep []bool) (values uint64) {
 	}
 	in.cols, in.state = cols, state
 	in.planSeq, in.planCols, in.planAt = 0, -1, nil
+	in.shut()
 	return values
 }
 

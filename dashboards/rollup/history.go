@@ -194,6 +194,10 @@ func (h *History) evict() {
 		o := &all[i]
 		delete(o.l.chunks, o.c)
 		h.bytes -= o.l.bytes()
+		if len(o.l.chunks) == 0 { // of names that are many and said once, most of it is their names
+			delete(o.s.lines, o.k)
+			h.bytes -= 128 + len(o.k.dim) + len(o.k.value) + len(o.k.metric)
+		}
 		h.evicted.Points += chunkPoints
 		h.evicted.Service, h.evicted.Before = o.name, o.until
 		if o.k.metric == "" && o.k.dim == "" {

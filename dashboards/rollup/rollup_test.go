@@ -235,3 +235,32 @@ func TestLongQuery(t *testing.T) {
 		t.Errorf("%d of %d points are known, after %s", known, len(a.Lines[0].Values), took)
 	}
 }
+
+// A service that is deployed with ever new names costs no more than the budget: what each was goes before the service as a whole does, and so does its name.
+func TestHistoryOfEverNewNames(t *testing.T) {
+	h := NewHistory(1 << 20)
+	const begin = int64(1764000000000)
+	for k := range int64(600) {
+		r := dashboards.Rollup{Service: "checkout", Env: "prod", T: begin + k*60_000, Step: 10_000, AsOf: begin + k*60_000 + 40_000, Slices: []dashboards.Slice{{N: 3, Rate: 10}}}
+		for i := range 60 {
+			r.Metrics = append(r.Metrics, dashboards.RolledMetric{Name: fmt.Sprintf("build_%d/path_%d", k/10, i), Kind: "counter", Value: 1, N: 3})
+		}
+		h.Add(&r)
+		if x := h.Health(); x.Bytes > 1<<20 {
+			t.Fatalf("%d minutes: %d bytes in %d lines", k, x.Bytes, x.Lines)
+		}
+	}
+	x := h.Health()
+	if x.Evicted.Points == 0 || x.Evicted.Service != "checkout/prod" || x.Lines > 3000 || !h.Has("checkout", "prod", begin) || !h.Has("checkout", "prod", begin+599*60_000) {
+		t.Errorf("%+v", x)
+	}
+	names := 0
+	for k := range h.services[[2]string{"checkout", "prod"}].lines {
+		if strings.HasPrefix(k.metric, "build_59/") {
+			names++
+		}
+	}
+	if names != 60 {
+		t.Errorf("%d names of the newest build", names)
+	}
+}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -142,12 +143,13 @@ func (s *Server) exceptions(r *http.Request) (any, error) {
 	}
 	out := struct {
 		AsOf       int64    `json:"as_of"`
+		Of         string   `json:"of"` // n of m instances answer
 		StepMS     int64    `json:"step_ms"`
 		To         int64    `json:"to"` // the end of every line
 		Exceptions []thrown `json:"exceptions"`
 		Uses       []thrown `json:"uses"`
 		Queues     []thrown `json:"queues"`
-	}{s.cfg.Board.AsOf().UnixMilli(), sig.Width.Milliseconds(), sig.Newest.Add(sig.Width).UnixMilli(), []thrown{}, []thrown{}, []thrown{}}
+	}{s.cfg.Board.AsOf().UnixMilli(), fmt.Sprintf("%d of %d instances", sig.AnsweringNow, sig.Expected), sig.Width.Milliseconds(), sig.Newest.Add(sig.Width).UnixMilli(), []thrown{}, []thrown{}, []thrown{}}
 	for _, l := range sig.Beside {
 		t := thrown{Name: l.Name, Line: make(dashboards.Nums, len(l.Values))}
 		for i, v := range l.Values {
@@ -304,15 +306,21 @@ func (s *Server) different(r *http.Request) (any, error) {
 	if leaves == nil && board.Signals(service, env, 1) == nil {
 		return nil, dashboards.ErrNoService
 	}
+	of := fmt.Sprintf("%d of %d instances", len(leaves), len(leaves))
+	if sig := board.Signals(service, env, 1); sig != nil {
+		of = fmt.Sprintf("%d of %d instances", len(leaves), max(sig.Expected, len(leaves)))
+	}
 	labelled := board.Leaves(service, env, begin, from, to, true)
 	out := struct {
+		AsOf        int64               `json:"as_of"`
+		Of          string              `json:"of"` // n of m instances did anything in either
 		From        int64               `json:"from"`
 		To          int64               `json:"to"`
 		Before      int64               `json:"before"` // what it is compared with begins here
 		Instances   int                 `json:"instances"`
 		Differences []difference        `json:"differences"`
 		Changes     []dashboards.Change `json:"changes"`
-	}{from.UnixMilli(), to.UnixMilli(), begin.UnixMilli(), len(leaves), []difference{}, board.Changes(service, env, from, 20)}
+	}{board.AsOf().UnixMilli(), of, from.UnixMilli(), to.UnixMilli(), begin.UnixMilli(), len(leaves), []difference{}, board.Changes(service, env, from, 20)}
 	for _, m := range signals {
 		was, is := levels(m, leaves)
 		d := difference{Metric: m, Was: dashboards.Num(was), Is: dashboards.Num(is), Cleared: []string{}, Worse: is > was, Share: dashboards.Num(math.NaN())}
