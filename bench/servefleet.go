@@ -151,15 +151,14 @@ func (s *served) numbers() (n int) {
 
 // member is one instance of a served service.
 type member struct {
-	of       *served
-	key      discovery.Key
-	addr     string
-	tags     discovery.Tags
-	canary   bool
-	phase    time.Duration // in the interval
-	vals     []uint64
-	seed     uint64
-	sequence uint64
+	of     *served
+	key    discovery.Key
+	addr   string
+	tags   discovery.Tags
+	canary bool
+	phase  time.Duration // in the interval
+	vals   []uint64
+	seed   uint64
 }
 
 func pow10(n int) uint64 {

@@ -228,9 +228,9 @@ func (l *serveLoad) present(ctx context.Context, slot time.Time) {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
+		case <-tick.C:
 			l.mu.Lock()
-			for now = time.Now(); ; {
+			for now := time.Now(); ; {
 				m := l.members[n]
 				at := slot.Add(m.phase)
 				if at.After(now) {
