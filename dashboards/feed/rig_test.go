@@ -3,10 +3,12 @@ package feed
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +36,9 @@ type rig struct {
 	board   *dashboards.Board
 	feed    *Feed
 	history *rollup.History
+
+	once  sync.Once
+	kafka *kafka.Client
 
 	mu  sync.Mutex
 	seq map[int]uint64
@@ -90,10 +95,14 @@ func (r *rig) run() {
 	r.t.Cleanup(func() { cancel(); wg.Wait() })
 }
 
+// client is one for the whole test; it soon learns of a broker that comes back.
 func (r *rig) client() *kafka.Client {
-	tr := &kafka.Transport{Dial: (&net.Dialer{Timeout: time.Second}).DialContext}
-	r.t.Cleanup(tr.CloseIdleConnections)
-	return &kafka.Client{Addr: kafka.TCP(r.addr), Timeout: 5 * time.Second, Transport: tr}
+	r.once.Do(func() {
+		tr := &kafka.Transport{Dial: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MetadataTTL: 200 * time.Millisecond}
+		r.t.Cleanup(tr.CloseIdleConnections)
+		r.kafka = &kafka.Client{Addr: kafka.TCP(r.addr), Timeout: 10 * time.Second, Transport: tr}
+	})
+	return r.kafka
 }
 
 func (r *rig) makeTopics(names ...string) {
@@ -121,7 +130,10 @@ func (r *rig) produce(topic string, p int, at time.Time, values ...[]byte) {
 		if err == nil {
 			err = res.Error
 		}
-		return !errors.Is(err, kafka.NotLeaderForPartition) && !errors.Is(err, kafka.LeaderNotAvailable) && (err == nil || !strings.Contains(err.Error(), "topic not found"))
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) { // a connection to the broker that was before
+			return false
+		}
+		return !errors.Is(err, kafka.NotLeaderForPartition) && !errors.Is(err, kafka.LeaderNotAvailable) && (err == nil || !strings.Contains(err.Error(), "not found"))
 	})
 	if err != nil {
 		r.t.Fatal(err)
