@@ -164,3 +164,31 @@ func TestSeriesOther(t *testing.T) {
 		t.Errorf("sum is %v, other is %v", sum, s.Lines[MaxLines].Values[2])
 	}
 }
+
+// The last step of a rate is not over, and some have not been scraped in it yet: it does not dip, and neither does a mean.
+func TestLastStepDoesNotDip(t *testing.T) {
+	f := newFleet(t, Options{})
+	f.every = 10 * time.Second
+	for s := 0; s <= 127; s++ {
+		for i := range 5 {
+			if s%10 == 2*i {
+				f.add(fmt.Sprintf("10.0.0.%d:80", i), float64(s), counter("requests", float64(20*s)), gauge("heap_mb", 50))
+			}
+		}
+		f.tick(float64(s) + .5)
+		if s < 40 {
+			continue
+		}
+		for metric, want := range map[string]float64{"requests": 100, "heap_mb": 50} {
+			x, err := f.b.Series(Query{Service: "checkout", Env: "prod", Metric: metric, From: t0.Add(30 * time.Second), Step: 10 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for k, v := range x.Lines[0].Values {
+				if !near(v, want) {
+					t.Fatalf("%s at %d s: point %d of %d is %v, want %v", metric, s, k, len(x.Lines[0].Values), v, want)
+				}
+			}
+		}
+	}
+}
