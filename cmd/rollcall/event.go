@@ -18,6 +18,7 @@ type eventCmd struct {
 	Old     string `help:"What it was before: a version, a value."`
 	New     string `help:"What it is now."`
 	Who     string `help:"Who did it; default: you, as this machine knows you."`
+	Force   bool   `help:"Tell of a service that the page does not know yet."`
 }
 
 // Run tells the page what has happened.
@@ -28,6 +29,11 @@ func (c *eventCmd) Run(e *env) error {
 	}
 	if strings.TrimSpace(c.Text) == "" && c.New == "" {
 		return usage("say what has happened: a text, or --old and --new")
+	}
+	if !c.Force {
+		if err := c.knows(e.ctx, c.Service, "--force tells of one that is yet to come"); err != nil {
+			return err
+		}
 	}
 	q := serviceOf(c.Service)
 	in := dashboards.ToldEvent{Kind: c.Kind, Service: q.Get("service"), Env: q.Get("env"), Text: c.Text, Old: c.Old, New: c.New, Who: c.Who, At: at.UnixMilli()}

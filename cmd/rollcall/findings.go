@@ -67,17 +67,8 @@ func (c *findingsListCmd) Run(e *env) error {
 // calm says that nothing is open, and what it knows that from: that nothing is known of a service is no good news of it.
 func (c *findingsListCmd) calm(e *env) error {
 	if c.Service != "" {
-		q := serviceOf(c.Service)
-		var now struct {
-			Services []struct{ Service, Env string }
-		}
-		if err := c.ask(e.ctx, http.MethodGet, "/api/v1/now", nil, nil, &now); err != nil {
+		if err := c.knows(e.ctx, c.Service, "`rollcall ls` lists everyone"); err != nil {
 			return err
-		}
-		if !slices.ContainsFunc(now.Services, func(s struct{ Service, Env string }) bool {
-			return s.Service == q.Get("service") && (q.Get("env") == "" || s.Env == q.Get("env"))
-		}) {
-			return fmt.Errorf("no service is called %s on this page; `rollcall ls` lists everyone", plain(c.Service))
 		}
 	}
 	if c.Format != "text" {
@@ -208,13 +199,17 @@ func (c *ackCmd) Run(e *env) (err error) {
 	return err
 }
 
+// findingMetrics are what findings are about.
+var findingMetrics = []string{"errors", "latency", "rate", "exceptions", "saturation", "budget", "instances", dashboards.MetricCanary}
+
 type silenceCmd struct {
 	pageFlags
 	by
 	Service string        `arg:"" optional:"" help:"SERVICE or SERVICE/ENV: its findings stay visible, and call nobody."`
 	For     time.Duration `default:"1h" help:"How long; a week at most."`
 	Why     string        `help:"The reason, for those who wonder."`
-	Metric  string        `help:"Only findings about errors, latency, rate or instances."`
+	Metric  string        `help:"Only findings about errors, latency, rate, exceptions, saturation, budget, instances or canary."`
+	Force   bool          `help:"Silence a service that the page does not know yet."`
 	End     string        `help:"End the silence of this id."`
 }
 
@@ -243,13 +238,20 @@ func (c *silenceCmd) Run(e *env) error {
 		return usage("give --why='…', for those who wonder")
 	case c.For <= 0 || c.For > dashboards.MaxSilence:
 		return usage("--for=%s: give a time up to %s", config.Duration(c.For), config.Duration(dashboards.MaxSilence))
+	case c.Metric != "" && !slices.Contains(findingMetrics, c.Metric):
+		return usage("--metric=%s is nothing that findings are about; give one of %s", c.Metric, strings.Join(findingMetrics, ", "))
 	default:
+		if !c.Force {
+			if err := c.knows(e.ctx, c.Service, "--force silences one that is yet to come"); err != nil {
+				return err
+			}
+		}
 		q := serviceOf(c.Service)
 		body := map[string]any{"service": q.Get("service"), "env": q.Get("env"), "metric": c.Metric, "by": c.who(), "why": c.Why, "for": c.For.String()}
 		if err := c.ask(e.ctx, http.MethodPost, "/api/v1/silences", nil, body, &s); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.stdout, "%s is silent for %s, until %s; end it sooner: rollcall silence --end=%s\n", plain(c.Service), collect.Span(c.For), until(), plain(s.ID))
+		fmt.Fprintf(e.stdout, "%s is silent for %s, until %s; end it sooner: rollcall silence --end=%s%s\n", plain(c.Service), collect.Span(c.For), until(), plain(s.ID), c.hint())
 	}
 	return nil
 }

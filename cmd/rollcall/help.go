@@ -39,6 +39,7 @@ Exit codes: 0 listed, 1 there is no such service, or the collector cannot be ask
 	"watch": `  rollcall watch                                 who comes, who goes, and why
   rollcall watch checkout --state=departed       who leaves one service`,
 	"why": `  rollcall why 10.0.0.5:8001                     one instance, by its address
+  rollcall why f3a91c0b2e7                       one finding, by its id: what was seen, where, what came before
   rollcall why 9f3c2a7be01d44c1/12/7/345         one record, by its id: who pulled it, when, why, and how it came here
   rollcall why ip-10-0-0-5                       by any part of its name that fits nobody else
 Exit codes: 0 found, 1 not found or no answer, 2 the name fits several, which are listed.`,

@@ -8,7 +8,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 )
 
 // pageFlags are those of every command that asks `serve`.
@@ -49,4 +52,47 @@ func (c *pageFlags) ask(ctx context.Context, method, path string, query url.Valu
 		return fmt.Errorf("read the page's answer: %w", err)
 	}
 	return nil
+}
+
+// defaultPage is where a page is unless another is named.
+const defaultPage = "http://127.0.0.1:7150"
+
+// hint is what a command that one is told to give needs to reach the same page.
+func (c *pageFlags) hint() string {
+	base, err := url.Parse(c.URL)
+	if err != nil || c.URL == defaultPage {
+		return ""
+	}
+	return " --url=" + base.Redacted()
+}
+
+// knows fails where the page knows nobody of a name, SERVICE or SERVICE/ENV, and says who may have been meant; otherwise is what one does about that.
+func (c *pageFlags) knows(ctx context.Context, name, otherwise string) error {
+	q := serviceOf(name)
+	var now struct {
+		Services []struct{ Service, Env string }
+	}
+	if err := c.ask(ctx, http.MethodGet, "/api/v1/now", nil, nil, &now); err != nil {
+		return err
+	}
+	var names []string
+	for _, s := range now.Services {
+		if s.Service == q.Get("service") && (q.Get("env") == "" || s.Env == q.Get("env")) {
+			return nil
+		}
+		if q.Get("env") == "" {
+			names = append(names, s.Service)
+		} else {
+			names = append(names, s.Service+"/"+s.Env)
+		}
+	}
+	slices.Sort(names)
+	text := fmt.Sprintf("no service is called %s on this page", plain(name))
+	if near := collect.Nearest(name, slices.Compact(names)); len(near) > 0 {
+		text += "; there is " + plain(strings.Join(near, ", "))
+	}
+	if otherwise != "" {
+		text += "; " + otherwise
+	}
+	return errors.New(text)
 }

@@ -88,7 +88,8 @@ func (c *statusCmd) Run(e *env) error {
 			text += fmt.Sprintf(", %.1f s old", float64(p.Strip.AgeMS)/1000)
 		}
 		say(live, "feed", "%s", text)
-		say(p.Strip.Answering == p.Strip.Expected && p.Strip.Expected > 0, "fleet", "%d of %d answering", p.Strip.Answering, p.Strip.Expected)
+		wrong, text := c.wrong(e)
+		say(p.Strip.Answering == p.Strip.Expected && p.Strip.Expected > 0 && !wrong, "fleet", "%d of %d answering%s", p.Strip.Answering, p.Strip.Expected, text)
 	}
 	if bad > 0 {
 		return failure{exitFailure, nil}
@@ -200,6 +201,28 @@ func reasons(why map[string]uint64, kafka string) string {
 		text += "; " + kafka
 	}
 	return text
+}
+
+// wrong says of what is wrong with the fleet that nobody looks after yet; what is silenced calls nobody.
+func (c *statusCmd) wrong(e *env) (wrong bool, text string) {
+	var a findingsAnswer
+	if err := c.get(e, c.Page+"/api/v1/findings?state=open", &a); err != nil {
+		return true, fmt.Sprintf("; findings unknown: %v", err)
+	}
+	var open []dashboards.Finding
+	for _, f := range a.Findings {
+		if f.Ended == nil && f.Silenced == nil && f.Ack == nil {
+			open = append(open, f)
+		}
+	}
+	if len(open) == 0 {
+		return false, ""
+	}
+	text = "; " + plain(open[0].Title)
+	if n := len(open) - 1; n > 0 {
+		text += fmt.Sprintf(" and %s", many(n, "more finding", "more findings"))
+	}
+	return true, text + ": `rollcall findings --open" + (&pageFlags{URL: c.Page}).hint() + "`"
 }
 
 func (c *statusCmd) get(e *env, url string, into any) error {

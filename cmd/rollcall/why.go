@@ -15,14 +15,20 @@ import (
 type whyCmd struct {
 	collectorFlags
 	topicFlags
-	Instance string `arg:"" help:"HOST:PORT, SERVICE/ENV/HOST:PORT, a host name, a member's name, or any part of these that fits nobody else; or a record's id, as it stands in the topic."`
+	URL      string `name:"url" default:"http://127.0.0.1:7150" help:"URL of the page, which knows the findings."`
+	Instance string `arg:"" help:"A finding's id, as rollcall findings lists it; HOST:PORT, SERVICE/ENV/HOST:PORT, a host name, a member's name, or any part of these that fits nobody else; or a record's id, as it stands in the topic."`
 	JSON     bool   `help:"The whole story as JSON."`
 }
 
-// Run says what made an instance, or a record, what it is.
+// Run says what made an instance, a finding or a record what it is.
 func (c *whyCmd) Run(e *env) error {
 	if id, err := wire.ParseID(c.Instance); err == nil {
 		return c.record(e, id)
+	}
+	if findingID.MatchString(c.Instance) {
+		if told, err := c.finding(e); told || err != nil {
+			return err
+		}
 	}
 	var raw json.RawMessage
 	err := c.get(e.ctx, "/api/v1/roster/why", url.Values{"instance": {c.Instance}}, &raw)

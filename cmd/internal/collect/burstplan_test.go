@@ -231,7 +231,7 @@ func TestCoveredInWords(t *testing.T) {
 func TestNearest(t *testing.T) {
 	names := []string{"cart", "checkout", "checkout-legacy", "search"}
 	for name, want := range map[string]string{"chekout": "[checkout]", "checkout-": "[checkout checkout-legacy]", "nothing": "[]", "saerch": "[search]"} {
-		if got := fmt.Sprint(nearest(name, names)); got != want {
+		if got := fmt.Sprint(Nearest(name, names)); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}

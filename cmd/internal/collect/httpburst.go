@@ -166,7 +166,7 @@ func (d *Daemon) nameService(b *discovery.Burst) error {
 	list := strings.Join(slices.Sorted(maps.Keys(envs)), ", ")
 	switch {
 	case !names[b.Service]:
-		if near := nearest(b.Service, slices.Sorted(maps.Keys(names))); len(near) > 0 {
+		if near := Nearest(b.Service, slices.Sorted(maps.Keys(names))); len(near) > 0 {
 			return fmt.Errorf("no service is called %s; there is %s", clip(b.Service, 100), strings.Join(near, ", "))
 		}
 		return fmt.Errorf("no service is called %s; `rollcall ls` lists everyone", clip(b.Service, 100))
@@ -206,8 +206,8 @@ func (d *Daemon) instead(b *discovery.Burst) string {
 
 const maxNear = 10
 
-// nearest are the names that somebody may have meant: those that have the text in them, and those that are two letters away at most.
-func nearest(name string, names []string) (out []string) {
+// Nearest are the names that somebody may have meant: those that have the text in them, and those that are two letters away at most.
+func Nearest(name string, names []string) (out []string) {
 	low := strings.ToLower(name)
 	for _, n := range names {
 		if l := strings.ToLower(n); strings.Contains(l, low) || strings.Contains(low, l) || distance(low, l) <= 2 {
