@@ -108,11 +108,11 @@ func (u *upLine) run(o upOptions) (err error) {
 		tries = 50
 	}
 	if u.collectOn, err = ops.Listen(o.collector, tries); err != nil {
-		return err
+		return fmt.Errorf("%w: --collector.listen-address=HOST:PORT", err)
 	}
 	defer u.close()
 	if u.serveOn, err = ops.Listen(o.page, tries); err != nil {
-		return err
+		return fmt.Errorf("%w: --web.listen-address=HOST:PORT", err)
 	}
 	if u.servers, err = embed.New(embed.Config{ZooKeeper: u.needsZooKeeper(), Kafka: len(u.conf.Kafka.Brokers) == 0, Storage: u.storage, NextPort: o.nextPort, ZooKeeperAddr: o.zookeeper, KafkaAddr: o.kafka, Log: u.e.log}); err != nil {
 		return err
