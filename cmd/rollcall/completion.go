@@ -23,14 +23,23 @@ const completeWord = "__complete"
 
 var completionScripts = map[string]string{
 	"bash": `_rollcall() {
-	local line
+	local line=${COMP_LINE:0:COMP_POINT} head
+	local -a words
+	read -ra words <<< "$line"
+	[[ $line == *[[:space:]] ]] && words+=("")
+	# What stands before the last : or = is left as it is: bash takes them for the ends of words.
+	head=${words[-1]}
+	head=${head%"${head##*[:=]}"}
 	COMPREPLY=()
 	while IFS= read -r line; do
 		case $line in
 		:files) compopt -o default ;;
-		*) COMPREPLY+=("${line%%$'\t'*}") ;;
+		*)
+			line=${line%%$'\t'*}
+			COMPREPLY+=("${line#"$head"}")
+			;;
 		esac
-	done < <("${COMP_WORDS[0]}" ` + completeWord + ` "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+	done < <("${COMP_WORDS[0]}" ` + completeWord + ` "${words[@]:1}" 2>/dev/null)
 }
 complete -F _rollcall rollcall
 `,
