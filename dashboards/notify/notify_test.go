@@ -177,11 +177,14 @@ func TestOneHoldsUpNoOther(t *testing.T) {
 		{429, "", "b c d a", true},
 		{0, "", "b c d a", true}, // the connection dies
 	} {
+		var mu sync.Mutex
 		var got []string
 		bad := tc.status
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			var m Message
 			_ = json.NewDecoder(r.Body).Decode(&m)
+			mu.Lock()
+			defer mu.Unlock()
 			switch {
 			case m.ID == "a" && bad == 0:
 				panic(http.ErrAbortHandler)
@@ -199,13 +202,18 @@ func TestOneHoldsUpNoOther(t *testing.T) {
 		}
 		now := time.Now()
 		away, err := n.to[0].look(t.Context(), now)
+		mu.Lock()
 		if text := strings.Join(got, " "); text != tc.heard || away != tc.away || (err == nil) != (tc.later == "") {
 			t.Errorf("%d: heard %q, away %v, %v", tc.status, text, away, err)
 		}
 		got, bad = nil, 200
-		if _, err := n.to[0].look(t.Context(), now.Add(time.Minute)); err != nil || strings.Join(got, " ") != tc.later {
+		mu.Unlock()
+		_, err = n.to[0].look(t.Context(), now.Add(time.Minute))
+		mu.Lock()
+		if err != nil || strings.Join(got, " ") != tc.later {
 			t.Errorf("%d: later heard %q, want %q; %v", tc.status, got, tc.later, err)
 		}
+		mu.Unlock()
 		srv.Close()
 	}
 }

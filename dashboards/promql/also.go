@@ -10,14 +10,13 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
 )
 
 // Instant answers a query as of a time, as Prometheus evaluates rules: a vector, of a scalar one without labels. It is held to the bounds of every query.
 func (a *API) Instant(ctx context.Context, query string, at time.Time) (promql.Vector, error) {
-	if len(query) > maxQuery {
-		return nil, badData("query longer than %d bytes", maxQuery)
-	}
-	if err := a.check(query); err != nil {
+	if _, err := expr.Parse(a.parser, query); err != nil {
 		return nil, badData("%v", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)

@@ -14,19 +14,18 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/stats"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
 	"github.com/rollcall-metrics/rollcall/internal/gate"
 )
 
 // Bounds of a request, and of what range queries may ask for; the last is Prometheus'.
 const (
 	maxBody   = 256 << 10
-	maxQuery  = 16 << 10 // parsing takes time with the square of it, and cannot be cut short
 	maxSteps  = 11_000
 	maxTarget = 100 // match[] of one request
 )
@@ -109,10 +108,7 @@ func (a *API) run(r *http.Request, make func(context.Context, promql.QueryOpts, 
 		}
 	}
 	text := r.FormValue("query")
-	if len(text) > maxQuery {
-		return nil, nil, badData("invalid parameter %q: longer than %d bytes", "query", maxQuery)
-	}
-	if err := a.check(text); err != nil {
+	if _, err := expr.Parse(a.parser, text); err != nil {
 		return nil, nil, badData("invalid parameter %q: %v", "query", err)
 	}
 	q, err := make(ctx, promql.NewPrometheusQueryOpts(r.FormValue("stats") == "all", back), text)
@@ -157,32 +153,6 @@ func (a *API) run(r *http.Request, make func(context.Context, promql.QueryOpts, 
 		warn = warn.Add(errors.New("results truncated due to limit"))
 	}
 	return data, warn, nil
-}
-
-// maxDepth bounds how deep the parts of a query are nested: the engine walks it before it looks at the time.
-const maxDepth = 500
-
-func (a *API) check(query string) error {
-	expr, err := a.parser.ParseExpr(query)
-	if err != nil {
-		return err
-	}
-	if deeper(expr, maxDepth) {
-		return fmt.Errorf("nested more than %d deep", maxDepth)
-	}
-	return nil
-}
-
-func deeper(n parser.Node, left int) bool {
-	if left == 0 {
-		return true
-	}
-	for c := range parser.ChildrenIter(n) {
-		if deeper(c, left-1) {
-			return true
-		}
-	}
-	return false
 }
 
 // selected walks what match[] selects of a request, under the same gate and time as queries.
@@ -266,7 +236,7 @@ func (a *API) labelNames(r *http.Request) (any, annotations.Annotations, error) 
 
 func (a *API) labelValues(r *http.Request) (any, annotations.Annotations, error) {
 	name := r.PathValue("name")
-	if name == "" || len(name) > maxQuery || !model.UTF8Validation.IsValidLabelName(name) {
+	if name == "" || len(name) > expr.MaxBytes || !model.UTF8Validation.IsValidLabelName(name) {
 		return nil, nil, badData("invalid label name: %q", name[:min(len(name), 80)])
 	}
 	return a.collect(r, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) ([]string, error) {

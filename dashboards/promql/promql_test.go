@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink/export/remotewrite"
 )
@@ -30,7 +32,7 @@ var t0 = time.Unix(1764000000, 0).UTC()
 type rig struct {
 	t     *testing.T
 	board *dashboards.Board
-	now   time.Time
+	now   atomic.Int64 // Unix ns; it is asked for on the server's goroutines
 	seq   uint64
 	every time.Duration
 	api   *API
@@ -44,8 +46,9 @@ func newRig(t *testing.T, set func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	b.SetFeed(dashboards.Feed{State: dashboards.FeedLive})
-	r := &rig{t: t, board: b, now: t0, every: time.Second}
-	c := Config{Board: b, Now: func() time.Time { return r.now }}
+	r := &rig{t: t, board: b, every: time.Second}
+	r.now.Store(t0.UnixNano())
+	c := Config{Board: b, Now: func() time.Time { return time.Unix(0, r.now.Load()) }}
 	if set != nil {
 		set(&c)
 	}
@@ -74,8 +77,9 @@ func (r *rig) add(service, instance, version string, s float64, outcome collecto
 }
 
 func (r *rig) tick(s float64) {
-	r.now = t0.Add(time.Duration(s * float64(time.Second)))
-	r.board.Tick(r.now)
+	at := t0.Add(time.Duration(s * float64(time.Second)))
+	r.now.Store(at.UnixNano())
+	r.board.Tick(at)
 }
 
 func sample(kind collector.Kind, name string, v float64, labels ...string) collector.Sample {
@@ -379,7 +383,8 @@ func TestBounds(t *testing.T) {
 		{`sum(x) + ` + strings.Repeat("sum(x) + ", 300) + `sum(x)`, 200, ""},
 		{strings.Repeat("(", 8000) + "1" + strings.Repeat(")", 8000), 400, "nested more than 500 deep"},
 		{strings.Repeat("1+", 8000) + "1", 400, "nested more than 500 deep"},
-		{strings.Repeat("x", maxQuery+1), 400, "longer than"},
+		{strings.Repeat("-", expr.MaxBytes-1) + "x", 400, "nested more than 500 deep"},
+		{strings.Repeat("x", expr.MaxBytes+1), 400, "longer than"},
 		{`x{job=~"(a?){2000}"}`, 400, "bad_data"},
 	} {
 		at.Set("query", tc.query)

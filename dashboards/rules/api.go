@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
 )
 
 // Others asks the other replicas a question of this API, and gives what they answer; those that do not answer are left out.
@@ -138,8 +139,8 @@ func readAsking(r *http.Request) (q asking, err error) {
 	q.names, q.groups, q.file = r.Form["rule_name[]"], r.Form["rule_group[]"], r.Form["file[]"]
 	p := parser.NewParser(parser.Options{})
 	for _, text := range r.Form["match[]"] {
-		if len(text) > MaxExpr {
-			return q, invalid("match[]", fmt.Errorf("longer than %d bytes", MaxExpr))
+		if err := expr.Check(text); err != nil {
+			return q, invalid("match[]", err)
 		}
 		ms, err := p.ParseMetricSelector(text)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"sync"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
+
+	"github.com/rollcall-metrics/rollcall/dashboards"
 )
 
 // The health of rules, as Prometheus calls it.
@@ -106,7 +109,104 @@ func (g *groupState) take(old *groupState) (left []*ruleState) {
 	return left
 }
 
-// Eval evaluates all rules of the group, in their order, as of ts.
+// run evaluates a group in its slots until ctx ends.
+func (g *groupState) run(ctx context.Context) {
+	slot := g.slot(time.Now()).Add(g.def.Interval)
+	t := time.NewTimer(time.Until(slot))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		g.turn(ctx, slot)
+		slot = slot.Add(g.def.Interval)
+		if late := time.Since(slot); late >= 0 {
+			n := late/g.def.Interval + 1
+			g.missed.Add(int(n))
+			slot = slot.Add(n * g.def.Interval)
+		}
+		t.Reset(time.Until(slot))
+	}
+}
+
+// slot is the last time before now at which the group is evaluated: each group at an offset of its own, the same in every replica and after each start.
+func (g *groupState) slot(now time.Time) time.Time {
+	h := fnv.New64a()
+	h.Write([]byte(g.def.Key()))
+	every := int64(g.def.Interval)
+	offset := int64(h.Sum64() % uint64(every))
+	adj := now.UnixNano() - offset
+	return time.Unix(0, adj-adj%every+offset)
+}
+
+// turn is one slot: the group is evaluated if it is ours, and if what it asks for is there.
+func (g *groupState) turn(ctx context.Context, ts time.Time) {
+	mine := g.m.cfg.Owns(g.def.Key())
+	wait := ""
+	if mine {
+		wait = g.m.cfg.Wait(g.def.reach)
+	}
+	g.mu.Lock()
+	was, waited := g.mine, g.waits
+	g.mine, g.waits = mine, wait
+	g.mu.Unlock()
+	switch {
+	case !mine:
+		if was {
+			g.leave(ts)
+		}
+	case wait != "":
+		if waited == "" {
+			g.m.cfg.Log.Info("rules wait", "file", g.def.File, "group", g.def.Name, "why", wait)
+		}
+		if !was {
+			g.mu.Lock()
+			g.mine = false // it is taken over when it is evaluated
+			g.mu.Unlock()
+		}
+	default:
+		if !was {
+			g.adopt(ts)
+		}
+		g.eval(ctx, ts)
+	}
+}
+
+// adopt takes up the alerts of the group that fire by what was told: by this process before its last end, or by who evaluated the group until now. Those whose condition
+// holds no more are over then, as any other.
+func (g *groupState) adopt(ts time.Time) {
+	g.m.mu.Lock()
+	defer g.m.mu.Unlock()
+	for _, w := range g.m.known {
+		if w.Group != g.def.Key() || w.State != dashboards.AlertFiring || !fresh(&w, ts) {
+			continue
+		}
+		for _, r := range g.rules {
+			if r.rule.Alert && r.rule.alone && r.rule.Name == w.Rule && r.rule.may(&w.Alert) {
+				x := of(&w.Alert)
+				r.mu.Lock()
+				if h := x.labels.Hash(); r.active[h] == nil && len(r.active) < MaxAlerts {
+					r.active[h] = x
+				}
+				r.mu.Unlock()
+			}
+		}
+	}
+}
+
+// may reports whether an alert can be one of the rule.
+func (r *Rule) may(a *dashboards.Alert) bool {
+	for k, v := range r.static {
+		if a.Labels[k] != v && k != "alertname" {
+			return false
+		}
+	}
+	return true
+}
+
+// eval evaluates all rules of the group, in their order, as of ts.
 func (g *groupState) eval(ctx context.Context, ts time.Time) {
 	begun := time.Now()
 	for i, r := range g.rules {

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
 	"github.com/rollcall-metrics/rollcall/internal/yamltext"
 )
 
@@ -158,11 +159,8 @@ func bounded(b []byte, left *budget) error {
 }
 
 func small(g *rulefmt.RuleGroup, r *rulefmt.Rule) error {
-	if len(r.Expr) > MaxExpr {
-		return fmt.Errorf("expr is longer than %d bytes", MaxExpr)
-	}
-	if nested(r.Expr) {
-		return fmt.Errorf("expr is nested more than %d deep", maxDepth)
+	if err := expr.Check(r.Expr); err != nil {
+		return err
 	}
 	if len(g.Name) > maxName || len(r.Alert) > maxName || len(r.Record) > maxName {
 		return fmt.Errorf("a name is longer than %d bytes", maxName)
@@ -178,30 +176,6 @@ func small(g *rulefmt.RuleGroup, r *rulefmt.Rule) error {
 		}
 	}
 	return nil
-}
-
-// nested reports parentheses, or signs one after the other, that nest too deep: to parse thousands of them takes seconds.
-func nested(expr string) bool {
-	open, signs := 0, 0
-	for _, c := range []byte(expr) {
-		switch c {
-		case '(':
-			open++
-		case ')':
-			open--
-		case '-', '+':
-			signs++
-		case ' ', '\t', '\n', '\r':
-			continue
-		}
-		if c != '-' && c != '+' {
-			signs = 0
-		}
-		if open > maxDepth || signs > maxDepth {
-			return true
-		}
-	}
-	return false
 }
 
 func makeGroup(file string, in *rulefmt.RuleGroup, o Options, p parser.Parser) (*Group, error) {
@@ -231,20 +205,17 @@ func makeGroup(file string, in *rulefmt.RuleGroup, o Options, p parser.Parser) (
 }
 
 func makeRule(g *rulefmt.RuleGroup, in *rulefmt.Rule, m *machine, p parser.Parser) (*Rule, error) {
-	expr, err := p.ParseExpr(in.Expr)
+	parsed, err := expr.Parse(p, in.Expr)
 	if err != nil {
 		return nil, err
-	}
-	if deeper(expr, maxDepth) {
-		return nil, fmt.Errorf("expr is nested more than %d deep", maxDepth)
 	}
 	all := maps.Clone(g.Labels)
 	if all == nil {
 		all = map[string]string{}
 	}
 	maps.Copy(all, in.Labels)
-	r := &Rule{Name: cmp.Or(in.Alert, in.Record), Alert: in.Alert != "", Expr: expr.String(), For: time.Duration(in.For), KeepFiringFor: time.Duration(in.KeepFiringFor),
-		Labels: labels.FromMap(all), Annotations: labels.FromMap(in.Annotations), expr: expr, ask: in.Expr, static: map[string]string{}}
+	r := &Rule{Name: cmp.Or(in.Alert, in.Record), Alert: in.Alert != "", Expr: parsed.String(), For: time.Duration(in.For), KeepFiringFor: time.Duration(in.KeepFiringFor),
+		Labels: labels.FromMap(all), Annotations: labels.FromMap(in.Annotations), expr: parsed, ask: in.Expr, static: map[string]string{}}
 	if !r.Alert {
 		return r, nil
 	}
@@ -265,16 +236,4 @@ func makeRule(g *rulefmt.RuleGroup, in *rulefmt.Rule, m *machine, p parser.Parse
 	}
 	r.labels, r.notes = compile("label", r.Labels), compile("annotation", r.Annotations)
 	return r, errors.Join(errs...)
-}
-
-func deeper(n parser.Node, left int) bool {
-	if left == 0 {
-		return true
-	}
-	for c := range parser.ChildrenIter(n) {
-		if deeper(c, left-1) {
-			return true
-		}
-	}
-	return false
 }

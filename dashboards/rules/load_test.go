@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
 )
 
 // one is a file with one rule.
@@ -40,11 +42,11 @@ func TestLoad(t *testing.T) {
 		{"1e5 rules", strings.Replace(strings.Repeat(many(100_000), 2), "name: g", "name: h", 1), "longer than 4194304 bytes"},
 		{"10 MB", "#" + strings.Repeat("x", 10<<20), "longer than 4194304 bytes"},
 		{"deep", strings.Repeat("[", 100_000), "deep in each other"},
-		{"long expression", one("{alert: A, expr: '" + strings.Repeat("a+", MaxExpr/2) + "a'}"), "expr is longer than 16384 bytes"},
+		{"long expression", one("{alert: A, expr: '" + strings.Repeat("a+", expr.MaxBytes/2) + "a'}"), "the expression is longer than 16384 bytes"},
 		{"deep expression", one("{alert: A, expr: '" + strings.Repeat("-(", 4000) + "a" + strings.Repeat(")", 4000) + "'}"), "nested more than 500 deep"},
-		{"signs", one("{alert: A, expr: '" + strings.Repeat("-", MaxExpr-1) + "a'}"), "nested more than 500 deep"},
+		{"signs", one("{alert: A, expr: '" + strings.Repeat("-", expr.MaxBytes-1) + "a'}"), "nested more than 500 deep"},
 		{"long template", one("{alert: A, expr: a, annotations: {s: '" + strings.Repeat("x", maxText+1) + "'}}"), "longer than 16384 bytes"},
-		{"aliases", "groups: [{name: g, rules: [&a {alert: A, expr: '" + strings.Repeat("a+", MaxExpr/2-2) + "a'}" + strings.Repeat(", *a", 300) + "]}]", "bytes of expressions"},
+		{"aliases", "groups: [{name: g, rules: [&a {alert: A, expr: '" + strings.Repeat("a+", expr.MaxBytes/2-2) + "a'}" + strings.Repeat(", *a", 300) + "]}]", "bytes of expressions"},
 		{"bomb", "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ngroups: [*d,*d,*d,*d,*d,*d]", "not found"},
 	} {
 		begun := time.Now()

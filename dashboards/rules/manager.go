@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"maps"
 	"slices"
@@ -57,15 +56,6 @@ func (c *Config) defaults() {
 	c.Log = orDiscard(c.Log)
 }
 
-const (
-	// sayAgain is how often an alert that stands is told again, so that a reader who goes back for a while finds it, and how fresh its last word is.
-	sayAgain = 10 * time.Minute
-	// outage is how old the last word of an alert may be that is taken up again, as Prometheus has it.
-	outage = time.Hour
-	// toldFor is for how long an alert of another replica stands that it does not tell of any more.
-	toldFor = sayAgain + 5*time.Minute
-)
-
 // Manager evaluates rules while it runs.
 type Manager struct {
 	cfg Config
@@ -80,12 +70,6 @@ type Manager struct {
 	known   map[string]word             // by id: what was told of alerts, by whomever
 	over    map[string]dashboards.Alert // of rules that are no more
 	tmplBad *metrics.Counter
-}
-
-// word is the newest that was told of an alert.
-type word struct {
-	dashboards.Alert
-	ts int64
 }
 
 // New makes a Manager without rules.
@@ -234,195 +218,6 @@ func (m *Manager) bury(g *Group, rules []*ruleState, now time.Time) {
 	}
 }
 
-// run evaluates a group in its slots until ctx ends.
-func (g *groupState) run(ctx context.Context) {
-	slot := g.slot(time.Now()).Add(g.def.Interval)
-	t := time.NewTimer(time.Until(slot))
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		g.turn(ctx, slot)
-		slot = slot.Add(g.def.Interval)
-		if late := time.Since(slot); late >= 0 {
-			n := late/g.def.Interval + 1
-			g.missed.Add(int(n))
-			slot = slot.Add(n * g.def.Interval)
-		}
-		t.Reset(time.Until(slot))
-	}
-}
-
-// slot is the last time before now at which the group is evaluated: each group at an offset of its own, the same in every replica and after each start.
-func (g *groupState) slot(now time.Time) time.Time {
-	h := fnv.New64a()
-	h.Write([]byte(g.def.Key()))
-	every := int64(g.def.Interval)
-	offset := int64(h.Sum64() % uint64(every))
-	adj := now.UnixNano() - offset
-	return time.Unix(0, adj-adj%every+offset)
-}
-
-// turn is one slot: the group is evaluated if it is ours, and if what it asks for is there.
-func (g *groupState) turn(ctx context.Context, ts time.Time) {
-	mine := g.m.cfg.Owns(g.def.Key())
-	wait := ""
-	if mine {
-		wait = g.m.cfg.Wait(g.def.reach)
-	}
-	g.mu.Lock()
-	was, waited := g.mine, g.waits
-	g.mine, g.waits = mine, wait
-	g.mu.Unlock()
-	switch {
-	case !mine:
-		if was {
-			g.leave(ts)
-		}
-	case wait != "":
-		if waited == "" {
-			g.m.cfg.Log.Info("rules wait", "file", g.def.File, "group", g.def.Name, "why", wait)
-		}
-		if !was {
-			g.mu.Lock()
-			g.mine = false // it is taken over when it is evaluated
-			g.mu.Unlock()
-		}
-	default:
-		if !was {
-			g.adopt(ts)
-		}
-		g.eval(ctx, ts)
-	}
-}
-
-// adopt takes up the alerts of the group that fire by what was told: by this process before its last end, or by who evaluated the group until now. Those whose condition
-// holds no more are over then, as any other.
-func (g *groupState) adopt(ts time.Time) {
-	g.m.mu.Lock()
-	defer g.m.mu.Unlock()
-	for _, w := range g.m.known {
-		if w.Group != g.def.Key() || w.State != dashboards.AlertFiring || !fresh(&w, ts) {
-			continue
-		}
-		for _, r := range g.rules {
-			if r.rule.Alert && r.rule.alone && r.rule.Name == w.Rule && r.rule.may(&w.Alert) {
-				x := of(&w.Alert)
-				r.mu.Lock()
-				if h := x.labels.Hash(); r.active[h] == nil && len(r.active) < MaxAlerts {
-					r.active[h] = x
-				}
-				r.mu.Unlock()
-			}
-		}
-	}
-}
-
-// may reports whether an alert can be one of the rule.
-func (r *Rule) may(a *dashboards.Alert) bool {
-	for k, v := range r.static {
-		if a.Labels[k] != v && k != "alertname" {
-			return false
-		}
-	}
-	return true
-}
-
-func fresh(w *word, ts time.Time) bool { return ts.Sub(time.UnixMilli(w.ts)) <= outage }
-
-// resume gives an alert that is new here the past that it has elsewhere, or had before a restart.
-func (m *Manager) resume(x *alert) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	w, ok := m.known[x.id]
-	if !ok || w.State == dashboards.AlertInactive || !fresh(&w, x.activeAt) || w.ActiveAt > x.activeAt.UnixMilli() {
-		return
-	}
-	was := of(&w.Alert)
-	x.state, x.activeAt, x.firedAt, x.toldState = was.state, was.activeAt, was.firedAt, was.state
-	x.told = time.UnixMilli(w.ts)
-}
-
-// Take takes in what was told of an alert: of another replica, of one's own last run, or one's own word come back.
-func (m *Manager) Take(n dashboards.Note) {
-	if n.Alert == nil {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.takeLocked(n.Alert, n.TS)
-}
-
-func (m *Manager) takeLocked(a *dashboards.Alert, ts int64) {
-	was, known := m.known[a.ID]
-	if known && was.ts >= ts {
-		return
-	}
-	if !known && len(m.known) >= 2*MaxAlerts {
-		m.forget(ts)
-		if len(m.known) >= 2*MaxAlerts {
-			return
-		}
-	}
-	m.known[a.ID] = word{*a, ts}
-}
-
-// forget drops what nobody will take up any more.
-func (m *Manager) forget(now int64) {
-	maps.DeleteFunc(m.known, func(_ string, w word) bool {
-		return now-w.ts > outage.Milliseconds() || w.State == dashboards.AlertInactive && now-w.ts > resolvedFor.Milliseconds()
-	})
-}
-
-// sayLocked tells the others of an alert.
-func (m *Manager) sayLocked(a dashboards.Alert, now time.Time) {
-	ts := now.UnixMilli()
-	if w, ok := m.known[a.ID]; ok {
-		ts = max(ts, w.ts+1)
-	}
-	m.takeLocked(&a, ts)
-	long := 0
-	for k, v := range a.Annotations {
-		long += len(k) + len(v)
-	}
-	if long > maxTold {
-		a.Annotations = nil
-	}
-	m.cfg.Publish(dashboards.Note{V: 1, Kind: dashboards.NoteAlert, ID: a.ID, TS: ts, Alert: &a})
-}
-
-// maxTold bounds the annotations that are told with an alert: the next evaluation makes them anew.
-const maxTold = 32 << 10
-
-// tell tells the others what is new of a rule's alerts, and now and then what is not.
-func (m *Manager) tell(g *groupState, r *ruleState, ts time.Time) {
-	if !r.rule.Alert {
-		return
-	}
-	var say []dashboards.Alert
-	r.mu.Lock()
-	for _, x := range r.active {
-		if x.state == x.toldState && (x.state == dashboards.AlertInactive || ts.Sub(x.told) < sayAgain) {
-			continue
-		}
-		x.toldState, x.told = x.state, ts
-		say = append(say, x.noun(g.def, r.rule))
-	}
-	for _, x := range r.gone {
-		say = append(say, x.noun(g.def, r.rule))
-	}
-	r.gone = nil
-	r.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, a := range say {
-		m.sayLocked(a, ts)
-	}
-}
-
 // template notes that a template of a rule could, or could not, be expanded.
 func (m *Manager) template(g *groupState, r *ruleState, err error) {
 	bad := ""
@@ -474,22 +269,6 @@ func (m *Manager) Active() []dashboards.Alert {
 	slices.SortFunc(out, func(a, b dashboards.Alert) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.ActiveAt, b.ActiveAt), cmp.Compare(a.ID, b.ID))
 	})
-	return out
-}
-
-// told is the active alerts of a rule, or of all, that others have told of and that are not among those given. The caller holds the lock.
-func (m *Manager) told(group, rule string, but []dashboards.Alert) (out []dashboards.Alert) {
-	now := time.Now().UnixMilli()
-	has := map[string]bool{}
-	for _, a := range but {
-		has[a.ID] = true
-	}
-	for _, w := range m.known {
-		if w.State == dashboards.AlertInactive || now-w.ts > toldFor.Milliseconds() || has[w.ID] || m.groups[w.Group] == nil || group != "" && (w.Group != group || w.Rule != rule) {
-			continue
-		}
-		out = append(out, w.Alert)
-	}
 	return out
 }
 

@@ -26,12 +26,10 @@ const (
 	MaxFiles  = 1000
 	MaxFile   = 4 << 20  // bytes of a file
 	MaxRules  = 10_000   // in all files
-	MaxExpr   = 16 << 10 // bytes of an expression; parsing takes time with the square of it
 	maxExprs  = 4 << 20  // bytes of all expressions
 	maxText   = 16 << 10 // bytes of a label or annotation as written
 	maxTexts  = 32       // labels and annotations of a rule
 	maxName   = 1 << 10
-	maxDepth  = 500 // of an expression: the engine walks it before it looks at the time
 	MaxAlerts = 10_000
 	least     = time.Second // between two evaluations
 	most      = 24 * time.Hour
