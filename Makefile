@@ -10,7 +10,7 @@ WHOLE      = /cmd/internal/collect$$|/cmd/rollcall$$
 # Built by their pinned version, never @latest.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector bench-sink bench-serve bench-page flame bench-reconnect bench-analysis ui grafana servers browser pictures clean
+.PHONY: help build demo test check race fuzz reliability bench bench-roster bench-collector bench-sink bench-serve bench-page flame bench-reconnect bench-analysis ui grafana servers browser pictures pages clean
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
@@ -94,8 +94,11 @@ grafana:         ## write Grafana's dashboards from their descriptions, and hold
 browser:         ## the page in a real browser, with screenshots in artefacts/
 	$(GO) test -count=1 -timeout 10m -run TestBrowser -v ./cmd/rollcall
 
-pictures:        ## README's picture, docs/now.png: the demo runs for a quarter of an hour first, so that its charts are full
-	ROLLCALL_PICTURE=$(CURDIR)/docs/now.png $(GO) test -count=1 -timeout 40m -run TestBrowser ./cmd/rollcall
+pictures: pages  ## README's picture, docs/now.png, and those of every page: the demo runs for a quarter of an hour first, so that its charts are full
+	ROLLCALL_PICTURE=$(CURDIR)/docs/now.png $(GO) test -count=1 -timeout 40m -run 'TestBrowser$$' ./cmd/rollcall
+
+pages:           ## pictures of every page, docs/pictures: the demo runs for five minutes first
+	ROLLCALL_PICTURES=$(CURDIR)/docs/pictures $(GO) test -count=1 -timeout 20m -run TestBrowserLooks ./cmd/rollcall
 
 clean:           ## forget what was built
 	rm -rf bin artefacts

@@ -20,6 +20,9 @@ import (
 // pictureFile, where it is set, gets the picture of the first page with a finding. The page is then left running until its charts are full: a quarter of an hour.
 var pictureFile = os.Getenv("ROLLCALL_PICTURE")
 
+// picturesFolder, where it is set, gets pictures of every page, and the first of them is left running for five minutes.
+var picturesFolder = os.Getenv("ROLLCALL_PICTURES")
+
 // TestBrowser drives the page of a demo that runs in this process, in a real browser: what people see, from the first row to the end of the server.
 func TestBrowser(t *testing.T) {
 	program, ok := testenv.Tool(t, "chromium")
@@ -210,6 +213,8 @@ func (p *tab) names() {
 	history, within := 2+int(interval/time.Second), 2*time.Minute
 	if pictureFile != "" {
 		history, within = 88, 20*time.Minute
+	} else if picturesFolder != "" {
+		history, within = 29, 10*time.Minute
 	}
 	await[bool](p, within, "the charts have a past", fmt.Sprintf(`(([...all]) => all.length >= 3 && all.every((s) => s.dataset.points >= %d))(document.querySelectorAll("[data-service=search] svg[data-points]"))`, history))
 	await[bool](p, time.Minute, "before anything is broken nothing is wrong", `document.querySelector("[data-testid=calm]")?.textContent.includes("Nothing is wrong.")`)
@@ -238,7 +243,7 @@ func (p *tab) names() {
 		p.t.Error("the page does not say how long it took")
 	}
 	p.do(chromedp.MouseEvent("mouseMoved", 1, 1))
-	if pictureFile != "" {
+	if pictureFile != "" || picturesFolder != "" {
 		await[bool](p, time.Minute, "the charts show it", `Date.now() > `+fmt.Sprint(broken.Add(45*time.Second).UnixMilli()))
 	}
 	p.shoot("now-finding")

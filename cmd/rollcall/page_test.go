@@ -207,6 +207,9 @@ func (p *tab) shoot(name string) {
 				p.t.Errorf("%s on a screen of %s is %d pixels too wide: %s", name, s.name, over, eval[string](p, widest))
 			}
 			p.save(fmt.Sprintf("%s-%s-%s", name, scheme, s.name))
+			if !s.mobile || scheme == "light" {
+				p.show(name, fmt.Sprintf("%s-%s", scheme, s.name))
+			}
 			grounds = append(grounds, ground)
 		}
 	}

@@ -2,13 +2,20 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -195,4 +202,72 @@ func (p *tab) keep(name string) {
 	if err != nil {
 		p.t.Error(err)
 	}
+}
+
+// shown are the pictures that the documentation has, by the names of its pages.
+var shown = map[string]string{"now-finding": "now", "now-calm": "calm", "services": "services", "service": "service", "explore-beside": "explore", "canaries": "canaries", "roster": "roster", "host": "host"}
+
+// show puts a picture of a page where the documentation has it, small.
+func (p *tab) show(name, as string) {
+	p.t.Helper()
+	page, ok := shown[name]
+	if picturesFolder == "" || !ok {
+		return
+	}
+	in, err := os.Open(fmt.Sprintf("%s/%s-%s.png", pictures, name, as))
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	defer in.Close()
+	img, err := png.Decode(in)
+	var out bytes.Buffer
+	if err == nil {
+		err = (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, paletted(img))
+	}
+	if err == nil && out.Len() > maxPicture {
+		err = fmt.Errorf("the picture of %s is of %d bytes, at most %d", page, out.Len(), maxPicture)
+	}
+	if err == nil {
+		err = os.MkdirAll(picturesFolder, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(fmt.Sprintf("%s/%s-%s.png", picturesFolder, page, as), out.Bytes(), 0o644)
+	}
+	if err != nil {
+		p.t.Error(err)
+	}
+}
+
+// maxPicture is how large one picture may be: everybody downloads them.
+const maxPicture = 150 << 10
+
+// paletted is a picture in its own 256 most frequent colours, each other one as the nearest of them: shades of letters' edges, of which nobody misses any.
+func paletted(img image.Image) image.Image {
+	b := img.Bounds()
+	n := map[color.RGBA]int{}
+	at := func(x, y int) color.RGBA { return color.RGBAModel.Convert(img.At(x, y)).(color.RGBA) }
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			n[at(x, y)]++
+		}
+	}
+	all := slices.SortedFunc(maps.Keys(n), func(x, y color.RGBA) int {
+		return cmp.Or(n[y]-n[x], int(x.R)-int(y.R), int(x.G)-int(y.G), int(x.B)-int(y.B))
+	})
+	var colours color.Palette
+	for _, c := range all[:min(256, len(all))] {
+		colours = append(colours, c)
+	}
+	out := image.NewPaletted(b, colours)
+	index := map[color.RGBA]uint8{}
+	for _, c := range all {
+		index[c] = uint8(colours.Index(c))
+	}
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			out.SetColorIndex(x, y, index[at(x, y)])
+		}
+	}
+	return out
 }

@@ -204,6 +204,7 @@ export function Roster() {
       )}
       {a && <Sources views={a.views ?? []} now={now} />}
       <Unasked answer={guards} />
+      <Collectors />
       {byPath ? (
         <Paths q={asked} />
       ) : a ? (
@@ -231,7 +232,6 @@ export function Roster() {
       ) : (
         !polled.error && <p class="empty">Calling the roll …</p>
       )}
-      <Collectors />
       <Ensemble />
     </>
   );

@@ -39,14 +39,11 @@ export function Collectors() {
   const l = ledgered(a.ledger);
   return (
     <section aria-label="Collectors" data-testid="collectors">
-      <h2>
-        <span>Collectors</span>
-        <span>{plural(a.shares.length, "collector")}</span>
-      </h2>
+      <h2 class="hidden">Collectors</h2>
       <dl class="accounts">
         {a.shares.length > 0 && (
           <div>
-            <dt>Shares</dt>
+            <dt>{plural(a.shares.length, "collector")}</dt>
             <dd data-testid="shares">
               {a.shares.map((s) => (
                 <span key={s.by} class="version">
