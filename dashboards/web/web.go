@@ -233,7 +233,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (s *Server) look(env, region string) dashboards.Now {
 	n := s.cfg.Board.NowIn(env, region)
 	n.Strip.Exceptions = append(n.Strip.Exceptions, s.discoveryExceptions(n.AsOf)...)
-	n.Strip.Exceptions = append(n.Strip.Exceptions, elsewhere(env, s.cfg.Board.Findings(), n.Findings)...)
+	n.Strip.Exceptions = append(n.Strip.Exceptions, elsewhere(env, region, s.cfg.Board.Findings(), n.Findings)...)
 	if s.cfg.Exceptions != nil {
 		n.Strip.Exceptions = append(n.Strip.Exceptions, s.cfg.Exceptions()...)
 	}
@@ -241,14 +241,14 @@ func (s *Server) look(env, region string) dashboards.Now {
 }
 
 // elsewhere says that something is wrong in environments and regions that this page does not show: a calm page of one must not hide them.
-func elsewhere(env string, findings, shown []dashboards.Finding) (out []dashboards.Exception) {
+func elsewhere(env, region string, findings, shown []dashboards.Finding) (out []dashboards.Exception) {
 	open, there := map[string]int{}, 0
 	for _, f := range findings {
 		switch {
 		case f.Ended != nil || f.Level != dashboards.LevelBad:
 		case env != "" && f.Env != env:
 			open[f.Env]++
-		case !slices.ContainsFunc(shown, func(s dashboards.Finding) bool { return s.ID == f.ID }):
+		case region != "" && !slices.ContainsFunc(shown, func(s dashboards.Finding) bool { return s.ID == f.ID }):
 			there++
 		}
 	}

@@ -439,14 +439,14 @@ func TestElsewhere(t *testing.T) {
 	findings := []dashboards.Finding{{Env: "prod", Level: "bad"}, {Env: "load", Level: "bad"}, {Env: "a b", Level: "bad"}, {Env: "a b", Level: "bad"},
 		{Env: "old", Level: "bad", Ended: &ended}, {Env: "slow", Level: "warn"}}
 	var got []string
-	for _, e := range elsewhere("prod", findings, findings) {
+	for _, e := range elsewhere("prod", "", findings, nil) {
 		got = append(got, e.Text+" "+e.Link)
 	}
 	want := "2 open findings in a b, which is not shown here /?env=a+b; 1 open finding in load, which is not shown here /?env=load"
 	if s := strings.Join(got, "; "); s != want {
 		t.Errorf("got %s\nwant %s", s, want)
 	}
-	if out := elsewhere("", findings, findings); out != nil {
+	if out := elsewhere("", "", findings, nil); out != nil {
 		t.Errorf("a page of all environments says %v", out)
 	}
 }
