@@ -210,6 +210,11 @@ func TestStore(t *testing.T) {
 	step("one is gone", true, "three  0")
 	write("a.yml", strings.Repeat("#", 2<<20))
 	step("far too long", true, "three  1")
+	s.reading.Lock() // a folder that hangs
+	if p := s.Of("a", "prod", nil); p.Owner != "three" || len(s.Files()) != 1 {
+		t.Errorf("while a folder hangs: %q of %v", p.Owner, s.Files())
+	}
+	s.reading.Unlock()
 	if _, err := NewStore(Config{Files: []string{"*/x.yml", ""}}); err == nil || !strings.Contains(err.Error(), "wildcard in its folder") || !strings.Contains(err.Error(), "empty") {
 		t.Errorf("bad patterns: %v", err)
 	}

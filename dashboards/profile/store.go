@@ -64,9 +64,12 @@ type Store struct {
 
 	look chan struct{} // one slot
 
-	mu      sync.Mutex
+	reading sync.Mutex // one look at a time; a folder that hangs holds up nobody who asks
 	files   map[string]*file
+
+	mu      sync.Mutex // of what the last look gave
 	entries []*Entry
+	status  []FileStatus
 }
 
 // file is one of them. It is parsed once a content.
@@ -111,8 +114,8 @@ func NewStore(c Config) (*Store, error) {
 
 // Read looks at the files once, and reports whether anything has changed.
 func (s *Store) Read() (changed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	seen := map[string]bool{}
 	for _, p := range s.cfg.Files {
 		names, _ := filepath.Glob(p) // the pattern was checked
@@ -134,17 +137,26 @@ func (s *Store) Read() (changed bool) {
 			changed = true
 		}
 	}
-	if changed {
-		s.entries = nil
-		for _, f := range s.files {
-			s.entries = append(s.entries, f.entries...)
-		}
-		slices.SortFunc(s.entries, narrower)
-	}
+	s.publish()
 	return changed
 }
 
-// one looks at one file. The caller holds the lock.
+// publish lets those who ask know what the files hold. The caller holds the lock of reading.
+func (s *Store) publish() {
+	var entries []*Entry
+	status := make([]FileStatus, 0, len(s.files))
+	for name, f := range s.files {
+		entries = append(entries, f.entries...)
+		status = append(status, FileStatus{name, len(f.entries), f.err})
+	}
+	slices.SortFunc(entries, narrower)
+	slices.SortFunc(status, func(a, b FileStatus) int { return strings.Compare(a.File, b.File) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries, s.status = entries, status
+}
+
+// one looks at one file. The caller holds the lock of reading.
 func (s *Store) one(name string) (changed bool) {
 	f := s.files[name]
 	if f == nil {
@@ -243,10 +255,5 @@ func (s *Store) Of(service, env string, tag func(names ...string) string) Profil
 func (s *Store) Files() []FileStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]FileStatus, 0, len(s.files))
-	for name, f := range s.files {
-		out = append(out, FileStatus{name, len(f.entries), f.err})
-	}
-	slices.SortFunc(out, func(a, b FileStatus) int { return strings.Compare(a.File, b.File) })
-	return out
+	return slices.Clone(s.status)
 }
