@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"maps"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -79,10 +80,17 @@ func TestServedRecords(t *testing.T) {
 }
 
 func TestLagBetween(t *testing.T) {
-	name := func(r string) string { return `rollcall_feed_lag_seconds_bucket{vmrange="` + r + `"}` }
-	was := map[string]float64{name("1.000e-01...1.136e-01"): 7}
-	is := map[string]float64{name("1.000e-01...1.136e-01"): 17, name("2.000e-01...2.272e-01"): 89, name("1.000e+00...1.136e+00"): 1, "other": 5}
-	if got := lagBetween(was, is).String(); got != "p50 227 ms, p99 227 ms, max 1136 ms" {
+	name := func(r string) string { return `rollcall_feed_lag_seconds_bucket{le="` + r + `"}` }
+	was := map[string]float64{name("0.1"): 7, name("0.25"): 7, name("1.2"): 7, name("30"): 7, name("+Inf"): 7}
+	is := map[string]float64{name("0.1"): 17, name("0.25"): 106, name("1.2"): 107, name("30"): 107, name("+Inf"): 107, "other": 5}
+	if got := lagBetween(was, is).String(); got != "p50 250 ms, p99 250 ms, max 1200 ms" {
+		t.Error(got)
+	}
+	is[name("+Inf")]++
+	if got := lagBetween(was, is).max; got != math.MaxInt64 {
+		t.Error(got)
+	}
+	if got := lagBetween(is, is).String(); got != "p50 0 ms, p99 0 ms, max 0 ms" {
 		t.Error(got)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -202,27 +203,26 @@ func (s lags) String() string {
 
 // lagBetween is how old records were when they could be asked for, by the server's own histogram, between two looks at its metrics: the upper ends of its buckets.
 func lagBetween(was, is map[string]float64) lags {
-	const prefix = `rollcall_feed_lag_seconds_bucket{vmrange="`
-	type bucket struct{ to, n float64 }
+	type bucket struct{ to, n float64 } // n is how many were no older
 	var all []bucket
-	total := 0.0
 	for name, n := range is {
-		text, ok := strings.CutPrefix(name, prefix)
+		text, ok := strings.CutPrefix(name, `rollcall_feed_lag_seconds_bucket{le="`)
 		if !ok {
 			continue
 		}
-		_, to, _ := strings.Cut(strings.TrimSuffix(text, `"}`), "...")
-		end, err := strconv.ParseFloat(to, 64)
-		if n -= was[name]; err == nil && n > 0 {
-			all = append(all, bucket{end, n})
-			total += n
+		if to, err := strconv.ParseFloat(strings.TrimSuffix(text, `"}`), 64); err == nil {
+			all = append(all, bucket{to, n - was[name]})
 		}
 	}
-	slices.SortFunc(all, func(a, b bucket) int { return int(math.Copysign(1, a.to-b.to)) })
+	slices.SortFunc(all, func(a, b bucket) int { return cmp.Compare(a.to, b.to) })
 	at := func(q float64) time.Duration {
-		rank := q * total
-		for _, b := range all {
-			if rank -= b.n; rank <= 0 {
+		last := len(all) - 1 // of all there were
+		for i := range all {
+			switch b := &all[i]; {
+			case all[last].n == 0 || b.n < q*all[last].n:
+			case math.IsInf(b.to, 1):
+				return math.MaxInt64 // older than all bounds
+			default:
 				return time.Duration(b.to * float64(time.Second))
 			}
 		}

@@ -69,6 +69,9 @@ const (
 	clientID  = "rollcall-serve"
 )
 
+// lagBounds are seconds, finest where a scrape is to be seen: well within one.
+var lagBounds = []float64{.01, .02, .05, .075, .1, .15, .2, .25, .3, .4, .5, .6, .7, .8, .9, 1, 1.2, 1.5, 2, 3, 5, 10, 30, 60}
+
 func (c *Config) defaults() {
 	t := sink.DefaultTopics()
 	c.Snapshots, c.Backfill, c.Roster = cmp.Or(c.Snapshots, t.Snapshots), cmp.Or(c.Backfill, t.Backfill), cmp.Or(c.Roster, t.Roster)
@@ -123,7 +126,7 @@ type Feed struct {
 	fenced   *metrics.Counter
 	bad      *metrics.Counter
 	restarts *metrics.Counter
-	late     *metrics.Histogram
+	late     *metrics.PrometheusHistogram
 	badLog   limiter
 	errLog   limiter
 }
@@ -146,7 +149,7 @@ func New(c Config) (*Feed, error) {
 	f.fenced = c.Metrics.GetOrCreateCounter("rollcall_feed_roster_fenced_total")
 	f.bad = c.Metrics.GetOrCreateCounter("rollcall_feed_undecodable_total")
 	f.restarts = c.Metrics.GetOrCreateCounter("rollcall_feed_reader_restarts_total")
-	f.late = c.Metrics.GetOrCreateHistogram("rollcall_feed_lag_seconds")
+	f.late = c.Metrics.GetOrCreatePrometheusHistogramExt("rollcall_feed_lag_seconds", lagBounds)
 	c.Metrics.GetOrCreateGauge("rollcall_feed_lag_records", f.lag)
 	c.Metrics.GetOrCreateGauge("rollcall_feed_live", func() float64 {
 		if c.Board.Feed().State == dashboards.FeedLive {

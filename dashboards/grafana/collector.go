@@ -64,7 +64,7 @@ func Collector() Dashboard {
 			}},
 			{Title: "The page (serve)", Panels: []Panel{
 				{Title: "Records read", On: Own, Unit: "cps", Stacked: true, Asks: []Ask{{rate(`rollcall_feed_records_total`+on, ` by (lane) `), "{{lane}}"}}},
-				{Title: "How late records are read, mean", On: Own, Unit: "s", Asks: []Ask{{rate(`rollcall_feed_lag_seconds_sum`+on, everyone) + ` / ` + rate(`rollcall_feed_lag_seconds_count`+on, everyone), "{{instance}}"}}},
+				{Title: "How late records are read, 99 %", On: Own, Unit: "s", Asks: []Ask{{quantile("0.99", `rollcall_feed_lag_seconds_bucket`+on, ", instance"), "{{instance}}"}}},
 				{Title: "Behind the topics", On: Own, Asks: []Ask{{`rollcall_feed_lag_records` + on, "{{instance}}"}}},
 				{Title: "Scrape to page, 99 %", On: Own, Unit: "s", Asks: []Ask{{`rollcall_board_freshness_p99_seconds` + on, "{{instance}}"}}},
 				{Title: "Windows", On: Own, Unit: "bytes", Asks: []Ask{{`rollcall_board_window_bytes` + on, "{{instance}}"}}},
