@@ -211,7 +211,7 @@ func (c *statusCmd) wrong(e *env) (wrong bool, text string) {
 	}
 	var open []dashboards.Finding
 	for _, f := range a.Findings {
-		if f.Ended == nil && f.Silenced == nil && f.Ack == nil {
+		if f.Ended == nil && f.Silenced == nil && f.Ack == nil && f.Level != dashboards.LevelInfo {
 			open = append(open, f)
 		}
 	}
