@@ -43,7 +43,7 @@ type Ack struct {
 	Over bool   `json:"over,omitempty"` // it was taken back
 }
 
-// Silence makes the findings of a service quiet for a while: they stay visible, and call nobody.
+// Silence makes the findings of a service quiet for a while, and, where it names no metric, the alerts of rules about it: they stay visible, and call nobody.
 type Silence struct {
 	ID      string `json:"id"`
 	Service string `json:"service"`
@@ -59,6 +59,11 @@ type Silence struct {
 // Covers reports whether the silence is about a finding, now.
 func (s *Silence) Covers(f *Finding, now int64) bool {
 	return !s.Over && now >= s.At && now < s.Until && (s.Env == "" || s.Env == f.Env) && (s.Metric == "" || s.Metric == f.Metric) && (s.Service == f.Service || contains(f.Services, s.Service))
+}
+
+// CoversAlert reports whether the silence is about an alert of a rule, now: by the labels job and env that it has.
+func (s *Silence) CoversAlert(a *Alert, now int64) bool {
+	return !s.Over && now >= s.At && now < s.Until && s.Metric == "" && (s.Env == "" || s.Env == a.Labels["env"]) && s.Service == a.Labels["job"]
 }
 
 func contains(all []string, s string) bool {

@@ -43,7 +43,7 @@ type cli struct {
 	Findings   findingsCmd      `cmd:"" help:"What is wrong and what was, each in a sentence with its evidence."`
 	Event      eventCmd         `cmd:"" help:"Tell of a deploy, a flag, a change of configuration: it stands on the time line, and beside what broke after it."`
 	Canary     canaryCmd        `cmd:"" help:"Does a new version do harm? Exit 0 pass, 3 hold, 4 fail."`
-	Silence    silenceCmd       `cmd:"" help:"Make the findings of a service quiet for a while; without a service, list what is silent."`
+	Silence    silenceCmd       `cmd:"" help:"Make the findings of a service, and rules about it, quiet for a while; without a service, list what is silent."`
 	Freeze     freezeCmd        `cmd:"" help:"Let nobody below a path leave the roster, for a while."`
 	Accept     acceptCmd        `cmd:"" help:"Let those depart whom a guard holds below a path."`
 	Burst      burstCmd         `cmd:"" help:"Pull a part of a service every second, for a few minutes."`

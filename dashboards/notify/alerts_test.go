@@ -22,6 +22,11 @@ func ofRule(state string, fired, over time.Duration) dashboards.Alert {
 	return a
 }
 
+func silenced(service, env, metric string, left time.Duration) []dashboards.Silence {
+	now := time.Now()
+	return []dashboards.Silence{{ID: "s1", Service: service, Env: env, Metric: metric, At: now.Add(-time.Hour).UnixMilli(), Until: now.Add(left).UnixMilli()}}
+}
+
 // Alerts of rules are told as Prometheus does: while they fire, and for fifteen minutes that they are over; webhooks hear of each change once.
 func TestAlerts(t *testing.T) {
 	now := time.Now()
@@ -34,23 +39,33 @@ func TestAlerts(t *testing.T) {
 		told     map[string]told
 		a        dashboards.Alert
 		am, hook string
+		silences []dashboards.Silence
 	}{
-		{"pending", nil, ofRule("pending", 0, 0), "", ""},
-		{"fires", nil, ofRule("firing", m, 0), "firing", "firing"},
-		{"told", said(time.Second, false), ofRule("firing", m, 0), "", ""},
-		{"told a while ago", said(2*m, false), ofRule("firing", m, 0), "firing", ""},
-		{"over", said(time.Second, false), ofRule("inactive", 5*m, time.Second), "resolved", "resolved"},
-		{"over and told", said(time.Second, true), ofRule("inactive", 5*m, time.Second), "", ""},
-		{"over and told a while ago", said(2*m, true), ofRule("inactive", 5*m, 3*m), "resolved", ""},
-		{"over since this process began", nil, ofRule("inactive", 20*m, m), "resolved", "resolved"},
-		{"over before", nil, ofRule("inactive", 20*m, 9*m), "resolved", ""},
-		{"over for long", nil, ofRule("inactive", 60*m, 16*m), "", ""},
-		{"fires again", said(m, true), ofRule("firing", time.Second, 0), "firing", "firing"},
-		{"waits again", said(m, false), ofRule("pending", 0, 0), "resolved", "resolved"},
-		{"waits after it was over", said(m, true), ofRule("pending", 0, 0), "", ""},
+		{"pending", nil, ofRule("pending", 0, 0), "", "", nil},
+		{"fires", nil, ofRule("firing", m, 0), "firing", "firing", nil},
+		{"told", said(time.Second, false), ofRule("firing", m, 0), "", "", nil},
+		{"told a while ago", said(2*m, false), ofRule("firing", m, 0), "firing", "", nil},
+		{"over", said(time.Second, false), ofRule("inactive", 5*m, time.Second), "resolved", "resolved", nil},
+		{"over and told", said(time.Second, true), ofRule("inactive", 5*m, time.Second), "", "", nil},
+		{"over and told a while ago", said(2*m, true), ofRule("inactive", 5*m, 3*m), "resolved", "", nil},
+		{"over since this process began", nil, ofRule("inactive", 20*m, m), "resolved", "resolved", nil},
+		{"over before", nil, ofRule("inactive", 20*m, 9*m), "resolved", "", nil},
+		{"over for long", nil, ofRule("inactive", 60*m, 16*m), "", "", nil},
+		{"fires again", said(m, true), ofRule("firing", time.Second, 0), "firing", "firing", nil},
+		{"waits again", said(m, false), ofRule("pending", 0, 0), "resolved", "resolved", nil},
+		{"waits after it was over", said(m, true), ofRule("pending", 0, 0), "", "", nil},
+		{"silenced", said(time.Second, false), ofRule("firing", m, 0), "resolved", "resolved", silenced("check out", "prod", "", m)},
+		{"silenced in every environment", said(time.Second, false), ofRule("firing", m, 0), "resolved", "resolved", silenced("check out", "", "", m)},
+		{"silenced from the first on", nil, ofRule("firing", m, 0), "", "", silenced("check out", "", "", m)},
+		{"silenced for long", said(2*m, true), ofRule("firing", m, 0), "", "", silenced("check out", "", "", m)},
+		{"over while silenced", said(2*m, true), ofRule("inactive", 5*m, 3*m), "", "", silenced("check out", "", "", m)},
+		{"no more silenced", said(2*m, true), ofRule("firing", m, 0), "firing", "firing", silenced("check out", "", "", -time.Second)},
+		{"another is silenced", nil, ofRule("firing", m, 0), "firing", "firing", silenced("cart", "prod", "", m)},
+		{"elsewhere it is silenced", nil, ofRule("firing", m, 0), "firing", "firing", silenced("check out", "test", "", m)},
+		{"findings about one metric are silenced", nil, ofRule("firing", m, 0), "firing", "firing", silenced("check out", "prod", "errors", m)},
 	} {
 		for form, want := range map[Form]string{Alertmanager: tc.am, Webhook: tc.hook} {
-			r := &receiver{Receiver: Receiver{Form: form}, cfg: &Config{Resend: time.Minute, Link: "http://page", External: func() map[string]string { return map[string]string{"region": "eu", "cluster": "c1"} }}, told: map[string]told{}, began: now.Add(-5 * m)}
+			r := &receiver{Receiver: Receiver{Form: form}, cfg: &Config{Resend: time.Minute, Link: "http://page", External: func() map[string]string { return map[string]string{"region": "eu", "cluster": "c1"} }, Silences: func() []dashboards.Silence { return tc.silences }}, told: map[string]told{}, began: now.Add(-5 * m)}
 			for id, x := range tc.told {
 				r.told[id] = x
 			}

@@ -49,7 +49,9 @@ type Config struct {
 	// Findings is everything that is open, and what was over of late, that this process has to tell of.
 	Findings func() []dashboards.Finding
 	// Alerts is likewise the alerts of rules, pending ones too, and those that were over within fifteen minutes; nil: there are none.
-	Alerts    func() []dashboards.Alert
+	Alerts func() []dashboards.Alert
+	// Silences are those that stand; of alerts whom one covers nobody is told, or that they are over. Findings say themselves that they are silenced. nil: there are none.
+	Silences  func() []dashboards.Silence
 	External  func() map[string]string // labels that an Alertmanager hears with each alert of a rule, unless it has them; nil: none
 	Receivers []Receiver
 	Link      string        // URL of the page, for those who are told; empty: none
@@ -71,6 +73,9 @@ func (c *Config) defaults() {
 	c.Resend = cmp.Or(c.Resend, time.Minute)
 	if c.Alerts == nil {
 		c.Alerts = func() []dashboards.Alert { return nil }
+	}
+	if c.Silences == nil {
+		c.Silences = func() []dashboards.Silence { return nil }
 	}
 	if c.External == nil {
 		c.External = func() map[string]string { return nil }
@@ -284,11 +289,16 @@ func (r *receiver) words(now time.Time, fs []dashboards.Finding, as []dashboards
 		}
 		out = append(out, w)
 	}
+	var silences []dashboards.Silence
+	if len(as) > 0 {
+		silences = r.cfg.Silences()
+	}
 	for i := range as {
 		a := &as[i]
 		there[a.ID] = true
 		was, known := r.told[a.ID]
-		is := told{at: now, level: dashboards.AlertFiring, over: a.State != dashboards.AlertFiring}
+		silent := slices.ContainsFunc(silences, func(s dashboards.Silence) bool { return s.CoversAlert(a, now.UnixMilli()) })
+		is := told{at: now, level: dashboards.AlertFiring, over: a.State != dashboards.AlertFiring || silent}
 		ended, _ := a.Over()
 		switch {
 		case a.State == dashboards.AlertPending && (!known || was.over):
@@ -298,7 +308,7 @@ func (r *receiver) words(now time.Time, fs []dashboards.Finding, as []dashboards
 			if r.Form != Alertmanager && ended.Before(r.began) || now.Sub(ended) > overFor {
 				continue
 			}
-		case known && is.over == was.over && (r.Form == Webhook || now.Sub(was.at) < r.cfg.Resend):
+		case known && is.over == was.over && (r.Form == Webhook || silent || now.Sub(was.at) < r.cfg.Resend):
 			continue
 		}
 		out = append(out, word{a: a, told: is})

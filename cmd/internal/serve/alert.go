@@ -13,7 +13,7 @@ import (
 
 // notifier tells those whom the configuration names of the findings and alerts of this process.
 func notifier(c *config.Config, board *dashboards.Board, r *ruling, o Options) (*notify.Notifier, error) {
-	nc := notify.Config{Findings: board.OwnFindings, Alerts: r.Alerts, External: r.labels, Link: c.Alerting.ExternalURL.Reveal(), Resend: c.Alerting.ResendDelay.Std(time.Minute), Log: o.Log.With("part", "alerts"), Metrics: o.Metrics.NewSet()}
+	nc := notify.Config{Findings: board.OwnFindings, Alerts: r.Alerts, Silences: board.Silences, External: r.labels, Link: c.Alerting.ExternalURL.Reveal(), Resend: c.Alerting.ResendDelay.Std(time.Minute), Log: o.Log.With("part", "alerts"), Metrics: o.Metrics.NewSet()}
 	for form, list := range map[notify.Form][]config.Receiver{notify.Alertmanager: c.Alerting.Alertmanagers, notify.Webhook: c.Alerting.Webhooks} {
 		for _, r := range list {
 			t := http.DefaultTransport.(*http.Transport).Clone()
