@@ -54,7 +54,7 @@ Exit codes: 0 somebody says such a thing, 1 nobody does, or the collector cannot
   rollcall tap service=checkout 'latency*.p99'   one number of each distribution
   rollcall tap 'outcome=t*' --since=10m          whose scrapes were late in the last ten minutes
   rollcall tap host=ip-10-0-0-5 --format=json | jq .outcome
-A scrape that failed is shown whatever numbers are asked for.`,
+A scrape that failed is shown whatever numbers are asked for. Where nothing of what is asked for comes within 2 s, what comes instead is said.`,
 	"spool ls": `  rollcall spool ls --storage.path=/var/lib/rollcall   what waits, and what Kafka has refused for good
   rollcall spool ls --batches --json             each batch, for programs`,
 	"spool cat":   `  rollcall spool cat all | jq .instance          whose snapshots wait`,

@@ -81,6 +81,7 @@ func (c *tapCmd) Run(e *env) error {
 			}, troubles.say))
 		})
 	}
+	go tap.watch(ctx, troubles.say)
 	wg.Wait()
 	if err := context.Cause(ctx); e.ctx.Err() == nil && !errors.Is(err, errEnough) {
 		return err
@@ -111,6 +112,7 @@ type tap struct {
 	where   []condition
 	metrics []string
 	format  string
+	heard   heard
 
 	mu      sync.Mutex // of all below
 	w       io.Writer
@@ -164,35 +166,44 @@ func split(arg string) []string {
 // fits reports whether a record says all that is asked.
 func (t *tap) fits(r *wire.Record) bool {
 	for _, c := range t.where {
-		var is string
-		switch c.name {
-		case "service":
-			is = r.Service
-		case "env":
-			is = r.Env
-		case "instance":
-			is = r.Instance
-		case "outcome":
-			is = r.OutcomeText
-		default:
-			is = r.Tag(c.name)
-		}
-		if !pick.Like(c.like, is) {
+		if !c.fits(c.of(r)) {
 			return false
 		}
 	}
 	return true
 }
 
+// of is what a record says where the condition looks.
+func (c condition) of(r *wire.Record) string {
+	switch c.name {
+	case "service":
+		return r.Service
+	case "env":
+		return r.Env
+	case "instance":
+		return r.Instance
+	case "outcome":
+		return r.OutcomeText
+	}
+	return r.Tag(c.name)
+}
+
+func (c condition) fits(is string) bool { return pick.Like(c.like, is) }
+
+func (c condition) words() string { return c.name + "=" + c.like }
+
 // take writes a record, if it is asked for. The error is errEnough after the last one, or the output's.
 func (t *tap) take(r *wire.Record, raw []byte) error {
 	if !t.fits(r) {
+		t.heard.miss(t, r)
 		return nil
 	}
 	nums := pick.Numbers(r.Samples, t.metrics)
-	if len(t.metrics) > 0 && len(nums) == 0 && r.Outcome == collector.OK {
-		return nil // a pull that failed is an answer to any question about the instance
+	if len(t.metrics) > 0 && len(nums) == 0 && r.Outcome == collector.OK { // a pull that failed is an answer to any question about the instance
+		t.heard.miss(t, r)
+		return nil
 	}
+	t.heard.hit()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counted && t.left == 0 {
