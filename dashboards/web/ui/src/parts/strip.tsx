@@ -125,6 +125,7 @@ export function Strip() {
             </>
           )}
           {t.state === "fresh" && strip.feed.state === "live" && " · feed live"}
+          {t.state === "fresh" && strip.feed.state === "live" && strip.expected > 0 && !strip.exceptions?.length && " · everything delivered"}
         </span>
       ) : (
         <span class="sum">{t.state === "refused" ? "nothing is known" : "calling the roll …"}</span>
