@@ -16,7 +16,7 @@ import (
 
 // collectorFlags are those of every command that asks a collector.
 type collectorFlags struct {
-	Collector string `default:"http://127.0.0.1:7140" help:"URL of the collector."`
+	Collector string `default:"http://127.0.0.1:7140" env:"ROLLCALL_COLLECTOR" help:"URL of the collector."`
 	User      string `help:"USER:PASSWORD of its web configuration."`
 }
 

@@ -5,13 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
-
-	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 type completionCmd struct {
@@ -36,6 +34,7 @@ var completionScripts = map[string]string{
 		:files) compopt -o default ;;
 		*)
 			line=${line%%$'\t'*}
+			[[ $line == *= ]] && compopt -o nospace 2>/dev/null
 			COMPREPLY+=("${line#"$head"}")
 			;;
 		esac
@@ -50,6 +49,7 @@ _rollcall() {
 	for line in "${(@f)$("${words[1]}" ` + completeWord + ` "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
 		case $line in
 		:files) _files ;;
+		*=$'\t'*) compadd -S '' -- "${line%%$'\t'*}" ;;
 		?*) found+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
 		esac
 	done
@@ -95,7 +95,11 @@ func candidates(ctx context.Context, node *kong.Node, words []string) (out []can
 	}
 	flags := map[string]*kong.Flag{}
 	own := func(n *kong.Node) {
-		for _, f := range n.Flags {
+		all := n.Flags
+		if n.DefaultCmd != nil { // whose flags may stand without its name
+			all = slices.Concat(all, n.DefaultCmd.Flags)
+		}
+		for _, f := range all {
 			flags["--"+f.Name] = f
 			if f.Short != 0 {
 				flags["-"+string(f.Short)] = f
@@ -104,30 +108,29 @@ func candidates(ctx context.Context, node *kong.Node, words []string) (out []can
 	}
 	own(node)
 	before, last := words[:len(words)-1], words[len(words)-1]
-	positional, collectorURL := 0, defaultCollector
+	asked := offers{ctx: ctx, collector: cmp.Or(os.Getenv(collectorEnv), defaultCollector), page: cmp.Or(os.Getenv(pageEnv), defaultPage)}
+	var given []string  // arguments
 	var open *kong.Flag // awaits its value
 	for _, word := range before {
-		name, value, given := strings.Cut(word, "=")
+		name, value, valued := strings.Cut(word, "=")
 		f := flags[name]
 		switch {
 		case word == "=": // as bash divides --format=json
 		case open != nil:
-			if open.Name == "collector" {
-				collectorURL = word
-			}
+			asked.flag(open.Name, word)
 			open = nil
-		case f != nil && !given && !f.IsBool():
+		case f != nil && !valued && !f.IsBool():
 			open = f
 		case f != nil:
-			if given && f.Name == "collector" {
-				collectorURL = value
+			if valued {
+				asked.flag(f.Name, value)
 			}
 		default:
 			if child := childOf(node, word); child != nil {
 				node = child
 				own(node)
 			} else {
-				positional++
+				given = append(given, word)
 			}
 		}
 	}
@@ -135,10 +138,12 @@ func candidates(ctx context.Context, node *kong.Node, words []string) (out []can
 		last = ""
 	}
 	head := "" // of the last word, when it holds a flag and its value
-	if name, value, given := strings.Cut(last, "="); given && flags[name] != nil {
+	if name, value, valued := strings.Cut(last, "="); valued && flags[name] != nil {
 		open, head, last = flags[name], name+"=", value
 	}
 	switch {
+	case open != nil && open.Name == "service":
+		out = asked.services(flags["--collector"] != nil)
 	case open != nil:
 		out = values(open.Value)
 	case strings.HasPrefix(last, "-"):
@@ -154,10 +159,20 @@ func candidates(ctx context.Context, node *kong.Node, words []string) (out []can
 			}
 		}
 	case len(node.Positional) > 0:
-		arg := node.Positional[min(positional, len(node.Positional)-1)]
-		if strings.EqualFold(arg.Name, "service") {
-			out = services(ctx, collectorURL)
-		} else {
+		arg := node.Positional[min(len(given), len(node.Positional)-1)]
+		switch strings.ToLower(arg.Name) {
+		case "service":
+			out = asked.services(flags["--collector"] != nil)
+		case "metric":
+			out = asked.metrics(given[0], last)
+		case "instance":
+			out = append(asked.instances(last), asked.findings()...)
+		case "id":
+			out = asked.findings()
+		case "what":
+			head, out = asked.what(given, last)
+			last = strings.TrimPrefix(last, head)
+		default:
 			out = values(arg)
 		}
 	}
@@ -192,26 +207,6 @@ func values(v *kong.Value) (out []candidate) {
 	}
 	for _, word := range v.EnumSlice() {
 		out = append(out, candidate{word, ""})
-	}
-	return out
-}
-
-// servicesWithin bounds how long a person who pressed Tab waits for the collector.
-const servicesWithin = 700 * time.Millisecond
-
-// services are those that the collector knows; none, if it does not answer.
-func services(ctx context.Context, at string) (out []candidate) {
-	ctx, cancel := context.WithTimeout(ctx, servicesWithin)
-	defer cancel()
-	var answer struct{ Groups []discovery.Group }
-	if err := (&collectorFlags{Collector: at}).get(ctx, "/api/v1/roster/groups", nil, &answer); err != nil {
-		return nil
-	}
-	for _, g := range answer.Groups {
-		name := plain(g.Service + "/" + g.Env)
-		if !strings.ContainsAny(name, " \t'\"\\$`;|&<>(){}[]*?!#~") { // a shell would read it otherwise
-			out = append(out, candidate{name, fmt.Sprintf("%d expected", g.Expected)})
-		}
 	}
 	return out
 }

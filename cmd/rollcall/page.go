@@ -16,7 +16,7 @@ import (
 
 // pageFlags are those of every command that asks `serve`.
 type pageFlags struct {
-	URL  string `name:"url" default:"http://127.0.0.1:7150" help:"URL of the page: of rollcall serve, up or demo."`
+	URL  string `name:"url" default:"http://127.0.0.1:7150" env:"ROLLCALL_URL" help:"URL of the page: of rollcall serve, up or demo."`
 	User string `help:"USER:PASSWORD of its web configuration."`
 }
 

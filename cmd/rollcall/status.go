@@ -17,8 +17,8 @@ import (
 )
 
 type statusCmd struct {
-	Collector string `default:"http://127.0.0.1:7140" help:"URL of the collector."`
-	Page      string `name:"url" default:"http://127.0.0.1:7150" help:"URL of the page."`
+	Collector string `default:"http://127.0.0.1:7140" env:"ROLLCALL_COLLECTOR" help:"URL of the collector."`
+	Page      string `name:"url" default:"http://127.0.0.1:7150" env:"ROLLCALL_URL" help:"URL of the page."`
 	User      string `help:"USER:PASSWORD of the web configuration."`
 }
 

@@ -15,7 +15,7 @@ import (
 type whyCmd struct {
 	collectorFlags
 	topicFlags
-	URL      string `name:"url" default:"http://127.0.0.1:7150" help:"URL of the page, which knows the findings."`
+	URL      string `name:"url" default:"http://127.0.0.1:7150" env:"ROLLCALL_URL" help:"URL of the page, which knows the findings."`
 	Instance string `arg:"" help:"A finding's id, as rollcall findings lists it; HOST:PORT, SERVICE/ENV/HOST:PORT, a host name, a member's name, or any part of these that fits nobody else; or a record's id, as it stands in the topic."`
 	JSON     bool   `help:"The whole story as JSON."`
 }
