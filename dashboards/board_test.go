@@ -194,32 +194,6 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// What a reload changes is in force at the next tick; what cannot be changes nothing.
-func TestReload(t *testing.T) {
-	f := newFleet(t, Options{})
-	run := func(from, to int) {
-		for s := from; s < to; s++ {
-			f.add("10.0.0.1:80", float64(s), counter("requests", float64(10*s)), counter("orders", float64(3*s)))
-		}
-		f.tick(float64(to) - 0.5)
-	}
-	run(0, 5)
-	if r := f.row(); !near(r.Rate, 10) {
-		t.Errorf("rate is %v", r.Rate)
-	}
-	if err := f.b.Reload(Options{Window: time.Second}); err == nil {
-		t.Error("a window of a second is taken")
-	}
-	if err := f.b.Reload(Options{Window: time.Minute, Golden: Golden{Rate: []string{"orders"}}}); err != nil {
-		t.Fatal(err)
-	}
-	run(5, 200)
-	run(200, 202)
-	if r := f.row(); !near(r.Rate, 3) || r.Spark.Rate[sparkPoints-10].Known() || !near(r.Spark.Rate[sparkPoints-3], 3) {
-		t.Errorf("rate is %v, spark %v", r.Rate, r.Spark.Rate)
-	}
-}
-
 func TestNum(t *testing.T) {
 	for _, tc := range []struct {
 		n    Num

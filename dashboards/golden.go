@@ -339,7 +339,7 @@ func tokens(metric string) []string {
 
 // glob matches a name against a pattern in which * stands for any text.
 func glob(pattern, name string) bool {
-	return globMatch(normal(pattern), normal(name))
+	return Glob(normal(pattern), normal(name))
 }
 
 // normal works byte by byte, so that names that are no UTF-8 compare like any other.
@@ -356,7 +356,8 @@ func normal(s string) string {
 	return string(b)
 }
 
-func globMatch(p, s string) bool {
+// Glob matches a text against a pattern in which * stands for any text. Case counts.
+func Glob(p, s string) bool {
 	// The classic walk with one point of return: linear for one *, and never worse than pattern times name.
 	star, back := -1, 0
 	i, j := 0, 0

@@ -137,12 +137,12 @@ func (k *knowing) metric(name string) *likely {
 	any := strings.HasSuffix(name, "_count") || strings.HasSuffix(name, "_sum")
 	for of, configured := range k.configured() {
 		for i, p := range configured {
-			if p != NoMetric && globMatch(normal(p), norm) {
+			if p != NoMetric && Glob(normal(p), norm) {
 				l.matches[of] = append(l.matches[of], i)
 			}
 		}
 		for i, p := range known[of] {
-			if p == byStatus || !globMatch(p, norm) {
+			if p == byStatus || !Glob(p, norm) {
 				continue
 			}
 			if !asked && strings.Contains(p, "*") {

@@ -45,7 +45,7 @@ func (p *Profile) Silent() bool { return len(p.From) == 0 }
 
 // covers reports whether the entry is about a service.
 func (e *Entry) covers(service, env string) bool {
-	return match(e.Service, service) && (e.Env == "" || match(e.Env, env))
+	return dashboards.Glob(e.Service, service) && (e.Env == "" || dashboards.Glob(e.Env, env))
 }
 
 // narrower orders entries: who names the service before who describes it, the environment before every one, much text before little.
@@ -121,26 +121,4 @@ func (p *Profile) Measures() []canary.Measure {
 		out = append(out, m)
 	}
 	return out
-}
-
-// match compares a name with a pattern in which * stands for any text. Case counts, as it does in names of services.
-func match(pattern, name string) bool {
-	star, back := -1, 0
-	i, j := 0, 0
-	for j < len(name) {
-		switch {
-		case i < len(pattern) && pattern[i] == '*':
-			star, back = i, j
-			i++
-		case i < len(pattern) && pattern[i] == name[j]:
-			i++
-			j++
-		case star >= 0:
-			back++
-			i, j = star+1, back
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[i:], "*") == ""
 }
