@@ -42,6 +42,8 @@ type freezeCmd struct {
 	Path string        `arg:"" help:"A serverset's path, or one above it: nobody below it leaves."`
 	For  time.Duration `default:"30m" help:"How long; then it ends by itself."`
 	Why  string        `required:"" help:"The reason, for those who wonder."`
+
+	Force bool `help:"Also where nobody is on the path yet."`
 }
 
 // Run freezes a path.
@@ -49,7 +51,7 @@ func (c *freezeCmd) Run(e *env) error {
 	if c.For <= 0 {
 		return usage("--for=%s is over already; give 30m or so", config.Duration(c.For))
 	}
-	return give(e, &c.collectorFlags, discovery.FreezeOrder, c.Path, c.who(), c.Why, c.For)
+	return give(e, &c.collectorFlags, discovery.FreezeOrder, c.Path, c.who(), c.Why, c.For, c.Force)
 }
 
 type acceptCmd struct {
@@ -58,6 +60,8 @@ type acceptCmd struct {
 	Path string        `arg:"" help:"A serverset's path, or one above it: those whom a guard holds there depart."`
 	For  time.Duration `default:"10m" help:"How long the order stands."`
 	Why  string        `help:"The reason, for those who wonder."`
+
+	Force bool `help:"Also where no guard holds anybody yet."`
 }
 
 // Run accepts that those who vanished are gone.
@@ -65,12 +69,17 @@ func (c *acceptCmd) Run(e *env) error {
 	if c.For <= 0 {
 		return usage("--for=%s is over already; give 10m or so", config.Duration(c.For))
 	}
-	return give(e, &c.collectorFlags, discovery.AcceptOrder, c.Path, c.who(), c.Why, c.For)
+	return give(e, &c.collectorFlags, discovery.AcceptOrder, c.Path, c.who(), c.Why, c.For, c.Force)
 }
 
-func give(e *env, c *collectorFlags, kind, path, by, why string, d time.Duration) error {
+func give(e *env, c *collectorFlags, kind, path, by, why string, d time.Duration, force bool) error {
 	if !strings.HasPrefix(path, "/") {
 		return usage("%s", c.hinted(fmt.Sprintf("path %q does not begin with /; `rollcall orders --paths` lists the paths that are known", path)))
+	}
+	if !force {
+		if err := c.concerns(e, kind, path); err != nil {
+			return err
+		}
 	}
 	now := time.Now()
 	o := discovery.Order{Kind: kind, Path: path, By: by, Why: why, At: now, Until: now.Add(d)}
