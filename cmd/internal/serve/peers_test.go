@@ -18,14 +18,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
 	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/feed"
 	"github.com/rollcall-metrics/rollcall/discovery"
-	"github.com/rollcall-metrics/rollcall/internal/broker"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
@@ -106,29 +103,12 @@ func (r *replica) whole(services []string) string {
 
 // Two replicas divide the services; each shows all and answers for all; the death of one loses nothing.
 func TestReplicas(t *testing.T) {
-	b, err := broker.New(broker.Config{Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() { _ = b.Run(ctx) })
-	t.Cleanup(func() { cancel(); wg.Wait() })
-	<-b.Ready()
-	topics := sink.DefaultTopics()
-	tr := &kafka.Transport{}
-	defer tr.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(b.Addr()), Timeout: 5 * time.Second, Transport: tr}
-	for _, name := range []string{topics.Snapshots, topics.Backfill, topics.Roster, topics.Rollups, topics.Findings} {
-		if _, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: 1}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	addr := kafkaFor(t)
 	var services []string
 	for i := range 6 {
 		services = append(services, "service-"+strconv.Itoa(i))
 	}
-	feeding(t, b.Addr(), services)
+	feeding(t, addr, services)
 	var ls []net.Listener
 	var urls []string
 	for range 2 {
@@ -142,7 +122,7 @@ func TestReplicas(t *testing.T) {
 	if err := os.WriteFile(file, []byte(busy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	conf := fmt.Sprintf("kafka: {brokers: ['%s']}\ndashboards: {peers: ['%s', '%s']}\nrule_files: ['%s']\nalerting: {webhooks: [{url: '%s'}]}\n", b.Addr(), urls[0], urls[1], file, h.url)
+	conf := fmt.Sprintf("kafka: {brokers: ['%s']}\ndashboards: {peers: ['%s', '%s']}\nrule_files: ['%s']\nalerting: {webhooks: [{url: '%s'}]}\n", addr, urls[0], urls[1], file, h.url)
 	one, two := startReplica(t, ls[0], conf), startReplica(t, ls[1], conf)
 
 	why := map[*replica]string{}
@@ -168,7 +148,7 @@ func TestReplicas(t *testing.T) {
 		}
 	}
 	var silence dashboards.Silence
-	if why := one.do(http.MethodPost, "/api/v1/silences", []byte(`{"service":"service-1","by":"ann","why":"test","for":"1h"}`), &silence); why != "" {
+	if why := one.do(http.MethodPost, "/api/v1/silences", []byte(`{"service":"service-1","metric":"errors","by":"ann","why":"test","for":"1h"}`), &silence); why != "" {
 		t.Fatal(why)
 	}
 	testenv.Eventually(t, "the other knows the silence", func() bool { return len(two.Board().Silences()) == 1 })

@@ -19,6 +19,7 @@ import (
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/segmentio/kafka-go"
 
+	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/notify"
 	"github.com/rollcall-metrics/rollcall/internal/broker"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
@@ -124,7 +125,10 @@ func TestRules(t *testing.T) {
 	}
 	r := startReplica(t, l, conf)
 	testenv.Eventually(t, "the webhook hears", func() bool { return len(h.words()) > 0 })
-	if m := h.heard[0]; m.Status != "firing" || m.Text != "checkout has 20 requests a second in eu" || m.Alert.Labels["severity"] != "page" {
+	h.mu.Lock()
+	m := h.heard[0]
+	h.mu.Unlock()
+	if m.Status != "firing" || m.Text != "checkout has 20 requests a second in eu" || m.Alert.Labels["severity"] != "page" {
 		t.Errorf("%+v", m)
 	}
 	client, err := api.NewClient(api.Config{Address: r.url, RoundTripper: &http.Transport{DisableKeepAlives: true}})
@@ -158,6 +162,22 @@ func TestRules(t *testing.T) {
 	if why := r.get("/api/v1/now", &page); why != "" || !strings.Contains(fmt.Sprint(page), "Your rules fire: Busy (checkout/prod)") {
 		t.Errorf("%s: %+v", why, page)
 	}
+	var quiet dashboards.Silence
+	if why := r.do(http.MethodPost, "/api/v1/silences", []byte(`{"service":"checkout","by":"ann","why":"test","for":"1h"}`), &quiet); why != "" {
+		t.Fatal(why)
+	}
+	testenv.Eventually(t, "the webhook hears no more of it", func() bool {
+		return slices.Equal(h.words(), []string{"firing Busy (checkout/prod)", "resolved Busy (checkout/prod)"})
+	})
+	if got := r.rules.Active(); len(got) != 1 || got[0].State != dashboards.AlertFiring {
+		t.Errorf("an alert that is silent: %+v", got)
+	}
+	if why := r.do(http.MethodDelete, "/api/v1/silences/"+quiet.ID+"?by=ann", nil, &quiet); why != "" {
+		t.Fatal(why)
+	}
+	testenv.Eventually(t, "it hears that it fires still", func() bool {
+		return slices.Equal(h.words(), []string{"firing Busy (checkout/prod)", "firing Busy (checkout/prod)", "resolved Busy (checkout/prod)"})
+	})
 	write(strings.Replace(busy, "> 10", "> (", 1))
 	err = r.Reload(parse(t, conf))
 	if r.Apply(); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), `group "load", rule 2, "Busy"`) {
@@ -174,5 +194,7 @@ func TestRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Apply()
-	testenv.Eventually(t, "the webhook hears that it is over", func() bool { return slices.Contains(h.words(), "resolved Busy (checkout/prod)") })
+	testenv.Eventually(t, "the webhook hears that it is over", func() bool {
+		return slices.Equal(h.words()[2:], []string{"resolved Busy (checkout/prod)", "resolved Busy (checkout/prod)"})
+	})
 }
