@@ -130,6 +130,43 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// All that is wrong with a file is said at once, and nothing that is only so because something else is.
+func TestAllFaults(t *testing.T) {
+	const text = `global: {scrape_interval: soon, scrape_timeout: 20s}
+zookeeper: {servers: ["${NOPE}:1"], group: "a b"}
+scrape_configs:
+- job_name: apps
+  scrape_timeout: 30s
+  serverset_sd_config: []
+  relabel_configs:
+  - {action: explode}
+- job_name: [apps]
+  static_configs: [{targets: [h]}]
+guard: {shrink: 2, off: maybe}
+spool: {fsync: always}
+`
+	_, err := Parse([]byte(text), env)
+	if err == nil {
+		t.Fatal("it is taken")
+	}
+	for _, want := range []string{
+		`duration "soon"`, "the environment has no NOPE", `unknown field "serverset_sd_config"`, "[9:13] want text", "want true or false, and this is text",
+		`line 8: scrape_configs[0].relabel_configs[0].action: "explode"`, `line 10: scrape_configs[1].static_configs[0].targets[0][0]: "h" is not HOST:PORT`, "line 12: spool.fsync",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not said", want)
+		}
+	}
+	for _, not := range []string{"is longer than the interval", "the job has no targets", "job_name is missing"} {
+		if strings.Contains(err.Error(), not) {
+			t.Errorf("it is said that %s, which follows from something else", not)
+		}
+	}
+	if t.Failed() {
+		t.Log(err)
+	}
+}
+
 // A host and its port in a flow sequence are no map, whatever the library takes them for.
 func TestAddresses(t *testing.T) {
 	c, err := Parse([]byte("kafka: {brokers: [k-1.x:9092, 'b:2', \"c:3\"]}\nzookeeper: {servers: [z1:2181]}\n"), env)
@@ -140,8 +177,8 @@ func TestAddresses(t *testing.T) {
 
 func TestLoadNamesTheFile(t *testing.T) {
 	f := filepath.Join(t.TempDir(), "x.yml")
-	os.WriteFile(f, []byte("nope: 1\n"), 0o600)
-	if _, err := Load(f); err == nil || !strings.Contains(err.Error(), f) {
+	os.WriteFile(f, []byte("nope: 1\nspool: {fsync: x}\n"), 0o600)
+	if _, err := Load(f); err == nil || !strings.Contains(err.Error(), f+": [1:1]") || !strings.Contains(err.Error(), f+": line 2: spool.fsync") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -21,47 +21,62 @@ func Load(file string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	c, err := Parse(b, os.LookupEnv)
-	if err != nil {
-		return nil, fmt.Errorf("configuration %s: %w", file, err)
+	c, faults := parse(b, os.LookupEnv)
+	for i, err := range faults {
+		faults[i] = fmt.Errorf("%s: %w", file, err)
 	}
-	return c, nil
+	return c, errors.Join(faults...)
 }
 
 // Parse reads and checks the text of a configuration; ${NAME} in a string is taken from env.
 func Parse(text []byte, env func(string) (string, bool)) (*Config, error) {
+	c, faults := parse(text, env)
+	return c, errors.Join(faults...)
+}
+
+// parse has every fault apart; without any there is a configuration.
+func parse(text []byte, env func(string) (string, bool)) (*Config, []error) {
 	if err := yamltext.Check(text); err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
 	f, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
 	c := &Config{}
 	x := &expander{env: env}
 	var errs []error
+	var lost []loss // what cannot be read: nothing is said of what may follow from that
 	for _, d := range f.Docs {
 		if d.Body == nil {
 			continue
 		}
 		ast.Walk(x, d.Body)
-		if len(x.errs) > 0 {
-			return nil, errors.Join(x.errs...)
+		if x.tagged {
+			return nil, x.errs
 		}
-		decoded, wrong := decode(d.Body, c)
-		if errs = append(errs, decoded...); wrong {
-			return nil, errors.Join(errs...)
+		for _, at := range x.missing {
+			if found, path := takeOut(d.Body, at, "$"); found == taken {
+				lost = append(lost, loss{path: path})
+			}
 		}
+		faults, unread, whole := decode(d.Body, c)
+		errs = append(append(errs, x.errs...), faults...)
+		if lost = append(lost, unread...); !whole {
+			return nil, errs
+		}
+		x.errs, x.missing = nil, nil
 	}
 	if len(f.Docs) > 1 {
-		return nil, errors.New("more than one YAML document; keep one")
+		return nil, append(errs, errors.New("more than one YAML document; keep one"))
 	}
-	faults := c.validate()
-	for _, ft := range faults {
-		errs = append(errs, ft.at(f))
+	for _, ft := range c.validate() {
+		if !follows(ft.path, lost) {
+			errs = append(errs, ft.at(f))
+		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	if len(errs) > 0 {
+		return nil, errs
 	}
 	return c, nil
 }
@@ -96,14 +111,17 @@ var envName = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
 // expander puts the environment's values where ${NAME} stands in a string.
 type expander struct {
-	env  func(string) (string, bool)
-	errs []error
+	env     func(string) (string, bool)
+	errs    []error
+	tagged  bool           // there is a tag
+	missing []*token.Token // strings that the environment has no value for
 }
 
 // Visit implements ast.Visitor.
 func (x *expander) Visit(n ast.Node) ast.Visitor {
 	if t, ok := n.(*ast.TagNode); ok { // the YAML library falls over some of them, and nothing here needs one
 		x.errs = append(x.errs, fmt.Errorf("line %d: %s is a YAML tag; remove it", t.GetToken().Position.Line, t.GetToken().Value))
+		x.tagged = true
 		return nil
 	}
 	if list, ok := n.(*ast.SequenceNode); ok {
@@ -122,6 +140,7 @@ func (x *expander) Visit(n ast.Node) ast.Visitor {
 		v, ok := x.env(name)
 		if !ok {
 			x.errs = append(x.errs, fmt.Errorf("line %d: the environment has no %s; set it, or write the value here", s.GetToken().Position.Line, name))
+			x.missing = append(x.missing, s.GetToken())
 		}
 		return v
 	})
