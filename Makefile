@@ -17,10 +17,10 @@ help:            ## what there is
 build:           ## bin/rollcall and bin/rollcall-agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/rollcall ./cmd/rollcall-agent
 
-demo:            ## a fleet in motion on the embedded servers; opens the page
+demo:            ## a fleet in motion on the embedded servers; opens the page. make demo DEMO='--for=1m --no-faults' passes flags on
 	@echo 'building bin/rollcall (the first time takes a minute or two)'
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/rollcall
-	bin/rollcall demo --open
+	bin/rollcall demo --open $(DEMO)
 
 servers:         ## fetch the real ZooKeeper, Kafka and the tools that the tests use
 	$(GO) run ./internal/testenv/cmd/servers

@@ -22,7 +22,7 @@ func (c *brokerCmd) Run(e *env) error {
 		return err
 	}
 	defer release()
-	s, err := embed.New(embed.Config{Kafka: true, Storage: c.Storage, KafkaAddr: c.Listen, Log: e.log})
+	s, err := embed.New(embed.Config{Kafka: true, Storage: c.Storage, KafkaAddr: c.Listen, KafkaFlag: "--listen", Log: e.log})
 	if err != nil {
 		return err
 	}

@@ -17,17 +17,19 @@ import (
 )
 
 type demoCmd struct {
-	Open     bool          `help:"Open the page in the browser, where there is one."`
-	Headless bool          `help:"No page; with --for and --report a measurement."`
-	For      time.Duration `help:"Stop after so long; default: when told to."`
-	Report   string        `help:"Write a JSON report at the end: a file, or - for standard output."`
-	Listen   string        `name:"web.listen-address" default:"127.0.0.1:7150" help:"HOST:PORT of the page; where it is in use the next free port is taken."`
-	Collect  string        `name:"collector.listen-address" default:"127.0.0.1:7140" help:"HOST:PORT of the collector; likewise."`
-	Storage  string        `name:"storage.path" type:"path" help:"Keep everything in this folder; default: a temporary one that goes away."`
-	Kafka    []string      `help:"Stream to these brokers instead of the embedded one."`
-	Seed     uint64        `help:"Of all chance; default: another each time."`
-	NoFaults bool          `name:"no-faults" help:"Nothing breaks by itself."`
-	Interval time.Duration `default:"1s" help:"Scrape interval."`
+	Open      bool          `help:"Open the page in the browser, where there is one."`
+	Headless  bool          `help:"No page; with --for and --report a measurement."`
+	For       time.Duration `help:"Stop after so long; default: when told to."`
+	Report    string        `help:"Write a JSON report at the end: a file, or - for standard output."`
+	Listen    string        `name:"web.listen-address" default:"127.0.0.1:7150" help:"HOST:PORT of the page; where it is in use the next free port is taken."`
+	Collect   string        `name:"collector.listen-address" default:"127.0.0.1:7140" help:"HOST:PORT of the collector; likewise."`
+	ZooKeeper string        `name:"embedded.zookeeper-address" default:"127.0.0.1:7181" help:"HOST:PORT of the embedded ZooKeeper; likewise."`
+	Broker    string        `name:"embedded.kafka-address" default:"127.0.0.1:7192" help:"HOST:PORT of the embedded broker; likewise."`
+	Storage   string        `name:"storage.path" type:"path" help:"Keep everything in this folder; default: a temporary one that goes away."`
+	Kafka     []string      `help:"Stream to these brokers instead of the embedded one."`
+	Seed      uint64        `help:"Of all chance; default: another each time."`
+	NoFaults  bool          `name:"no-faults" help:"Nothing breaks by itself."`
+	Interval  time.Duration `default:"1s" help:"Scrape interval."`
 }
 
 // Run runs the whole line over a fleet that lives.
@@ -69,7 +71,7 @@ func (c *demoCmd) Run(e *env) error {
 	fleetCtx, endFleet := context.WithCancel(context.WithoutCancel(e.ctx))
 	defer endFleet()
 	began := time.Now()
-	return u.run(upOptions{page: c.Listen, collector: c.Collect, nextPort: true,
+	return u.run(upOptions{page: c.Listen, collector: c.Collect, zookeeper: c.ZooKeeper, kafka: c.Broker, nextPort: true,
 		before: func(l *line) error {
 			l.conf.Scrape[0].Distributions = "decaying" // the fleet's summaries speak of the last ten seconds
 			l.conf.Scrape = append(l.conf.Scrape, config.Scrape{JobName: "rollcall", Static: []config.StaticConfig{{
@@ -90,7 +92,7 @@ func (c *demoCmd) Run(e *env) error {
 					breaks = "nothing breaks by itself"
 				}
 				fmt.Fprintf(say, "rollcall demo: %s\n  %d applications register, and are scraped every %s; %s. Ctrl-C ends it.\n", url, demo.Size(), config.Duration(c.Interval), breaks)
-				fmt.Fprintf(say, "  The collector is at http://%s, its Kafka at %s.\n", l.collectOn.Addr(), strings.Join(u.brokers(), ","))
+				fmt.Fprintf(say, "  The collector is at http://%s, its Kafka at %s, its ZooKeeper at %s.\n", l.collectOn.Addr(), strings.Join(u.brokers(), ","), u.servers.ZooKeeper())
 			}
 			if c.Open && !c.Headless {
 				open(url)

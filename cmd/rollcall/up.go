@@ -114,7 +114,8 @@ func (u *upLine) run(o upOptions) (err error) {
 	if u.serveOn, err = ops.Listen(o.page, tries); err != nil {
 		return fmt.Errorf("%w: --web.listen-address=HOST:PORT", err)
 	}
-	if u.servers, err = embed.New(embed.Config{ZooKeeper: u.needsZooKeeper(), Kafka: len(u.conf.Kafka.Brokers) == 0, Storage: u.storage, NextPort: o.nextPort, ZooKeeperAddr: o.zookeeper, KafkaAddr: o.kafka, Log: u.e.log}); err != nil {
+	if u.servers, err = embed.New(embed.Config{ZooKeeper: u.needsZooKeeper(), Kafka: len(u.conf.Kafka.Brokers) == 0, Storage: u.storage, NextPort: o.nextPort, ZooKeeperAddr: o.zookeeper, KafkaAddr: o.kafka,
+		ZooKeeperFlag: "--embedded.zookeeper-address", KafkaFlag: "--embedded.kafka-address", Log: u.e.log}); err != nil {
 		return err
 	}
 	late, endLate := context.WithCancelCause(context.WithoutCancel(u.e.ctx))

@@ -26,6 +26,8 @@ type Config struct {
 	NextPort bool
 	// ZooKeeperAddr and KafkaAddr default to 127.0.0.1:7181 and 127.0.0.1:7192.
 	ZooKeeperAddr, KafkaAddr string
+	// ZooKeeperFlag and KafkaFlag are what one gives for another address; a server that cannot listen says so.
+	ZooKeeperFlag, KafkaFlag string
 	Log                      *slog.Logger
 }
 
@@ -41,7 +43,7 @@ func New(c Config) (*Servers, error) {
 	if c.ZooKeeper {
 		addr, err := free(c.ZooKeeperAddr, zkserve.DefaultAddr, c.NextPort)
 		if err != nil {
-			return nil, fmt.Errorf("embedded ZooKeeper: %w", err)
+			return nil, fmt.Errorf("embedded ZooKeeper: %w%s", err, remedy(c.ZooKeeperFlag))
 		}
 		if s.zk, err = zkserve.New(zkserve.Config{Addr: addr, Dir: filepath.Join(c.Storage, "zookeeper"), Log: c.Log.With("part", "zookeeper")}); err != nil {
 			return nil, err
@@ -50,13 +52,20 @@ func New(c Config) (*Servers, error) {
 	if c.Kafka {
 		addr, err := free(c.KafkaAddr, broker.DefaultAddr, c.NextPort)
 		if err != nil {
-			return nil, fmt.Errorf("embedded broker: %w", err)
+			return nil, fmt.Errorf("embedded broker: %w%s", err, remedy(c.KafkaFlag))
 		}
 		if s.broker, err = broker.New(broker.Config{Addr: addr, DataDir: filepath.Join(c.Storage, "broker"), Logger: c.Log.With("part", "broker")}); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
+}
+
+func remedy(flag string) string {
+	if flag == "" {
+		return ""
+	}
+	return ": " + flag + "=HOST:PORT"
 }
 
 // free is the address to use: the one asked for, or, where that is allowed, one of the next ports.
