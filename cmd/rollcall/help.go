@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -130,7 +131,16 @@ func help(o kong.HelpOptions, ctx *kong.Context) error {
 		if n.Parent != nil && n.Parent.Type == kong.CommandNode {
 			name = n.Parent.Name + " " + name
 		}
-		if text, ok := examples[name]; ok {
+		text := examples[name]
+		if text == "" { // of a group: those of its commands
+			for _, c := range n.Children {
+				if own, ok := examples[name+" "+c.Name]; ok {
+					text += "\n" + own
+				}
+			}
+			text = strings.TrimPrefix(text, "\n")
+		}
+		if text != "" {
 			fmt.Fprintf(ctx.Stdout, "\nExamples:\n%s\n", text)
 		}
 	}
