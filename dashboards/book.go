@@ -264,7 +264,7 @@ func trouble(metric string) string {
 
 // tells reports whether an open finding tells what f did.
 func (k *kept) tells(f *kept) bool {
-	return k.Ended == nil && k.Env == f.Env && (contains(k.Services, f.Service) || f.Metric == "budget" && k.Service == f.Service && trouble(k.Metric) == "signal")
+	return k.Ended == nil && k.Env == f.Env && (contains(k.Services, f.Service) || k.Place != "" && k.Place == f.Place || f.Metric == "budget" && k.Service == f.Service && trouble(k.Metric) == "signal")
 }
 
 // dropOldest forgets the finding that has been over for longest; false: all are open.
@@ -289,8 +289,9 @@ func (k *book) unjudged(f *kept, j *judgement, here map[string]bool) {
 		// It was there at the last tick. Another tells it now, or its service is no more.
 		f.judged = false
 		f.Ended = &now
-		for id := range here {
-			if o := k.findings[id]; o != nil && o != f && o.tells(f) {
+		for id, o := range k.findings {
+			// One about a place may be another's, who told of it.
+			if o != f && (here[id] || j.owns != nil && !j.owns(o.Service, o.Env)) && o.tells(f) {
 				f.PartOf = o.ID
 			}
 		}

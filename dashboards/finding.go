@@ -22,6 +22,8 @@ type Finding struct {
 	Events  []Event  `json:"events"`
 	// Services is set where the finding is about a place that several services have in common: all of them, Service being one.
 	Services []string `json:"services,omitempty"`
+	// Place is that place, a tag at a value: host.name=ip-10-1-0-1.
+	Place string `json:"place,omitempty"`
 	// Was and Is are the figure that it is about, before it began and as it is now or was last: a ratio for errors, milliseconds for latency, requests a second for rate;
 	// of a budget the burn rate that calls somebody, and the one that is.
 	// Both are zero where there is none.

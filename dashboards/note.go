@@ -213,7 +213,7 @@ func (n *Note) check(now time.Time) error {
 		if f.Closes < 0 || f.Closes > now.Add(24*time.Hour).UnixMilli() {
 			errs = append(errs, fmt.Errorf("closes is %d, which is no time of the next day", f.Closes))
 		}
-		errs = append(errs, named("service", f.Service, true), named("env", f.Env, false), named("metric", f.Metric, false), past("since", f.Since), worded("owner", f.Owner, MaxWords), worded("chat", f.Chat, MaxWords))
+		errs = append(errs, named("service", f.Service, true), named("env", f.Env, false), named("metric", f.Metric, false), worded("place", f.Place, MaxWords), past("since", f.Since), worded("owner", f.Owner, MaxWords), worded("chat", f.Chat, MaxWords))
 		if f.Runbook != "" && !WebAddress(f.Runbook) {
 			errs = append(errs, errors.New("the runbook is no web address"))
 		}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -31,8 +32,12 @@ type Config struct {
 	KeepEnded time.Duration
 	// Promises is how a service's objectives stand; nil: nobody promises anything.
 	Promises func(service, env string, now time.Time) []slo.Standing
-	Log      *slog.Logger
-	Metrics  *metrics.Set
+	// Owns says whose findings this process makes, as the Board's does, and Others what the replicas that make the others' tell, of those who answer now: without
+	// waiting, at each judgement. nil: this process owns everybody.
+	Owns    func(service, env string) bool
+	Others  func() []Told
+	Log     *slog.Logger
+	Metrics *metrics.Set
 }
 
 func (c *Config) defaults() {
@@ -66,6 +71,8 @@ type Detector struct {
 	cfg      Config
 	services map[[2]string]*watch
 	places   map[meeting]*shared
+	others   map[troubleKey]*foreign
+	mine     atomic.Pointer[[]Trouble]
 	ended    []dashboards.Finding
 	opened   *metrics.Counter
 }
@@ -92,7 +99,7 @@ func New(c Config) (*Detector, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("make detector: %w", err)
 	}
-	d := &Detector{cfg: c, services: map[[2]string]*watch{}, places: map[meeting]*shared{}}
+	d := &Detector{cfg: c, services: map[[2]string]*watch{}, places: map[meeting]*shared{}, others: map[troubleKey]*foreign{}}
 	d.opened = c.Metrics.GetOrCreateCounter("rollcall_detect_findings_opened_total")
 	return d, nil
 }
@@ -131,21 +138,27 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 		d.judgeMembers(now, b, s, w)
 		d.judgeFlaps(now, b, s, w)
 	}
-	d.meet(now)
-	var out []dashboards.Finding
-	for _, sh := range d.places {
-		out = append(out, sh.finding)
-	}
 	for name, w := range d.services {
 		if !w.mark {
-			delete(d.services, name)
-			if w.signal != nil {
-				w.signal.over = true
-			}
-			continue
+			d.leave(name, w, now)
 		}
+	}
+	known := d.known(b)
+	d.hear(now)
+	d.meet(now, known)
+	d.tellOthers()
+	var out []dashboards.Finding
+	for _, sh := range d.places {
+		if sh.told {
+			out = append(out, sh.finding)
+		}
+	}
+	for _, w := range d.services {
 		for _, o := range []*open{w.signal, w.budget.open, w.members, w.flaps} {
-			if o != nil && o.shared == nil && !o.minor {
+			if o == nil {
+				continue
+			}
+			if o.folded = d.part(o, known); !o.folded && !o.minor {
 				o.finding.Was, o.finding.Is = dashboards.Num(o.verdict.Was), dashboards.Num(o.verdict.Is)
 				out = append(out, o.finding)
 			}
@@ -177,9 +190,12 @@ type open struct {
 	// The worst sign of all, where a finding has had several.
 	worst      Verdict
 	worstWhere Place
-	shared     *shared // it is told as part of a finding about a place
+	shared     *shared // it belongs to a place
+	folded     bool    // the finding about that place tells it
 	minor      bool    // alone it is not worth a word
 	n          int     // instances, of a finding about instances
+	far        bool    // another replica tells it
+	lost       bool    // nobody does: its service is changing hands
 	over       bool
 }
 
@@ -195,7 +211,7 @@ func (d *Detector) begin(s *dashboards.Signals, metric string, since time.Time) 
 // end closes a finding as of a moment.
 func (d *Detector) end(o *open, at time.Time) {
 	o.over = true
-	if o.shared == nil && !o.minor {
+	if !o.folded && !o.minor {
 		d.list(o.finding, at)
 	}
 }

@@ -11,7 +11,10 @@ import (
 )
 
 // Cond is one dimension at one value.
-type Cond struct{ Dim, Value string }
+type Cond struct {
+	Dim   string `json:"dim"`
+	Value string `json:"value"`
+}
 
 // Place is where a change is.
 type Place struct {

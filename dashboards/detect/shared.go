@@ -28,18 +28,20 @@ type meeting struct {
 
 // shared is the finding about a place.
 type shared struct {
+	at      meeting
 	finding dashboards.Finding
 	members []*open
 	all     []string // every service that was ever in it
 	since   time.Time
-	lost    int // instances gone or silent, as last known
-	most    int // members at once
+	lost    int  // instances gone or silent, as last known
+	most    int  // members at once
+	told    bool // by this process, as of the last judgement
 }
 
 // meetingsOf are where an open finding is, by every name of the place that services may have in common: a service that is alone on its host in a rack may be in
 // trouble because of either.
 func meetingsOf(o *open) (out []meeting) {
-	if o == nil || o.shared != nil || len(o.where.Conds) != 1 || len(o.where.Also) > 0 {
+	if o == nil || len(o.where.Conds) != 1 || len(o.where.Also) > 0 {
 		return nil
 	}
 	names := o.where.Names
@@ -62,15 +64,35 @@ func (m meeting) needs() int {
 	return sharedBy
 }
 
-// meet brings findings in one place together. A service's finding stays with the place until it is over, whatever is said of it alone.
-func (d *Detector) meet(now time.Time) {
+// meet brings findings in one place together, those of other replicas among them. A service's finding stays with the place until it is over, whatever is said of it
+// alone.
+func (d *Detector) meet(now time.Time, known map[meeting]*dashboards.Finding) {
+	for m, sh := range d.places {
+		switch f := known[m]; {
+		case f == nil && !sh.told: // nobody has told of it yet, or any more: what it is now comes from those who are there
+			for _, o := range sh.members {
+				o.shared = nil
+			}
+			delete(d.places, m)
+		case f != nil && f.ID != sh.finding.ID && (f.Since < sh.finding.Since || f.Since == sh.finding.Since && f.ID < sh.finding.ID):
+			sh.follow(f)
+		}
+	}
 	for {
-		at := map[meeting][]*open{}
+		var alone []*open
 		for _, w := range d.services {
-			for _, o := range []*open{w.signal, w.members} {
-				for _, m := range meetingsOf(o) {
-					at[m] = append(at[m], o)
-				}
+			alone = append(alone, w.signal, w.members)
+		}
+		for _, x := range d.others {
+			alone = append(alone, x.open)
+		}
+		at := map[meeting][]*open{}
+		for _, o := range alone {
+			if o == nil || o.shared != nil {
+				continue
+			}
+			for _, m := range meetingsOf(o) {
+				at[m] = append(at[m], o)
 			}
 		}
 		// The place that most services share is the one; of equals the narrowest name.
@@ -79,25 +101,24 @@ func (d *Detector) meet(now time.Time) {
 		most := 0
 		for m, os := range at {
 			slices.SortFunc(os, func(a, b *open) int {
-				return cmp.Or(a.since.Compare(b.since), strings.Compare(a.finding.ID, b.finding.ID))
+				return cmp.Or(cmp.Compare(a.since.UnixMilli(), b.since.UnixMilli()), strings.Compare(a.finding.ID, b.finding.ID))
 			})
-			since := os[0].since
 			sh := d.places[m]
+			if sh == nil {
+				sh = begun(m, os[0], known[m])
+			}
 			services := map[string]bool{}
-			if sh != nil {
-				since = sh.since
-				for _, s := range sh.all {
-					services[s] = true
-				}
+			for _, s := range sh.all {
+				services[s] = true
 			}
 			joins := 0
 			for _, o := range os {
-				if o.since.Sub(since) <= sharedWithin {
+				if d.joins(o, sh) {
 					services[o.finding.Service] = true
 					joins++
 				}
 			}
-			if joins == 0 || sh == nil && len(services) < m.needs() {
+			if joins == 0 || len(sh.all) == 0 && len(services) < m.needs() {
 				continue
 			}
 			if n := len(services); n > most || n == most && narrower(m, best) {
@@ -109,13 +130,14 @@ func (d *Detector) meet(now time.Time) {
 		}
 		sh := d.places[best]
 		if sh == nil {
-			// The first of them gives its name: what a page shows already goes on.
-			sh = &shared{since: from[0].since, finding: from[0].finding}
+			sh = begun(best, from[0], known[best])
 			d.places[best] = sh
-			d.cfg.Log.Info("findings share a place", "id", sh.finding.ID, "env", best.env, "place", one(best.Cond), "services", most)
+			if d.owns(sh.finding.Service, sh.finding.Env) {
+				d.cfg.Log.Info("findings share a place", "id", sh.finding.ID, "env", best.env, "place", one(best.Cond), "services", most)
+			}
 		}
 		for _, o := range from {
-			if o.since.Sub(sh.since) <= sharedWithin {
+			if d.joins(o, sh) {
 				o.shared = sh
 				sh.members = append(sh.members, o)
 				if !slices.Contains(sh.all, o.finding.Service) {
@@ -129,12 +151,38 @@ func (d *Detector) meet(now time.Time) {
 		if len(sh.members) == 0 {
 			delete(d.places, m)
 			sh.tell(m.Cond, "were")
-			d.list(sh.finding, now)
+			if sh.told {
+				d.list(sh.finding, now)
+			}
 			continue
 		}
 		sh.tell(m.Cond, "are")
+		sh.told = d.tellsOf(sh)
 	}
 }
+
+// begun is a place of which nothing is known here. The first who is there gives the finding its name, so what a page shows already goes on; where one about the place
+// stands, that one does.
+func begun(m meeting, first *open, f *dashboards.Finding) *shared {
+	sh := &shared{at: m, since: first.since, finding: first.finding}
+	if f != nil {
+		sh.follow(f)
+		sh.since = time.UnixMilli(f.Since)
+	}
+	sh.finding.Place = m.Dim + "=" + m.Value
+	if first.far {
+		sh.finding.Events = []dashboards.Event{}
+	}
+	return sh
+}
+
+// joins reports whether a finding in a place belongs to what goes on there: it began with it, or was a part of it before its service changed hands.
+func (d *Detector) joins(o *open, sh *shared) bool {
+	return o.since.Sub(sh.since) <= sharedWithin || d.cfg.Owns != nil && slices.Contains(sh.all, o.finding.Service)
+}
+
+// size orders findings of a place: the more, the worse.
+func (o *open) size() float64 { return o.peak.Is * o.peak.Of }
 
 // narrower orders names for what is the same place to all who are there: a host before its rack, a rack before its zone.
 func narrower(a, b meeting) bool {
@@ -154,7 +202,7 @@ func narrower(a, b meeting) bool {
 // tell writes the words.
 func (sh *shared) tell(c Cond, verb string) {
 	f := &sh.finding
-	slices.SortFunc(sh.members, func(a, b *open) int { return cmp.Compare(b.peak.Is*b.peak.Of, a.peak.Is*a.peak.Of) })
+	slices.SortFunc(sh.members, func(a, b *open) int { return cmp.Compare(b.size(), a.size()) })
 	f.News = fmt.Sprintf("%d services", len(sh.all))
 	f.Title = fmt.Sprintf("%s %s in trouble: %s", f.News, verb, where(c))
 	if n, all := sh.instances(); all {
@@ -165,7 +213,11 @@ func (sh *shared) tell(c Cond, verb string) {
 		return // some are over: what it was at its worst stays
 	}
 	sh.most = len(sh.members)
-	f.Level, f.Events, f.Why = dashboards.LevelWarn, sh.members[0].finding.Events, "in trouble on "+one(c)
+	f.Level, f.Why = dashboards.LevelWarn, "in trouble on "+one(c)
+	// What happened is known of one's own services.
+	if i := slices.IndexFunc(sh.members, func(o *open) bool { return !o.far }); i >= 0 {
+		f.Events = sh.members[i].finding.Events
+	}
 	// It is told by its worst kind, as each of them is: what began as latency may have become errors.
 	f.Metric = sh.members[0].finding.Metric
 	for _, o := range sh.members {

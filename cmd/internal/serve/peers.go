@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-metrics/rollcall/dashboards/detect"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
@@ -39,16 +41,18 @@ type peers struct {
 	urls   []*url.URL
 	client *http.Client
 	log    *slog.Logger
-	count  func() int // partitions
+	count  func() int              // partitions
+	tell   func() []detect.Trouble // what is in trouble here
 
 	mu    sync.Mutex
 	heard []time.Time  // when each answered last
+	told  []said       // what it said
 	self  atomic.Int64 // which of them this process is, 1 for the first; 0: not known
 	alive atomic.Pointer[[]int]
 }
 
 func newPeers(urls []string, log *slog.Logger) (*peers, error) {
-	p := &peers{id: rand.Text(), log: log, heard: make([]time.Time, len(urls)), client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	p := &peers{id: rand.Text(), log: log, heard: make([]time.Time, len(urls)), told: make([]said, len(urls)), client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	for _, u := range urls {
 		at, err := url.Parse(u)
 		if err != nil {
@@ -65,12 +69,38 @@ type said struct {
 	ID         string `json:"id"`
 	Partitions []int  `json:"partitions"` // that it owns
 	Of         int    `json:"of"`         // 0: not known yet
+	// Troubles is what is wrong with its services at places that others may share.
+	Troubles []detect.Trouble `json:"troubles,omitempty"`
+}
+
+// maxSaid bounds what is read of a replica's word.
+const maxSaid = 4 << 20
+
+// readSaid reads what a replica says of itself.
+func readSaid(r io.Reader) (is said, err error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxSaid+1))
+	switch {
+	case err != nil:
+		return is, err
+	case len(b) > maxSaid:
+		return is, fmt.Errorf("more than %d bytes", maxSaid)
+	}
+	if err := json.Unmarshal(b, &is); err != nil {
+		return is, err
+	}
+	if is.ID == "" || len(is.Troubles) > detect.MaxTroubles {
+		return is, errors.New("that is no replica")
+	}
+	return is, nil
 }
 
 func (p *peers) serve(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	is := said{ID: p.id, Partitions: []int{}, Of: p.count()}
+	if p.tell != nil {
+		is.Troubles = p.tell()
+	}
 	for i := range is.Of {
 		if p.owns(i, is.Of) {
 			is.Partitions = append(is.Partitions, i)
@@ -125,12 +155,15 @@ func (p *peers) ask(ctx context.Context, i int) {
 		return
 	}
 	defer res.Body.Close()
-	var is said
-	if json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&is) != nil || is.ID == "" || res.StatusCode != http.StatusOK {
+	if res.StatusCode != http.StatusOK {
+		return
+	}
+	is, err := readSaid(res.Body)
+	if err != nil {
 		return
 	}
 	p.mu.Lock()
-	p.heard[i] = time.Now()
+	p.heard[i], p.told[i] = time.Now(), is
 	p.mu.Unlock()
 	if is.ID == p.id {
 		p.self.Store(int64(i) + 1)
@@ -208,6 +241,18 @@ func (p *peers) owner(service, env string) int {
 
 func (p *peers) ownsService(service, env string) bool {
 	return p.self.Load() > 0 && p.owner(service, env) == int(p.self.Load())-1
+}
+
+// troubles is what the others who answer tell.
+func (p *peers) troubles() (out []detect.Told) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, i := range *p.alive.Load() {
+		if i != int(p.self.Load())-1 && p.told[i].ID != "" {
+			out = append(out, detect.Told{From: p.told[i].ID, Troubles: p.told[i].Troubles, Owns: func(service, env string) bool { return p.owner(service, env) == i }})
+		}
+	}
+	return out
 }
 
 // forwarded are the questions that only the owner of a service can answer.

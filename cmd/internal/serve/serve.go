@@ -67,7 +67,19 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	judge, err := detect.New(detect.Config{Promises: says.promises, Log: o.Log.With("part", "detect"), Metrics: o.Metrics.NewSet()})
+	dc := detect.Config{Promises: says.promises, Log: o.Log.With("part", "detect"), Metrics: o.Metrics.NewSet()}
+	var others *peers
+	if len(c.Dashboards.Peers) > 0 {
+		var urls []string
+		for _, u := range c.Dashboards.Peers {
+			urls = append(urls, u.Reveal())
+		}
+		if others, err = newPeers(urls, o.Log.With("part", "peers")); err != nil {
+			return nil, err
+		}
+		dc.Owns, dc.Others = others.ownsService, others.troubles
+	}
+	judge, err := detect.New(dc)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +89,6 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	}
 	topics := collect.Topics(c.Kafka)
 	history := rollup.NewHistory(int(c.Dashboards.HistoryBytes))
-	var others *peers
 	publish := func(n dashboards.Note) {
 		n.From = o.Listen
 		say.Put(topics.Findings, n.Key(), "", n.Append(nil), time.UnixMilli(n.TS))
@@ -97,15 +108,8 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 		},
 		Rolled: history.Has, Spark: history.Spark, Pinned: c.Dashboards.Pinned, About: says.about,
 	}
-	if len(c.Dashboards.Peers) > 0 {
-		var urls []string
-		for _, u := range c.Dashboards.Peers {
-			urls = append(urls, u.Reveal())
-		}
-		if others, err = newPeers(urls, o.Log.With("part", "peers")); err != nil {
-			return nil, err
-		}
-		bo.Owns = others.ownsService
+	if others != nil {
+		bo.Owns, others.tell = others.ownsService, judge.Troubles
 	}
 	board, err := dashboards.NewBoard(bo)
 	if err != nil {
