@@ -114,7 +114,7 @@ func walk(e *env, client *readback.Client, lanes []string, since, now time.Time,
 		return fmt.Errorf("%w: has a collector delivered here, and are these its topics?", err)
 	}
 	if err != nil {
-		return err
+		return unread(err)
 	}
 	keep := map[string]time.Duration{}
 	for _, lane := range lanes {

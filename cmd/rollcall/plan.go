@@ -130,11 +130,11 @@ func (c *planCmd) measure(e *env, client *readback.Client, w *way, back time.Dur
 	m := &p.Measured
 	var err error
 	if m.Brokers, err = client.Brokers(e.ctx); err != nil {
-		return err
+		return unread(err)
 	}
 	spans, err := client.Spans(e.ctx, time.Now().Add(-back), w.lanes()...)
 	if err != nil {
-		return err
+		return unread(err)
 	}
 	instances, by := map[string]bool{}, map[string][][]byte{}
 	var r wire.Record

@@ -50,11 +50,8 @@ func (c *tapCmd) Run(e *env) error {
 		from = time.Now().Add(-c.Since)
 	}
 	spans, err := client.Spans(e.ctx, from, topics...)
-	if errors.Is(err, readback.ErrNoTopic) {
-		return fmt.Errorf("%w; a collector makes it when it first delivers", err)
-	}
 	if err != nil {
-		return fmt.Errorf("%w; name the brokers with --kafka=HOST:PORT", err)
+		return unread(err)
 	}
 	ctx, end := context.WithCancelCause(e.ctx)
 	defer end(nil)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -61,6 +62,14 @@ func wayOf(conf *config.Config) (w *way, err error) {
 
 func (w *way) readback(as string) (*readback.Client, error) {
 	return readback.New(readback.Config{Brokers: w.kafka.Brokers, TLS: w.tls, Login: w.login, ClientID: cmp.Or(w.kafka.ClientID, "rollcall-"+as), Rack: w.kafka.Rack})
+}
+
+// unread says of topics that cannot be read what to do about it.
+func unread(err error) error {
+	if errors.Is(err, readback.ErrNoTopic) {
+		return fmt.Errorf("%w; a collector makes it when it first delivers", err)
+	}
+	return fmt.Errorf("%w; start one with `rollcall up`, or name the brokers with --kafka=HOST:PORT", err)
 }
 
 // lanes are the topics of snapshots.

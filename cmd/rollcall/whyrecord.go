@@ -41,7 +41,7 @@ func (c *whyCmd) record(e *env, id wire.ID) error {
 	for i, topic := range w.lanes() {
 		n, err := client.Partitions(e.ctx, topic)
 		if err != nil {
-			return err
+			return unread(err)
 		}
 		if int(id.Partition) >= n {
 			continue
