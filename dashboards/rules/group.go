@@ -179,8 +179,8 @@ func (g *groupState) turn(ctx context.Context, ts time.Time) {
 func (g *groupState) adopt(ts time.Time) {
 	g.m.mu.Lock()
 	defer g.m.mu.Unlock()
-	for _, w := range g.m.known {
-		if w.Group != g.def.Key() || w.State != dashboards.AlertFiring || !fresh(&w, ts) {
+	for _, w := range g.m.known.by {
+		if w.Group != g.def.Key() || w.State != dashboards.AlertFiring || !fresh(w, ts) {
 			continue
 		}
 		for _, r := range g.rules {

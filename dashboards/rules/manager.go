@@ -67,9 +67,10 @@ type Manager struct {
 	running sync.WaitGroup
 	set     *Set
 	groups  map[string]*groupState
-	known   map[string]word             // by id: what was told of alerts, by whomever
+	known   words
 	over    map[string]dashboards.Alert // of rules that are no more
 	tmplBad *metrics.Counter
+	forgot  *metrics.Counter
 }
 
 // New makes a Manager without rules.
@@ -78,7 +79,8 @@ func New(c Config) (*Manager, error) {
 		return nil, errors.New("make rules: there is nobody to ask")
 	}
 	c.defaults()
-	m := &Manager{cfg: c, set: &Set{}, groups: map[string]*groupState{}, known: map[string]word{}, over: map[string]dashboards.Alert{}}
+	m := &Manager{cfg: c, set: &Set{}, groups: map[string]*groupState{}, known: newWords(), over: map[string]dashboards.Alert{}}
+	m.forgot = c.Metrics.GetOrCreateCounter("rollcall_ruler_forgotten_alerts_total")
 	m.tmplBad = c.Metrics.GetOrCreateCounter("rollcall_ruler_template_failures_total")
 	c.Metrics.GetOrCreateGauge("rollcall_ruler_rules", func() float64 {
 		m.mu.Lock()

@@ -29,6 +29,14 @@ const over1 = "groups: [{name: g, interval: 30s, rules: [{alert: A, expr: x > 1,
 // at is t0 and so many slots of 30 s.
 func at(n int) time.Time { return t0.Add(time.Duration(n) * 30 * time.Second) }
 
+// inTime runs a test in made-up time, at t0.
+func inTime(t *testing.T, test func(*testing.T)) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(t0))
+		test(t)
+	})
+}
+
 // What an alert goes through, and what the others are told of it.
 func TestLife(t *testing.T) {
 	r := newRig(t, load(t, over1, Options{}), nil)
@@ -160,76 +168,76 @@ func TestFailure(t *testing.T) {
 
 // After a restart, and where another replica takes a group over, alerts go on from what was told of them.
 func TestRestart(t *testing.T) {
-	set := load(t, over1, Options{})
-	one := newRig(t, set, nil)
-	for n := range 4 {
-		one.put(at(n), map[string]float64{"fires": 5, "ends": 5, "waits": map[bool]float64{n >= 3: 5}[true], "new": 0})
-		one.turn(at(n))
-	}
-	if got := one.is("A"); got != `firing{of="ends"} firing{of="fires"} pending{of="waits"}` {
-		t.Fatal(got)
-	}
-	for _, tc := range []struct {
-		name string
-		slot int
-		late bool // the notes come after the first evaluation
-		want string
-	}{
-		{"at once", 4, false, `firing{of="fires"} inactive{of="ends"} pending{of="new"} pending{of="waits"}`},
-		{"two slots on", 5, false, `firing{of="fires"} firing{of="waits"} inactive{of="ends"} pending{of="new"}`},
-		{"two hours on", 244, false, `pending{of="fires"} pending{of="new"} pending{of="waits"}`},
-	} {
-		two := newRig(t, set, nil)
-		for _, n := range one.notes {
-			two.Take(n)
+	inTime(t, func(t *testing.T) {
+		set := load(t, over1, Options{})
+		one := newRig(t, set, nil)
+		for n := range 4 {
+			one.put(at(n), map[string]float64{"fires": 5, "ends": 5, "waits": map[bool]float64{n >= 3: 5}[true], "new": 0})
+			one.turn(at(n))
 		}
-		two.put(at(tc.slot), map[string]float64{"fires": 5, "ends": 0, "waits": 5, "new": 5})
-		two.turn(at(tc.slot))
-		if got := two.is("A"); got != tc.want {
-			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		if got := one.is("A"); got != `firing{of="ends"} firing{of="fires"} pending{of="waits"}` {
+			t.Fatal(got)
 		}
-	}
+		for _, tc := range []struct {
+			name string
+			slot int
+			late bool // the notes come after the first evaluation
+			want string
+		}{
+			{"at once", 4, false, `firing{of="fires"} inactive{of="ends"} pending{of="new"} pending{of="waits"}`},
+			{"two slots on", 5, false, `firing{of="fires"} firing{of="waits"} inactive{of="ends"} pending{of="new"}`},
+			{"two hours on", 244, false, `pending{of="fires"} pending{of="new"} pending{of="waits"}`},
+		} {
+			two := newRig(t, set, nil)
+			for _, n := range one.notes {
+				two.Take(n)
+			}
+			two.put(at(tc.slot), map[string]float64{"fires": 5, "ends": 0, "waits": 5, "new": 5})
+			two.turn(at(tc.slot))
+			if got := two.is("A"); got != tc.want {
+				t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+			}
+		}
+	})
 }
 
 // A group that another replica has is evaluated there; here its alerts are as they were told.
 func TestOwned(t *testing.T) {
-	set := load(t, over1, Options{})
-	mine := true
-	r := newRig(t, set, func(c *Config) { c.Owns = func(string) bool { return mine } })
-	other := newRig(t, set, nil)
-	for n := range 4 {
-		for _, x := range []*rig{r, other} {
-			x.put(at(n), map[string]float64{"a": 5})
-			x.turn(at(n))
+	inTime(t, func(t *testing.T) {
+		set := load(t, over1, Options{})
+		mine := true
+		r := newRig(t, set, func(c *Config) { c.Owns = func(string) bool { return mine } })
+		other := newRig(t, set, nil)
+		for n := range 4 {
+			for _, x := range []*rig{r, other} {
+				x.put(at(n), map[string]float64{"a": 5})
+				x.turn(at(n))
+			}
 		}
-	}
-	mine = false
-	r.turn(at(4))
-	if got := r.is("A"); got != "" {
-		t.Errorf("it still tells of %s", got)
-	}
-	if v, _ := ask(r.store)(t.Context(), "ALERTS or r", at(4)); len(v) != 0 {
-		t.Error("series go on", v)
-	}
-	known := r.known
-	r.known = map[string]word{}
-	for _, n := range other.notes {
-		r.Take(n)
-	}
-	for _, w := range r.known {
-		w.ts = time.Now().UnixMilli()
-		r.known[w.ID] = w
-	}
-	if a := r.Active(); len(a) != 1 || a[0].State != dashboards.AlertFiring {
-		t.Errorf("of the others: %+v", a)
-	}
-	r.known = known
-	mine = true
-	r.put(at(5), map[string]float64{"a": 5})
-	r.turn(at(5))
-	if got := r.is("A"); got != `firing{of="a"}` {
-		t.Errorf("taken back: %s", got)
-	}
+		mine = false
+		r.turn(at(4))
+		if got := r.is("A"); got != "" {
+			t.Errorf("it still tells of %s", got)
+		}
+		if v, _ := ask(r.store)(t.Context(), "ALERTS or r", at(4)); len(v) != 0 {
+			t.Error("series go on", v)
+		}
+		known := r.known
+		r.known = newWords()
+		for _, n := range other.notes {
+			r.Take(n)
+		}
+		if a := r.Active(); len(a) != 1 || a[0].State != dashboards.AlertFiring {
+			t.Errorf("of the others: %+v", a)
+		}
+		r.known = known
+		mine = true
+		r.put(at(5), map[string]float64{"a": 5})
+		r.turn(at(5))
+		if got := r.is("A"); got != `firing{of="a"}` {
+			t.Errorf("taken back: %s", got)
+		}
+	})
 }
 
 func TestWait(t *testing.T) {

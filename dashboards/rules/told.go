@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"maps"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
@@ -16,20 +15,14 @@ const (
 	toldFor = sayAgain + 5*time.Minute
 )
 
-// word is the newest that was told of an alert.
-type word struct {
-	dashboards.Alert
-	ts int64
-}
-
 func fresh(w *word, ts time.Time) bool { return ts.Sub(time.UnixMilli(w.ts)) <= outage }
 
 // resume gives an alert that is new here the past that it has elsewhere, or had before a restart.
 func (m *Manager) resume(x *alert) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w, ok := m.known[x.id]
-	if !ok || w.State == dashboards.AlertInactive || !fresh(&w, x.activeAt) || w.ActiveAt > x.activeAt.UnixMilli() {
+	w := m.known.by[x.id]
+	if w == nil || w.State == dashboards.AlertInactive || !fresh(w, x.activeAt) || w.ActiveAt > x.activeAt.UnixMilli() {
 		return
 	}
 	was := of(&w.Alert)
@@ -37,9 +30,9 @@ func (m *Manager) resume(x *alert) {
 	x.told = time.UnixMilli(w.ts)
 }
 
-// Take takes in what was told of an alert: of another replica, of one's own last run, or one's own word come back.
+// Take takes in what was told of an alert: of another replica, of one's own last run, or one's own word come back. What is too old for anybody to take it up is passed over.
 func (m *Manager) Take(n dashboards.Note) {
-	if n.Alert == nil {
+	if n.Alert == nil || time.Since(time.UnixMilli(n.TS)) > outage {
 		return
 	}
 	m.mu.Lock()
@@ -48,30 +41,15 @@ func (m *Manager) Take(n dashboards.Note) {
 }
 
 func (m *Manager) takeLocked(a *dashboards.Alert, ts int64) {
-	was, known := m.known[a.ID]
-	if known && was.ts >= ts {
-		return
+	if w := m.known.put(a, ts); w != nil && w.State != dashboards.AlertInactive && fresh(w, time.UnixMilli(ts)) { // else nobody would have taken it up
+		m.forgot.Inc()
 	}
-	if !known && len(m.known) >= 2*MaxAlerts {
-		m.forget(ts)
-		if len(m.known) >= 2*MaxAlerts {
-			return
-		}
-	}
-	m.known[a.ID] = word{*a, ts}
-}
-
-// forget drops what nobody will take up any more.
-func (m *Manager) forget(now int64) {
-	maps.DeleteFunc(m.known, func(_ string, w word) bool {
-		return now-w.ts > outage.Milliseconds() || w.State == dashboards.AlertInactive && now-w.ts > resolvedFor.Milliseconds()
-	})
 }
 
 // sayLocked tells the others of an alert.
 func (m *Manager) sayLocked(a dashboards.Alert, now time.Time) {
 	ts := now.UnixMilli()
-	if w, ok := m.known[a.ID]; ok {
+	if w := m.known.by[a.ID]; w != nil {
 		ts = max(ts, w.ts+1)
 	}
 	m.takeLocked(&a, ts)
@@ -121,7 +99,7 @@ func (m *Manager) told(group, rule string, but []dashboards.Alert) (out []dashbo
 	for _, a := range but {
 		has[a.ID] = true
 	}
-	for _, w := range m.known {
+	for _, w := range m.known.by {
 		if w.State == dashboards.AlertInactive || now-w.ts > toldFor.Milliseconds() || has[w.ID] || m.groups[w.Group] == nil || group != "" && (w.Group != group || w.Rule != rule) {
 			continue
 		}
