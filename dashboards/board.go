@@ -91,7 +91,8 @@ type Board struct {
 	feed        Feed
 	bytes       int
 	evictions   Evictions
-	refused     uint64 // records of services over the limit
+	late        []Exception // of collectors that do not keep up, as of the last tick
+	refused     uint64      // records of services over the limit
 
 	book   *book
 	fleet  chronicle

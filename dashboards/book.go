@@ -187,6 +187,9 @@ func (k *book) settle(j judgement) (list []Finding, notes []Note) {
 		if changes, ok := j.before[id]; ok {
 			f.Before, f.ranked = changes, j.now
 		}
+		if f.Ended != nil {
+			f.past()
+		}
 		f.Text = f.sentence()
 		if here[id] || !f.carried.IsZero() {
 			if n, ok := f.tell(j.now); ok {
@@ -221,6 +224,7 @@ func (k *book) judge(in *Finding, now time.Time) *kept {
 		k.findings[id] = f
 	}
 	if f.stays(in) {
+		f.renew(in)
 		f.judged, f.carried, f.calm = true, time.Time{}, time.Time{}
 		return f
 	}

@@ -124,7 +124,7 @@ func TestFindingsEndThoughNobodyJudges(t *testing.T) {
 	b.want("not at once", "f1+")
 	f := b.b.Findings()[0]
 	said := fmt.Sprintf("; recovered at %s, closes at %s unless it returns", clock(f.Recovered), clock(f.Closes))
-	if f.Recovered == 0 || f.Closes-f.Recovered != overAfter.Milliseconds() || !strings.HasSuffix(f.Title, said) || !strings.Contains(f.Text, said) {
+	if f.Recovered == 0 || f.Closes-f.Recovered != overAfter.Milliseconds() || !strings.HasSuffix(f.Title, said) || !strings.Contains(f.Text, " since "+clock(f.Since)+said) {
 		t.Errorf("what waits to be over says %+v", f)
 	}
 	b.erring(16, 40, 0)

@@ -126,6 +126,9 @@ func (e *happening) text(n int) string {
 	case EventOrder, EventGuard, EventCollector:
 		return e.detail
 	}
+	if rest, ok := strings.CutPrefix(e.detail, "is "); ok && n > 1 {
+		return who + " are " + rest
+	}
 	return who + " " + e.detail
 }
 

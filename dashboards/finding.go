@@ -74,6 +74,23 @@ func (f *Finding) stays(in *Finding) bool {
 	return f.Canary != nil && in.Canary != nil && f.Ended == nil && in.Ended == nil && f.Canary.Version == in.Canary.Version && (f.Canary.Verdict == in.Canary.Verdict || f.Canary.Verdict == "fail")
 }
 
+// renew takes over what else is said now of a verdict that stands. A fail is told as it was found: what it rests on was so then.
+func (f *Finding) renew(in *Finding) {
+	if f.Canary.Verdict == in.Canary.Verdict && f.Canary.Verdict != "fail" {
+		f.Title, f.News, f.Only, f.Why = in.Title, in.News, in.Only, in.Why
+	}
+}
+
+// inPast are the words of what goes on, as they are said of what is over.
+var inPast = strings.NewReplacer(" do not answer", " did not answer", " does not answer", " did not answer", " has stopped: ", " had stopped: ")
+
+// past puts a finding about instances that is over into the past tense. The others are told so by who ends them.
+func (f *Finding) past() {
+	if f.Metric == "instances" || f.Metric == MetricCanary {
+		f.Title, f.News = inPast.Replace(f.Title), inPast.Replace(f.News)
+	}
+}
+
 // Heal says that what the finding is about is well again since a moment, and that it is over at another one unless it returns: in its fields and in its title.
 func (f *Finding) Heal(at, closes time.Time) {
 	f.Recovered, f.Closes = at.UnixMilli(), max(closes.UnixMilli(), at.UnixMilli())
@@ -114,10 +131,20 @@ func (f *Finding) about() []string {
 // sentence is the finding with its evidence: what, how much, since when, where only, what is cleared and what came before.
 func (f *Finding) sentence() string {
 	var b strings.Builder
-	b.WriteString(f.Title)
-	if at := clock(f.Since); !strings.Contains(f.Title, "since ") {
-		b.WriteString(" since " + at)
+	title, after := f.Title, ""
+	if h := healed(f.Recovered, f.Closes); f.Recovered > 0 && strings.HasSuffix(title, h) {
+		title, after = strings.TrimSuffix(title, h), h
 	}
+	if f.Canary != nil { // the verdict is from then, its reason may be newer
+		if head, reason, ok := strings.Cut(title, ": "); ok {
+			title, after = head, ": "+reason+after
+		}
+	}
+	b.WriteString(title)
+	if !strings.Contains(title, "since ") {
+		b.WriteString(" since " + clock(f.Since))
+	}
+	b.WriteString(after)
 	if only := strings.TrimSuffix(f.Only, "."); only != "" {
 		if first, rest, ok := strings.Cut(only, " "); ok && (first == "Only" || first == "Everywhere") {
 			only = strings.ToLower(first) + " " + rest
@@ -173,6 +200,7 @@ func (b *Board) exceptions() []Exception {
 	if text := b.clocks.exception(b.asOf); text != "" {
 		out = append(out, Exception{LevelWarn, text, "/roster"})
 	}
+	out = append(out, b.late...)
 	if b.refused > 0 {
 		out = append(out, Exception{LevelWarn, fmt.Sprintf("More than %d services: those beyond are not shown", b.opts.MaxService), ""})
 	}

@@ -85,8 +85,9 @@ type instance struct {
 	outcome  collector.Outcome // of the newest scrape
 	reason   string
 	by       uint64 // the collector that pulled it last
-	last     int64  // time of the newest scrape, Unix ms; 0: never
+	last     int64  // time of the newest scrape, Unix ms; 0: never. A slot that was skipped is none
 	lastOK   int64
+	skipped  int64 // time of the newest slot in which its collector did not pull it, Unix ms; 0: never
 	took     float32
 	fails    int   // newest scrapes that failed, in a row
 	begun    int64 // time of the oldest scrape ever seen
@@ -344,9 +345,17 @@ func (in *instance) bytes() int {
 	return n
 }
 
-// answering reports whether the last scrape was good and is fresh enough.
+// answering reports whether the last scrape was good and is fresh enough. One whose collector skips it is what it was when it was last pulled.
 func (in *instance) answering(now int64) bool {
-	return in.last > 0 && in.outcome == collector.OK && now-in.last <= in.patience()
+	return in.last > 0 && in.outcome == collector.OK && now-in.heard() <= in.patience()
+}
+
+// heard is the time of the newest slot that anything was said of: it was pulled in it, or is known not to have been.
+func (in *instance) heard() int64 { return max(in.last, in.skipped) }
+
+// behind reports whether its collector did not get round to pulling it, by its newest word.
+func (in *instance) behind(now int64) bool {
+	return in.skipped > in.last && now-in.skipped <= in.patience()
 }
 
 // pause is how long the next scrape may take to come by its schedule, in ms: a closer look may end at any time.

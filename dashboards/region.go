@@ -239,7 +239,7 @@ func (b *Board) NowIn(env, region string) Now {
 		}
 		n.Rows = append(n.Rows, r)
 		there[r.Group()] = true
-		st.Expected, st.Present, st.Answering = st.Expected+r.Expected, st.Present+r.Present, st.Answering+r.Answering
+		st.sum(r)
 		if r.AgeMS.Known() {
 			ages = append(ages, aged{float64(r.AgeMS), max(r.Answering, 1)})
 		}

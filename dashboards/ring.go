@@ -107,6 +107,10 @@ func (in *instance) answers(from, to int64, times []int64, out []figures) {
 	}
 	in.scan(from-patience(in.longest), to, nil, func(r scanned) {
 		mark(r.t, r.every)
+		if r.outcome == collector.Skipped { // it says nothing of the instance, which is what it was
+			last.t, last.every = r.t, r.every
+			return
+		}
 		last, have = r, true
 	})
 	mark(math.MaxInt64, in.pause())

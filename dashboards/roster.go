@@ -125,14 +125,14 @@ func (in *instance) expected(rostered bool, now int64) (yes, implied bool) {
 	}
 	if !rostered {
 		// No roster at all: whoever answered lately is expected.
-		return in.last > 0 && now-in.last <= discovery.MissedFor.Milliseconds(), true
+		return in.last > 0 && now-in.heard() <= discovery.MissedFor.Milliseconds(), true
 	}
 	// The roster's word may come a moment after the first snapshot.
-	return in.last > 0 && now-in.last <= max(3*int64(in.pause()), 15_000), true
+	return in.last > 0 && now-in.heard() <= max(3*int64(in.pause()), 15_000), true
 }
 
 // tally is who should answer, who is there and who does.
-type tally struct{ expected, present, answering int }
+type tally struct{ expected, present, answering, missing int }
 
 // count fills the tally, and the lists of who is missing and who is silent if asked for. The caller holds the lock.
 func (s *service) count(now int64, missing, silent *[]*instance) tally {
@@ -144,7 +144,7 @@ func (s *service) countIn(region string, now int64, missing, silent *[]*instance
 	var t tally
 	gone, flapping := s.unexcused(now), s.flapping(now)
 	gone = slices.DeleteFunc(gone, func(in *instance) bool { return !in.in(region) })
-	t.expected += len(gone)
+	t.expected, t.missing = len(gone), len(gone)
 	if missing != nil {
 		*missing = gone
 	}
@@ -162,7 +162,7 @@ func (s *service) countIn(region string, now int64, missing, silent *[]*instance
 		}
 		if in.answering(now) {
 			t.answering++
-		} else if silent != nil && (in.last > 0 || now-in.known() > max(3*int64(in.pause()), 10_000)) {
+		} else if silent != nil && (in.last > 0 || !in.behind(now) && now-in.known() > max(3*int64(in.pause()), 10_000)) {
 			*silent = append(*silent, in)
 		}
 	}
@@ -271,7 +271,7 @@ func (s *service) state(in *instance, now int64) (state discovery.State, reason 
 func (s *service) expire(cutoff, now int64) {
 	for addr, in := range s.instances {
 		in.trim(cutoff)
-		old := in.last < now-forgetAfter.Milliseconds() && in.last < cutoff
+		old := in.heard() < now-forgetAfter.Milliseconds() && in.last < cutoff
 		left := in.roster == nil || in.roster.State == discovery.Departed && ms(in.roster.Since) < cutoff
 		if old && left && len(in.blocks) == 0 && len(in.head) == 0 {
 			s.drop(in)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -21,6 +22,7 @@ type Row struct {
 	Expected   int       `json:"expected"`
 	Present    int       `json:"present"`
 	Answering  int       `json:"answering"`
+	Missing    int       `json:"missing"` // of those expected: they left without an excuse. Who is there and does not answer is silent
 	AgeMS      Num       `json:"age_ms"`  // median age of the newest scrapes of those who answer; of the newest of all if none does
 	Trouble    int       `json:"trouble"` // 0 calm, 1 warn, 2 bad
 	Why        []string  `json:"why"`
@@ -71,9 +73,27 @@ type Strip struct {
 	Expected   int         `json:"expected"`
 	Present    int         `json:"present"`
 	Answering  int         `json:"answering"`
+	Missing    int         `json:"missing"`
 	AgeMS      Num         `json:"age_ms"` // median of the services' ages, each weighing as much as it has instances that answer
 	Feed       Feed        `json:"feed"`
 	Exceptions []Exception `json:"exceptions"`
+}
+
+// sum adds a row's numbers.
+func (s *Strip) sum(r *Row) {
+	s.Expected, s.Present, s.Answering, s.Missing = s.Expected+r.Expected, s.Present+r.Present, s.Answering+r.Answering, s.Missing+r.Missing
+}
+
+// Roll is the sum in words: how many of those expected answer, who is missing, and who is there and silent.
+func (s *Strip) Roll() string {
+	text := fmt.Sprintf("%d of %d answering", s.Answering, s.Expected)
+	if s.Missing > 0 {
+		text += fmt.Sprintf(", %d missing", s.Missing)
+	}
+	if silent := s.Expected - s.Answering - s.Missing; silent > 0 {
+		text += fmt.Sprintf(", %d silent", silent)
+	}
+	return text
 }
 
 // Exception is something that shakes the belief in the page, with its consequence.
@@ -107,13 +127,14 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 		rows = append(rows, r)
 		for _, env := range []string{"", r.Env} {
 			st := strips[env]
-			st.Expected, st.Present, st.Answering = st.Expected+r.Expected, st.Present+r.Present, st.Answering+r.Answering
+			st.sum(r)
 			strips[env] = st
 			if r.AgeMS.Known() {
 				ages[env] = append(ages[env], aged{float64(r.AgeMS), max(r.Answering, 1)})
 			}
 		}
 	}
+	late := lateness{}
 	for _, s := range services {
 		if !b.owned(s.name, s.env) {
 			continue
@@ -125,6 +146,7 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 		}
 		r := s.row(now.UnixMilli(), known, why[s.group()], old[s.group()], "")
 		parts.add(s, now.UnixMilli(), known, why[s.group()])
+		late.add(s, known)
 		if s.interval > 0 && (shortest == 0 || s.interval < shortest) {
 			shortest = s.interval
 		}
@@ -151,6 +173,7 @@ func (b *Board) publish(services []*service, findings []Finding, now time.Time, 
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.late = late.exceptions()
 	b.rows, b.findings, b.strips, b.shortest, b.ownExpected = rows, findings, strips, shortest, own
 	b.regions, b.followed, b.partRows = parts.regions, parts.followed, parts.rows
 	close(b.ticked)
@@ -185,7 +208,7 @@ func (s *service) row(now, known int64, why []Finding, old *Row, region string) 
 		p := s.parts[region]
 		f, g, seq, tip = &p.figures, &p.ring, p.seq, 0
 	}
-	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Chat: s.about.Chat, Runbook: s.about.Runbook, Expected: t.expected, Present: t.present, Answering: t.answering, AgeMS: Num(s.age(now, known, region)),
+	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Chat: s.about.Chat, Runbook: s.about.Runbook, Expected: t.expected, Present: t.present, Answering: t.answering, Missing: t.missing, AgeMS: Num(s.age(now, known, region)),
 		Why: []string{}, Rate: Num(f.rate), Errors: Num(f.errs), ErrorRatio: Num(f.ratio()), Versions: s.versionCounts(known, region), Region: region}
 	if len(s.golden.set.errors) == 0 {
 		r.Errors, r.ErrorRatio = Unknown(), Unknown()

@@ -123,7 +123,15 @@ func (s *service) add(o *Options, r *Record) (in *instance, counts bool) {
 		in.begun = t
 	}
 	newest := t >= in.last
-	if newest {
+	switch {
+	case r.Outcome == collector.Skipped: // the collector was late, and says nothing of the instance: what is known of it stays
+		if t >= in.skipped {
+			in.skipped, in.by = t, r.ID.Collector
+		}
+		if newest {
+			s.retag(in, r.Tags, t)
+		}
+	case newest:
 		if t > in.last && r.Outcome.Asked() { // parts of one snapshot count once; a collector that did not ask says nothing of the instance
 			in.fails++
 		}

@@ -86,7 +86,7 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 	}
 	for _, in := range silent {
 		out.Silent = append(out.Silent, Member{Instance: in.addr, Tags: in.allTags(), Since: time.UnixMilli(in.lastOK), Outcome: in.outcome, Reason: in.reason,
-			Fails: in.fails, Stale: now-max(in.last, heard) > in.patience()})
+			Fails: in.fails, Stale: now-max(in.heard(), heard) > in.patience()})
 	}
 	for _, in := range s.flapping(now) {
 		out.Flapping = append(out.Flapping, Member{Instance: in.addr, Tags: in.allTags(), Since: in.roster.Since, Outcome: in.outcome, Reason: in.roster.Reason})

@@ -220,9 +220,9 @@ func sideText(s *canary.Side) string {
 		text += " " + plain(s.Version)
 	}
 	if s.Answering < s.Instances {
-		return fmt.Sprintf("%s (%d instances, %d answer)", text, s.Instances, s.Answering)
+		return fmt.Sprintf("%s (%s, %d of them answering)", text, many(s.Instances, "instance", "instances"), s.Answering)
 	}
-	return fmt.Sprintf("%s (%d instances)", text, s.Instances)
+	return fmt.Sprintf("%s (%s)", text, many(s.Instances, "instance", "instances"))
 }
 
 func zonesText(zones []string) string {

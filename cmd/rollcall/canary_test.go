@@ -102,7 +102,7 @@ func TestCanaryExits(t *testing.T) {
 	}
 	_, out, _ := runCanary(t.Context(), "--url="+page.URL+"/fail", "--service-version=1.42.0", "--warmup=90s")
 	const want = `FAIL  checkout/prod: because
-canary 1.42.0 (2 instances, 1 answer) against production 1.41.3 (9 instances) of its own zones, a; 60 polls of 1s since 16:00:00 UTC; 1 still warming up
+canary 1.42.0 (2 instances, 1 of them answering) against production 1.41.3 (9 instances) of its own zones, a; 60 polls of 1s since 16:00:00 UTC; 1 still warming up
   fail  errors 0.2 % → 3 % in a  7.2 standard errors
   warn  rate down
 2 of 11 instances run 1.42.0: half after 1m, 1 went back

@@ -89,7 +89,7 @@ func (c *statusCmd) Run(e *env) error {
 		}
 		say(live, "feed", "%s", text)
 		wrong, text := c.wrong(e)
-		say(p.Strip.Answering == p.Strip.Expected && p.Strip.Expected > 0 && !wrong, "fleet", "%d of %d answering%s", p.Strip.Answering, p.Strip.Expected, text)
+		say(p.Strip.Answering == p.Strip.Expected && p.Strip.Expected > 0 && !wrong, "fleet", "%s%s", p.Strip.Roll(), text)
 	}
 	if bad > 0 {
 		return failure{exitFailure, nil}
@@ -136,9 +136,14 @@ func sources(s collect.Status, now time.Time) (bool, string) {
 // guards says of each guard whom it holds, and why; of many what they have in common.
 func guards(all []discovery.Guard) (out []string) {
 	const most = 2
-	held, peak := 0, 0
+	held, peak, whole := 0, 0, 0
+	var paths []discovery.Guard
 	for _, g := range all {
-		held, peak = held+g.Held, peak+g.Peak
+		if held += g.Held; g.Scope == discovery.FleetScope { // it holds whom no other does, of a number that counts everybody
+			whole = g.Peak
+		} else {
+			peak, paths = peak+g.Peak, append(paths, g)
+		}
 		what := "the guard of " + plain(g.Scope)
 		if g.Scope == discovery.FleetScope {
 			what = "the guard of the whole fleet"
@@ -148,9 +153,13 @@ func guards(all []discovery.Guard) (out []string) {
 	if len(all) <= most {
 		return out
 	}
-	slices.SortStableFunc(all, func(a, b discovery.Guard) int { return cmp.Compare(b.Held, a.Held) })
-	return []string{fmt.Sprintf("%d guards hold %d of %d, most below %s: %s; `rollcall ls --state=unconfirmed` lists them", len(all), held, peak, plain(all[0].Scope),
-		plain(cmp.Or(all[0].Verdict, "no verdict yet")))}
+	slices.SortStableFunc(paths, func(a, b discovery.Guard) int { return cmp.Compare(b.Held, a.Held) })
+	who := fmt.Sprintf("%d guards hold", len(paths))
+	if whole > 0 {
+		who, peak = fmt.Sprintf("%s and that of the whole fleet hold", many(len(paths), "guard", "guards")), whole
+	}
+	return []string{fmt.Sprintf("%s %d of %d, most below %s: %s; `rollcall ls --state=unconfirmed` lists them", who, held, peak, plain(paths[0].Scope),
+		plain(cmp.Or(paths[0].Verdict, "no verdict yet")))}
 }
 
 func scrapes(s collect.Status) (bool, string) {

@@ -58,3 +58,20 @@ func TestStatusOfFindings(t *testing.T) {
 		srv.Close()
 	}
 }
+
+// What the guard of the whole fleet holds counts, and the number that it watches is not counted beside those of the paths, which are among it.
+func TestStatusOfGuards(t *testing.T) {
+	fleet := discovery.Guard{Scope: discovery.FleetScope, Held: 4, Peak: 20}
+	a, b, c := discovery.Guard{Scope: "/a", Held: 10, Peak: 10, Verdict: "v"}, discovery.Guard{Scope: "/b", Held: 5, Peak: 6}, discovery.Guard{Scope: "/c", Held: 1, Peak: 1}
+	for _, tc := range []struct {
+		all  []discovery.Guard
+		want string
+	}{
+		{[]discovery.Guard{fleet, b, a}, "2 guards and that of the whole fleet hold 19 of 20, most below /a: v;"},
+		{[]discovery.Guard{b, a, c}, "3 guards hold 16 of 17, most below /a: v;"},
+	} {
+		if got := guards(tc.all); len(got) != 1 || !strings.HasPrefix(got[0], tc.want) {
+			t.Errorf("%q, want %q", got, tc.want)
+		}
+	}
+}

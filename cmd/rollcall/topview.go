@@ -54,7 +54,7 @@ func (m *topModel) head() (out []string) {
 		return out
 	}
 	s := &m.strip
-	text := fmt.Sprintf("%d of %d answering", s.Answering, s.Expected)
+	text := s.Roll()
 	if s.Answering == s.Expected && s.Expected > 0 {
 		text = fmt.Sprintf("all %d answering", s.Expected)
 	}

@@ -23,7 +23,7 @@ type Convergence struct {
 	Of         int          `json:"of"`
 	Values     []ValueCount `json:"values"`     // most frequent first
 	Stragglers []Straggler  `json:"stragglers"` // who do not have it, longest first; at most 100
-	Reverts    []Revert     `json:"reverts"`    // who had it and went to another, newest first; at most 100
+	Reverts    []Revert     `json:"reverts"`    // who had it and went to another, each where it went last, newest first; at most 100
 }
 
 // ValueCount is how many instances have a value.
@@ -58,7 +58,7 @@ func Converge(traces []dashboards.Trace, by, target string) Convergence {
 	for i := range traces {
 		if t := &traces[i]; t.Expected {
 			there = append(there, t)
-			counts[t.At(by, t.Last)]++
+			counts[known(t, by)]++
 		}
 	}
 	for v, n := range counts {
@@ -89,7 +89,7 @@ func Converge(traces []dashboards.Trace, by, target string) Convergence {
 			continue
 		}
 		steps = append(steps, step{t.Begun.UnixMilli(), 1, 0})
-		segs := segments(t, by)
+		segs := knownSegments(t, by)
 		for k, s := range segs {
 			last := k == len(segs)-1
 			if s.value == out.Target {
@@ -131,8 +131,33 @@ func Converge(traces []dashboards.Trace, by, target string) Convergence {
 	slices.SortStableFunc(out.Stragglers, func(a, b Straggler) int { return cmp.Compare(a.Since, b.Since) })
 	slices.SortStableFunc(out.Reverts, func(a, b Revert) int { return cmp.Compare(b.T, a.T) })
 	out.Stragglers = out.Stragglers[:min(len(out.Stragglers), maxListed)]
+	seen := map[string]bool{}
+	out.Reverts = slices.DeleteFunc(out.Reverts, func(r Revert) bool { // an instance counts once, however often it went to and fro
+		was := seen[r.Instance]
+		seen[r.Instance] = true
+		return was
+	})
 	out.Reverts = out.Reverts[:min(len(out.Reverts), maxListed)]
 	return out
+}
+
+// knownSegments are segments in which unknown is no value: one that tells none for a while is taken to be what it was, from its first value on.
+func knownSegments(t *dashboards.Trace, by string) (out []segment) {
+	for _, s := range segments(t, by) {
+		switch k := len(out) - 1; {
+		case k >= 0 && (s.value == "" || s.value == out[k].value):
+			out[k].to = s.to
+		default:
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// known is the newest value that an instance told.
+func known(t *dashboards.Trace, by string) string {
+	segs := knownSegments(t, by)
+	return segs[len(segs)-1].value
 }
 
 // newestValue is the value that was seen first most lately; of those met at one moment the highest.

@@ -251,6 +251,21 @@ func TestConverge(t *testing.T) {
 	if len(c.Stragglers) != 2 || c.Stragglers[0].Instance != "10.0.0.19:80" || c.Stragglers[1].Instance != "10.0.0.5:80" || len(c.Reverts) != 1 || c.Reverts[0] != (Revert{"10.0.0.5:80", t0.Add(100 * time.Second).UnixMilli(), "1.9"}) {
 		t.Errorf("stragglers %+v, reverts %+v", c.Stragglers, c.Reverts)
 	}
+	// Who tells no version for a while went nowhere; one that goes to and fro is one.
+	odd := slices.Clone(traces)
+	for i := range odd {
+		at := func(s int) int64 { return t0.Add(time.Duration(s) * time.Second).UnixMilli() }
+		v := dashboards.TagVersion
+		switch odd[i].Instance {
+		case "10.0.0.0:80":
+			odd[i].Moves = append(slices.Clone(odd[i].Moves), dashboards.Move{T: at(300), Name: v, Was: "1.10"}, dashboards.Move{T: at(310), Name: v, Now: "1.10"})
+		case "10.0.0.5:80":
+			odd[i].Moves = append(slices.Clone(odd[i].Moves), dashboards.Move{T: at(300), Name: v, Was: "1.9", Now: "1.10"}, dashboards.Move{T: at(310), Name: v, Was: "1.10", Now: "1.9"})
+		}
+	}
+	if o := Converge(odd, "version", ""); len(o.Reverts) != 1 || o.Reverts[0] != (Revert{"10.0.0.5:80", t0.Add(310 * time.Second).UnixMilli(), "1.9"}) || o.On != 18 {
+		t.Errorf("on %d, reverts %+v", o.On, o.Reverts)
+	}
 	if back := Converge(traces, "version", "1.9"); ms(back.T100) != 0 || back.On != 2 {
 		t.Errorf("of the old version: %+v", back)
 	}

@@ -143,7 +143,12 @@ func (s *Sentry) take(n [2]string, a *Answer) {
 	}
 	switch {
 	case g != nil && (g.finding.Canary.Verdict == string(Fail) || g.finding.Canary.Verdict == string(a.Verdict)):
-		g.away = 0 // a fail stays, and all else is as it was
+		g.away = 0
+		if a.Verdict != Fail && g.finding.Canary.Verdict == string(a.Verdict) { // it stands since then, whatever it rests on now; a fail stays as it was found
+			since := g.finding.Since
+			g.finding = a.Finding()
+			g.finding.Since = since
+		}
 		return
 	case g == nil && (a.Verdict == Hold || a.Verdict == Pass && a.Canary.Version == a.Baseline.Version):
 		return // nothing is decided, or nothing is new
@@ -181,6 +186,6 @@ func (a *Answer) Finding() dashboards.Finding {
 		f.Title += ": " + a.Reason
 	}
 	side := func(c *Side) string { return fmt.Sprintf("%s (%s)", c.Name, count(c.Instances, "instance")) }
-	f.Only = "Against " + side(a.Baseline) + "; the canary is " + side(a.Canary) + "."
+	f.Only = "Against " + side(a.Baseline) + "; the canary has " + count(a.Canary.Instances, "instance") + "."
 	return f
 }

@@ -20,6 +20,10 @@ func TestSentry(t *testing.T) {
 		}
 		return a
 	}
+	because := func(a *Answer, reason string) *Answer {
+		a.Reason = reason
+		return a
+	}
 	n := [2]string{"checkout", "prod"}
 	for _, tc := range []struct {
 		name string
@@ -31,6 +35,7 @@ func TestSentry(t *testing.T) {
 		{"a fail stays", []*Answer{at(Fail, "1.42.0", 2), at(Pass, "1.42.0", 3), at(Hold, "1.42.0", 4)}, "bad fail since 2: canary 1.42.0 of checkout fails: errors 0.20 % → 3.1 %"},
 		{"passes", []*Answer{at(Pass, "1.42.0", 2), at(Pass, "1.42.0", 3)}, "info pass since 2: canary 1.42.0 of checkout passes: because"},
 		{"passes, and is open again", []*Answer{at(Pass, "1.42.0", 2), at(Hold, "1.42.0", 3)}, "info hold since 3: canary 1.42.0 of checkout holds: because"},
+		{"holds for another reason", []*Answer{at(Pass, "1.42.0", 2), at(Hold, "1.42.0", 3), because(at(Hold, "1.42.0", 9), "anew")}, "info hold since 3: canary 1.42.0 of checkout holds: anew"},
 		{"passes, and fails", []*Answer{at(Pass, "1.42.0", 2), at(Fail, "1.42.0", 5)}, "bad fail since 5: canary 1.42.0 of checkout fails: errors 0.20 % → 3.1 %"},
 		{"the same version passes", []*Answer{at(Pass, "1.41.3", 2)}, ""},
 		{"another canary", []*Answer{at(Fail, "1.42.0", 2), at(Hold, "1.43.0", 3)}, ""},

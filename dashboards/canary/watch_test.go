@@ -114,7 +114,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// A fail is told as it was when it came, with what is so by now beside it.
+// A fail is told as it was when it came, with what all polls come to beside it.
 func TestFailIsToldAsItWas(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	got := watched1(t, latency(10, 2, 400, func(i, k int) float64 {
@@ -127,7 +127,7 @@ func TestFailIsToldAsItWas(t *testing.T) {
 	if got.Verdict != Fail || f.Verdict == Fail || f.FailedAs == f.Words() || f.Failed != got.At {
 		t.Fatalf("%+v", got)
 	}
-	want := "failed at " + got.At.UTC().Format("15:04:05 UTC") + " with " + f.FailedAs + ", by now " + strings.TrimPrefix(f.Words(), "latency ")
+	want := "failed at " + got.At.UTC().Format("15:04:05 UTC") + " with " + f.FailedAs + ", over all polls " + strings.TrimPrefix(f.Words(), "latency ")
 	if got.Reason != want {
 		t.Errorf("%s, want %s", got.Reason, want)
 	}

@@ -43,7 +43,8 @@ func rank(found []Found, measures []Measure) {
 	})
 }
 
-// failure says what failed, when and with which figures, and how that is by now: what has failed may look well since, as one that gets no traffic any more does.
+// failure says what failed, when and with which figures, and what all polls come to, those after it too: what has failed may look well since, as one that gets no
+// traffic any more does.
 func (w *watch) failure() string {
 	var out []string
 	for i := range w.measures {
@@ -53,7 +54,7 @@ func (w *watch) failure() string {
 		}
 		text := "at " + clock(f.Failed) + " with " + f.FailedAs
 		if f.Words() != f.FailedAs {
-			text += ", by now " + f.figures()
+			text += ", over all polls " + f.figures()
 		}
 		out = append(out, text)
 	}

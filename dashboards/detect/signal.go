@@ -1,8 +1,10 @@
 package detect
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
@@ -264,10 +266,10 @@ func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Si
 		}
 	}
 	o.finding.Events = b.Events(s.Service, s.Env, o.since.Add(-5*time.Minute), now)
+	o.cause = deployed(o.finding.Events, o.since)
 	if k := len(o.finding.Events); k > 8 {
 		o.finding.Events = o.finding.Events[k-8:]
 	}
-	o.cause = deployed(o.finding.Events, o.since)
 	d.retitle(s, o, false)
 	if burns, level := w.burns(); burns != "" {
 		o.finding.Title += "; " + burns
@@ -305,13 +307,23 @@ func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open, w
 	return Locate(o.verdict.Metric, leaves(false), leaves(true))
 }
 
-// deployed is the largest deploy from shortly before a finding began, "" if there was none.
+// deployed is the largest deploy from shortly before a finding began, "" if there was none; and how far it has gone on since, if it has.
 func deployed(events []dashboards.Event, since time.Time) (text string) {
 	most := 0
 	for _, e := range events {
 		if t := time.UnixMilli(e.T); e.Kind == dashboards.EventDeploy && t.After(since.Add(-90*time.Second)) && t.Before(since.Add(10*time.Second)) && e.N > most {
 			text, most = e.Text, e.N
 		}
+	}
+	_, what, _ := strings.Cut(text, " went ")
+	all := 0
+	for _, e := range events {
+		if _, w, _ := strings.Cut(e.Text, " went "); e.Kind == dashboards.EventDeploy && w == what {
+			all += e.N
+		}
+	}
+	if all > most {
+		text += fmt.Sprintf(" (%d in all so far)", all)
 	}
 	return text
 }

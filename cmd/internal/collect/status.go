@@ -60,14 +60,21 @@ func (d *Daemon) lookAround() Status {
 	s := Status{AsOf: now.UnixMilli(), Roster: d.roster.Counts(), Sources: d.roster.Views(), Guards: d.roster.Guards(), Outcomes: d.pool.Outcomes(), Failed: map[string]Culprits{},
 		Delivery: d.ledger.Report(now).Total, Kafka: d.sink.Status().Trouble, Unsaved: d.journal.Status().Err, Loaded: d.own.reloadTime.Load() * 1000, ConfigOK: d.own.reloadOK.Load() == 1}
 	var missing, broken, old []string
-	failed := map[string][]string{}
+	failed, outcomes := map[string][]string{}, map[string]int{}
 	troubled := len(s.Outcomes) > s.fine()
 	if troubled || s.Roster[discovery.Unparsable] > 0 || s.Roster[discovery.Departed] > 0 {
 		d.roster.Walk(func(e *discovery.Entry) bool {
 			switch {
 			case troubled && e.State.Scraped():
-				if t, ok := d.pool.Find(scrape.TargetKey{Key: e.Key, Job: discovery.JobOf(e.Source)}); ok && !t.LastScrape.IsZero() && t.Outcome != collector.OK {
-					failed[t.Outcome.String()] = append(failed[t.Outcome.String()], e.Key.String())
+				t, ok := d.pool.Find(scrape.TargetKey{Key: e.Key, Job: discovery.JobOf(e.Source)})
+				switch {
+				case !ok:
+				case t.LastScrape.IsZero():
+					outcomes[scrape.NotPulled]++
+				default:
+					if outcomes[t.Outcome.String()]++; t.Outcome != collector.OK {
+						failed[t.Outcome.String()] = append(failed[t.Outcome.String()], e.Key.String())
+					}
 				}
 			case e.State == discovery.Unparsable:
 				broken = append(broken, e.ID())
@@ -76,6 +83,9 @@ func (d *Daemon) lookAround() Status {
 			}
 			return true
 		})
+	}
+	if troubled {
+		s.Outcomes = outcomes // as they were when the names were taken: one number, not two of two moments
 	}
 	s.Missing, s.Broken = culprits(missing), culprits(broken)
 	for word, names := range failed {

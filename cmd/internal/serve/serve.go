@@ -229,10 +229,10 @@ func exceptions(s collect.Status) (out []dashboards.Exception) {
 		add("warn", "%s", text)
 	}
 	if n := s.Roster["unparsable"]; n > 0 {
-		add("warn", "%d members cannot be read and are not scraped", n)
+		add("warn", "%s not scraped", many(n, "member cannot be read and is", "members cannot be read and are"))
 	}
 	if n := s.Outcomes["forbidden"]; n > 0 {
-		add("warn", "%d instances are not on the allow-list and are not scraped", n)
+		add("warn", "%s not scraped", many(n, "instance is not on the allow-list and is", "instances are not on the allow-list and are"))
 	}
 	if !s.ConfigOK {
 		add("warn", "The configuration on disk is not the one that runs: the last reload failed")
@@ -240,10 +240,21 @@ func exceptions(s collect.Status) (out []dashboards.Exception) {
 	return out
 }
 
+func many(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
 // guarded is what guards hold, in one sentence: a page that is calm while ZooKeeper shows nobody must say so.
 func guarded(gs []discovery.Guard) string {
 	var held, answering, silent int
+	from := "from " + many(len(gs), "serverset", "serversets")
 	for _, g := range gs {
+		if g.Scope == discovery.FleetScope { // it holds whom the guard of no serverset does, wherever they were
+			from = "all over the fleet"
+		}
 		held, answering, silent = held+g.Held, answering+g.Answering, silent+g.Silent
 	}
 	switch {
@@ -252,9 +263,9 @@ func guarded(gs []discovery.Guard) string {
 	case len(gs) == 1:
 		return strings.ToUpper(gs[0].Verdict[:1]) + gs[0].Verdict[1:]
 	case answering > 0 && answering >= silent:
-		return fmt.Sprintf("ZooKeeper, not you: %d of %d instances that vanished from %d serversets answer; they are held and scraped on", answering, held, len(gs))
+		return fmt.Sprintf("ZooKeeper, not you: %d of %d instances that vanished %s answer; they are held and scraped on", answering, held, from)
 	}
-	return fmt.Sprintf("%d instances vanished together from %d serversets; %d answer so far, %d do not", held, len(gs), answering, silent)
+	return fmt.Sprintf("%d instances vanished together %s; %d answer so far, %d do not", held, from, answering, silent)
 }
 
 // parts are what the page reads of a configuration, all of it at its start.

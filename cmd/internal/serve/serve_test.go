@@ -51,7 +51,7 @@ func TestExceptions(t *testing.T) {
 		{"all well", func(*collect.Status) {}, ""},
 		{"dropped", func(s *collect.Status) { s.Delivery = sink.Sums{Dropped: 7} }, "bad: 7 records were dropped and will not be seen"},
 		{"unparsable", func(s *collect.Status) { s.Roster[discovery.Unparsable] = 2 }, "warn: 2 members cannot be read and are not scraped"},
-		{"forbidden", func(s *collect.Status) { s.Outcomes["forbidden"] = 1 }, "warn: 1 instances are not on the allow-list and are not scraped"},
+		{"forbidden", func(s *collect.Status) { s.Outcomes["forbidden"] = 1 }, "warn: 1 instance is not on the allow-list and is not scraped"},
 		{"one guard", func(s *collect.Status) {
 			s.Guards = []discovery.Guard{{Held: 2, Answering: 2, Verdict: "/p is frozen by ann; 2 left meanwhile"}}
 		}, "warn: /p is frozen by ann; 2 left meanwhile"},
@@ -59,6 +59,10 @@ func TestExceptions(t *testing.T) {
 			s.Guards = []discovery.Guard{{Held: 8, Answering: 8}, {Held: 4, Answering: 3, Silent: 1}}
 		},
 			"warn: ZooKeeper, not you: 11 of 12 instances that vanished from 2 serversets answer; they are held and scraped on"},
+		{"the fleet's too", func(s *collect.Status) {
+			s.Guards = []discovery.Guard{{Scope: discovery.FleetScope, Held: 2, Answering: 2}, {Held: 8, Answering: 8}, {Held: 4, Answering: 3, Silent: 1}}
+		},
+			"warn: ZooKeeper, not you: 13 of 14 instances that vanished all over the fleet answer; they are held and scraped on"},
 		{"not yet", func(s *collect.Status) { s.Guards = []discovery.Guard{{Held: 8}, {Held: 4, Answering: 1, Silent: 2}} },
 			"warn: 12 instances vanished together from 2 serversets; 1 answer so far, 2 do not"},
 		{"reload", func(s *collect.Status) { s.ConfigOK = false }, "warn: The configuration on disk is not the one that runs: the last reload failed"},
