@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { axisText, count, errors, interval, milliseconds, percent, plural, quantity, rate, sig } from "../src/say/number";
+import { absent, axisText, count, errors, interval, milliseconds, percent, plural, quantity, rate, sig } from "../src/say/number";
 
 const table = <A extends unknown[]>(name: string, f: (...a: A) => string, cases: [...A, string][]): void => {
   test(name, () => {
@@ -117,3 +117,9 @@ table("interval", (est: number | null, lo: number | null, hi: number | null) => 
   [null, 1, 2, "–"],
   [100, 100, 148, "100 ± 48 ms"],
 ]);
+
+test("absent: who left is missing, who is there and does not answer is silent", () => {
+  for (const [expected, answering, missing, want] of [
+    [146, 126, 0, "20 silent"], [10, 7, 2, "2 missing, 1 silent"], [10, 8, 2, "2 missing"], [5, 5, undefined, ""], [5, 4, undefined, "1 silent"],
+  ] as const) assert.equal(absent({ expected, answering, missing }), want);
+});

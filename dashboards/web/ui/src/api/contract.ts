@@ -18,6 +18,7 @@ export interface Strip {
   expected: number;
   present: number;
   answering: number;
+  missing?: number; // of those expected: they left without an excuse; who is there and does not answer is silent
   age_ms: number | null;
   feed: Feed;
   exceptions: Exception[] | null;
@@ -113,6 +114,7 @@ export interface Row {
   expected: number;
   present: number;
   answering: number;
+  missing?: number;
   trouble: 0 | 1 | 2;
   why: string[] | null;
   rate: number | null;

@@ -14,7 +14,7 @@ import { Metrics } from "../parts/metrics";
 import { latencyName, useSpan } from "../parts/signals";
 import { useTrust } from "../parts/strip";
 import { Thrown } from "../parts/thrown";
-import { count, errors, interval, milliseconds, percent, rate } from "../say/number";
+import { absent, count, errors, interval, milliseconds, percent, rate } from "../say/number";
 import { at, clock, span as length } from "../say/time";
 import { useApp, useEnv, useHref, useNow, useRegion, useRoute, useZone } from "../state/app";
 import { useStore } from "../state/store";
@@ -102,7 +102,7 @@ function Head({ row, a, error, told }: { row: Row; a: ServiceAnswer | null; erro
       <p class="facts">
         <span class={row.answering < row.expected ? "warn" : ""}>
           <b>{count(row.answering)}</b> of {count(row.expected)} answering
-          {row.answering < row.expected && `, ${count(row.expected - row.answering)} missing`}
+          {row.answering < row.expected && `, ${absent(row)}`}
         </span>
         {row.owner && <span>owner {row.owner}</span>}
         {row.chat && !link(row.chat) && <span>chat {row.chat}</span>}

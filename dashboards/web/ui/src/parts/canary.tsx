@@ -187,7 +187,7 @@ function Converge({ c }: { c: Convergence }) {
       )}
       {!!c.reverts?.length && (
         <p class="warn">
-          △ Went back: {c.reverts.slice(0, mostStragglers).map((r) => `${r.instance} to ${r.to || "unknown"} at ${clock(r.t, zone, now)}`).join(", ")}
+          △ Went back: {c.reverts.slice(0, mostStragglers).map((r) => `${r.instance} to ${r.to} at ${clock(r.t, zone, now)}`).join(", ")}
         </p>
       )}
     </div>

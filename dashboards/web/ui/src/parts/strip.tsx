@@ -1,7 +1,7 @@
 // What the page itself is worth: one line when all is well, else the exception with its consequence, before any chart is believed.
 import { silentAfter, type Link } from "../api/stream";
 import type { Known } from "../api/merge";
-import { count } from "../say/number";
+import { absent, count } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useHref, useNow, useZone } from "../state/app";
 import { useStore } from "../state/store";
@@ -92,7 +92,7 @@ export function Strip() {
   const href = useHref();
   const t = useTrust();
   const now = clock.now();
-  const missing = strip ? strip.expected - strip.answering : 0;
+  const away = strip ? absent(strip) : "";
   return (
     <section
       class="strip"
@@ -106,7 +106,7 @@ export function Strip() {
         <span class="sum">
           {strip.expected === 0 ? (
             <>nobody is on the roster</>
-          ) : missing <= 0 ? (
+          ) : away === "" ? (
             <>
               all <b>{count(strip.expected)}</b> answering
             </>
@@ -114,7 +114,7 @@ export function Strip() {
             <>
               <b>{count(strip.answering)}</b> of {count(strip.expected)} answering,{" "}
               <a href={href("/services", { sort: "-missing" })} data-in>
-                {count(missing)} missing
+                {away}
               </a>
             </>
           )}

@@ -104,3 +104,10 @@ export function interval(l: { est: number | null; lo: number | null; hi: number 
   if (Number(h) === 0) return milliseconds(l.est);
   return `${est.toFixed(decimals)} ± ${h} ${u.name}`;
 }
+
+/** absent says why not everybody answers: who left without an excuse is missing, as on the roster; who is there and does not answer is silent. */
+export function absent(r: { expected: number; answering: number; missing?: number }): string {
+  const missing = r.missing ?? 0;
+  const silent = r.expected - r.answering - missing;
+  return [missing > 0 && `${count(missing)} missing`, silent > 0 && `${count(silent)} silent`].filter(Boolean).join(", ");
+}
