@@ -229,3 +229,9 @@ func (l *limiter) allow(now time.Time) (held int, ok bool) {
 
 // Partitions is how many partitions the live lane has; 0: not known yet.
 func (f *Feed) Partitions() int { return int(f.count.Load()) }
+
+// Has reports whether the live lane's partition is read, as far as the present.
+func (f *Feed) Has(n int) bool {
+	r := f.reader(partition{f.cfg.Snapshots, n})
+	return r != nil && r.caughtUp()
+}

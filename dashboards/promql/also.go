@@ -14,7 +14,8 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
 )
 
-// Instant answers a query as of a time, as Prometheus evaluates rules: a vector, of a scalar one without labels. It is held to the bounds of every query.
+// Instant answers a query as of a time, as Prometheus evaluates rules: a vector, of a scalar one without labels. It is held to the bounds of every query. Where
+// another replica does not answer, or something is not read yet, the error says so: half of what there is is no answer.
 func (a *API) Instant(ctx context.Context, query string, at time.Time) (promql.Vector, error) {
 	if _, err := expr.Parse(a.parser, query); err != nil {
 		return nil, badData("%v", err)
@@ -29,6 +30,15 @@ func (a *API) Instant(ctx context.Context, query string, at time.Time) (promql.V
 	res := q.Exec(ctx)
 	if res.Err != nil {
 		return nil, res.Err
+	}
+	if a.cfg.Others != nil {
+		warn := res.Warnings
+		if _, lack := a.cfg.Others(nil, at.UnixMilli()); lack != "" { // something was given away while it was read
+			warn.Add(lacking(lack))
+		}
+		if err := lacks(warn); err != nil {
+			return nil, err
+		}
 	}
 	switch v := res.Value.(type) {
 	case promql.Vector:
@@ -95,19 +105,29 @@ func (b *both) Select(ctx context.Context, sorted bool, hints *storage.SelectHin
 	if sorted {
 		slices.SortFunc(all, func(x, y storage.Series) int { return labels.Compare(x.Labels(), y.Labels()) })
 	}
-	return &joined{all: all, at: -1, warnings: own.Warnings()}
+	return &joined{&listed{all, -1}, own.Warnings()}
 }
 
-// joined is series of several queriers.
+// listed is series that were found.
+type listed struct {
+	all []storage.Series
+	at  int
+}
+
+func (l *listed) Next() bool                        { l.at++; return l.at < len(l.all) }
+func (l *listed) At() storage.Series                { return l.all[l.at] }
+func (l *listed) Err() error                        { return nil }
+func (l *listed) Warnings() annotations.Annotations { return nil }
+
+// joined is series with warnings.
 type joined struct {
-	all      []storage.Series
-	at       int
+	set      storage.SeriesSet
 	warnings annotations.Annotations
 }
 
-func (j *joined) Next() bool                        { j.at++; return j.at < len(j.all) }
-func (j *joined) At() storage.Series                { return j.all[j.at] }
-func (j *joined) Err() error                        { return nil }
+func (j *joined) Next() bool                        { return j.set.Next() }
+func (j *joined) At() storage.Series                { return j.set.At() }
+func (j *joined) Err() error                        { return j.set.Err() }
 func (j *joined) Warnings() annotations.Annotations { return j.warnings }
 
 // LabelValues implements storage.Querier.

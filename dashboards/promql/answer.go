@@ -47,6 +47,8 @@ func kindOf(err error) (kind string, status int) {
 	var (
 		bad      badRequest
 		many     tooMany
+		much     tooMuch
+		told     tooMuchAsked
 		canceled promql.ErrQueryCanceled
 		late     promql.ErrQueryTimeout
 		store    promql.ErrStorage
@@ -56,7 +58,7 @@ func kindOf(err error) (kind string, status int) {
 		return errUnavailable, http.StatusServiceUnavailable
 	case errors.As(err, &bad):
 		return errBadData, http.StatusBadRequest
-	case errors.As(err, &many):
+	case errors.As(err, &many), errors.As(err, &much), errors.As(err, &told):
 		return errExecution, http.StatusUnprocessableEntity
 	case errors.As(err, &late), errors.Is(err, context.DeadlineExceeded):
 		return errTimeout, http.StatusServiceUnavailable
@@ -114,11 +116,6 @@ func (a *API) answer(f func(*http.Request) (any, annotations.Annotations, error)
 			a.queries["success"].Inc()
 		}
 		res.Warnings, res.Infos = warn.AsStrings(r.FormValue("query"), 10, 10)
-		if a.cfg.Partial != nil {
-			if text := a.cfg.Partial(); text != "" {
-				res.Warnings = append(res.Warnings, text)
-			}
-		}
 		a.took.UpdateDuration(begun)
 		a.send(w, r, status, res)
 	})

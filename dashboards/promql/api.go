@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -156,7 +157,7 @@ func (a *API) run(r *http.Request, make func(context.Context, promql.QueryOpts, 
 }
 
 // selected walks what match[] selects of a request, under the same gate and time as queries.
-func (a *API) selected(r *http.Request, needed bool, fn func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) error) error {
+func (a *API) selected(r *http.Request, needed bool, fn func(ctx context.Context, q storage.Querier, span *storage.SelectHints, ms []*labels.Matcher) error) error {
 	from, err := timeParam(r, "start", time.UnixMilli(0))
 	if err != nil {
 		return err
@@ -194,8 +195,9 @@ func (a *API) selected(r *http.Request, needed bool, fn func(ctx context.Context
 	if err != nil {
 		return err
 	}
+	defer q.Close()
 	for _, ms := range sets {
-		if err := fn(ctx, q, ms); err != nil {
+		if err := fn(ctx, q, &storage.SelectHints{Start: from.UnixMilli(), End: to.UnixMilli(), Func: "series"}, ms); err != nil {
 			return err
 		}
 	}
@@ -210,8 +212,8 @@ func (a *API) series(r *http.Request) (any, annotations.Annotations, error) {
 	var warn annotations.Annotations
 	seen := map[string]bool{}
 	out := []rawJSON{}
-	err = a.selected(r, true, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) error {
-		set := q.Select(ctx, true, nil, ms...)
+	err = a.selected(r, true, func(ctx context.Context, q storage.Querier, span *storage.SelectHints, ms []*labels.Matcher) error {
+		set := q.Select(ctx, true, span, ms...)
 		for set.Next() {
 			ls := set.At().Labels()
 			if k := string(ls.Bytes(nil)); !seen[k] {
@@ -219,6 +221,7 @@ func (a *API) series(r *http.Request) (any, annotations.Annotations, error) {
 				out = append(out, appendLabels(nil, ls))
 			}
 		}
+		warn.Merge(set.Warnings())
 		return set.Err()
 	})
 	if limit > 0 && len(out) > limit {
@@ -228,9 +231,8 @@ func (a *API) series(r *http.Request) (any, annotations.Annotations, error) {
 }
 
 func (a *API) labelNames(r *http.Request) (any, annotations.Annotations, error) {
-	return a.collect(r, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) ([]string, error) {
-		v, _, err := q.LabelNames(ctx, nil, ms...)
-		return v, err
+	return a.collect(r, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) ([]string, annotations.Annotations, error) {
+		return q.LabelNames(ctx, nil, ms...)
 	})
 }
 
@@ -239,27 +241,27 @@ func (a *API) labelValues(r *http.Request) (any, annotations.Annotations, error)
 	if name == "" || len(name) > expr.MaxBytes || !model.UTF8Validation.IsValidLabelName(name) {
 		return nil, nil, badData("invalid label name: %q", name[:min(len(name), 80)])
 	}
-	return a.collect(r, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) ([]string, error) {
-		v, _, err := q.LabelValues(ctx, name, nil, ms...)
-		return v, err
+	return a.collect(r, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) ([]string, annotations.Annotations, error) {
+		return q.LabelValues(ctx, name, nil, ms...)
 	})
 }
 
 // collect is the union over match[], in order.
-func (a *API) collect(r *http.Request, one func(context.Context, storage.Querier, []*labels.Matcher) ([]string, error)) (any, annotations.Annotations, error) {
+func (a *API) collect(r *http.Request, one func(context.Context, storage.Querier, []*labels.Matcher) ([]string, annotations.Annotations, error)) (any, annotations.Annotations, error) {
 	limit, err := limitParam(r)
 	if err != nil {
 		return nil, nil, err
 	}
+	var warn annotations.Annotations
 	out := []string{}
-	err = a.selected(r, false, func(ctx context.Context, q storage.Querier, ms []*labels.Matcher) error {
-		v, err := one(ctx, q, ms)
+	err = a.selected(r, false, func(ctx context.Context, q storage.Querier, _ *storage.SelectHints, ms []*labels.Matcher) error {
+		v, w, err := one(ctx, q, ms)
 		out = append(out, v...)
+		warn.Merge(w)
 		return err
 	})
 	slices.Sort(out)
 	out = slices.Compact(out)
-	var warn annotations.Annotations
 	if limit > 0 && len(out) > limit {
 		out, warn = out[:limit], warn.Add(errors.New("results truncated due to limit"))
 	}
@@ -284,23 +286,49 @@ func (a *API) metadata(r *http.Request) (any, annotations.Annotations, error) {
 	}
 	defer a.gate.Leave()
 	only := r.FormValue("metric")
-	out := map[string][]metadata{}
-	a.cfg.Board.Raw(func(string, string) bool { return ctx.Err() == nil }, func(c *dashboards.RawColumn) bool {
-		name, _ := metricName(c)
-		if only != "" && name != only || limit > 0 && len(out) >= limit && out[name] == nil {
-			return false
+	if a.cfg.Others == nil {
+		return a.kinds(ctx, only, limit), nil, ctx.Err()
+	}
+	w := &whole{api: a}
+	w.left.Store(int64(a.cfg.MaxSamples) * bytesPerSample)
+	wait := w.ask(ctx, question{What: askMetadata, Name: only}, nil, a.cfg.Now().UnixMilli())
+	out := a.kinds(ctx, only, limit)
+	if wait == nil {
+		return out, nil, ctx.Err()
+	}
+	others := wait()
+	for _, s := range others.texts {
+		if f := strings.Split(s, "\x00"); len(f) == 4 {
+			addKind(out, f[0], metadata{f[1], f[2], f[3]}, limit)
 		}
-		if m := (metadata{typeOf(c), "", c.Unit()}); !slices.Contains(out[name], m) && len(out[name]) < 10 {
-			out[name] = append(out[name], m)
+	}
+	return out, others.warn, others.err
+}
+
+// maxKinds bounds the types of one name.
+const maxKinds = 10
+
+func addKind(to map[string][]metadata, name string, m metadata, limit int) {
+	if (limit == 0 || len(to) < limit || to[name] != nil) && !slices.Contains(to[name], m) && len(to[name]) < maxKinds {
+		to[name] = append(to[name], m)
+	}
+}
+
+// kinds is what is known here of the names of metrics, or of one.
+func (a *API) kinds(ctx context.Context, only string, limit int) map[string][]metadata {
+	out := map[string][]metadata{}
+	a.cfg.Board.Raw(func(service, env string) bool { return ctx.Err() == nil && a.cfg.Owns(service, env) }, func(c *dashboards.RawColumn) bool {
+		if name, _ := metricName(c); only == "" || name == only {
+			addKind(out, name, metadata{typeOf(c), "", c.Unit()}, limit)
 		}
 		return false
 	}, nil)
 	for _, f := range figures {
-		if (only == "" || f.metric == only) && (limit == 0 || len(out) < limit) {
-			out[f.metric] = []metadata{{"gauge", f.help, (&dashboards.RawColumn{Name: f.metric}).Unit()}}
+		if only == "" || f.metric == only {
+			addKind(out, f.metric, metadata{"gauge", f.help, (&dashboards.RawColumn{Name: f.metric}).Unit()}, limit)
 		}
 	}
-	return out, nil, ctx.Err()
+	return out
 }
 
 // exemplars are nowhere kept; those who ask get none.

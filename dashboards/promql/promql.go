@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
@@ -31,8 +32,11 @@ type Config struct {
 	Waiting    int           // how many may wait; who comes then is told to come again; default 64
 	// Also is series beside those of the Board, such as those that rules give; where both have one of the same labels, the Board's counts. nil: there are none.
 	Also storage.Queryable
-	// Partial says, where not all services are known here, what is missing: it stands beside each answer as a warning. nil, or "": all are.
-	Partial func() string
+	// Owns says of which services this replica tells; nil: of all. Others says which other replicas may know of what matchers select, and what is not there yet, "" if all
+	// is, of what this one has to know of it from a time (Unix ms) on; it stands beside the answer as a warning. nil: there are none. What others send for one query is 8
+	// bytes at most for each of MaxSamples, and they have half of Timeout.
+	Owns    func(service, env string) bool
+	Others  func(ms []*labels.Matcher, from int64) (others []Other, lacks string)
 	Version string // of this program, for those who ask what it is
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -44,6 +48,9 @@ func (c *Config) defaults() {
 	c.MaxSeries = cmp.Or(c.MaxSeries, 200_000)
 	c.Timeout = cmp.Or(c.Timeout, 20*time.Second)
 	c.Concurrent, c.Waiting = cmp.Or(c.Concurrent, 4), cmp.Or(c.Waiting, 64)
+	if c.Owns == nil {
+		c.Owns = func(string, string) bool { return true }
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -75,6 +82,8 @@ type API struct {
 	engine  *promql.Engine
 	parser  parser.Parser
 	gate    line
+	asked   *gate.Gate // of other replicas' questions
+	unheard *metrics.Counter
 	queries map[string]*metrics.Counter // by what became of them
 	took    *metrics.PrometheusHistogram
 }
@@ -85,19 +94,31 @@ func New(c Config) (*API, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("make promql: %w", err)
 	}
-	a := &API{cfg: c, parser: parser.NewParser(parser.Options{}), gate: line{gate.New(c.Concurrent, c.Waiting, 0)}, queries: map[string]*metrics.Counter{}}
+	a := &API{cfg: c, parser: parser.NewParser(parser.Options{}), gate: line{gate.New(c.Concurrent, c.Waiting, 0)}, asked: gate.New(c.Concurrent, c.Waiting, 0), queries: map[string]*metrics.Counter{}}
 	a.engine = promql.NewEngine(promql.EngineOpts{Logger: c.Log, MaxSamples: c.MaxSamples, Timeout: c.Timeout, ActiveQueryTracker: a.gate, LookbackDelta: lookback,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Second.Milliseconds() * 10 }, EnableAtModifier: true, EnableNegativeOffset: true, Parser: a.parser})
 	for _, outcome := range []string{"success", errBadData, errTimeout, errCanceled, errExecution, errInternal, errUnavailable} {
 		a.queries[outcome] = c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_promql_queries_total{outcome=%q}", outcome))
 	}
+	a.unheard = c.Metrics.GetOrCreateCounter("rollcall_promql_peer_failures_total")
 	a.took = c.Metrics.GetOrCreatePrometheusHistogramExt("rollcall_promql_query_seconds", []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10})
 	return a, nil
 }
 
-// Querier implements storage.Queryable.
+// Querier implements storage.Queryable, over what all replicas know.
 func (a *API) Querier(from, to int64) (storage.Querier, error) {
-	return a.with(&querier{board: a.cfg.Board, from: from, to: to, maxSeries: a.cfg.MaxSeries}, from, to)
+	own, err := a.here(from, to)
+	if err != nil || a.cfg.Others == nil {
+		return own, err
+	}
+	w := &whole{api: a, own: own, from: from, to: to}
+	w.left.Store(int64(a.cfg.MaxSamples) * bytesPerSample)
+	return w, nil
+}
+
+// here is what this replica knows.
+func (a *API) here(from, to int64) (storage.Querier, error) {
+	return a.with(&querier{board: a.cfg.Board, owns: a.cfg.Owns, from: from, to: to, maxSeries: a.cfg.MaxSeries}, from, to)
 }
 
 // line lets so many queries run at once, and so many wait.

@@ -430,13 +430,6 @@ func TestGate(t *testing.T) {
 	}
 }
 
-func TestPartial(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Partial = func() string { return "2 of 5 services are here" } })
-	if _, body := r.ask("GET", "/api/v1/query", url.Values{"query": {"1"}}); !strings.Contains(body, `"warnings":["2 of 5 services are here"]`) {
-		t.Error(body)
-	}
-}
-
 // A name here is the name that remote write gives.
 func TestNames(t *testing.T) {
 	for _, s := range []string{"", "a", "9a", "a.b/c:d", "é", "http/requests", "A_1", "\xff", "日本", "1"} {

@@ -17,6 +17,7 @@ import (
 // querier reads the windows for one query.
 type querier struct {
 	board     *dashboards.Board
+	owns      func(service, env string) bool
 	from, to  int64
 	maxSeries int
 }
@@ -74,7 +75,9 @@ func (q *querier) each(ctx context.Context, from, to int64, ms []*labels.Matcher
 	var base, own []labels.Label
 	builder := labels.NewScratchBuilder(16)
 	q.board.Raw(
-		func(service, env string) bool { return err == nil && fits("job", service) && fits("env", env) },
+		func(service, env string) bool {
+			return err == nil && fits("job", service) && fits("env", env) && q.owns(service, env)
+		},
 		func(c *dashboards.RawColumn) bool {
 			name, quantile := metricName(c)
 			c.As, c.Quantile = name, quantile
@@ -186,7 +189,7 @@ func (q *querier) Select(ctx context.Context, sorted bool, hints *storage.Select
 func (q *querier) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, ms ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	values := map[string]struct{}{}
 	if len(ms) == 0 && name == model.MetricNameLabel { // no need to look at each instance
-		q.board.Raw(func(string, string) bool { return ctx.Err() == nil }, func(c *dashboards.RawColumn) bool {
+		q.board.Raw(func(service, env string) bool { return ctx.Err() == nil && q.owns(service, env) }, func(c *dashboards.RawColumn) bool {
 			n, _ := metricName(c)
 			values[n] = struct{}{}
 			return false

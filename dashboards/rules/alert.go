@@ -80,10 +80,6 @@ func (s *ruleState) evalAlert(ctx context.Context, g *groupState, ts time.Time, 
 	at := ts.Add(-g.def.Offset).UnixMilli()
 	n := 0
 	for h, x := range s.active {
-		if now[h] == nil && x.state != dashboards.AlertInactive && g.m.cfg.Elsewhere(x.labels.Map()) {
-			delete(s.active, h) // whoever knows of it goes on with it
-			continue
-		}
 		if !s.step(h, x, now[h] != nil, ts) {
 			continue
 		}

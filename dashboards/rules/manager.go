@@ -22,8 +22,6 @@ type Config struct {
 	Store *Store // nil: one that remembers for an hour
 	// Owns says whether this process evaluates a group, by its key; nil: all of them.
 	Owns func(group string) bool
-	// Elsewhere reports whether an alert with these labels is about what another process knows by now, so that this one has nothing to say of its end; nil: none is.
-	Elsewhere func(labels map[string]string) bool
 	// Wait says why rules that look so far back cannot be evaluated now, such as that their values are not there yet; "", or nil: they can.
 	Wait func(reach time.Duration) string
 	// Publish takes what all others, and this process after a restart, are to know of alerts; it must not block. nil: nobody hears of it.
@@ -39,9 +37,6 @@ func (c *Config) defaults() {
 	}
 	if c.Owns == nil {
 		c.Owns = func(string) bool { return true }
-	}
-	if c.Elsewhere == nil {
-		c.Elsewhere = func(map[string]string) bool { return false }
 	}
 	if c.Wait == nil {
 		c.Wait = func(time.Duration) string { return "" }

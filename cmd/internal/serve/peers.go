@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -205,11 +206,14 @@ func (p *peers) divide(now time.Time) {
 }
 
 // ownerOf is which replica owns a partition; -1: nobody answers.
-func (p *peers) ownerOf(partition int) int {
+func (p *peers) ownerOf(partition int) int { return p.ownerOfName(strconv.Itoa(partition)) }
+
+// ownerOfName is which replica owns what has a name, such as a group of rules; -1: nobody answers.
+func (p *peers) ownerOfName(name string) int {
 	best, most := -1, uint64(0)
 	for _, i := range *p.alive.Load() {
 		h := fnv.New64a()
-		fmt.Fprintf(h, "%s/%d", p.urls[i].Host+p.urls[i].Path, partition)
+		fmt.Fprintf(h, "%s/%s", p.urls[i].Host+p.urls[i].Path, name)
 		if w := mix(h.Sum64()); best < 0 || w > most {
 			best, most = i, w
 		}
@@ -228,6 +232,11 @@ func mix(x uint64) uint64 {
 
 func (p *peers) owns(partition, _ int) bool {
 	return p.self.Load() > 0 && p.ownerOf(partition) == int(p.self.Load())-1
+}
+
+// ownsGroup reports whether rules of a group are evaluated here.
+func (p *peers) ownsGroup(key string) bool {
+	return p.self.Load() > 0 && p.ownerOfName("rules/"+key) == int(p.self.Load())-1
 }
 
 // owner is which replica owns a service; -1: it is not known.

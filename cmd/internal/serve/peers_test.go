@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -163,6 +165,27 @@ func TestReplicas(t *testing.T) {
 		testenv.Eventually(t, "each tells of all alerts", func() bool { return alertsOf(r) == len(services) })
 	}
 
+	// Any of them answers PromQL of all services, and says nothing of its own.
+	for _, r := range []*replica{one, two} {
+		testenv.Eventually(t, "each answers of all", func() bool {
+			n, warnings := answers(r, "count(up)")
+			rate, more := answers(r, "sum(rate(requests[30s]))")
+			rules, evenMore := answers(r, "sum(job:requests:rate) + sum(ALERTS)")
+			return n == 12 && math.Abs(rate-120) < 1 && math.Abs(rules-126) < 1 && len(warnings)+len(more)+len(evenMore) == 0
+		})
+		for _, s := range services {
+			if n, warnings := answers(r, fmt.Sprintf(`count(count_over_time(up{job=%q}[1m]))`, s)); n != 2 || len(warnings) > 0 {
+				t.Errorf("of %s: %v, %s", s, n, warnings)
+			}
+		}
+		if why := r.do(http.MethodPost, queryPath, []byte(`{"what":"names"}`), nil); !strings.HasPrefix(why, "403") {
+			t.Errorf("who is no replica is told %s", why)
+		}
+	}
+	if one.rules.evaluates() == two.rules.evaluates() {
+		t.Error("both evaluate the group, or none does")
+	}
+
 	// Kill the one that owns more, so that there is something to lose.
 	stays, dies := one, two
 	if len(owned[one]) > len(owned[two]) {
@@ -173,6 +196,21 @@ func TestReplicas(t *testing.T) {
 		before[s] = historyOf(stays, s)
 	}
 	dies.stop()
+	sums, waits := 0, time.Now()
+	testenv.Eventually(t, "what is missing is said until all is there again", func() bool {
+		n, warnings := answers(stays, "count(count_over_time(up[1m]))") // on a busy machine scrapes may be late
+		switch {
+		case len(warnings) > 0:
+			sums++
+			return false
+		case n != 12:
+			t.Errorf("%s after the death %v instances are counted, and nothing is said of the others", time.Since(waits), n)
+		}
+		return true
+	})
+	if sums == 0 {
+		t.Error("nobody was told that something is missing")
+	}
 	testenv.Eventually(t, "one owns all, live and whole", func() bool {
 		for _, s := range services {
 			var d dashboards.Detail
@@ -220,6 +258,34 @@ func alertsOf(r *replica) int {
 		return -1
 	}
 	return len(as.Data.Alerts)
+}
+
+// answers is what an instant query of one number gives, and the warnings beside it; -1: there is none.
+func answers(r *replica, query string) (float64, []string) {
+	var a struct {
+		Data struct {
+			Result []struct{ Value [2]any }
+		}
+		Warnings []string
+	}
+	if why := r.get("/api/v1/query?query="+url.QueryEscape(query), &a); why != "" {
+		return -1, []string{why}
+	}
+	if len(a.Data.Result) != 1 {
+		return -1, a.Warnings
+	}
+	v, _ := strconv.ParseFloat(fmt.Sprint(a.Data.Result[0].Value[1]), 64)
+	return v, a.Warnings
+}
+
+// evaluates reports whether the group of the test is this replica's.
+func (r *ruling) evaluates() bool {
+	for _, a := range r.Alerts() {
+		if a.Rule == "Busy" {
+			return true
+		}
+	}
+	return false
 }
 
 // historyOf is how many slots are known of a service.

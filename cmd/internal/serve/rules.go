@@ -6,8 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/dashboards"
@@ -34,6 +38,7 @@ type ruling struct {
 	next     *rules.Set        // read, and not in force yet
 	nextWith map[string]string // external labels, likewise
 	external map[string]string
+	gives    map[string]bool // names of series, since the start
 }
 
 // LoadRules reads the rule files that a configuration names.
@@ -48,16 +53,16 @@ func ruleOptions(c *config.Config) rules.Options {
 }
 
 func newRuling(c *config.Config, d *Daemon, publish func(dashboards.Note)) (*ruling, error) {
-	r := &ruling{d: d, store: rules.NewStore(c.Dashboards.Window.Std(config.DefaultWindow)), external: ruleOptions(c).ExternalLabels}
+	r := &ruling{d: d, store: rules.NewStore(c.Dashboards.Window.Std(config.DefaultWindow)), external: ruleOptions(c).ExternalLabels, gives: map[string]bool{}}
 	asks, err := d.promql(c, func(p *promql.Config) {
-		p.Also, p.Concurrent, p.Waiting, p.Metrics, p.Partial = r.store, ruleQueries, rules.MaxRules, nil, nil
+		p.Also, p.Concurrent, p.Waiting, p.Metrics = r.store, ruleQueries, rules.MaxRules, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	rc := rules.Config{Query: asks.Instant, Store: r.store, Wait: r.wait, Publish: publish, Timeout: c.Dashboards.PromQL.Timeout.Std(0), Log: d.o.Log.With("part", "rules"), Metrics: d.o.Metrics.NewSet()}
 	if d.peers != nil {
-		rc.Elsewhere = r.elsewhere
+		rc.Owns = d.peers.ownsGroup
 	}
 	if r.Manager, err = rules.New(rc); err != nil {
 		return nil, err
@@ -66,6 +71,7 @@ func newRuling(c *config.Config, d *Daemon, publish func(dashboards.Note)) (*rul
 	if err != nil {
 		return nil, err
 	}
+	r.learn(set)
 	r.Update(set)
 	return r, nil
 }
@@ -84,21 +90,31 @@ func (r *ruling) wait(reach time.Duration) string {
 	return ""
 }
 
-// elsewhere reports whether an alert is about a service that another replica owns now.
-func (r *ruling) elsewhere(ls map[string]string) bool {
-	job, env := ls["job"], ls["env"]
-	if job == "" {
-		return false
-	}
-	if env != "" {
-		return r.d.peers.owner(job, env) >= 0 && !r.d.peers.ownsService(job, env)
-	}
-	for _, row := range r.d.board.Rows() {
-		if row.Service == job && r.d.peers.ownsService(row.Service, row.Env) {
-			return false
+// mayGive reports whether rules may give, or have given, what matchers select. All replicas have the same rules, and any of them may have evaluated them.
+func (r *ruling) mayGive(ms []*labels.Matcher) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name := range r.gives {
+		if !slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return m.Name == model.MetricNameLabel && !m.Matches(name) }) {
+			return true
 		}
 	}
-	return true
+	return false
+}
+
+// learn notes what rules give.
+func (r *ruling) learn(set *rules.Set) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range set.Groups {
+		for _, x := range g.Rules {
+			if x.Alert {
+				r.gives["ALERTS"], r.gives["ALERTS_FOR_STATE"] = true, true
+			} else {
+				r.gives[x.Name] = true
+			}
+		}
+	}
 }
 
 // read reads the rule files of a new configuration, to be put in force by apply.
@@ -121,6 +137,7 @@ func (r *ruling) apply() {
 	}
 	r.mu.Unlock()
 	if set != nil {
+		r.learn(set)
 		r.Update(set)
 	}
 }

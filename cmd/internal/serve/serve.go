@@ -180,6 +180,9 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	if others != nil {
+		wc.Extra["POST "+queryPath] = d.answering(prom)
+	}
 	maps.Copy(wc.Extra, prom.Routes())
 	wc.PromSeries = prom.Series()
 	if d.alerts, err = notifier(c, board, d.rules, o); err != nil {
