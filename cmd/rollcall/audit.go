@@ -25,6 +25,7 @@ type auditCmd struct {
 	Since     string        `default:"1h" help:"How far back: 1h, 2d, or all for everything that the topics still have."`
 	Format    string        `default:"text" enum:"text,json" help:"text or json."`
 	Collector []string      `help:"URL,… of collectors whose ledgers explain gaps: what was dropped, and why, and what was keyed anew."`
+	URL       string        `name:"url" default:"http://127.0.0.1:7150" env:"ROLLCALL_URL" help:"URL of the page; it or the collector is asked which brokers to read, where nothing names them."`
 	User      string        `help:"USER:PASSWORD of their web configuration."`
 	Grace     time.Duration `default:"10s" help:"What was scraped so lately may be on its way, and is not missed."`
 	List      int           `default:"1000" help:"How many findings of a kind are listed; the others are counted."`
@@ -51,7 +52,11 @@ func (c *auditCmd) Run(e *env) error {
 	if c.Grace < 0 || c.List < 1 {
 		return usage("--grace and --list are not negative, and --list is at least 1")
 	}
-	w, err := c.way()
+	asked := collectorFlags{User: c.User}
+	if len(c.Collector) > 0 {
+		asked.Collector = c.Collector[0]
+	}
+	w, err := c.way(askPlaces(e.ctx, asked, c.URL)...)
 	if err != nil {
 		return err
 	}
@@ -60,10 +65,10 @@ func (c *auditCmd) Run(e *env) error {
 		return err
 	}
 	defer client.Close()
-	fmt.Fprintf(e.stderr, "reads the topics %s of %s\n", plain(strings.Join(w.lanes(), " and ")), plain(strings.Join(w.kafka.Brokers, ", ")))
+	fmt.Fprintf(e.stderr, "reads the topics %s of %s\n", plain(strings.Join(w.lanes(), " and ")), w.at())
 	a := audit.New(audit.Config{Since: since, Now: now, Grace: c.Grace, List: c.List})
 	if err := walk(e, client, w.lanes(), since, now, a); err != nil {
-		return err
+		return w.asked(err)
 	}
 	var ledgers []sink.Report
 	for _, url := range c.Collector {

@@ -128,7 +128,7 @@ func TestAudit(t *testing.T) {
 	deliver(t, b.addr, 2, storage, 100)
 
 	out, bad, code := rollcall(t, "audit", "--since=all", "--kafka="+b.addr)
-	if code != 0 || bad != "reads the topics rollcall.snapshots and rollcall.snapshots.backfill of "+b.addr+"\n" || !strings.HasSuffix(out, "nothing lost, nothing doubled, of all that the topics have\n") || !strings.Contains(out, "2 starts of collectors") {
+	if code != 0 || bad != "reads the topics rollcall.snapshots and rollcall.snapshots.backfill of Kafka at "+b.addr+", as --kafka says\n" || !strings.HasSuffix(out, "nothing lost, nothing doubled, of all that the topics have\n") || !strings.Contains(out, "2 starts of collectors") {
 		t.Fatalf("code %d\n%s%s", code, out, bad)
 	}
 

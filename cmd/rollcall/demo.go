@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -93,6 +94,10 @@ func (c *demoCmd) Run(e *env) error {
 				}
 				fmt.Fprintf(say, "rollcall demo: %s\n  %d applications register, and are scraped every %s; %s. Ctrl-C ends it.\n", url, demo.Size(), config.Duration(c.Interval), breaks)
 				fmt.Fprintf(say, "  The collector is at http://%s, its Kafka at %s, its ZooKeeper at %s.\n", l.collectOn.Addr(), strings.Join(u.brokers(), ","), u.servers.ZooKeeper())
+				for _, text := range moved([]port{{"page", c.Listen, l.serveOn.Addr().String(), "--url=http://"}, {"collector", c.Collect, l.collectOn.Addr().String(), "--collector=http://"},
+					{"Kafka", c.Broker, u.servers.Kafka(), ""}, {"ZooKeeper", c.ZooKeeper, u.servers.ZooKeeper(), ""}}) {
+					fmt.Fprintln(say, "  "+text)
+				}
 			}
 			if c.Open && !c.Headless {
 				open(url)
@@ -121,6 +126,29 @@ func (c *demoCmd) Run(e *env) error {
 			}
 			return errDone
 		}})
+}
+
+// port is where something was to listen, and where it does; flag names it to commands.
+type port struct{ what, want, is, flag string }
+
+// moved says which ports were in use, so that other ones are taken, and what commands need to find them.
+func moved(ports []port) (out []string) {
+	var flags []string
+	for _, m := range ports {
+		_, want, _ := net.SplitHostPort(m.want)
+		_, is, _ := net.SplitHostPort(m.is)
+		if m.is == "" || want == "0" || want == is {
+			continue
+		}
+		out = append(out, fmt.Sprintf("Port %s was in use: the %s is on %s.", want, m.what, m.is))
+		if m.flag != "" {
+			flags = append(flags, m.flag+m.is)
+		}
+	}
+	if len(flags) > 0 {
+		out = append(out, "Commands find it with "+strings.Join(flags, " and ")+".")
+	}
+	return out
 }
 
 // awaitReady returns when the line can see who joins: a fleet that joins earlier would be timed against our own start.

@@ -51,6 +51,7 @@ func TestFindingsCommands(t *testing.T) {
 		{"silence users --why=test", 1, "no service is called users on this page; --force silences", ""},
 		{"silence checkout/prod --why=test --metric=foo", 2, "--metric=foo is nothing that findings are about; give one of errors, latency", ""},
 		{"event note users hello", 1, "no service is called users on this page; --force tells", ""},
+		{"check service users", 1, "no service is called users on this page; `rollcall ls` lists everyone", ""},
 		{"findings --service=users", 1, "no service is called users on this page", ""},
 		{"findings ack f1 --by=ann --why=looking", 0, "ann looks after f1: checkout is failing: errors 3 %", ""},
 		{"findings", 0, "[ann looks after it]", ""},

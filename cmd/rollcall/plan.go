@@ -101,7 +101,7 @@ func (c *planCmd) Run(e *env) error {
 	if c.Instances < 0 || c.Interval < 0 || c.Brokers < 0 || c.Replication < 0 || c.Partitions < 0 || c.Readers < 0 {
 		return usage("no number is negative; 0 means the default")
 	}
-	w, err := c.way()
+	w, err := c.way(askPlaces(e.ctx, c.collectorFlags, "")...)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (c *planCmd) Run(e *env) error {
 	defer client.Close()
 	var p plan
 	if err := c.measure(e, client, w, back, &p); err != nil {
-		return err
+		return w.asked(err)
 	}
 	c.scale(e, &p)
 	c.size(w, &p)

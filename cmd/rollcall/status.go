@@ -39,10 +39,17 @@ func (c *statusCmd) Run(e *env) error {
 		fmt.Fprintf(e.stdout, "%s %-10s %s\n", sign, name, fmt.Sprintf(format, args...))
 	}
 	var s collect.Status
-	if err := c.get(e, c.Collector+"/api/v1/collector", &s); err != nil {
-		for _, name := range []string{"discovery", "scrapes", "delivery"} {
-			say(false, name, "unknown: %v", err)
+	unknown := func(err error, names ...string) { // what is wrong is said once
+		for i, name := range names {
+			text := "unknown, as " + names[0] + " is"
+			if i == 0 {
+				text = fmt.Sprintf("unknown: %v", err)
+			}
+			say(false, name, "%s", text)
 		}
+	}
+	if err := c.get(e, c.Collector+"/api/v1/collector", &s); err != nil {
+		unknown(err, "discovery", "scrapes", "delivery")
 	} else {
 		now := time.UnixMilli(s.AsOf)
 		ok, text := sources(s, now)
@@ -76,9 +83,7 @@ func (c *statusCmd) Run(e *env) error {
 	}
 	var p pageStatus
 	if err := c.get(e, c.Page+"/api/v1/status", &p); err != nil {
-		for _, name := range []string{"feed", "fleet"} {
-			say(false, name, "unknown: %v", err)
-		}
+		unknown(err, "feed", "fleet")
 	} else {
 		live := p.Feed.State == dashboards.FeedLive
 		text := string(p.Feed.State)

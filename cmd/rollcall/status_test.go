@@ -75,3 +75,14 @@ func TestStatusOfGuards(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusOfNobody: what is wrong with an address is said once.
+func TestStatusOfNobody(t *testing.T) {
+	out, _, code := rollcall(t, "status", "--collector=http://127.0.0.1:1", "--url=http://127.0.0.1:2")
+	if code != 1 || strings.Count(out, "127.0.0.1:1/") != 1 || strings.Count(out, "127.0.0.1:2/") != 1 || strings.Count(out, "BAD ") != 5 {
+		t.Errorf("%d\n%s", code, out)
+	}
+	if _, bad, code := rollcall(t, "why", ""); code != 2 || !strings.Contains(bad, "rollcall: give a finding's id") {
+		t.Errorf("%d %s", code, bad)
+	}
+}

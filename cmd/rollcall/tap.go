@@ -19,6 +19,8 @@ import (
 
 type tapCmd struct {
 	topicFlags
+	collectorFlags
+	URL      string        `name:"url" default:"http://127.0.0.1:7150" env:"ROLLCALL_URL" help:"URL of the page; it or the collector is asked which brokers to read, where nothing names them."`
 	What     []string      `arg:"" optional:"" help:"NAME=PATTERN: only records whose service, env, instance, outcome, version, zone, track, host, region or any tag is like that. PATTERN: only samples of that name; NAME.FIELD is one of a distribution's numbers. A * stands for any text. An argument may hold several of one sort; what stands after a = keeps its blanks ('team=site ops')."`
 	Since    time.Duration `help:"Begin so far back; default: with what comes from here on."`
 	Backfill bool          `help:"What came late, too."`
@@ -32,10 +34,11 @@ func (c *tapCmd) Run(e *env) error {
 	if err := tap.parse(c.What); err != nil {
 		return err
 	}
-	w, err := c.way()
+	w, err := c.way(askPlaces(e.ctx, c.collectorFlags, c.URL)...)
 	if err != nil {
 		return err
 	}
+	tap.at = " from " + w.at()
 	client, err := w.readback("tap")
 	if err != nil {
 		return err
@@ -51,7 +54,7 @@ func (c *tapCmd) Run(e *env) error {
 	}
 	spans, err := client.Spans(e.ctx, from, topics...)
 	if err != nil {
-		return unread(err)
+		return w.asked(unread(err))
 	}
 	ctx, end := context.WithCancelCause(e.ctx)
 	defer end(nil)
@@ -107,6 +110,7 @@ func (o *once) say(err error) {
 // tap chooses records and samples, and writes them.
 type tap struct {
 	where   []condition
+	at      string // " from" which brokers records come, and how they are known
 	metrics []string
 	format  string
 	heard   heard

@@ -106,7 +106,7 @@ func (h *heard) text(t *tap, within time.Duration) string {
 	}
 	text := fmt.Sprintf("waiting for %s: ", t.asked())
 	if h.records == 0 {
-		return text + fmt.Sprintf("no record at all has come within %s; `rollcall status` says whether anybody is scraped", within)
+		return text + fmt.Sprintf("no record at all has come within %s%s; `rollcall status` says whether anybody is scraped", within, t.at)
 	}
 	text += fmt.Sprintf("%s within %s, ", many(h.records, "record has come", "records have come"), within)
 	var none []string

@@ -22,6 +22,9 @@ type whyCmd struct {
 
 // Run says what made an instance, a finding or a record what it is.
 func (c *whyCmd) Run(e *env) error {
+	if strings.TrimSpace(c.Instance) == "" {
+		return usage("give a finding's id, an instance's HOST:PORT or name, or a record's id; is a variable of your shell empty? `rollcall findings` and `rollcall ls` list them")
+	}
 	if id, err := wire.ParseID(c.Instance); err == nil {
 		return c.record(e, id)
 	}

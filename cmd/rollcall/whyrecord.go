@@ -29,10 +29,15 @@ type whyRecord struct {
 
 // record finds a record by its id and says how it came to be.
 func (c *whyCmd) record(e *env, id wire.ID) error {
-	w, err := c.way()
+	w, err := c.way(askPlaces(e.ctx, c.collectorFlags, c.URL)...)
 	if err != nil {
 		return err
 	}
+	return w.asked(c.recordAt(e, w, id))
+}
+
+// recordAt looks for the record in the topics of a Kafka.
+func (c *whyCmd) recordAt(e *env, w *way, id wire.ID) error {
 	client, err := w.readback("why")
 	if err != nil {
 		return err

@@ -211,5 +211,6 @@ func (s *Server) status(*http.Request) (any, error) {
 		Board     dashboards.Health `json:"board"`
 		History   any               `json:"history"`
 		Collector any               `json:"collector"`
-	}{n.AsOf.UnixMilli(), s.cfg.Demo, s.cfg.Version, n.Strip.Feed, n.Strip, s.cfg.Board.Health(), history, collector}, nil
+		TopicsAt  any               `json:"topics_at"`
+	}{n.AsOf.UnixMilli(), s.cfg.Demo, s.cfg.Version, n.Strip.Feed, n.Strip, s.cfg.Board.Health(), history, collector, s.cfg.TopicsAt}, nil
 }

@@ -33,6 +33,7 @@ func TestCanary(t *testing.T) {
 		{"/api/v1/canary?service=checkout&version=9.9", 200, "no canary runs 9.9 yet"},
 		{"/api/v1/check?service=checkout", 200, `{"what":"rate","state":"good","text":"requests: known by name, as requests"}`},
 		{"/api/v1/check?service=checkout&env=prod", 200, `{"what":"canary","state":"good","text":"canary 1.42.0 (`},
+		{"/federate?match[]=up", 404, "no such page"},
 		{"/api/v1/check?service=nobody", 404, "no service nobody"},
 		{"/api/v1/canary", 400, "service=NAME"},
 		{"/api/v1/canary?service=nobody", 404, "no service nobody"},

@@ -95,6 +95,10 @@ func (s *Server) static(w http.ResponseWriter, r *http.Request) {
 			fail(w, r, http.StatusNotFound, "no such file; the page may have been updated: load it again")
 			return
 		}
+		if machines[name] || strings.HasPrefix(name, "/-/") || strings.HasPrefix(name, "/debug/") {
+			noSuchAPI(w, r) // a program asks, which would take the page for an answer
+			return
+		}
 		f = s.files["/index.html"]
 	}
 	h := w.Header()
@@ -125,3 +129,6 @@ func inPage(name string) bool {
 	first, _, deeper := strings.Cut(name[1:], "/")
 	return deeper && first != "assets"
 }
+
+// machines are addresses of Prometheus and of collectors, which programs ask for and which are not here.
+var machines = map[string]bool{"/federate": true, "/metrics": true, "/stats.json": true, "/sd/http": true, "/api": true}

@@ -41,6 +41,8 @@ type Config struct {
 	Views func() []discovery.View
 	// Collector is the collector's own account, put into /api/v1/status as it is; nil: null.
 	Collector func() any
+	// TopicsAt is which brokers and topics are read, put into /api/v1/status as it is; nil: null.
+	TopicsAt any
 	// Ask asks every collector that this server knows a question of its API, at most as long as ctx lives; nil, or nothing: there is none, and the page says that
 	// what only collectors know is not known here.
 	Ask func(ctx context.Context, path string, q url.Values) []Told

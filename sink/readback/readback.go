@@ -62,8 +62,9 @@ const (
 	maxWait     = 500 * time.Millisecond
 	// emptyAnswers is after how many without a record a span is at its end.
 	emptyAnswers = 3
-	fetchTries   = 5
+	fetchWithin  = 10 * time.Second // how long what is read once is asked for again
 	fetchPause   = 200 * time.Millisecond
+	fetchMost    = 2 * time.Second
 	followPause  = 100 * time.Millisecond
 	followMost   = 5 * time.Second
 	maxBytes     = 4 << 20
@@ -202,7 +203,7 @@ func (c *Client) Read(ctx context.Context, s Span, take func(Message) error) err
 	}
 	nothing := 0
 	for next := s.From; next < s.End; {
-		ms, end, err := c.fetch(ctx, s.Topic, s.Partition, next, fetchTries)
+		ms, end, err := c.fetch(ctx, s.Topic, s.Partition, next, fetchWithin)
 		if err != nil {
 			return err
 		}
@@ -233,7 +234,7 @@ func (c *Client) Read(ctx context.Context, s Span, take func(Message) error) err
 func (c *Client) Follow(ctx context.Context, topic string, partition int, from int64, take func(ms []Message, end int64) error, trouble func(error)) error {
 	pause := followPause
 	for ctx.Err() == nil {
-		ms, end, err := c.fetch(ctx, topic, partition, from, 1)
+		ms, end, err := c.fetch(ctx, topic, partition, from, 0)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -272,18 +273,17 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// fetch asks for the records from an offset on, up to so many times, and where the partition ends.
-func (c *Client) fetch(ctx context.Context, topic string, partition int, from int64, tries int) (out []Message, end int64, err error) {
+// fetch asks for the records from an offset on, again and again for so long while there is no answer, and where the partition ends.
+func (c *Client) fetch(ctx context.Context, topic string, partition int, from int64, within time.Duration) (out []Message, end int64, err error) {
 	fail := func(err error) error { return fmt.Errorf("read %s/%d at offset %d: %w", topic, partition, from, err) }
 	var a *fetch.Answer
-	for try := range tries {
-		if try > 0 {
-			wait(ctx, fetchPause<<try) // a leader that moves, a broker that restarts
-		}
+	pause := fetchPause
+	for until := time.Now().Add(within); ; pause = min(2*pause, fetchMost) {
 		a, err = c.records.Fetch(ctx, topic, partition, from)
-		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.OffsetOutOfRange) || errors.Is(err, kafka.TopicAuthorizationFailed) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.OffsetOutOfRange) || errors.Is(err, kafka.TopicAuthorizationFailed) || !time.Now().Before(until) {
 			break
 		}
+		wait(ctx, min(pause, time.Until(until))) // a leader that moves, a broker that restarts or is busy
 	}
 	if err != nil {
 		return nil, 0, fail(err)
@@ -309,6 +309,6 @@ func (c *Client) fetch(ctx context.Context, topic string, partition int, from in
 
 // Some gives the records of one answer of the broker, from an offset on: none where there is none.
 func (c *Client) Some(ctx context.Context, topic string, partition int, from int64) ([]Message, error) {
-	ms, _, err := c.fetch(ctx, topic, partition, from, fetchTries)
+	ms, _, err := c.fetch(ctx, topic, partition, from, fetchWithin)
 	return ms, err
 }

@@ -261,6 +261,20 @@ func Topics(k config.Kafka) sink.Topics {
 	}
 }
 
+// TopicsAt tells those who want to read what is delivered where it is.
+type TopicsAt struct {
+	Brokers   []string `json:"brokers"`
+	Snapshots string   `json:"snapshots"` // topics
+	Backfill  string   `json:"backfill"`
+	Secured   bool     `json:"secured,omitempty"` // by TLS or a login, which only a configuration file has
+}
+
+// Place is where the topics of a configuration are.
+func Place(k config.Kafka) TopicsAt {
+	t := Topics(k)
+	return TopicsAt{k.Brokers, t.Snapshots, t.Backfill, k.TLS != nil || k.SASL != nil}
+}
+
 func kafkaConfig(c *config.Config, o Options, ledger *sink.Ledger) (kafka.Config, error) {
 	out := kafka.Config{
 		Brokers: c.Kafka.Brokers, ClientID: c.Kafka.ClientID, Topics: Topics(c.Kafka), Ledger: ledger, StoragePath: o.Storage, Drain: o.Drain,

@@ -30,8 +30,9 @@ type Status struct {
 	Series   []tag.Exceeded          `json:"series_exceeded,omitempty"` // who has more series than a day may have: the first by samples left out
 	Delivery sink.Sums               `json:"delivery"`
 	Kafka    string                  `json:"kafka,omitempty"` // what is wrong with it, empty if nothing
-	Loaded   int64                   `json:"config_loaded"`   // when the configuration in force was read
-	ConfigOK bool                    `json:"config_ok"`       // false: the file on disk is not what runs
+	TopicsAt TopicsAt                `json:"topics_at"`
+	Loaded   int64                   `json:"config_loaded"` // when the configuration in force was read
+	ConfigOK bool                    `json:"config_ok"`     // false: the file on disk is not what runs
 	oldest   time.Duration           // since the path was verified that was so longest ago, those aside that guards hold
 }
 
@@ -58,7 +59,7 @@ func (d *Daemon) Status() Status { return d.status.get(time.Second, d.lookAround
 func (d *Daemon) lookAround() Status {
 	now := time.Now()
 	s := Status{AsOf: now.UnixMilli(), Roster: d.roster.Counts(), Sources: d.roster.Views(), Guards: d.roster.Guards(), Outcomes: d.pool.Outcomes(), Failed: map[string]Culprits{},
-		Delivery: d.ledger.Report(now).Total, Kafka: d.sink.Status().Trouble, Unsaved: d.journal.Status().Err, Loaded: d.own.reloadTime.Load() * 1000, ConfigOK: d.own.reloadOK.Load() == 1}
+		Delivery: d.ledger.Report(now).Total, Kafka: d.sink.Status().Trouble, TopicsAt: Place(d.Config().Kafka), Unsaved: d.journal.Status().Err, Loaded: d.own.reloadTime.Load() * 1000, ConfigOK: d.own.reloadOK.Load() == 1}
 	var missing, broken, old []string
 	failed, outcomes := map[string][]string{}, map[string]int{}
 	troubled := len(s.Outcomes) > s.fine()

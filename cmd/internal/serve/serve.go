@@ -139,7 +139,7 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if others != nil {
 		others.count = f.Partitions
 	}
-	wc := web.Config{Board: board, History: history, Measures: says.measures, Promises: says.promises, Said: says.said, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
+	wc := web.Config{Board: board, TopicsAt: collect.Place(c.Kafka), History: history, Measures: says.measures, Promises: says.promises, Said: says.said, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
 	if d := o.Collector; d != nil {
 		wc.Views = d.Views
 		wc.Collector = func() any { return d.Status() }
