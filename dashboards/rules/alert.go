@@ -125,11 +125,14 @@ func (s *ruleState) step(h uint64, x *alert, given bool, ts time.Time) bool {
 			return false
 		}
 	}
+	if x.activeAt.After(ts) { // the clock was set back
+		x.activeAt = ts
+	}
 	held := ts.Sub(x.activeAt) >= r.For
 	switch {
 	case x.state == dashboards.AlertPending && held:
 		x.state, x.firedAt = dashboards.AlertFiring, ts
-	case x.state == dashboards.AlertFiring && !held: // `for` is longer than it was
+	case x.state == dashboards.AlertFiring && !held && !x.firedAt.After(ts): // `for` is longer than it was
 		x.state, x.firedAt, x.keptSince = dashboards.AlertPending, time.Time{}, time.Time{}
 	}
 	return true

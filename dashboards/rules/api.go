@@ -296,7 +296,7 @@ func (g *groupState) shown(q *asking, all bool) (out apiGroup, mine bool) {
 				s.mu.Unlock()
 				if all {
 					g.m.mu.Lock()
-					others = g.m.told(d.Key(), r.Name, own)
+					others = g.m.told(d, r, own)
 					g.m.mu.Unlock()
 				}
 			}

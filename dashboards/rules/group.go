@@ -112,13 +112,18 @@ func (g *groupState) take(old *groupState) (left []*ruleState) {
 // run evaluates a group in its slots until ctx ends.
 func (g *groupState) run(ctx context.Context) {
 	slot := g.slot(time.Now()).Add(g.def.Interval)
-	t := time.NewTimer(time.Until(slot))
+	t := time.NewTimer(g.wait(slot, time.Now()))
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		}
+		if now := time.Now(); slot.After(now) { // the clock was set back, or goes slower than the timer's
+			slot = g.slot(now).Add(g.def.Interval)
+			t.Reset(g.wait(slot, now))
+			continue
 		}
 		g.turn(ctx, slot)
 		slot = slot.Add(g.def.Interval)
@@ -127,8 +132,13 @@ func (g *groupState) run(ctx context.Context) {
 			g.missed.Add(int(n))
 			slot = slot.Add(n * g.def.Interval)
 		}
-		t.Reset(time.Until(slot))
+		t.Reset(g.wait(slot, time.Now()))
 	}
+}
+
+// wait is how long to wait for a slot: no longer than it takes from one to the next, even where the clock was set back.
+func (g *groupState) wait(slot, now time.Time) time.Duration {
+	return min(slot.Sub(now), g.def.Interval)
 }
 
 // slot is the last time before now at which the group is evaluated: each group at an offset of its own, the same in every replica and after each start.
@@ -175,25 +185,43 @@ func (g *groupState) turn(ctx context.Context, ts time.Time) {
 }
 
 // adopt takes up the alerts of the group that fire by what was told: by this process before its last end, or by who evaluated the group until now. Those whose condition
-// holds no more are over then, as any other.
+// holds no more are over then, as any other; those that no rule of the group can have given are over at once. One that two rules can have given is nobody's until one
+// gives it.
 func (g *groupState) adopt(ts time.Time) {
 	g.m.mu.Lock()
 	defer g.m.mu.Unlock()
+	var orphans []dashboards.Alert
 	for _, w := range g.m.known.by {
 		if w.Group != g.def.Key() || w.State != dashboards.AlertFiring || !fresh(w, ts) {
 			continue
 		}
-		for _, r := range g.rules {
-			if r.rule.Alert && r.rule.alone && r.rule.Name == w.Rule && r.rule.may(&w.Alert) {
-				x := of(&w.Alert)
-				r.mu.Lock()
-				if h := x.labels.Hash(); r.active[h] == nil && len(r.active) < MaxAlerts {
-					r.active[h] = x
-				}
-				r.mu.Unlock()
+		switch owners := g.def.owners(&w.Alert); len(owners) {
+		case 0:
+			orphans = append(orphans, w.Alert)
+		case 1:
+			r, x := g.rules[owners[0]], of(&w.Alert)
+			r.mu.Lock()
+			if h := x.labels.Hash(); r.active[h] == nil && len(r.active) < MaxAlerts {
+				r.active[h] = x
 			}
+			r.mu.Unlock()
 		}
 	}
+	for _, a := range orphans {
+		a.State, a.ResolvedAt = dashboards.AlertInactive, ts.UnixMilli()
+		g.m.sayLocked(a, ts)
+		g.m.ended(a)
+	}
+}
+
+// owners is which rules of the group, by their places, can have given an alert.
+func (g *Group) owners(a *dashboards.Alert) (out []int) {
+	for _, i := range g.named[a.Rule] {
+		if g.Rules[i].may(a) {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // may reports whether an alert can be one of the rule.

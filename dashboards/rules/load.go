@@ -179,7 +179,7 @@ func small(g *rulefmt.RuleGroup, r *rulefmt.Rule) error {
 }
 
 func makeGroup(file string, in *rulefmt.RuleGroup, o Options, p parser.Parser) (*Group, error) {
-	g := &Group{File: file, Name: in.Name, Interval: cmp.Or(time.Duration(in.Interval), o.Interval), Offset: o.Offset, Limit: in.Limit, machine: newMachine(o)}
+	g := &Group{File: file, Name: in.Name, Interval: cmp.Or(time.Duration(in.Interval), o.Interval), Offset: o.Offset, Limit: in.Limit, named: map[string][]int{}, machine: newMachine(o)}
 	if in.QueryOffset != nil {
 		g.Offset = time.Duration(*in.QueryOffset)
 	}
@@ -187,7 +187,6 @@ func makeGroup(file string, in *rulefmt.RuleGroup, o Options, p parser.Parser) (
 		return nil, fmt.Errorf("%s: group %q: interval %s is not within %s..%s", file, g.Name, g.Interval, least, most)
 	}
 	var errs []error
-	names := map[string]int{}
 	for i := range in.Rules {
 		r, err := makeRule(in, &in.Rules[i], g.machine, p)
 		if err != nil {
@@ -196,10 +195,9 @@ func makeGroup(file string, in *rulefmt.RuleGroup, o Options, p parser.Parser) (
 		}
 		g.Rules = append(g.Rules, r)
 		g.reach = max(g.reach, reachOf(r.expr)+g.Offset)
-		names[r.Name]++
-	}
-	for _, r := range g.Rules {
-		r.alone = names[r.Name] == 1
+		if r.Alert {
+			g.named[r.Name] = append(g.named[r.Name], len(g.Rules)-1)
+		}
 	}
 	return g, errors.Join(errs...)
 }

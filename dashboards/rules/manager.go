@@ -66,6 +66,7 @@ type Manager struct {
 	over    map[string]dashboards.Alert // of rules that are no more
 	tmplBad *metrics.Counter
 	forgot  *metrics.Counter
+	overLog time.Time // when it was last said that they are too many
 }
 
 // New makes a Manager without rules.
@@ -207,12 +208,24 @@ func (m *Manager) bury(g *Group, rules []*ruleState, now time.Time) {
 			if fired || x.toldState != "" {
 				m.sayLocked(a, now)
 			}
-			if !x.firedAt.IsZero() && len(m.over) < MaxAlerts {
-				m.over[a.ID] = a
+			if !x.firedAt.IsZero() {
+				m.ended(a)
 			}
 		}
 		r.mu.Unlock()
 	}
+}
+
+// ended keeps an alert that is over, and that no rule has any more, for as long as others are told of it. The caller holds the lock.
+func (m *Manager) ended(a dashboards.Alert) {
+	if len(m.over) >= maxOver && m.over[a.ID].ID == "" {
+		if m.forgot.Inc(); time.Since(m.overLog) > time.Minute {
+			m.overLog = time.Now()
+			m.cfg.Log.Warn("nobody is told that alerts of rules that are no more are over: there are too many of them", "most", maxOver)
+		}
+		return
+	}
+	m.over[a.ID] = a
 }
 
 // template notes that a template of a rule could, or could not, be expanded.
@@ -261,7 +274,7 @@ func (m *Manager) Alerts() (out []dashboards.Alert) {
 func (m *Manager) Active() []dashboards.Alert {
 	out := slices.DeleteFunc(m.Alerts(), func(a dashboards.Alert) bool { return a.State == dashboards.AlertInactive })
 	m.mu.Lock()
-	out = append(out, m.told("", "", out)...)
+	out = append(out, m.told(nil, nil, out)...)
 	m.mu.Unlock()
 	slices.SortFunc(out, func(a, b dashboards.Alert) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.ActiveAt, b.ActiveAt), cmp.Compare(a.ID, b.ID))

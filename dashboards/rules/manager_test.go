@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -201,6 +202,62 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// Of two rules of one name, as warnings and what is critical have it, each has its own alerts again after a restart; those of a rule that is no more are over.
+func TestRestartOfOneName(t *testing.T) {
+	const both = "groups: [{name: g, interval: 30s, rules: [{alert: A, expr: x > 1, labels: {severity: warning}}, {alert: A, expr: x > 3, labels: {severity: critical}}]}]"
+	const changed = "groups: [{name: g, interval: 30s, rules: [{alert: A, expr: x > 1, labels: {severity: warning}}, {alert: B, expr: x > 3}]}]"
+	inTime(t, func(t *testing.T) {
+		one := newRig(t, load(t, both, Options{}), nil)
+		one.put(at(0), map[string]float64{"a": 5})
+		one.turn(at(0))
+		for _, tc := range []struct{ rules, known, want string }{
+			{both, `firing{of="a", severity="critical"} firing{of="a", severity="warning"}`, `inactive{of="a", severity="critical"} inactive{of="a", severity="warning"}`},
+			{changed, `firing{of="a", severity="warning"}`, `inactive{of="a", severity="critical"} inactive{of="a", severity="warning"}`},
+		} {
+			two := newRig(t, load(t, tc.rules, Options{}), nil)
+			for _, n := range one.notes {
+				two.Take(n)
+			}
+			var known []string
+			for _, a := range two.Active() {
+				known = append(known, a.State+labels.NewBuilder(labels.FromMap(a.Labels)).Del("alertname").Labels().String())
+			}
+			slices.Sort(known)
+			if got := strings.Join(known, " "); got != tc.known {
+				t.Errorf("known before it is evaluated: %s, want %s", got, tc.known)
+			}
+			two.put(at(1), map[string]float64{"a": 0})
+			two.turn(at(1))
+			if got := two.is("A"); got != tc.want || len(two.Active()) != 0 {
+				t.Errorf("%s, want %s; %d stand", got, tc.want, len(two.Active()))
+			}
+		}
+	})
+}
+
+// A clock that is set back stops no rule, and ends no alert.
+func TestClockSetBack(t *testing.T) {
+	r := newRig(t, load(t, over1, Options{}), nil)
+	g := r.groups["rules.yml;g"]
+	if d := g.wait(t0.Add(time.Hour), t0); d != g.def.Interval {
+		t.Errorf("it waits for %s", d)
+	}
+	now := promql.Vector{{Metric: labels.FromStrings("of", "a"), F: 5}}
+	r.cfg.Query = func(context.Context, string, time.Time) (promql.Vector, error) { return slices.Clone(now), nil }
+	for _, tc := range []struct {
+		slot int
+		want string
+	}{{300, `pending{of="a"}`}, {302, `firing{of="a"}`}, {303, `firing{of="a"} pending{of="b"}`}, {1, `firing{of="a"} pending{of="b"}`}, {2, `firing{of="a"} pending{of="b"}`}, {3, `firing{of="a"} firing{of="b"}`}} {
+		if tc.slot == 303 {
+			now = append(now, promql.Sample{Metric: labels.FromStrings("of", "b"), F: 5})
+		}
+		r.turn(at(tc.slot))
+		if got := r.is("A"); got != tc.want {
+			t.Errorf("slot %d: %s, want %s", tc.slot, got, tc.want)
+		}
+	}
+}
+
 // A group that another replica has is evaluated there; here its alerts are as they were told.
 func TestOwned(t *testing.T) {
 	inTime(t, func(t *testing.T) {
@@ -387,4 +444,29 @@ func TestStore(t *testing.T) {
 	if n, values := s.Size(); n != 1 || values != 1 {
 		t.Errorf("%d series, %d values", n, values)
 	}
+}
+
+// However many alerts stand of rules that are taken away: all who were told of them hear that they are over.
+func TestManyEnded(t *testing.T) {
+	inTime(t, func(t *testing.T) {
+		const each = 6000
+		var many promql.Vector
+		for n := range each {
+			many = append(many, promql.Sample{Metric: labels.FromStrings("n", fmt.Sprint(n)), F: 2})
+		}
+		r := newRig(t, load(t, "groups: [{name: g, rules: [{alert: A, expr: x}, {alert: B, expr: x}]}]", Options{}), func(c *Config) {
+			c.Query = func(context.Context, string, time.Time) (promql.Vector, error) { return slices.Clone(many), nil }
+		})
+		r.turn(at(0))
+		r.Update(&Set{})
+		over := 0
+		for _, a := range r.Alerts() {
+			if a.State == dashboards.AlertInactive {
+				over++
+			}
+		}
+		if over != 2*each {
+			t.Errorf("%d of %d are over", over, 2*each)
+		}
+	})
 }

@@ -30,8 +30,9 @@ const (
 	maxText   = 16 << 10 // bytes of a label or annotation as written
 	maxTexts  = 32       // labels and annotations of a rule
 	maxName   = 1 << 10
-	MaxAlerts = 10_000
-	least     = time.Second // between two evaluations
+	MaxAlerts = 10_000         // of a rule
+	maxOver   = 10 * MaxAlerts // that are over, of rules that are no more
+	least     = time.Second    // between two evaluations
 	most      = 24 * time.Hour
 )
 
@@ -61,7 +62,8 @@ type Group struct {
 	Rules      []*Rule
 
 	reach   time.Duration
-	machine *machine // of all its templates: they are expanded one after the other
+	named   map[string][]int // which of the rules give alerts of a name
+	machine *machine         // of all its templates: they are expanded one after the other
 }
 
 // Rule is one of them.
@@ -79,7 +81,6 @@ type Rule struct {
 	labels []text // of an alert: to be expanded
 	notes  []text
 	static map[string]string // those labels that are no templates
-	alone  bool              // no other rule of the group has its name
 }
 
 // text is a label or annotation.

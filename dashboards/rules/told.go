@@ -92,15 +92,19 @@ func (m *Manager) tell(g *groupState, r *ruleState, ts time.Time) {
 	}
 }
 
-// told is the active alerts of a rule, or of all, that others have told of and that are not among those given. The caller holds the lock.
-func (m *Manager) told(group, rule string, but []dashboards.Alert) (out []dashboards.Alert) {
+// told is the active alerts that others have told of, that a rule can have given, and that are not among those here: of one group's rule, or of all. The caller holds
+// the lock.
+func (m *Manager) told(of *Group, rule *Rule, but []dashboards.Alert) (out []dashboards.Alert) {
 	now := time.Now().UnixMilli()
 	has := map[string]bool{}
 	for _, a := range but {
 		has[a.ID] = true
 	}
 	for _, w := range m.known.by {
-		if w.State == dashboards.AlertInactive || now-w.ts > toldFor.Milliseconds() || has[w.ID] || m.groups[w.Group] == nil || group != "" && (w.Group != group || w.Rule != rule) {
+		if w.State == dashboards.AlertInactive || now-w.ts > toldFor.Milliseconds() || has[w.ID] || of != nil && (w.Group != of.Key() || w.Rule != rule.Name || !rule.may(&w.Alert)) {
+			continue
+		}
+		if g := m.groups[w.Group]; g == nil || len(g.def.owners(&w.Alert)) == 0 {
 			continue
 		}
 		out = append(out, w.Alert)
