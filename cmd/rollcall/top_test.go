@@ -72,7 +72,7 @@ func shows(t *testing.T, m *topModel, texts ...string) {
 
 func TestTopServices(t *testing.T) {
 	m := topOf(t, topNow, 80, 24)
-	shows(t, m, "35 of 36 answering · 0.8 s old · feed live", "WARN Discovery is 2 min old", "BAD  checkout is failing: errors 0.2 % → 3.1 %", "SERVICE", ">", "checkout/prod", "BAD", "18.4k", "3.10 %", "p99 212 ms", "11 of 12", "█",
+	shows(t, m, "35 of 36 answering, 1 silent · 0.8 s old · feed live", "WARN Discovery is 2 min old", "BAD  checkout is failing: errors 0.2 % → 3.1 %", "SERVICE", ">", "checkout/prod", "BAD", "18.4k", "3.10 %", "p99 212 ms", "11 of 12", "█",
 		"basket/staging", "WARN", "-", "search/prod", "calm", "900", "3 services", "? help")
 	press(m, "j")
 	shows(t, m, "  checkout/prod", "> basket/staging")

@@ -107,7 +107,7 @@ func startTop(t *testing.T, env, url string) *pane {
 	return p
 }
 
-const topScreen = `35 of 36 answering · N s old · feed live
+const topScreen = `35 of 36 answering, 1 silent · N s old · feed live
 WARN Discovery is 2 min old: no ZooKeeper server answers; scraping goes on
 BAD  checkout is failing: errors 0.2 % → 3.1 %, only 1.42.0 in us-east-1c
 
