@@ -26,6 +26,7 @@ type findingsListCmd struct {
 	Service string        `help:"SERVICE or SERVICE/ENV; default: everyone."`
 	Since   time.Duration `default:"24h" help:"Of those that are over only those that were not so long ago."`
 	Open    bool          `help:"Only those that are open."`
+	All     bool          `help:"Also canaries that pass or are on hold, which text leaves out."`
 	Follow  bool          `short:"f" help:"Go on: tell of each that opens, changes its level or its place, and ends."`
 	Format  string        `default:"text" enum:"text,json" help:"text, or json: one finding a line, as /api/v1/findings has them."`
 }
@@ -49,8 +50,7 @@ func (c *findingsListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	slices.Reverse(a.Findings) // what counts most stands last, above the prompt
-	for i := range a.Findings {
+	for _, i := range c.order(a.Findings) {
 		if err := c.print(e, &a.Findings[i]); err != nil {
 			return err
 		}
@@ -62,6 +62,22 @@ func (c *findingsListCmd) Run(e *env) error {
 		return nil
 	}
 	return c.follow(e, a)
+}
+
+// order is what is listed, in its order: what is open, the worst first, then what is over. Canaries that do not fail are left out unless all are asked for.
+func (c *findingsListCmd) order(all []dashboards.Finding) (out []int) {
+	for _, over := range []bool{false, true} {
+		for _, bad := range []bool{true, false} {
+			for i := range all {
+				f := &all[i]
+				if c.Format == "text" && !c.All && f.Canary != nil && f.Canary.Verdict != "fail" || (f.Ended != nil) != over || (f.Level == dashboards.LevelBad) != bad {
+					continue
+				}
+				out = append(out, i)
+			}
+		}
+	}
+	return out
 }
 
 // calm says that nothing is open, and what it knows that from: that nothing is known of a service is no good news of it.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -89,5 +90,19 @@ func TestMoment(t *testing.T) {
 	}
 	if _, err := moment("-5m", now); err == nil {
 		t.Error("a time to come is taken")
+	}
+}
+
+// What is open comes first, the worst before the rest; canaries that do not fail are for those who ask.
+func TestFindingsOrder(t *testing.T) {
+	ended := int64(1)
+	all := []dashboards.Finding{{Ended: &ended, Level: "bad"}, {Level: "warn"}, {Level: "bad"}, {Level: "info", Canary: &dashboards.CanaryTold{Verdict: "pass"}}}
+	for _, tc := range []struct {
+		c    findingsListCmd
+		want string
+	}{{findingsListCmd{Format: "text"}, "[2 1 0]"}, {findingsListCmd{Format: "text", All: true}, "[2 1 3 0]"}, {findingsListCmd{Format: "json"}, "[2 1 3 0]"}} {
+		if got := fmt.Sprint(tc.c.order(all)); got != tc.want {
+			t.Errorf("%+v: %s, want %s", tc.c, got, tc.want)
+		}
 	}
 }
