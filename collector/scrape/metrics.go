@@ -8,6 +8,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // poolMetrics are the pool's own numbers: by job and outcome, never by target.
@@ -84,25 +85,25 @@ func (m *poolMetrics) job(name string) *jobMetrics {
 	}
 	j := &jobMetrics{set: m.set, name: name, skipped: map[string]*metrics.Counter{}}
 	counter := func(what string) *metrics.Counter {
-		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_%s_total{job=%q}", what, name))
+		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_%s_total{job=%s}", what, promtext.Quote(name)))
 	}
 	for o := range collector.NumOutcomes {
-		j.outcomes[o] = m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_pulls_total{job=%q,outcome=%q}", name, o))
+		j.outcomes[o] = m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_pulls_total{job=%s,outcome=%q}", promtext.Quote(name), o))
 	}
-	j.seconds = m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("rollcall_scrape_duration_seconds{job=%q}", name), []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10})
+	j.seconds = m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("rollcall_scrape_duration_seconds{job=%s}", promtext.Quote(name)), []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10})
 	j.samples, j.bytes, j.late, j.connections = counter("samples"), counter("body_bytes"), counter("late"), counter("connections")
 	j.duplicates, j.nonfinite, j.stale = counter("duplicates"), counter("nonfinite"), counter("stale")
 	info := func(result string) *metrics.Counter {
-		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_server_info_total{job=%q,result=%q}", name, result))
+		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_server_info_total{job=%s,result=%q}", promtext.Quote(name), result))
 	}
 	period := func(result string) *metrics.Counter {
-		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_period_total{job=%q,result=%q}", name, result))
+		return m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_period_total{job=%s,result=%q}", promtext.Quote(name), result))
 	}
 	j.periods, j.periodRefused, j.periodFailed = period("ok"), period("refused"), period("failed")
 	j.infoFound, j.infoNone, j.infoFailed = info("found"), info("none"), info("failed")
-	m.set.GetOrCreateGauge(fmt.Sprintf("rollcall_scrape_targets{job=%q}", name), func() float64 { return float64(j.targets.Load()) })
+	m.set.GetOrCreateGauge(fmt.Sprintf("rollcall_scrape_targets{job=%s}", promtext.Quote(name)), func() float64 { return float64(j.targets.Load()) })
 	for _, why := range skippedReasons {
-		j.skipped[why] = m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_skipped_total{job=%q,reason=%q}", name, why))
+		j.skipped[why] = m.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_skipped_total{job=%s,reason=%q}", promtext.Quote(name), why))
 	}
 	m.jobs[name] = j
 	return j
@@ -110,7 +111,7 @@ func (m *poolMetrics) job(name string) *jobMetrics {
 
 // last counts what became of the last pulls of those who left in order.
 func (j *jobMetrics) last(result string) *metrics.Counter {
-	return j.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_last_total{job=%q,result=%q}", j.name, result))
+	return j.set.GetOrCreateCounter(fmt.Sprintf("rollcall_scrape_last_total{job=%s,result=%q}", promtext.Quote(j.name), result))
 }
 
 // note counts one pull.

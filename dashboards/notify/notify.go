@@ -23,6 +23,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // Form is how a receiver wants to be told.
@@ -127,7 +128,7 @@ func New(c Config) (*Notifier, error) {
 			r.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		}
 		x := &receiver{Receiver: r, cfg: &n.cfg, began: time.Now(), told: map[string]told{}, again: map[string]again{}}
-		label := fmt.Sprintf("{receiver=%q}", r.Name)
+		label := "{receiver=" + promtext.Quote(r.Name) + "}"
 		x.sent, x.failed = c.Metrics.GetOrCreateCounter("rollcall_notify_sent_total"+label), c.Metrics.GetOrCreateCounter("rollcall_notify_failures_total"+label)
 		n.to = append(n.to, x)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/promql"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // The health of rules, as Prometheus calls it.
@@ -68,7 +69,7 @@ func newGroupState(m *Manager, def *Group) *groupState {
 	for _, r := range def.Rules {
 		g.rules = append(g.rules, &ruleState{rule: r, active: map[uint64]*alert{}, health: healthUnknown})
 	}
-	label := fmt.Sprintf("{group=%q}", def.Key())
+	label := "{group=" + promtext.Quote(def.Key()) + "}"
 	g.evals = m.cfg.Metrics.GetOrCreateCounter("rollcall_ruler_evaluations_total" + label)
 	g.fails = m.cfg.Metrics.GetOrCreateCounter("rollcall_ruler_evaluation_failures_total" + label)
 	g.missed = m.cfg.Metrics.GetOrCreateCounter("rollcall_ruler_iterations_missed_total" + label)

@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // Config says how rules are evaluated. Query is needed.
@@ -177,7 +178,7 @@ func (m *Manager) Update(set *Set) {
 		m.end(g)
 		gone = append(gone, ended{g.def, g.rules})
 		for _, name := range []string{"evaluations_total", "evaluation_failures_total", "iterations_missed_total"} {
-			m.cfg.Metrics.UnregisterMetric(fmt.Sprintf("rollcall_ruler_%s{group=%q}", name, g.def.Key()))
+			m.cfg.Metrics.UnregisterMetric(fmt.Sprintf("rollcall_ruler_%s{group=%s}", name, promtext.Quote(g.def.Key())))
 		}
 	}
 	m.mu.Lock()

@@ -21,6 +21,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // Config names the files of a Poller. Only Name and Files must be given.
@@ -126,9 +127,9 @@ func newPoller(cfg Config, kind string, d decoder) (*Poller, error) {
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	p.changes = set.GetOrCreateCounter(fmt.Sprintf("rollcall_discovery_file_changes_total{source=%q}", cfg.Name))
-	p.errs = set.GetOrCreateCounter(fmt.Sprintf("rollcall_discovery_file_errors_total{source=%q}", cfg.Name))
-	p.known = set.GetOrCreateGauge(fmt.Sprintf("rollcall_discovery_files{source=%q}", cfg.Name), nil)
+	p.changes = set.GetOrCreateCounter(fmt.Sprintf("rollcall_discovery_file_changes_total{source=%s}", promtext.Quote(cfg.Name)))
+	p.errs = set.GetOrCreateCounter(fmt.Sprintf("rollcall_discovery_file_errors_total{source=%s}", promtext.Quote(cfg.Name)))
+	p.known = set.GetOrCreateGauge(fmt.Sprintf("rollcall_discovery_files{source=%s}", promtext.Quote(cfg.Name)), nil)
 	return p, nil
 }
 

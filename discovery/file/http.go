@@ -16,6 +16,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // HTTPConfig says where to ask for targets. Only Name and URL must be given.
@@ -84,8 +85,8 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	h.good = set.GetOrCreateCounter(fmt.Sprintf(`rollcall_discovery_http_requests_total{source=%q,result="ok"}`, cfg.Name))
-	h.bad = set.GetOrCreateCounter(fmt.Sprintf(`rollcall_discovery_http_requests_total{source=%q,result="error"}`, cfg.Name))
+	h.good = set.GetOrCreateCounter(fmt.Sprintf(`rollcall_discovery_http_requests_total{source=%s,result="ok"}`, promtext.Quote(cfg.Name)))
+	h.bad = set.GetOrCreateCounter(fmt.Sprintf(`rollcall_discovery_http_requests_total{source=%s,result="error"}`, promtext.Quote(cfg.Name)))
 	return h, nil
 }
 

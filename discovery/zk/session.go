@@ -11,6 +11,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	gozk "github.com/go-zookeeper/zk"
+
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // Status is where a session stands.
@@ -84,13 +86,13 @@ func NewSession(cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg, changed: make(chan struct{}), status: Status{Err: "not connected yet"}, homeAfter: returnAfter, ensemble: configPath, adopted: make(chan struct{}, 1)}
 	s.back.limit = min(maxBackoff, cfg.SessionTimeout/4)
 	count := func(what string) *metrics.Counter {
-		return cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_zk_%s_total{session=%q}", what, cfg.Name))
+		return cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_zk_%s_total{session=%s}", what, promtext.Quote(cfg.Name)))
 	}
 	s.m = sessionMetrics{connects: count("connects"), losses: count("connection_losses"), expiries: count("session_expiries"), clients: count("clients"),
 		events: count("events"), calls: count("calls"), failures: count("call_failures")}
 	// Set by Run and not asked for by a function: a session of the same name may follow this one, after a reload.
 	gauge := func(what string) *metrics.Gauge {
-		return cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_zk_%s{session=%q}", what, cfg.Name), nil)
+		return cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("rollcall_zk_%s{session=%s}", what, promtext.Quote(cfg.Name)), nil)
 	}
 	s.m.received, s.m.connected, s.m.silence = count("received_bytes"), gauge("connected"), gauge("silence_seconds")
 	return s, nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/serverset"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // Rule says which paths are serversets, and how their members are read.
@@ -98,7 +99,7 @@ func NewSource(cfg SourceConfig, s *Session) (*Source, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("make zookeeper source %q: %w", cfg.Name, err)
 	}
-	label := fmt.Sprintf("{source=%q}", cfg.Name)
+	label := "{source=" + promtext.Quote(cfg.Name) + "}"
 	count := func(what string) *metrics.Counter {
 		return cfg.Metrics.GetOrCreateCounter("rollcall_discovery_zk_" + what + "_total" + label)
 	}

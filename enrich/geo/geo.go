@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // Place is what the databases say of an address. What they do not say is empty.
@@ -122,7 +124,7 @@ func New(cfg Config) (*DB, error) {
 	d.reloads = m.GetOrCreateCounter(`rollcall_geo_database_loads_total{result="ok"}`)
 	d.reloadErrors = m.GetOrCreateCounter(`rollcall_geo_database_loads_total{result="error"}`)
 	for _, s := range d.slots {
-		labels := fmt.Sprintf("{kind=%q,file=%q}", s.kind, s.file)
+		labels := fmt.Sprintf("{kind=%q,file=%s}", s.kind, promtext.Quote(s.file))
 		m.GetOrCreateGauge("rollcall_geo_database_ok"+labels, func() float64 { return d.gauge(s, okOf) })
 		m.GetOrCreateGauge("rollcall_geo_database_build_timestamp_seconds"+labels, func() float64 { return d.gauge(s, buildOf) })
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // Exceeded is a target or a service that has more series than its job allows.
@@ -134,7 +135,7 @@ func (x *exceeders) counter(set *metrics.Set, of exceederKey) *metrics.Counter {
 				return c
 			}
 		}
-		c = set.GetOrCreateCounter(fmt.Sprintf("rollcall_series_left_out_samples_total{service=%q,limit=%q}", of.service, of.limit))
+		c = set.GetOrCreateCounter(fmt.Sprintf("rollcall_series_left_out_samples_total{service=%s,limit=%q}", promtext.Quote(of.service), of.limit))
 		if x.counters == nil {
 			x.counters = map[exceederKey]*metrics.Counter{}
 		}

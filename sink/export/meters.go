@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // meters are an export's own metrics.
@@ -36,15 +38,15 @@ type lane struct {
 func newMeters(set *metrics.Set, name string) *meters {
 	m := &meters{lags: map[lane]int64{}}
 	count := func(metric, labels string) *metrics.Counter {
-		return set.GetOrCreateCounter(fmt.Sprintf("rollcall_export_%s{export=%q%s}", metric, name, labels))
+		return set.GetOrCreateCounter(fmt.Sprintf("rollcall_export_%s{export=%s%s}", metric, promtext.Quote(name), labels))
 	}
 	m.records[0], m.records[1] = count("records_total", `,lane="live"`), count("records_total", `,lane="backfill"`)
 	m.doubles, m.known = count("skipped_total", `,reason="double"`), count("skipped_total", `,reason="delivered_before"`)
 	m.other, m.bad = count("skipped_total", `,reason="filter"`), count("skipped_total", `,reason="unreadable"`)
 	m.retries, m.trimmed, m.commits = count("write_errors_total", ""), count("trimmed_total", ""), count("commits_total", "")
-	m.took = set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("rollcall_export_write_duration_seconds{export=%q}", name), []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10})
+	m.took = set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("rollcall_export_write_duration_seconds{export=%s}", promtext.Quote(name)), []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10})
 	gauge := func(metric string, f func() float64) {
-		metric = fmt.Sprintf("rollcall_export_%s{export=%q}", metric, name)
+		metric = fmt.Sprintf("rollcall_export_%s{export=%s}", metric, promtext.Quote(name))
 		set.UnregisterMetric(metric) // of an export that ended before this one
 		set.NewGauge(metric, f)
 	}

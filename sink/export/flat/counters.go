@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -33,8 +34,8 @@ func NewMemory(most int, name string, set *metrics.Set, log *slog.Logger) *Memor
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	m := &Memory{most: cmp.Or(most, 2_000_000), log: cmp.Or(log, slog.New(slog.DiscardHandler)), evicted: set.GetOrCreateCounter(fmt.Sprintf("rollcall_export_flat_evicted_series_total{export=%q}", name))}
-	gauge := fmt.Sprintf("rollcall_export_flat_series{export=%q}", name)
+	m := &Memory{most: cmp.Or(most, 2_000_000), log: cmp.Or(log, slog.New(slog.DiscardHandler)), evicted: set.GetOrCreateCounter(fmt.Sprintf("rollcall_export_flat_evicted_series_total{export=%s}", promtext.Quote(name)))}
+	gauge := fmt.Sprintf("rollcall_export_flat_series{export=%s}", promtext.Quote(name))
 	set.UnregisterMetric(gauge) // of an export that ended before this one
 	set.NewGauge(gauge, func() float64 {
 		m.mu.Lock()

@@ -23,6 +23,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/klauspost/compress/s2"
 
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 	"github.com/rollcall-metrics/rollcall/sink/export"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
@@ -94,9 +95,9 @@ func New(c Config) (*Output, error) {
 		return nil, fmt.Errorf("configure remote write: %w", err)
 	}
 	o := &Output{cfg: c, slots: make(chan struct{}, c.AtOnce)}
-	o.sent = c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_export_remote_write_samples_total{export=%q}", c.Name))
+	o.sent = c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_export_remote_write_samples_total{export=%s}", promtext.Quote(c.Name)))
 	o.count = func(reason string) *metrics.Counter {
-		return c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_export_remote_write_left_out_total{export=%q,reason=%q}", c.Name, reason))
+		return c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_export_remote_write_left_out_total{export=%s,reason=%q}", promtext.Quote(c.Name), reason))
 	}
 	for _, r := range []string{Collision, Text, TooLate, Number} {
 		o.count(r)

@@ -25,6 +25,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/sasl"
 
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 	"github.com/rollcall-metrics/rollcall/sink/export"
 	"github.com/rollcall-metrics/rollcall/sink/readback"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
@@ -101,7 +102,7 @@ func New(c Config) (*Output, error) {
 	}
 	t := &kafka.Transport{DialTimeout: 3 * time.Second, MetadataTTL: time.Second, TLS: c.TLS, SASL: c.Login, ClientID: c.ClientID}
 	count := func(name string) *metrics.Counter {
-		return c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_export_topic_%s{export=%q}", name, c.Name))
+		return c.Metrics.GetOrCreateCounter(fmt.Sprintf("rollcall_export_topic_%s{export=%s}", name, promtext.Quote(c.Name)))
 	}
 	return &Output{cfg: c, back: back, client: &kafka.Client{Addr: kafka.TCP(c.Brokers...), Timeout: 10 * time.Second, Transport: t},
 		refused: count("refused_total"), again: count("producers_total"), written: count("written_total")}, nil
