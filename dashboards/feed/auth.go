@@ -41,6 +41,9 @@ func (s SASL) mechanism() (sasl.Mechanism, error) {
 	return login{s}, nil
 }
 
+// Login is how other readers of the same brokers log in; nil where none is wanted.
+func (s SASL) Login() (sasl.Mechanism, error) { return s.mechanism() }
+
 // login is a mechanism that learns its password when it is needed, so that a new one on disk is used at the next connection.
 type login struct{ s SASL }
 

@@ -152,11 +152,8 @@ func (r *reader) snapshot(backfill, history bool) func([]byte, time.Time) error 
 		if err := wire.Decode(b, &in); err != nil {
 			return err
 		}
-		out = dashboards.Record{
-			ID: dashboards.RecordID(in.ID), Previous: dashboards.RecordID(in.Source.Previous), Parts: in.Parts, Backfill: backfill, History: history || !r.caughtUp(), Seen: now,
-			Service: in.Service, Env: in.Env, Instance: in.Instance, Time: time.UnixMilli(in.TS), Took: in.Took, Interval: in.Source.Interval, Usual: in.Source.Usual,
-			Outcome: in.Outcome, Reason: in.Reason, Term: in.Source.Term, Slot: in.Source.Slot, Tags: in.Tags, Samples: in.Samples,
-		}
+		out = RecordOf(&in)
+		out.Backfill, out.History, out.Seen = backfill, history || !r.caughtUp(), now
 		r.f.cfg.Board.Add(&out)
 		if !backfill && !out.History {
 			r.f.late.Update(time.Since(out.Time).Seconds()) // from the scrape until every answer has it
@@ -171,6 +168,15 @@ func (r *reader) snapshot(backfill, history bool) func([]byte, time.Time) error 
 			}
 		}
 		return nil
+	}
+}
+
+// RecordOf is a record of the wire as a Board takes it, but for how it came. Its strings and slices are the other's.
+func RecordOf(in *wire.Record) dashboards.Record {
+	return dashboards.Record{
+		ID: dashboards.RecordID(in.ID), Previous: dashboards.RecordID(in.Source.Previous), Parts: in.Parts,
+		Service: in.Service, Env: in.Env, Instance: in.Instance, Time: time.UnixMilli(in.TS), Took: in.Took, Interval: in.Source.Interval, Usual: in.Source.Usual,
+		Outcome: in.Outcome, Reason: in.Reason, Term: in.Source.Term, Slot: in.Source.Slot, Tags: in.Tags, Samples: in.Samples,
 	}
 }
 

@@ -57,17 +57,20 @@ func (s *Server) answer(f func(*http.Request) (any, error)) http.Handler {
 // dear is answer for what costs much: so many are made at once, as the gate has places, and written into memory before their place goes to the next; a reader that is
 // slow keeps none.
 func (s *Server) dear(f func(*http.Request) (any, error)) http.Handler {
-	return s.answer(func(r *http.Request) (any, error) {
-		if err := s.gate.Enter(r.Context()); err != nil {
-			return nil, err
-		}
-		defer s.gate.Leave()
-		v, err := f(r)
-		if err != nil {
-			return nil, err
-		}
-		return written(v)
-	})
+	return s.answer(func(r *http.Request) (any, error) { return s.inTurn(r, func() (any, error) { return f(r) }) })
+}
+
+// inTurn makes an answer in a place of the gate.
+func (s *Server) inTurn(r *http.Request, f func() (any, error)) (any, error) {
+	if err := s.gate.Enter(r.Context()); err != nil {
+		return nil, err
+	}
+	defer s.gate.Leave()
+	v, err := f()
+	if err != nil {
+		return nil, err
+	}
+	return written(v)
 }
 
 // text is an answer that is JSON already.

@@ -128,7 +128,11 @@ func (s *Server) series(r *http.Request) (any, error) {
 	if q.Where, err = where(r); err != nil {
 		return nil, err
 	}
-	return s.cfg.Board.Series(q)
+	old, err := s.lookBack(r, q.Service, q.Env, q.From, q.From, q.To)
+	if err != nil {
+		return nil, err
+	}
+	return s.inTurn(r, func() (any, error) { return s.seriesOf(q, old) })
 }
 
 // span reads from, to and step of a question about a while; each may be left out. unit is what steps should be a multiple of, in milliseconds.

@@ -13,6 +13,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
 	"github.com/rollcall-metrics/rollcall/dashboards/detect"
+	"github.com/rollcall-metrics/rollcall/dashboards/past"
 )
 
 const (
@@ -299,9 +300,25 @@ func (s *Server) different(r *http.Request) (any, error) {
 	if to.Sub(from) < minSpan || from.IsZero() {
 		return nil, badRequest("say which time: from and to in Unix milliseconds, %s apart at least", minSpan)
 	}
-	board := s.cfg.Board
 	// As long a time before, and two minutes at least: a short span is compared with more than chance.
 	begin := from.Add(-max(to.Sub(from), 2*time.Minute))
+	old, err := s.lookBack(r, service, env, begin, from, to)
+	if err != nil {
+		return nil, err
+	}
+	return s.inTurn(r, func() (any, error) { return s.differs(service, env, begin, from, to, signals, old) })
+}
+
+// differs answers different, from what was read back where that is any.
+func (s *Server) differs(service, env string, begin, from, to time.Time, signals []string, old *past.Window) (any, error) {
+	board, changes := s.cfg.Board, s.cfg.Board.Changes(service, env, from, mostChanges)
+	var back *past.Back
+	if old != nil {
+		is := old.Back(begin, to)
+		if back = &is; old.Board != nil && len(old.Board.Names()) > 0 {
+			board, changes = old.Board, movedToo(changes, old.Board.Changes(service, env, from, mostChanges))
+		}
+	}
 	leaves := board.Leaves(service, env, begin, from, to, false)
 	if leaves == nil && board.Signals(service, env, 1) == nil {
 		return nil, dashboards.ErrNoService
@@ -320,7 +337,8 @@ func (s *Server) different(r *http.Request) (any, error) {
 		Instances   int                 `json:"instances"`
 		Differences []difference        `json:"differences"`
 		Changes     []dashboards.Change `json:"changes"`
-	}{board.AsOf().UnixMilli(), of, from.UnixMilli(), to.UnixMilli(), begin.UnixMilli(), len(leaves), []difference{}, board.Changes(service, env, from, 20)}
+		ReadBack    *past.Back          `json:"read_back,omitempty"` // where the Board does not hold what is asked about
+	}{s.cfg.Board.AsOf().UnixMilli(), of, from.UnixMilli(), to.UnixMilli(), begin.UnixMilli(), len(leaves), []difference{}, changes, back}
 	for _, m := range signals {
 		was, is := levels(m, leaves)
 		d := difference{Metric: m, Was: dashboards.Num(was), Is: dashboards.Num(is), Cleared: []string{}, Worse: is > was, Share: dashboards.Num(math.NaN())}

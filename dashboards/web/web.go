@@ -1,6 +1,6 @@
 // Package web serves a Board: the HTTP API of docs/api.md, one stream of server-sent events a page, and the embedded page itself.
 //
-// It owns what travels between the Board and a browser. It holds no state of the fleet and asks nothing of Kafka: what it cannot read from the Board
+// It owns what travels between the Board and a browser. It holds no state of the fleet and asks nothing of Kafka itself: what it cannot read from the Board
 // (how discovery is doing, what the collector says of itself) is handed in as functions.
 package web
 
@@ -23,6 +23,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
+	"github.com/rollcall-metrics/rollcall/dashboards/past"
 	"github.com/rollcall-metrics/rollcall/dashboards/profile"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/dashboards/slo"
@@ -35,6 +36,7 @@ import (
 type Config struct {
 	Board   *dashboards.Board
 	History *rollup.History // nil: none is kept
+	Past    *past.Past      // reads back from Kafka what the Board does not hold any more; nil: nothing does
 	Demo    bool            // the page offers to break something
 	Version string          // of this program
 	// Views is what the sources of discovery say of themselves; nil where no discovery runs in this process.
@@ -147,7 +149,7 @@ func (s *Server) routes() {
 		"GET /api/v1/stream":        http.HandlerFunc(s.stream),
 		"GET /api/v1/now":           s.answer(s.now),
 		"GET /api/v1/service":       s.dear(s.service),
-		"GET /api/v1/series":        s.eitherSeries(s.dear(s.series)),
+		"GET /api/v1/series":        s.eitherSeries(s.answer(s.series)),
 		"GET /api/v1/search":        s.dear(s.search),
 		"GET /api/v1/roster":        s.answer(s.roster),
 		"GET /api/v1/roster/guards": s.answer(s.guards),
@@ -165,7 +167,7 @@ func (s *Server) routes() {
 		"GET /api/v1/canaries":      s.answer(s.canaries),
 		"GET /api/v1/exceptions":    s.dear(s.exceptions),
 		"GET /api/v1/host":          s.dear(s.host),
-		"GET /api/v1/different":     s.dear(s.different),
+		"GET /api/v1/different":     s.answer(s.different),
 		"GET /api/v1/silences":      s.answer(s.silences),
 		"GET /api/v1/history":       s.dear(s.history),
 		"POST /api/v1/events":       s.said("events", s.tell),

@@ -29,8 +29,8 @@ const (
 	peerPath   = "/api/v1/peer"
 	askEvery   = 500 * time.Millisecond
 	askWithin  = 2 * time.Second
-	peerLapse  = 3 * time.Second // who has not answered for so long is gone
-	forwardFor = 15 * time.Second
+	peerLapse  = 3 * time.Second  // who has not answered for so long is gone
+	forwardFor = 30 * time.Second // one may wait for another to be read back from Kafka, and then for its own
 	// forwardedBy marks a question that a replica passes on: whoever gets it answers, whoever the owner is by then.
 	forwardedBy = "X-Rollcall-Peer"
 )
@@ -267,7 +267,7 @@ func (p *peers) troubles() (out []detect.Told) {
 // forwarded are the questions that only the owner of a service can answer.
 func forwarded(path string) bool {
 	switch path {
-	case "/api/v1/service", "/api/v1/series", "/api/v1/canary", "/api/v1/convergence", "/api/v1/check":
+	case "/api/v1/service", "/api/v1/series", "/api/v1/different", "/api/v1/canary", "/api/v1/convergence", "/api/v1/check":
 		return true
 	}
 	return false

@@ -28,6 +28,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/dashboards/web"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/sink/readback"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -58,6 +59,7 @@ type Daemon struct {
 	people  *people
 	rules   *ruling
 	sentry  *canary.Sentry
+	back    *readback.Client // for the past
 }
 
 // New checks the configuration; it opens nothing.
@@ -139,7 +141,12 @@ func New(c *config.Config, o Options) (*Daemon, error) {
 	if others != nil {
 		others.count = f.Partitions
 	}
-	wc := web.Config{Board: board, TopicsAt: collect.Place(c.Kafka), History: history, Measures: says.measures, Promises: says.promises, Said: says.said, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
+	older, back, err := newPast(c, bo, o)
+	if err != nil {
+		return nil, err
+	}
+	d.back = back
+	wc := web.Config{Board: board, TopicsAt: collect.Place(c.Kafka), History: history, Past: older, Measures: says.measures, Promises: says.promises, Said: says.said, Demo: o.Demo, Fault: o.Fault, Version: o.Build.Version, Log: o.Log.With("part", "web"), Metrics: o.Metrics.NewSet(), Extra: map[string]http.Handler{}}
 	if d := o.Collector; d != nil {
 		wc.Views = d.Views
 		wc.Collector = func() any { return d.Status() }
@@ -341,6 +348,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	wg.Wait()
+	d.back.Close()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -224,6 +224,14 @@ export interface Line {
   hi?: Values | null;
 }
 
+/** ReadBack says what of a while was read back from Kafka, as the server does not hold its values any more; from and to are 0 where nothing was. */
+export interface ReadBack {
+  from: number;
+  to: number;
+  whole: boolean;
+  text: string;
+}
+
 export interface SeriesAnswer {
   metric: string;
   kind: string;
@@ -236,6 +244,7 @@ export interface SeriesAnswer {
   as_of: number;
   series: Line[] | null;
   events: Mark[] | null;
+  read_back?: ReadBack;
 }
 
 export interface HistoryAnswer {
@@ -349,6 +358,7 @@ export interface DifferentAnswer {
   instances: number;
   differences: { metric: string; was: number | null; is: number | null; worse: boolean; only: string; cleared: string[] | null; share: number | null }[] | null;
   changes: Change[] | null;
+  read_back?: ReadBack;
 }
 
 /** Delivery is where a collector's records are, and by which lane those that are delivered went. */

@@ -3,6 +3,7 @@ import { getDifferent } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { milliseconds, percent, plural, rate } from "../say/number";
 import { at, clock, span as length } from "../say/time";
+import { Back, Reading } from "./back";
 import { useApp, useHref, useNow, useRoute, useZone } from "../state/app";
 import { servicePath } from "../state/route";
 
@@ -27,14 +28,19 @@ export function Different({ service, env }: { service: string; env: string }) {
         <span>What was different</span>
         <span>
           {clock(from, zone, now)} to {at(to, zone, now)}, {length(to - from)}
-          {a && `, beside the ${length(a.from - a.before)} before`}{" "}
+          {a && `, beside the ${length(a.from - a.before)} before`}
+          <Back of={a?.read_back} />{" "}
           <button type="button" class="link" onClick={() => router.change({ from: undefined, to: undefined }, false)} data-testid="different-close">
             Close
           </button>
         </span>
       </h2>
       {polled.error && <p class="warn">△ {polled.error.message}.</p>}
-      {!a && !polled.error && <p class="empty">Comparing {service} with itself …</p>}
+      {!a && !polled.error && (
+        <p class="empty">
+          Comparing {service} with itself … <Reading />
+        </p>
+      )}
       {a && (
         <>
           <ul class="differences">

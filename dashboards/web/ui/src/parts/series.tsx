@@ -8,6 +8,7 @@ import { stepFor } from "../draw/scale";
 import { span as length } from "../say/time";
 import { sayer, type Say } from "../say/unit";
 import { useApp, useNow, useRegion } from "../state/app";
+import { Back, Reading } from "./back";
 import { fromZero, refText, resampled, whole, type Beside, type MetricRef, type Window } from "./metric";
 
 /** overs says what a chart's numbers are of its instances, where "<agg> of" would read badly. */
@@ -105,7 +106,13 @@ export function SeriesChart(props: Props) {
               △ {error.message}
             </span>
           ) : (
-            a && [a.agg && (overs.get(a.agg) ?? `${a.agg} of`), a.of, late > 10_000 && `as of ${length(late)} ago`].filter(Boolean).join(" ")
+            (a && (
+              <>
+                {[a.agg && (overs.get(a.agg) ?? `${a.agg} of`), a.of, late > 10_000 && `as of ${length(late)} ago`].filter(Boolean).join(" ")}
+                <Back of={a.read_back} />
+              </>
+            )) ||
+            (!live && <Reading />)
           )
         }
       />
