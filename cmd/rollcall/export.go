@@ -38,7 +38,7 @@ type exportCmd struct {
 	RotateBytes int64    `help:"ndjson: a file is done at this size; default 128 MB."`
 	RotateEvery string   `help:"ndjson: or at this age; default 1h."`
 	Listen      string   `name:"web.listen-address" default:"127.0.0.1:7160" help:"HOST:PORT of its metrics, health and progress; empty: none."`
-	Check       bool     `help:"Say whether the exports could begin, and end."`
+	Check       bool     `help:"Say whether what the exports are told is complete and right, and end; nobody is connected to."`
 }
 
 // Run exports until it is told to stop.
