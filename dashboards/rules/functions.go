@@ -86,7 +86,7 @@ func (m *machine) functions() gotemplate.FuncMap {
 		"humanizePercentage": number(func(v float64) string { return fmt.Sprintf("%.4g%%", v*100) }),
 		"humanizeDuration":   templates.HumanizeDuration,
 		"humanizeTimestamp":  templates.HumanizeTimestamp,
-		"toTime":             toTime,
+		"toTime":             m.toTime,
 		"toDuration": func(i any) (*time.Duration, error) {
 			v, err := templates.ConvertToFloat(i)
 			if err != nil {
@@ -357,20 +357,4 @@ func humanize1024(v float64) string {
 		prefix, v = p, v/1024
 	}
 	return fmt.Sprintf("%.4g%s", v, prefix)
-}
-
-func toTime(i any) (*time.Time, error) {
-	v, err := templates.ConvertToFloat(i)
-	if err != nil {
-		return nil, err
-	}
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil, errors.New("value is NaN or Inf")
-	}
-	nanos := v * 1e9
-	if nanos > math.MaxInt64 || nanos < math.MinInt64 {
-		return nil, fmt.Errorf("%v cannot be represented as a nanoseconds timestamp since it overflows int64", v)
-	}
-	t := model.TimeFromUnixNano(int64(nanos)).Time().UTC()
-	return &t, nil
 }

@@ -56,7 +56,7 @@ func Load(patterns []string, o Options) (*Set, error) {
 		return nil, fmt.Errorf("%d rule files; %d are the most", len(files), MaxFiles)
 	}
 	set := &Set{Files: files}
-	left := budget{rules: MaxRules, bytes: maxExprs}
+	left := budget{rules: MaxRules, bytes: maxExprs, texts: maxTextBytes}
 	for _, f := range files {
 		groups, err := loadFile(f, o, &left)
 		if err != nil {
@@ -73,9 +73,14 @@ func Load(patterns []string, o Options) (*Set, error) {
 }
 
 // budget is what may yet be read.
-type budget struct{ rules, bytes int }
+type budget struct{ rules, bytes, texts int }
 
 func loadFile(file string, o Options, left *budget) ([]*Group, error) {
+	if is, err := os.Stat(file); err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	} else if !is.Mode().IsRegular() { // whoever opens a pipe waits for who writes it
+		return nil, fmt.Errorf("read rules: %s is no regular file", file)
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
@@ -147,12 +152,20 @@ func bounded(b []byte, left *budget) error {
 			}
 			left.rules--
 			left.bytes -= len(r.Expr)
+			for _, m := range []map[string]string{g.Labels, r.Labels, r.Annotations} { // each rule has its group's for itself
+				for k, v := range m {
+					left.texts -= len(k) + len(v)
+				}
+			}
 		}
 		if left.rules < 0 {
 			return fmt.Errorf("group %q: more than %d rules in all files", clip(g.Name), MaxRules)
 		}
 		if left.bytes < 0 {
 			return fmt.Errorf("group %q: more than %d bytes of expressions in all files", clip(g.Name), maxExprs)
+		}
+		if left.texts < 0 {
+			return fmt.Errorf("group %q: more than %d bytes of labels and annotations in all files, a group's labels counted once for each of its rules", clip(g.Name), maxTextBytes)
 		}
 	}
 	return nil

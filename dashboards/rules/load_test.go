@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,10 +48,11 @@ func TestLoad(t *testing.T) {
 		{"signs", one("{alert: A, expr: '" + strings.Repeat("-", expr.MaxBytes-1) + "a'}"), "nested more than 500 deep"},
 		{"long template", one("{alert: A, expr: a, annotations: {s: '" + strings.Repeat("x", maxText+1) + "'}}"), "longer than 16384 bytes"},
 		{"aliases", "groups: [{name: g, rules: [&a {alert: A, expr: '" + strings.Repeat("a+", expr.MaxBytes/2-2) + "a'}" + strings.Repeat(", *a", 300) + "]}]", "bytes of expressions"},
+		{"a group's long labels for each of many rules", "groups: [{name: g, labels: {l: " + strings.Repeat("x", maxText) + "}, rules: [&a {record: a, expr: b}" + strings.Repeat(", *a", maxTextBytes/maxText) + "]}]", "bytes of labels and annotations"},
 		{"bomb", "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ngroups: [*d,*d,*d,*d,*d,*d]", "not found"},
 	} {
 		begun := time.Now()
-		left := budget{rules: MaxRules, bytes: maxExprs}
+		left := budget{rules: MaxRules, bytes: maxExprs, texts: maxTextBytes}
 		o := Options{}
 		o.defaults()
 		_, err := parseFile("f.yml", []byte(tc.text), o, &left)
@@ -131,7 +133,7 @@ func FuzzParse(f *testing.F) {
 		if len(b) > 16<<10 {
 			return
 		}
-		left := budget{rules: 100, bytes: maxExprs}
+		left := budget{rules: 100, bytes: maxExprs, texts: maxTextBytes}
 		o := Options{}
 		o.defaults()
 		groups, err := parseFile("f.yml", b, o, &left)
@@ -150,4 +152,15 @@ func FuzzParse(f *testing.F) {
 		}
 		_ = fmt.Sprint(groups)
 	})
+}
+
+// A pipe among the files holds up nobody.
+func TestPipe(t *testing.T) {
+	f := filepath.Join(t.TempDir(), "rules.yml")
+	if err := syscall.Mkfifo(f, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load([]string{f}, Options{}); err == nil || !strings.Contains(err.Error(), f+" is no regular file") {
+		t.Error(err)
+	}
 }

@@ -23,17 +23,18 @@ type Query func(ctx context.Context, expr string, at time.Time) (promql.Vector, 
 
 // Bounds of what is read and kept. What meets one is told by name.
 const (
-	MaxFiles  = 1000
-	MaxFile   = 4 << 20  // bytes of a file
-	MaxRules  = 10_000   // in all files
-	maxExprs  = 4 << 20  // bytes of all expressions
-	maxText   = 16 << 10 // bytes of a label or annotation as written
-	maxTexts  = 32       // labels and annotations of a rule
-	maxName   = 1 << 10
-	MaxAlerts = 10_000         // of a rule
-	maxOver   = 10 * MaxAlerts // that are over, of rules that are no more
-	least     = time.Second    // between two evaluations
-	most      = 24 * time.Hour
+	MaxFiles     = 1000
+	MaxFile      = 4 << 20  // bytes of a file
+	MaxRules     = 10_000   // in all files
+	maxExprs     = 4 << 20  // bytes of all expressions
+	maxTextBytes = 8 << 20  // of all labels and annotations, a group's once for each rule
+	maxText      = 16 << 10 // bytes of a label or annotation as written
+	maxTexts     = 32       // labels and annotations of a rule
+	maxName      = 1 << 10
+	MaxAlerts    = 10_000         // of a rule
+	maxOver      = 10 * MaxAlerts // that are over, of rules that are no more
+	least        = time.Second    // between two evaluations
+	most         = 24 * time.Hour
 )
 
 // resolvedFor is for how long an alert that is over is still told, as Prometheus does.

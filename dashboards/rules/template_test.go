@@ -39,6 +39,7 @@ func TestTemplates(t *testing.T) {
 		for _, text := range []string{
 			"plain", "{{ $labels.job }} {{ $value }} {{ $externalLabels.region }} {{ $externalURL }}", "{{ .Labels.none }}|{{ $labels }}", "{{ .Value | printf `%.2f` }}",
 			"{{ humanize $value }} {{ humanize1024 $value }} {{ humanizeDuration $value }} {{ humanizePercentage $value }}", "{{ humanizeTimestamp $value }}", "{{ toTime $value }}", "{{ (toTime $value).Year }}",
+			"{{ $t := toTime $value }}{{ $t.Format `2006-01-02T15:04:05Z07:00` }} {{ ($t.Add (toDuration 60)).Hour }} {{ $t.Before ($t.AddDate 0 0 1) }} {{ $t.Month }} {{ $t.UTC.Unix }} {{ $t | printf `%v` }}",
 			"{{ toDuration $value }}", "{{ title $labels.job }} {{ toUpper $labels.job }} {{ toLower `ABC` }} {{ title `it's a-b_c 1st ünder` }}", "{{ stripPort $labels.instance }} {{ stripDomain $labels.instance }} {{ stripDomain $labels.ip }} {{ stripPort `x` }} {{ stripDomain `a.b` }}",
 			"{{ reReplaceAll `(.*) (.*)` `$2-$1` $labels.job }}", "{{ reReplaceAll `(` `` `x` }}", "{{ match `o.t$` $labels.job }} {{ match `^x` $labels.job }}", "{{ graphLink `up == 0` }} {{ tableLink `a+b` }} {{ pathPrefix }} {{ externalURL }}",
 			"{{ range query `up` | sortByLabel `a` }}{{ .Labels.a }}={{ .Value }} {{ end }}", "{{ with query `up` }}{{ . | first | value }} {{ . | first | label `a` }} {{ . | first | strvalue }}{{ end }}", "{{ query `bad` }}",
@@ -78,6 +79,9 @@ func TestHostileTemplates(t *testing.T) {
 		{"a text that doubles", "{{ $x := $labels.a }}{{ range 60 }}{{ $x = printf `%s%s` $x $x }}{{ end }}{{ len $x }}", "longer than 65536"},
 		{"by print", "{{ $x := $labels.a }}{{ range 60 }}{{ $x = print $x $x }}{{ end }}{{ len $x }}", "longer than 65536"},
 		{"by a pattern", "{{ $x := $labels.a }}{{ range 60 }}{{ $x = reReplaceAll `x` `yyyyyyyyyyyyyyyyyyyyyyyyx` $x }}{{ end }}", "longer than 65536"},
+		{"a time's layout", "{{ $t := toTime 0 }}{{ $x := `x2006-01-02` }}{{ range 60 }}{{ $x = $t.Format $x }}{{ $x = print $x $x }}{{ end }}{{ len $x }}", "longer than 256"},
+		{"many times", "{{ $t := toTime 0 }}{{ range 100000 }}{{ $x := $t.Format `January January January` }}{{ end }}", "does too much"},
+		{"a way around", "{{ (toTime 0).AppendFormat nil `x` }}", "AppendFormat"},
 		{"a width", "{{ printf `%999999d` 1 }}", "width"},
 		{"a width of an argument", "{{ printf `%*d` 999999 1 }}", "width"},
 		{"one text many times", "{{ printf `" + strings.Repeat("%[1]s", 5000) + "` $labels.a }}", "longer than 65536"},
