@@ -105,7 +105,7 @@ func (e *ToldEvent) Check(now time.Time) error {
 	default:
 		errs = append(errs, fmt.Errorf("kind %q is not deploy, flag, config or note", e.Kind))
 	}
-	errs = append(errs, named("service", e.Service, true), named("env", e.Env, false), worded("text", e.Text, MaxWords), worded("old", e.Old, MaxName), worded("new", e.New, MaxName), named("who", e.Who, true))
+	errs = append(errs, named("service", e.Service, true), named("env", e.Env, false), seen("text", e.Text, MaxWords), seen("old", e.Old, MaxName), seen("new", e.New, MaxName), who("who", e.Who))
 	if strings.TrimSpace(e.Text) == "" && e.New == "" {
 		errs = append(errs, errors.New("say what has happened: text, or old and new"))
 	}
@@ -116,7 +116,7 @@ func (e *ToldEvent) Check(now time.Time) error {
 }
 
 func (s *Silence) validate(now time.Time) error {
-	errs := []error{named("service", s.Service, true), named("env", s.Env, false), named("metric", s.Metric, false), named("by", s.By, true), worded("why", s.Why, MaxWords)}
+	errs := []error{named("service", s.Service, true), named("env", s.Env, false), named("metric", s.Metric, false), who("by", s.By), seen("why", s.Why, MaxWords)}
 	if strings.TrimSpace(s.Why) == "" {
 		errs = append(errs, errors.New("say why, for those who wonder"))
 	}
@@ -134,6 +134,33 @@ func named(what, s string, needed bool) error {
 		return fmt.Errorf("%s is missing", what)
 	}
 	return worded(what, s, MaxName)
+}
+
+// who is who says something: a name that people can see, and that looks like no other.
+func who(what, s string) error {
+	if err := named(what, s, true); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Cf, r) }) {
+		return fmt.Errorf("%s holds signs that nobody sees", what)
+	}
+	if !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !strings.ContainsRune(blank, r)
+	}) {
+		return fmt.Errorf("%s shows nothing", what)
+	}
+	return nil
+}
+
+// blank is what counts as letters and signs, and shows nothing.
+const blank = "\u115f\u1160\u2800\u3164\uffa0"
+
+// seen is a text of people that reads as it is written: nothing turns it around or hides in it, but for what joins letters.
+func seen(what, s string, most int) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d' }) {
+		return fmt.Errorf("%s holds signs that nobody sees", what)
+	}
+	return worded(what, s, most)
 }
 
 func worded(what, s string, most int) error {

@@ -43,7 +43,7 @@ func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()[:
 
 // Acknowledge says that somebody looks after a finding, or, with over, that they do not any more.
 func (b *Board) Acknowledge(id string, a Ack) (Finding, error) {
-	if err := errors.Join(named("by", a.By, true), worded("why", a.Why, MaxWords)); err != nil {
+	if err := errors.Join(who("by", a.By), seen("why", a.Why, MaxWords)); err != nil {
 		return Finding{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	b.book.mu.Lock()

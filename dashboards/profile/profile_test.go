@@ -259,3 +259,15 @@ func FuzzTags(f *testing.F) {
 		}
 	})
 }
+
+func TestByteOrderMark(t *testing.T) {
+	plain := "service: checkout\nowner: payments\n"
+	want, err := Parse([]byte(plain))
+	if err != nil || len(want) != 1 {
+		t.Fatal(want, err)
+	}
+	got, err := Parse([]byte("\ufeff" + plain))
+	if err != nil || len(got) != 1 || got[0].Service != want[0].Service {
+		t.Error(got, err)
+	}
+}

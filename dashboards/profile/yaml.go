@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -83,7 +84,7 @@ func Parse(text []byte) (entries []*Entry, err error) {
 	if err := yamltext.Check(text); err != nil {
 		return nil, err
 	}
-	file, err := parser.ParseBytes(text, 0)
+	file, err := parser.ParseBytes(bytes.TrimPrefix(text, []byte("\ufeff")), 0) // some editors begin with a byte order mark
 	if err != nil {
 		return nil, withLine(err)
 	}
