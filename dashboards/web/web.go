@@ -198,6 +198,9 @@ func (s *Server) routes() {
 		pages[p] = h
 	}
 	for p, h := range pages {
+		if p != "GET /api/v1/stream" { // which has deadlines of its own
+			h = timely(h)
+		}
 		s.mux.Handle(p, h)
 	}
 }
