@@ -89,11 +89,19 @@ func (ws *words) drop(w *word) {
 	delete(ws.rules, r.of)
 }
 
-// pile is a heap whose things know where they are.
-type pile[T interface {
+// piled is what knows its order and its place in a pile.
+type piled[T any] interface {
 	before(T) bool
 	move(int)
-}] []T
+}
+
+var (
+	_ piled[*word]      = (*word)(nil)
+	_ piled[*ruleWords] = (*ruleWords)(nil)
+)
+
+// pile is a heap whose things know where they are.
+type pile[T piled[T]] []T
 
 func (p pile[T]) Len() int           { return len(p) }
 func (p pile[T]) Less(i, j int) bool { return p[i].before(p[j]) }
