@@ -6,11 +6,12 @@ import (
 	"math"
 	"slices"
 
-	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"github.com/rollcall-metrics/rollcall/dashboards/promql/floats"
 )
 
 // told is a series that another replica has told of; its points stay packed until they are asked for.
@@ -22,8 +23,8 @@ type told struct {
 func (s *told) Labels() labels.Labels { return s.labels }
 
 func (s *told) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
-	it := reuseBits(reuse)
-	it.fail = s.points.unpack(func(t int64, v uint64) { it.list = append(it.list, stamped{t, v}) })
+	it := floats.Over[stamped](reuse)
+	it.Fail = s.points.unpack(func(t int64, v uint64) { it.List = append(it.List, stamped{t, v}) })
 	return it
 }
 
@@ -34,86 +35,36 @@ type merged []storage.Series
 func (m merged) Labels() labels.Labels { return m[0].Labels() }
 
 func (m merged) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
-	it := reuseBits(reuse)
+	it := floats.Over[stamped](reuse)
 	for _, s := range m {
 		from := s.Iterator(nil)
 		for from.Next() == chunkenc.ValFloat {
 			t, v := from.At()
-			it.list = append(it.list, stamped{t, math.Float64bits(v)})
+			it.List = append(it.List, stamped{t, math.Float64bits(v)})
 		}
-		it.fail = errors.Join(it.fail, from.Err())
+		it.Fail = errors.Join(it.Fail, from.Err())
 	}
-	it.inOrder()
+	it.List = inOrder(it.List)
 	return it
 }
 
-// bitPoints iterates over floats as they were told, with what kind of NaN they are.
-type bitPoints struct {
-	list []stamped
-	at   int
-	fail error
-}
-
+// stamped is a float as it was told, with what kind of NaN it is.
 type stamped struct {
 	t int64
 	v uint64
 }
 
-func reuseBits(it chunkenc.Iterator) *bitPoints {
-	if p, ok := it.(*bitPoints); ok {
-		p.list, p.at, p.fail = p.list[:0], -1, nil
-		return p
-	}
-	return &bitPoints{at: -1}
-}
-
-func (p *bitPoints) kind() chunkenc.ValueType {
-	if p.fail != nil || p.at >= len(p.list) {
-		return chunkenc.ValNone
-	}
-	return chunkenc.ValFloat
-}
-
-func (p *bitPoints) Next() chunkenc.ValueType {
-	p.at = min(p.at+1, len(p.list))
-	return p.kind()
-}
-
-func (p *bitPoints) Seek(t millis) chunkenc.ValueType {
-	p.at = max(p.at, 0)
-	n, _ := slices.BinarySearchFunc(p.list[min(p.at, len(p.list)):], t, func(x stamped, t int64) int {
-		if x.t < t {
-			return -1
-		}
-		return 1
-	})
-	p.at += n
-	return p.kind()
-}
+func (s stamped) Time() int64    { return s.t }
+func (s stamped) Float() float64 { return math.Float64frombits(s.v) }
 
 // inOrder puts points in order, and of those of one time leaves one: a value where there is one, and no end.
-func (p *bitPoints) inOrder() {
+func inOrder(list []stamped) []stamped {
 	ends := func(x stamped) int {
 		if x.v == value.StaleNaN {
 			return 1
 		}
 		return 0
 	}
-	slices.SortStableFunc(p.list, func(a, b stamped) int { return cmp.Or(cmp.Compare(a.t, b.t), ends(a)-ends(b)) })
-	p.list = slices.CompactFunc(p.list, func(a, b stamped) bool { return a.t == b.t })
-}
-
-func (p *bitPoints) AtT() int64  { return p.list[p.at].t }
-func (p *bitPoints) AtST() int64 { return 0 }
-func (p *bitPoints) Err() error  { return p.fail }
-func (p *bitPoints) At() (int64, float64) {
-	return p.list[p.at].t, math.Float64frombits(p.list[p.at].v)
-}
-
-func (p *bitPoints) AtHistogram(*histogram.Histogram) (int64, *histogram.Histogram) {
-	return p.AtT(), nil // never asked for: all values are floats
-}
-
-func (p *bitPoints) AtFloatHistogram(*histogram.FloatHistogram) (int64, *histogram.FloatHistogram) {
-	return p.AtT(), nil
+	slices.SortStableFunc(list, func(a, b stamped) int { return cmp.Or(cmp.Compare(a.t, b.t), ends(a)-ends(b)) })
+	return slices.CompactFunc(list, func(a, b stamped) bool { return a.t == b.t })
 }

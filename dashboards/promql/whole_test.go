@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/dashboards/promql/floats"
 	"github.com/rollcall-metrics/rollcall/dashboards/rules"
 )
 
@@ -270,17 +271,17 @@ func TestWholeBounds(t *testing.T) {
 
 // What is packed comes out as it was, whatever kind of number it is.
 func TestPack(t *testing.T) {
-	it := &bitPoints{at: -1}
+	it := floats.Over[stamped](nil)
 	for i, v := range []float64{0, 1, -1, math.Inf(1), math.NaN(), math.Float64frombits(value.StaleNaN), 1e300, 5e-324, 41, 41} {
-		it.list = append(it.list, stamped{t0.UnixMilli() + int64(i*i), math.Float64bits(v)})
+		it.List = append(it.List, stamped{t0.UnixMilli() + int64(i*i), math.Float64bits(v)})
 	}
 	b, n, err := pack(nil, it)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []stamped
-	if err := (packed{n, b}).unpack(func(t int64, v uint64) { out = append(out, stamped{t, v}) }); err != nil || !slices.Equal(out, it.list) {
-		t.Errorf("%v %v, want %v", out, err, it.list)
+	if err := (packed{n, b}).unpack(func(t int64, v uint64) { out = append(out, stamped{t, v}) }); err != nil || !slices.Equal(out, it.List) {
+		t.Errorf("%v %v, want %v", out, err, it.List)
 	}
 }
 
@@ -312,14 +313,16 @@ func FuzzUnframe(f *testing.F) {
 
 // What it costs to tell another replica of a counter's points, and to take them in.
 func BenchmarkPack(b *testing.B) {
-	it := &bitPoints{}
+	var list []stamped
 	for i := range 360 {
-		it.list = append(it.list, stamped{t0.UnixMilli() + int64(i)*10_000, math.Float64bits(float64(1_000_000 + i*137))})
+		list = append(list, stamped{t0.UnixMilli() + int64(i)*10_000, math.Float64bits(float64(1_000_000 + i*137))})
 	}
 	var buf []byte
+	it := floats.Over[stamped](nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		it.at = -1
+		it = floats.Over[stamped](it)
+		it.List = list
 		var n int
 		buf, n, _ = pack(buf[:0], it)
 		_ = (packed{n, buf}).unpack(func(int64, uint64) {})

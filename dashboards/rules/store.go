@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/rollcall-metrics/rollcall/dashboards/promql/floats"
 )
 
 // Bounds of a Store.
@@ -223,6 +224,9 @@ func (s *seriesSet) At() storage.Series                { return s.all[s.at] }
 func (s *seriesSet) Err() error                        { return s.err }
 func (s *seriesSet) Warnings() annotations.Annotations { return nil }
 
+func (p point) Time() int64    { return p.t }
+func (p point) Float() float64 { return p.v }
+
 type found struct {
 	labels labels.Labels
 	points []point
@@ -231,55 +235,7 @@ type found struct {
 func (f found) Labels() labels.Labels { return f.labels }
 
 func (f found) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
-	if it, ok := reuse.(*points); ok {
-		it.list, it.at = f.points, -1
-		return it
-	}
-	return &points{f.points, -1}
-}
-
-// points iterates over floats.
-type points struct {
-	list []point
-	at   int
-}
-
-func (p *points) kind() chunkenc.ValueType {
-	if p.at >= len(p.list) {
-		return chunkenc.ValNone
-	}
-	return chunkenc.ValFloat
-}
-
-func (p *points) Next() chunkenc.ValueType {
-	p.at = min(p.at+1, len(p.list))
-	return p.kind()
-}
-
-func (p *points) Seek(t millis) chunkenc.ValueType {
-	p.at = max(p.at, 0)
-	n, _ := slices.BinarySearchFunc(p.list[min(p.at, len(p.list)):], t, func(x point, t int64) int {
-		if x.t < t {
-			return -1
-		}
-		return 1
-	})
-	p.at += n
-	return p.kind()
-}
-
-// millis are Unix milliseconds.
-type millis = int64
-
-func (p *points) At() (int64, float64) { return p.list[p.at].t, p.list[p.at].v }
-func (p *points) AtT() int64           { return p.list[p.at].t }
-func (p *points) AtST() int64          { return 0 }
-func (p *points) Err() error           { return nil }
-
-func (p *points) AtHistogram(*histogram.Histogram) (int64, *histogram.Histogram) {
-	return p.AtT(), nil // never asked for: all values are floats
-}
-
-func (p *points) AtFloatHistogram(*histogram.FloatHistogram) (int64, *histogram.FloatHistogram) {
-	return p.AtT(), nil
+	it := floats.Over[point](reuse)
+	it.List = f.points
+	return it
 }
