@@ -23,17 +23,27 @@ var pictureFile = os.Getenv("ROLLCALL_PICTURE")
 // picturesFolder, where it is set, gets pictures of every page, and the first of them is left running for five minutes.
 var picturesFolder = os.Getenv("ROLLCALL_PICTURES")
 
-// TestBrowser drives the page of a demo that runs in this process, in a real browser: what people see, from the first row to the end of the server.
-func TestBrowser(t *testing.T) {
+// browseDemo opens the page of a demo that runs in this process, over a broker of its own; nil: there is no browser.
+func browseDemo(t *testing.T) (p *tab, d *testDemo, b *testBroker) {
+	t.Helper()
 	program, ok := testenv.Tool(t, "chromium")
 	if !ok {
+		return nil, nil, nil
+	}
+	b = newTestBroker(t)
+	b.start()
+	d = startDemo(t, b.addr)
+	p = openTab(t, program, d.url)
+	p.do(chromedp.Navigate(d.url))
+	return p, d, b
+}
+
+// TestBrowser drives the page of a demo that runs in this process, in a real browser: what people see, from the first row to the end of the server.
+func TestBrowser(t *testing.T) {
+	p, d, b := browseDemo(t)
+	if p == nil {
 		return
 	}
-	b := newTestBroker(t)
-	b.start()
-	d := startDemo(t, b.addr)
-	p := openTab(t, program, d.url)
-	p.do(chromedp.Navigate(d.url))
 	for _, s := range []struct {
 		name string
 		run  func()

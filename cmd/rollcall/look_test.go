@@ -8,21 +8,14 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-
-	"github.com/rollcall-metrics/rollcall/internal/testenv"
 )
 
 // TestBrowserLooks follows a canary that fails from its finding to its verdict, its hosts and what was different, by clicks alone.
 func TestBrowserLooks(t *testing.T) {
-	program, ok := testenv.Tool(t, "chromium")
-	if !ok {
+	p, _, _ := browseDemo(t)
+	if p == nil {
 		return
 	}
-	b := newTestBroker(t)
-	b.start()
-	d := startDemo(t, b.addr)
-	p := openTab(t, program, d.url)
-	p.do(chromedp.Navigate(d.url))
 	p.fills()
 	p.names()
 	if picturesFolder != "" {
