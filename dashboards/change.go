@@ -112,10 +112,11 @@ func (s *service) moved(out []Change, at time.Time, near float64) []Change {
 	if g.width == 0 {
 		return out
 	}
+	counted := float64(g.width) / 1000
 	for _, line := range []struct {
-		name string
-		v    []float32
-	}{{"rate", g.rate}, {"errors", g.errs}, {"latency", g.lat}} {
+		figure
+		v []float32
+	}{{figure{"rate", "/s", counted}, g.rate}, {figure{"errors", "/s", counted}, g.errs}, {figure{"latency", " ms", 0}, g.lat}} {
 		get := func(from, to int64) (v []float64) {
 			for k := from / g.width; k <= to/g.width; k++ {
 				if g.has(k) {
@@ -126,13 +127,20 @@ func (s *service) moved(out []Change, at time.Time, near float64) []Change {
 			}
 			return v
 		}
-		out = stepped(out, s, line.name, at, near, get)
+		out = stepped(out, s, line.figure, at, near, get)
 	}
 	return out
 }
 
-// stepped adds a figure that moved between the ten minutes before the span and the span itself.
-func stepped(out []Change, s *service, name string, at time.Time, near float64, get func(from, to int64) []float64) []Change {
+// figure is what may have moved. What is counted varies by chance as counts do: a point of a rate is what was counted in so many seconds, of one instance
+// after the other; 0: it is no count.
+type figure struct {
+	name, unit string
+	counted    float64
+}
+
+// stepped adds a figure that moved between the ten minutes before the span and the span itself, by more than it varies.
+func stepped(out []Change, s *service, f figure, at time.Time, near float64, get func(from, to int64) []float64) []Change {
 	t := ms(at)
 	before, after := get(t-changeBack.Milliseconds()-usualFor.Milliseconds(), t-changeBack.Milliseconds()), get(t-changeBack.Milliseconds()/4, t+changeOn.Milliseconds())
 	if len(before) < 8 || len(after) < 2 {
@@ -141,15 +149,19 @@ func stepped(out []Change, s *service, name string, at time.Time, near float64, 
 	m, mad := medianMAD(before)
 	x := median(after)
 	spread := max(1.4826*mad, 0.02*math.Abs(m), 1e-9)
+	if f.counted > 0 {
+		spread = max(spread, math.Sqrt(max(m, x, 0)/f.counted))
+	}
 	z := math.Abs(x-m) / spread
 	ratio := math.Abs(math.Log((math.Abs(x) + spread) / (math.Abs(m) + spread)))
 	if z < 6 || ratio < 0.2 {
 		return out
 	}
-	return append(out, Change{t, "metric", s.name, s.env, fmt.Sprintf("%s %s → %s", name, figure(m), figure(x)), 0, near * min(ratio, 2) * min(z/20, 1) * 2})
+	return append(out, Change{t, "metric", s.name, s.env, fmt.Sprintf("%s %s%s → %s%s", f.name, digits(m), f.unit, digits(x), f.unit), 0, near * min(ratio, 2) * min(z/20, 1) * 2})
 }
 
-func figure(x float64) string { return string(Num(roundTo(x, 3)).append(nil)) }
+// digits is a number in three of them.
+func digits(x float64) string { return string(Num(roundTo(x, 3)).append(nil)) }
 
 func roundTo(x float64, digits int) float64 {
 	if x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
@@ -245,7 +257,11 @@ func (s *service) movedMetrics(out []Change, at time.Time) []Change {
 			}
 			return v
 		}
-		out = stepped(out, s, s.cols[c].metric, at, 2, get)
+		f := figure{name: s.cols[c].metric}
+		if s.cols[c].rises() {
+			f.unit, f.counted = "/s", step/1000*float64(len(ins))
+		}
+		out = stepped(out, s, f, at, 2, get)
 	}
 	return out
 }

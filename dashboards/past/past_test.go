@@ -231,7 +231,7 @@ func TestReadBack(t *testing.T) {
 		}
 		return out
 	}
-	if is, was := moved(of(t, p, "checkout", broke, to).Board), moved(live); !slices.Equal(is, was) || !slices.ContainsFunc(is, func(text string) bool { return strings.HasPrefix(text, "errors 0 → ") }) {
+	if is, was := moved(of(t, p, "checkout", broke, to).Board), moved(live); !slices.Equal(is, was) || !slices.ContainsFunc(is, func(text string) bool { return strings.HasPrefix(text, "errors 0/s → ") }) {
 		t.Errorf("moved: %q, was %q", is, was)
 	}
 	if n := p.readings.Get(); n != 1 {
