@@ -60,7 +60,7 @@ const (
 	regionFor = time.Minute
 	// regionsEvery is how often it is looked anew who is where.
 	regionsEvery = 2 * time.Second
-	// maxRegions bounds the regions of an environment that are listed, and those that are followed: a page may ask for any name.
+	// maxRegions bounds the regions of an environment that are listed, and those that are followed: tags may name any number of them.
 	maxRegions = 200
 	partWindow = sparkPoints * sparkStep * time.Millisecond
 )
@@ -272,9 +272,9 @@ func (b *Board) Follow(ctx context.Context, env, region string) {
 		updated := b.Updated()
 		b.look(env, region)
 		b.mu.RLock()
-		there := b.followed[[2]string{env, region}]
+		done := b.followed[[2]string{env, region}] || b.regions != nil && !b.inhabited(env, region)
 		b.mu.RUnlock()
-		if there {
+		if done {
 			return
 		}
 		select {
@@ -285,18 +285,31 @@ func (b *Board) Follow(ctx context.Context, env, region string) {
 	}
 }
 
-// look notes that somebody looks at a region.
+// look notes that somebody looks at a region, if there is anybody in it: names that a page makes up take no place from those that are.
 func (b *Board) look(env, region string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := [2]string{env, region}
-	if _, known := b.looked[k]; !known && len(b.looked) >= maxRegions {
+	if _, known := b.looked[k]; !known && (len(b.looked) >= maxRegions || !b.inhabited(env, region)) {
 		return
 	}
 	if b.looked == nil {
 		b.looked = map[[2]string]time.Time{}
 	}
 	b.looked[k] = time.Now()
+}
+
+// inhabited reports whether anybody was in a region at the last tick. The caller holds the lock.
+func (b *Board) inhabited(env, region string) bool {
+	if env != "" {
+		return b.regions[env][region]
+	}
+	for _, there := range b.regions {
+		if there[region] {
+			return true
+		}
+	}
+	return false
 }
 
 // RowIn is the part of a service's row that is in a region; nil where there is none, or where nobody has looked at the region before.
@@ -312,20 +325,17 @@ func (b *Board) RowIn(service, env, region string) *Row {
 	return rows[i]
 }
 
-// listRegions are the regions of an environment, of all where env is empty.
+// listRegions are the regions of an environment, of all where env is empty, by name: of too many the same ones each time.
 func listRegions(of map[string]map[string]bool, env string) []string {
 	out := []string{}
 	for e, regions := range of {
 		if env == "" || e == env {
-			for r := range regions {
-				if !slices.Contains(out, r) && len(out) < maxRegions {
-					out = append(out, r)
-				}
-			}
+			out = slices.AppendSeq(out, maps.Keys(regions))
 		}
 	}
 	slices.SortFunc(out, func(a, b string) int {
 		return cmp.Or(cmp.Compare(b2i(a == NoRegion), b2i(b == NoRegion)), strings.Compare(a, b))
 	})
-	return out
+	out = slices.Compact(out)
+	return out[:min(len(out), maxRegions)]
 }

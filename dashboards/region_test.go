@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -138,5 +139,38 @@ func TestFindingsOfRegion(t *testing.T) {
 		if len(n.Findings) != want || len(n.Rows) != 1 || n.Rows[0].Trouble != 2*want {
 			t.Errorf("region %q has %d findings, and trouble %d", region, len(n.Findings), n.Rows[0].Trouble)
 		}
+	}
+}
+
+// Names that nobody is at are not followed, so they keep nobody from those where somebody is; and of more regions than are listed these are always the same.
+func TestMadeUpRegions(t *testing.T) {
+	f := newFleet(t, Options{})
+	const many = maxRegions + 50
+	add := func(s float64) {
+		for i := range many {
+			r := f.record(fmt.Sprintf("10.0.%d.%d:80", i/250, i%250), s, counter("requests", s))
+			r.Tags = []collector.LabelPair{{Name: TagRegion, Value: fmt.Sprintf("r%03d", i)}}
+			f.b.Add(r)
+		}
+	}
+	add(0)
+	f.tick(0)
+	for i := range 2 * maxRegions {
+		f.b.NowIn("prod", fmt.Sprintf("nowhere-%d", i))
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	f.b.Follow(over, "prod", "r007")
+	f.b.Follow(t.Context(), "prod", "nowhere") // nothing will come of it: it returns at once
+	was := f.b.Now("prod").Regions
+	for s := 1.0; s < 5; s++ {
+		add(s)
+		f.tick(s)
+		if is := f.b.Now("prod").Regions; !slices.Equal(is, was) || len(is) != maxRegions {
+			t.Fatalf("%d regions, other ones than the second before", len(is))
+		}
+	}
+	if row := f.b.RowIn("checkout", "prod", "r007"); row == nil || row.Expected != 1 {
+		t.Errorf("a region that is there is %+v", row)
 	}
 }

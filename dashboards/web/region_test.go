@@ -22,6 +22,7 @@ func TestRegions(t *testing.T) {
 			}
 		}
 	}
+	r.run(1) // somebody is there, and can be looked at
 	r.board.NowIn("prod", "us-east-1")
 	r.board.NowIn("prod", "eu-west-1")
 	r.run(5)
