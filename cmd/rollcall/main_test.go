@@ -37,6 +37,14 @@ func TestCommandLine(t *testing.T) {
 			e.Values[portKey] = func() int { return testenv.Port(t) }
 			return nil
 		},
+		Condition: func(cond string) (bool, error) { // [tool:NAME]
+			name, ok := strings.CutPrefix(cond, "tool:")
+			if !ok {
+				return false, fmt.Errorf("no condition %q", cond)
+			}
+			_, ok = testenv.Tool(t, name)
+			return ok, nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "until": until, "free": free, "occupy": occupy, "json": jsonHolds, "answers": answers,
 		},

@@ -19,9 +19,11 @@ var tools = map[string][]string{
 	"prometheus-alertmanager":  {"prometheus-alertmanager", "alertmanager"},
 	"prometheus-node-exporter": {"prometheus-node-exporter", "node_exporter"},
 	"tmux":                     {"tmux"},
+	"zsh":                      {"zsh"},
+	"fish":                     {"fish"},
 }
 
-// Tool is the path of a program: chromium, kcat, prometheus, prometheus-alertmanager, prometheus-node-exporter, tmux, or any other by its own name. ok is false where it is
+// Tool is the path of a program: chromium, kcat, prometheus, prometheus-alertmanager, prometheus-node-exporter, tmux, zsh, fish, or any other by its own name. ok is false where it is
 // not installed (a failure with CI=true): the test goes on without it.
 func Tool(t testing.TB, name string) (path string, ok bool) {
 	t.Helper()
