@@ -31,6 +31,23 @@ type alert struct {
 // evalAlert takes the answer to a rule's expression as of ts: what it gives for the first time waits, what it gives for long enough fires, what it does not give any more
 // is over. It gives the series of the alerts. The steps are Prometheus'.
 func (s *ruleState) evalAlert(ctx context.Context, g *groupState, ts time.Time, answer promql.Vector) (promql.Vector, error) {
+	now, err := s.expand(ctx, g, ts, answer)
+	if err != nil {
+		return nil, err
+	}
+	for h, x := range now { // only this goroutine writes the map
+		x.id = idOf(g.def.Key(), s.rule.Name, x.labels)
+		if s.active[h] == nil {
+			g.m.resume(x)
+		}
+	}
+	vec, forgot, err := s.advance(g, now, ts)
+	g.m.forget(forgot)
+	return vec, err
+}
+
+// expand makes the alerts that an answer gives, by the hash of their labels. Their templates may ask further questions, so no lock is held.
+func (s *ruleState) expand(ctx context.Context, g *groupState, ts time.Time, answer promql.Vector) (map[uint64]*alert, error) {
 	r, m := s.rule, g.def.machine
 	m.begin(ctx, ts, g.m.cfg.Query)
 	now := make(map[uint64]*alert, len(answer))
@@ -60,44 +77,64 @@ func (s *ruleState) evalAlert(ctx context.Context, g *groupState, ts time.Time, 
 		now[h] = x
 	}
 	g.m.template(g, s, trouble)
+	return now, nil
+}
 
-	for h, x := range now { // only this goroutine writes the map
-		x.id = idOf(g.def.Key(), r.Name, x.labels)
-		if s.active[h] == nil {
-			g.m.resume(x)
-		}
-	}
+// advance takes the rule's alerts on to ts, where now are those that its expression gives. It gives their series, and how many of those that are over had to give way.
+// Where there is no room for those that are new, none of them begins; the others go on.
+func (s *ruleState) advance(g *groupState, now map[uint64]*alert, ts time.Time) (vec promql.Vector, forgot int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	begin := make(map[uint64]*alert, len(now))
 	for h, x := range now {
 		if was := s.active[h]; was != nil && was.state != dashboards.AlertInactive {
 			was.value, was.annotations = x.value, x.annotations
 		} else {
-			s.active[h] = x
+			begin[h] = x
 		}
 	}
-	var vec promql.Vector
-	at := ts.Add(-g.def.Offset).UnixMilli()
-	n := 0
+	n := len(begin)
 	for h, x := range s.active {
-		if !s.step(h, x, now[h] != nil, ts) {
-			continue
+		if begin[h] == nil && s.step(h, x, now[h] != nil, ts) {
+			n++
 		}
-		n++
-		vec = append(vec, x.series(r, seriesAlerts, at, 1), x.series(r, seriesFor, at, float64(x.activeAt.Unix())))
 	}
-	limit, whose := g.def.Limit, "limit"
+	limit, own := g.def.Limit, true
 	if limit == 0 || limit > MaxAlerts {
-		limit, whose = MaxAlerts, "most alerts of a rule"
+		limit, own = MaxAlerts, false
 	}
-	if n > limit {
-		s.clear(ts)
-		if whose == "limit" {
-			return nil, fmt.Errorf("exceeded limit of %d with %d alerts", limit, n)
+	defer func() { g.m.room.take(&s.common, len(s.active)) }() // no more of it than is needed
+	if n <= limit {                                            // else all of them end, which takes none
+		var ok bool
+		if forgot, ok = s.makeRoom(&g.m.room, begin); !ok {
+			return nil, forgot, fmt.Errorf("no room for %d new alerts: all rules have as many together as they may (dashboards.max_alerts: %d)", len(begin), g.m.room.most)
 		}
-		return nil, fmt.Errorf("%d alerts; %d are the %s", n, limit, whose)
 	}
-	return vec, nil
+	for h, x := range begin {
+		s.active[h] = x
+		s.step(h, x, true, ts)
+	}
+	switch {
+	case n <= limit:
+		return s.series(ts.Add(-g.def.Offset)), forgot, nil
+	case own:
+		err = fmt.Errorf("exceeded limit of %d with %d alerts", limit, n)
+	default:
+		err = fmt.Errorf("%d alerts; %d are the most alerts of a rule", n, limit)
+	}
+	s.clear(ts)
+	return nil, forgot, err
+}
+
+// series are those of the alerts that are active.
+func (s *ruleState) series(ts time.Time) (vec promql.Vector) {
+	at := ts.UnixMilli()
+	for _, x := range s.active {
+		if x.state != dashboards.AlertInactive {
+			vec = append(vec, x.series(s.rule, seriesAlerts, at, 1), x.series(s.rule, seriesFor, at, float64(x.activeAt.Unix())))
+		}
+	}
+	return vec
 }
 
 // step takes one alert on to ts; given says whether the expression gives it. It reports whether the alert is active.
@@ -138,7 +175,7 @@ func (s *ruleState) step(h uint64, x *alert, given bool, ts time.Time) bool {
 	return true
 }
 
-// dropped notes that a pending alert is no more, for those who were told of it.
+// dropped notes that an alert is not kept any more, for those who were told of it.
 func (s *ruleState) dropped(x *alert, ts time.Time) {
 	if x.toldState != "" && x.toldState != dashboards.AlertInactive {
 		x.state, x.resolvedAt = dashboards.AlertInactive, ts

@@ -56,6 +56,7 @@ type ruleState struct {
 
 	mu      sync.Mutex
 	active  map[uint64]*alert // by the hash of labels; those that were over of late, too
+	common  int64             // of the room that all rules share, what is taken for these
 	gone    []*alert          // pending ones that are no more, until the others know
 	health  string
 	err     string
@@ -202,7 +203,7 @@ func (g *groupState) adopt(ts time.Time) {
 		case 1:
 			r, x := g.rules[owners[0]], of(&w.Alert)
 			r.mu.Lock()
-			if h := x.labels.Hash(); r.active[h] == nil && len(r.active) < MaxAlerts {
+			if h := x.labels.Hash(); r.active[h] == nil && len(r.active) < MaxAlerts && g.m.room.take(&r.common, len(r.active)+1) {
 				r.active[h] = x
 			}
 			r.mu.Unlock()
@@ -353,6 +354,7 @@ func (g *groupState) leave(ts time.Time) {
 		r.prev = nil
 		r.mu.Lock()
 		clear(r.active)
+		g.m.room.take(&r.common, 0)
 		r.gone, r.health, r.err, r.badText = nil, healthUnknown, "", ""
 		r.mu.Unlock()
 	}

@@ -28,8 +28,11 @@ type Config struct {
 	// Publish takes what all others, and this process after a restart, are to know of alerts; it must not block. nil: nobody hears of it.
 	Publish func(dashboards.Note)
 	Timeout time.Duration // of one rule's evaluation, default 20 s
-	Log     *slog.Logger
-	Metrics *metrics.Set
+	// MaxAlerts is how many alerts all rules may have together, with those that were over in the last fifteen minutes; default 50,000. A rule has room for its part of half
+	// of them, whatever others give. Past it a rule fails: of its alerts none begins.
+	MaxAlerts int
+	Log       *slog.Logger
+	Metrics   *metrics.Set
 }
 
 func (c *Config) defaults() {
@@ -49,12 +52,14 @@ func (c *Config) defaults() {
 		c.Metrics = metrics.NewSet()
 	}
 	c.Timeout = cmp.Or(c.Timeout, 20*time.Second)
+	c.MaxAlerts = cmp.Or(c.MaxAlerts, 5*MaxAlerts)
 	c.Log = orDiscard(c.Log)
 }
 
 // Manager evaluates rules while it runs.
 type Manager struct {
-	cfg Config
+	cfg  Config
+	room room
 
 	updating sync.Mutex // one at a time
 
@@ -67,7 +72,7 @@ type Manager struct {
 	over    map[string]dashboards.Alert // of rules that are no more
 	tmplBad *metrics.Counter
 	forgot  *metrics.Counter
-	overLog time.Time // when it was last said that they are too many
+	overLog time.Time // when it was last said that those that are over are too many
 }
 
 // New makes a Manager without rules.
@@ -75,8 +80,11 @@ func New(c Config) (*Manager, error) {
 	if c.Query == nil {
 		return nil, errors.New("make rules: there is nobody to ask")
 	}
+	if c.MaxAlerts < 0 {
+		return nil, fmt.Errorf("make rules: %d alerts at most cannot be", c.MaxAlerts)
+	}
 	c.defaults()
-	m := &Manager{cfg: c, set: &Set{}, groups: map[string]*groupState{}, known: newWords(), over: map[string]dashboards.Alert{}}
+	m := &Manager{cfg: c, room: room{most: int64(c.MaxAlerts)}, set: &Set{}, groups: map[string]*groupState{}, known: newWords(), over: map[string]dashboards.Alert{}}
 	m.forgot = c.Metrics.GetOrCreateCounter("rollcall_ruler_forgotten_alerts_total")
 	m.tmplBad = c.Metrics.GetOrCreateCounter("rollcall_ruler_template_failures_total")
 	c.Metrics.GetOrCreateGauge("rollcall_ruler_rules", func() float64 {
@@ -183,6 +191,7 @@ func (m *Manager) Update(set *Set) {
 	}
 	m.mu.Lock()
 	m.set, m.groups = set, groups
+	m.room.divide(set.alerting())
 	now := time.Now()
 	for _, e := range gone {
 		m.bury(e.def, e.rules, now)
@@ -213,6 +222,7 @@ func (m *Manager) bury(g *Group, rules []*ruleState, now time.Time) {
 				m.ended(a)
 			}
 		}
+		m.room.take(&r.common, 0)
 		r.mu.Unlock()
 	}
 }
@@ -220,13 +230,27 @@ func (m *Manager) bury(g *Group, rules []*ruleState, now time.Time) {
 // ended keeps an alert that is over, and that no rule has any more, for as long as others are told of it. The caller holds the lock.
 func (m *Manager) ended(a dashboards.Alert) {
 	if len(m.over) >= maxOver && m.over[a.ID].ID == "" {
-		if m.forgot.Inc(); time.Since(m.overLog) > time.Minute {
-			m.overLog = time.Now()
-			m.cfg.Log.Warn("nobody is told that alerts of rules that are no more are over: there are too many of them", "most", maxOver)
-		}
+		m.forgetLocked(1)
 		return
 	}
 	m.over[a.ID] = a
+}
+
+// forget notes that alerts that are over are told to nobody any more, as there are too many.
+func (m *Manager) forget(n int) {
+	if n > 0 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.forgetLocked(n)
+	}
+}
+
+func (m *Manager) forgetLocked(n int) {
+	m.forgot.Add(n)
+	if time.Since(m.overLog) > time.Minute {
+		m.overLog = time.Now()
+		m.cfg.Log.Warn("alerts that are over are forgotten before everybody has heard of it: there are too many", "most", m.room.most, "of a rule", MaxAlerts, "of rules that are no more", maxOver)
+	}
 }
 
 // template notes that a template of a rule could, or could not, be expanded.

@@ -54,6 +54,18 @@ type Set struct {
 	Rules  int
 }
 
+// alerting is how many of the rules give alerts.
+func (s *Set) alerting() (n int) {
+	for _, g := range s.Groups {
+		for _, r := range g.Rules {
+			if r.Alert {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Group is rules that are evaluated one after the other, at one time.
 type Group struct {
 	File, Name string

@@ -297,6 +297,7 @@ type Dashboards struct {
 	Pinned       []string `yaml:"pinned"`        // metrics that are kept by dimension beside the golden signals, with * for any text
 	HistoryBytes Size     `yaml:"history_bytes"` // memory for the last day by dimension; default 256MB, at least 1MB
 	PromQL       PromQL   `yaml:"promql"`
+	MaxAlerts    int      `yaml:"max_alerts"` // of all rules together; default 50000
 }
 
 // PromQL bounds what queries in Prometheus' language may take.

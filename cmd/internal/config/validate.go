@@ -114,6 +114,9 @@ func (c *Config) validate() []fault {
 	if p := c.Dashboards.PromQL; p.MaxSamples < 0 || p.MaxSeries < 0 || p.Concurrent < 0 || p.Timeout < 0 {
 		k.in(".dashboards.promql").fail("a bound is negative; leave it out for the default")
 	}
+	if n := c.Dashboards.MaxAlerts; n < 0 {
+		k.in(".dashboards.max_alerts").fail("%d is negative; leave it out for the default", n)
+	}
 	for i, p := range c.Dashboards.ServiceFiles {
 		if strings.ContainsAny(filepath.Dir(p), "*?[") || p == "" {
 			k.in(".dashboards.service_files[%d]", i).fail("%q: name files such as services.d/*.yml, with wildcards in the file's name only", p)

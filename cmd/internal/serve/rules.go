@@ -60,7 +60,8 @@ func newRuling(c *config.Config, d *Daemon, publish func(dashboards.Note)) (*rul
 	if err != nil {
 		return nil, err
 	}
-	rc := rules.Config{Query: asks.Instant, Store: r.store, Wait: r.wait, Publish: publish, Timeout: c.Dashboards.PromQL.Timeout.Std(0), Log: d.o.Log.With("part", "rules"), Metrics: d.o.Metrics.NewSet()}
+	rc := rules.Config{Query: asks.Instant, Store: r.store, Wait: r.wait, Publish: publish, Timeout: c.Dashboards.PromQL.Timeout.Std(0), MaxAlerts: c.Dashboards.MaxAlerts,
+		Log: d.o.Log.With("part", "rules"), Metrics: d.o.Metrics.NewSet()}
 	if d.peers != nil {
 		rc.Owns = d.peers.ownsGroup
 	}
