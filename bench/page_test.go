@@ -3,11 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/dashboards/detect"
+	"github.com/rollcall-metrics/rollcall/dashboards/quantile"
 )
 
 // A trace of two frames that draw and one long task between them, beside another page that does less.
@@ -69,5 +72,49 @@ func TestPageFleet(t *testing.T) {
 				t.Errorf("minute %d, row %d: %s fails at %v", n, i, r.Service, r.ErrorRatio)
 			}
 		}
+	}
+}
+
+// BenchmarkPageTick is the tick of services of 10 instances that have all said something new since the one before, as the page is measured with: of many, and of some that
+// have a whole history to be compared with. cpu-ms is what it takes of all processors.
+func BenchmarkPageTick(b *testing.B) {
+	for _, c := range []struct{ services, seconds int }{{2000, 15}, {200, 615}} {
+		b.Run(fmt.Sprintf("services=%d/history=%ds", c.services, c.seconds), func(b *testing.B) {
+			judge, err := detect.New(detect.Config{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			board, err := dashboards.NewBoard(dashboards.Options{Percentile: quantile.Over, Judge: judge.Judge, MaxBytes: 1 << 30, Window: 20 * time.Minute})
+			if err != nil {
+				b.Fatal(err)
+			}
+			at := time.UnixMilli(1_764_000_000_000)
+			board.SetFeed(dashboards.Feed{State: dashboards.FeedLive, Since: at.UnixMilli()})
+			f := newPageFleet(board, c.services, 10, at)
+			second := func() { // pulls are spread over it, as live has them
+				for turn := range pageSlices {
+					for i := turn; i < len(f.instances); i += pageSlices {
+						f.pull(&f.instances[i], at.Add(time.Duration(turn)*time.Second/pageSlices), 1)
+					}
+				}
+				at = at.Add(time.Second)
+			}
+			for range c.seconds {
+				second()
+				board.Tick(at.Add(time.Second / 4))
+			}
+			var cpu time.Duration
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				second()
+				runtime.GC() // what the pulls left is none of the tick's
+				begun := ownCPU()
+				b.StartTimer()
+				board.Tick(at.Add(time.Second / 4))
+				cpu += ownCPU() - begun
+			}
+			b.ReportMetric(float64(cpu.Microseconds())/1000/float64(b.N), "cpu-ms/op")
+		})
 	}
 }
