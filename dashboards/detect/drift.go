@@ -27,10 +27,8 @@ func ratioDrifted(n, e []float64, base []bool, width time.Duration, certainty fl
 	if !ok {
 		return Verdict{}, false
 	}
-	was := make([]bool, len(base))
-	copy(was, base[:until])
 	for _, k := range [...]int{w, min(w, 10)} { // the second where history is too short for three chunks of the first
-		if v, ok := ratioAt(k, n, e, was, certainty); ok {
+		if v, ok := ratioAt(k, until, n, e, base, certainty); ok {
 			return v, true
 		}
 	}
@@ -43,6 +41,11 @@ func slowDrifted(x, n []float64, p float64, base []bool, width time.Duration, ce
 	if !ok {
 		return Verdict{}, false
 	}
+	newest := x[len(x)-w:]
+	// What is calm shows at once: the least of the newest is not above most of what was.
+	if least := slices.Min(newest); !math.IsNaN(least) && !mostlyBelow(least/(1+(driftFactor-1)/2), x[:until], base[:until]) {
+		return Verdict{}, false
+	}
 	mid, scatter, _, m := usual(x[:until], base[:until], until)
 	if m < leastHistory {
 		return Verdict{}, false
@@ -51,7 +54,6 @@ func slowDrifted(x, n []float64, p float64, base []bool, width time.Duration, ce
 	for i := range all {
 		all[i] = true
 	}
-	newest := x[len(x)-w:]
 	is, now, _, k := usual(newest, all, w)
 	of := 0.0
 	for _, r := range n[len(n)-w:] {
@@ -72,4 +74,18 @@ func slowDrifted(x, n []float64, p float64, base []bool, width time.Duration, ce
 	half := math.Exp(mid + (is-mid)/2)
 	v.Ticks = since(len(x), func(i int) bool { return x[i] > half })
 	return v, true
+}
+
+// mostlyBelow reports whether the median of those that may serve may be below a bound: within what logarithms are rounded by.
+func mostlyBelow(bound float64, x []float64, base []bool) bool {
+	below, of := 0, 0
+	for i := range x {
+		if base[i] && x[i] > 0 {
+			of++
+			if x[i] <= bound*(1+1e-9) {
+				below++
+			}
+		}
+	}
+	return below > of/2
 }

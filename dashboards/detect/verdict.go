@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"iter"
 	"math"
 	"slices"
 )
@@ -24,6 +25,8 @@ const (
 	riseErrors   = 5     // errors seen
 	slowFactor   = 1.3
 	slowMillis   = 2
+	slowAbove    = 1.05 // times the most of the newest history, of which there are so many ticks:
+	slowNear     = 120
 	dropFactor   = 0.5
 	nothing      = 0.01 // of what was: it has stopped
 	leastHistory = 8    // ticks before anything is compared
@@ -41,15 +44,15 @@ var scales = [...]int{2, 5, 15, 45}
 // scale. History begins with half an error in 250 requests, so that a service with little of it does not alarm at its first error.
 func ratioRisen(n, e []float64, base []bool, certainty float64) (Verdict, bool) {
 	for _, w := range scales {
-		if v, ok := ratioAt(w, n, e, base, certainty); ok {
+		if v, ok := ratioAt(w, len(n)-w-1, n, e, base, certainty); ok {
 			return v, true
 		}
 	}
 	return Verdict{}, false
 }
 
-// ratioAt is ratioRisen for the newest w ticks.
-func ratioAt(w int, n, e []float64, base []bool, certainty float64) (Verdict, bool) {
+// ratioAt is ratioRisen for the newest w ticks, with those before `until` for history.
+func ratioAt(w, until int, n, e []float64, base []bool, certainty float64) (Verdict, bool) {
 	if len(n) < w+leastHistory {
 		return Verdict{}, false
 	}
@@ -58,19 +61,16 @@ func ratioAt(w int, n, e []float64, base []bool, certainty float64) (Verdict, bo
 	if math.IsNaN(e1) || math.IsNaN(n1) || e1 < riseErrors || n1 <= 0 {
 		return Verdict{}, false
 	}
-	chunks := chunked(n[:now-1], e[:now-1], base[:now-1], w)
-	if len(chunks) < max(leastHistory/w, 3) {
-		return Verdict{}, false
-	}
-	e0, n0 := priorErrors, priorErrors/priorRatio
-	for _, c := range chunks {
+	e0, n0, many := priorErrors, priorErrors/priorRatio, 0
+	for c := range chunked(n[:until], e[:until], base[:until], w) {
 		e0, n0 = e0+c.e, n0+c.n
+		many++
 	}
 	p0, p1 := e0/n0, e1/n1
-	if p1 < p0*riseFactor || p1 < p0+riseRatio {
+	if many < max(leastHistory/w, 3) || p1 < p0*riseFactor || p1 < p0+riseRatio {
 		return Verdict{}, false
 	}
-	sure := math.Sqrt(twoRates(e1, n1, e0, n0) / dispersion(chunks, p0))
+	sure := math.Sqrt(twoRates(e1, n1, e0, n0) / dispersion(chunked(n[:until], e[:until], base[:until], w), p0))
 	if sure < certainty || !lasting(n[now:], e[now:], p0, p1) {
 		return Verdict{}, false
 	}
@@ -126,27 +126,30 @@ func twoRates(e1, n1, e0, n0 float64) float64 {
 type chunk struct{ n, e float64 }
 
 // chunked adds history up by w ticks, from the newest back. Ticks that may not serve are left out.
-func chunked(n, e []float64, base []bool, w int) (out []chunk) {
-	var c chunk
-	k := 0
-	for i := len(n) - 1; i >= 0; i-- {
-		if !base[i] || math.IsNaN(n[i]) || math.IsNaN(e[i]) {
-			continue
-		}
-		c.n, c.e = c.n+n[i], c.e+e[i]
-		if k++; k == w {
-			out = append(out, c)
-			c, k = chunk{}, 0
+func chunked(n, e []float64, base []bool, w int) iter.Seq[chunk] {
+	return func(yield func(chunk) bool) {
+		var c chunk
+		k := 0
+		for i := len(n) - 1; i >= 0; i-- {
+			if !base[i] || math.IsNaN(n[i]) || math.IsNaN(e[i]) {
+				continue
+			}
+			c.n, c.e = c.n+n[i], c.e+e[i]
+			if k++; k == w {
+				if !yield(c) {
+					return
+				}
+				c, k = chunk{}, 0
+			}
 		}
 	}
-	return out
 }
 
 // dispersion is by how much the chunks vary more than Poisson's counts would: Pearson's mean square, drawn towards a little more than one by five chunks' worth,
 // never below one.
-func dispersion(chunks []chunk, p0 float64) float64 {
+func dispersion(chunks iter.Seq[chunk], p0 float64) float64 {
 	sum, n := 5*1.3, 5.0
-	for _, c := range chunks {
+	for c := range chunks {
 		if mu := c.n * p0; mu > 0 {
 			sum += min((c.e-mu)*(c.e-mu)/mu, 25)
 			n++
@@ -182,7 +185,11 @@ func slower(x, n []float64, p float64, base []bool, certainty float64) (Verdict,
 			break
 		}
 		now := len(x) - w
-		mid, scatter, most, m := usual(x[:now-1], base[:now-1], 120)
+		// What is calm shows at once; the history is put in order only for what does not.
+		if slices.Min(x[now:]) < highest(x[:now-1], base[:now-1], slowNear)*slowAbove {
+			continue
+		}
+		mid, scatter, most, m := usual(x[:now-1], base[:now-1], slowNear)
 		if m < max(leastHistory, 2*w) {
 			continue
 		}
@@ -204,7 +211,7 @@ func slower(x, n []float64, p float64, base []bool, certainty float64) (Verdict,
 		scatter = max(scatter, 0.03, chance(of/float64(w), p)) * (1 + 4/float64(m))
 		sure := (is - mid) / (scatter * math.Sqrt(1/math.Min(float64(w), 4)+1/float64(m)))
 		was := math.Exp(mid)
-		if sure < certainty || math.Exp(is) < was*slowFactor || math.Exp(is)-was < slowMillis || least < most*1.05 || least < was*(1+(slowFactor-1)/2) {
+		if sure < certainty || math.Exp(is) < was*slowFactor || math.Exp(is)-was < slowMillis || least < most*slowAbove || least < was*(1+(slowFactor-1)/2) {
 			continue
 		}
 		v := Verdict{Metric: "latency", Was: was, Is: math.Exp(is), Sure: sure, Of: of / float64(w)}
@@ -219,20 +226,29 @@ func slower(x, n []float64, p float64, base []bool, certainty float64) (Verdict,
 // may look calmer than that. p is 0 for means.
 func chance(n, p float64) float64 { return 0.2 / math.Sqrt(max(n, 1)*min(1-p, 0.16)) }
 
+// highest is the most x of the newest `near` ticks that may serve; 0 if none may.
+func highest(x []float64, base []bool, near int) (most float64) {
+	for i := len(x) - 1; i >= 0 && near > 0; i-- {
+		if base[i] && x[i] > 0 {
+			most = max(most, x[i])
+			near--
+		}
+	}
+	return most
+}
+
 // usual is the median of ln x, its scatter (1.4826 times the median distance), and the most x of the newest `near` ticks, over the m that may serve.
 func usual(x []float64, base []bool, near int) (mid, scatter, most float64, m int) {
-	var v []float64
-	for i := len(x) - 1; i >= 0; i-- {
+	v := make([]float64, 0, len(x))
+	for i := range x {
 		if base[i] && x[i] > 0 {
 			v = append(v, math.Log(x[i]))
-			if len(v) <= near {
-				most = max(most, x[i])
-			}
 		}
 	}
 	if len(v) == 0 {
 		return math.NaN(), math.NaN(), 0, 0
 	}
+	most = highest(x, base, near)
 	slices.Sort(v)
 	mid = v[len(v)/2]
 	for i := range v {
@@ -273,7 +289,7 @@ func collapsedAt(w int, factor float64, rate, n []float64, answering []int, base
 	}
 	now := len(rate) - w
 	from := max(now-1-60, 0)
-	var before []float64
+	before := make([]float64, 0, now-1-from)
 	least, per, people := math.Inf(1), 0.0, 0.0
 	for i := from; i < now-1; i++ {
 		if base[i] && rate[i] > 0 {
@@ -286,8 +302,6 @@ func collapsedAt(w int, factor float64, rate, n []float64, answering []int, base
 	if len(before) < leastHistory {
 		return Verdict{}, false
 	}
-	slices.Sort(before)
-	was := before[len(before)/2]
 	people /= float64(len(before))
 	is, most, there := 0.0, 0.0, 0.0
 	for i := now; i < len(rate); i++ {
@@ -300,7 +314,12 @@ func collapsedAt(w int, factor float64, rate, n []float64, answering []int, base
 	if people > 0 {
 		share = min(there/people, 1)
 	}
-	if most > was*factor*share || most > least*0.7*share {
+	if most > least*0.7*share {
+		return Verdict{}, false
+	}
+	slices.Sort(before)
+	was := before[len(before)/2]
+	if most > was*factor*share {
 		return Verdict{}, false
 	}
 	// Counts: mean of history against what came, with the dispersion of the history.
