@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/rollcall-metrics/rollcall/internal/textfile"
 	"github.com/rollcall-metrics/rollcall/internal/yamltext"
 )
 
@@ -182,7 +182,7 @@ func (s *Store) one(name string) (changed bool) {
 	if is.Size() == f.size && is.ModTime().Equal(f.changed) && time.Since(is.ModTime()) > 2*s.cfg.Every {
 		return changed // within the time's grain a second writing may look like the first
 	}
-	text, err := readFile(name)
+	text, err := textfile.Read(name, yamltext.MaxBytes)
 	if err != nil {
 		return bad(err)
 	}
@@ -206,16 +206,6 @@ func (s *Store) one(name string) (changed bool) {
 	}
 	f.entries, f.err = entries, ""
 	return true
-}
-
-// readFile reads what a file holds, and no more than may be parsed.
-func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, yamltext.MaxBytes+1))
 }
 
 // Run follows the files until ctx ends. They need not have been read before.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
+	"github.com/rollcall-metrics/rollcall/internal/textfile"
 	"github.com/rollcall-metrics/rollcall/internal/yamltext"
 )
 
@@ -76,17 +76,7 @@ func Load(patterns []string, o Options) (*Set, error) {
 type budget struct{ rules, bytes, texts int }
 
 func loadFile(file string, o Options, left *budget) ([]*Group, error) {
-	if is, err := os.Stat(file); err != nil {
-		return nil, fmt.Errorf("read rules: %w", err)
-	} else if !is.Mode().IsRegular() { // whoever opens a pipe waits for who writes it
-		return nil, fmt.Errorf("read rules: %s is no regular file", file)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("read rules: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	b, err := textfile.Read(file, MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
 	}

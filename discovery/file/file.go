@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/internal/promtext"
+	"github.com/rollcall-metrics/rollcall/internal/textfile"
 )
 
 // Config names the files of a Poller. Only Name and Files must be given.
@@ -243,17 +243,9 @@ func (p *Poller) read(file string, st *polled) (reading, error) {
 	if st.info != nil && same(info, st.info) && st.empty == 0 && time.Since(st.published) < renew {
 		return reading{}, nil
 	}
-	f, err := os.Open(file)
+	b, err := textfile.Read(file, maxBytes)
 	if err != nil {
 		return reading{}, fmt.Errorf("read members: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	if err != nil {
-		return reading{}, fmt.Errorf("read members: %w", err)
-	}
-	if len(b) > maxBytes {
-		return reading{}, fmt.Errorf("read members of %q: more than %d MiB", file, maxBytes>>20)
 	}
 	return reading{file, info, b, time.Since(info.ModTime()).Abs() < still}, nil
 }

@@ -152,7 +152,7 @@ func TestPollerKeepsAndDrops(t *testing.T) {
 		if err := os.Truncate(z, maxBytes+1); err != nil {
 			t.Fatal(err)
 		}
-		b.is("a file that cannot be read keeps what it had", 2*look, both, "z.prod\": more than 64 MiB")
+		b.is("a file that cannot be read keeps what it had", 2*look, both, "z.prod\" is longer than 67108864 bytes")
 		put(t, z, "10.0.0.8:80", 44*time.Second)
 		b.is("mended", look, "a/prod/10.0.0.1:80 z/prod/10.0.0.8:80", "")
 	})

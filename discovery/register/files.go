@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/textfile"
 )
 
 // maxFile bounds a file of services, maxFiles how many are read.
@@ -269,7 +269,7 @@ func (f *Files) refresh(path string, file *followed, s stamp, now, again bool) b
 	if !file.steady {
 		return false // somebody may be writing it just now
 	}
-	text, err := readFile(path)
+	text, err := textfile.Read(path, maxFile)
 	if err == nil {
 		sum := sha256.Sum256(text)
 		if sum == file.sum {
@@ -299,22 +299,6 @@ func (f *Files) refresh(path string, file *followed, s stamp, now, again bool) b
 		file.services = f.kept(path)
 	}
 	return file.services != nil && first
-}
-
-func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	b, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = fmt.Errorf("larger than %d bytes; split it", maxFile)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
 }
 
 // paths is every file in order. The caller holds mu.

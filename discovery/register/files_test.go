@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -185,13 +186,26 @@ func TestFilesBounds(t *testing.T) {
 	f := newFollower(t)
 	f.write("a.yml", "# "+strings.Repeat("x", maxFile)+"\n")
 	f.files.pass(true)
-	if why := f.errorOf("a.yml"); !strings.Contains(why, "split it") {
+	if why := f.errorOf("a.yml"); !strings.Contains(why, "divide it") {
 		t.Errorf("the status says %q", why)
 	}
 	for pattern, bad := range map[string]bool{"services.d/*.yml": false, "x.yml": false, "*/x.yml": true, "a[.yml": true, "": true} {
 		if (badPattern(pattern) != "") != bad {
 			t.Errorf("%q: %q", pattern, badPattern(pattern))
 		}
+	}
+}
+
+// Some editors begin a file with a byte order mark; and what is no file is none, whoever may write to it some day.
+func TestFilesOfOthers(t *testing.T) {
+	f := newFollower(t)
+	f.write("a.yml", "\ufeff"+f.service("a", 1))
+	if err := syscall.Mkfifo(filepath.Join(f.dir, "b.yml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.files.pass(true)
+	if !slices.Equal(f.used, []string{"a:1"}) {
+		t.Errorf("%q, and of the one with a mark: %q", f.used, f.errorOf("a.yml"))
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+
+	"github.com/rollcall-metrics/rollcall/internal/textfile"
 )
 
 // copyOf is where the last good text of a file is kept.
@@ -37,7 +39,7 @@ func (f *Files) kept(path string) []Service {
 	if f.Keep == "" {
 		return nil
 	}
-	text, err := readFile(f.copyOf(path))
+	text, err := textfile.Read(f.copyOf(path), maxFile)
 	if err != nil {
 		return nil
 	}

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rollcall-metrics/rollcall/internal/textfile"
 )
 
 // network is one row of a file.
@@ -25,17 +26,9 @@ const (
 )
 
 func readNetworks(file string) ([]network, error) {
-	f, err := os.Open(file)
+	b, err := textfile.Read(file, maxNetworksBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read networks: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxNetworksBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read networks: %w", err)
-	}
-	if len(b) > maxNetworksBytes {
-		return nil, fmt.Errorf("read networks %q: more than %d MiB", file, maxNetworksBytes>>20)
 	}
 	return parseNetworks(file, b)
 }
@@ -43,7 +36,7 @@ func readNetworks(file string) ([]network, error) {
 // parseNetworks reads a CSV file (RFC 4180; lines that begin with # and empty ones are passed over). The first line names the columns: cidr, then one tag a
 // column. A row is a prefix, or an address for itself alone, and the values; an empty one says nothing. Each fault names its line.
 func parseNetworks(file string, b []byte) ([]network, error) {
-	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(b, []byte("\ufeff"))))
+	r := csv.NewReader(bytes.NewReader(b))
 	r.Comment, r.TrimLeadingSpace, r.FieldsPerRecord, r.ReuseRecord = '#', true, -1, true
 	fault := func(line int, format string, args ...any) error {
 		return fmt.Errorf("%s:%d: %w", file, line, fmt.Errorf(format, args...))
