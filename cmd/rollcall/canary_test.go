@@ -153,5 +153,6 @@ func TestCanaryOfTheDemo(t *testing.T) {
 			t.Errorf("it says\n%s", &out)
 		}
 	}
+	commandsAnswer(t, map[string]string{"ROLLCALL_URL": url, "ROLLCALL_COLLECTOR": d.from, "BROKEN": broken})
 	grafanaIsAnswered(t, url, broken)
 }

@@ -28,13 +28,23 @@ func TestMain(m *testing.M) {
 }
 
 // TestCommandLine runs the scripts of testdata/script: what each command says, and how it ends.
-func TestCommandLine(t *testing.T) {
+func TestCommandLine(t *testing.T) { runScripts(t, "testdata/script", nil) }
+
+// commandsAnswer runs the scripts of testdata/live, which ask a line that runs already.
+func commandsAnswer(t *testing.T, vars map[string]string) {
+	t.Run("commands", func(t *testing.T) { runScripts(t, "testdata/live", vars) })
+}
+
+func runScripts(t *testing.T, dir string, vars map[string]string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Values[portKey] = func() int { return testenv.Port(t) }
+			for name, value := range vars {
+				e.Setenv(name, value)
+			}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) { // [tool:NAME]

@@ -34,6 +34,7 @@ const seed = 28
 type testDemo struct {
 	t    *testing.T
 	url  string
+	from string // the URL of its collector
 	end  context.CancelFunc
 	done chan error
 }
@@ -44,8 +45,9 @@ func startDemo(t *testing.T, broker string) *testDemo {
 	ctx, end := context.WithCancel(context.Background())
 	cut, endCut := context.WithCancel(context.Background())
 	out, stdout := io.Pipe()
-	d := &testDemo{t: t, end: end, done: make(chan error, 1)}
-	cmd := demoCmd{Listen: "127.0.0.1:0", Collect: "127.0.0.1:0", Storage: t.TempDir(), Kafka: []string{broker}, Seed: seed, NoFaults: true, Interval: interval}
+	collector := net.JoinHostPort("127.0.0.1", strconv.Itoa(testenv.Port(t)))
+	d := &testDemo{t: t, from: "http://" + collector, end: end, done: make(chan error, 1)}
+	cmd := demoCmd{Listen: "127.0.0.1:0", Collect: collector, Storage: t.TempDir(), Kafka: []string{broker}, Seed: seed, NoFaults: true, Interval: interval}
 	log := &lines{}
 	go func() {
 		d.done <- cmd.Run(&env{ctx: ctx, cut: cut, stdin: strings.NewReader(""), stdout: stdout, stderr: log, build: ops.ThisBuild(),

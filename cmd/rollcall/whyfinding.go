@@ -13,8 +13,8 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards"
 )
 
-// findingID is what a finding's id looks like; an instance may be called so, too.
-var findingID = regexp.MustCompile(`^f[0-9a-z]{6,31}$`)
+// findingID is what the id of a finding, or of a canary's, looks like; an instance may be called so, too.
+var findingID = regexp.MustCompile(`^[cf][0-9a-z]{6,31}$`)
 
 // finding tells a finding, step by step, if the page knows one of that id. A page that does not answer is no error: an instance may be meant.
 func (c *whyCmd) finding(e *env) (told bool, err error) {
@@ -68,7 +68,10 @@ func findingStory(f *dashboards.Finding, hint string) (out []string) {
 	if len(f.Services) > 1 {
 		say("Several services have it in common: %s.", strings.Join(f.Services, ", "))
 	}
-	if f.Only != "" {
+	switch {
+	case f.Canary != nil && f.Only != "":
+		say("%s.", strings.TrimSuffix(f.Only, "."))
+	case f.Only != "":
 		say("Where: %s.", strings.TrimSuffix(f.Only, "."))
 	}
 	if len(f.Cleared) > 0 {

@@ -21,7 +21,7 @@ func TestFindingStory(t *testing.T) {
 	if text := strings.Join(findingStory(&f, ""), "\n"); !strings.Contains(text, "was over at 2025-11-24 16:01:00.000 UTC") || strings.Contains(text, "findings ack") {
 		t.Errorf("when it is over:\n%s", text)
 	}
-	for id, is := range map[string]bool{"f00c0ffee00": true, "10.0.0.5:8001": false, "feed": false, "checkout/prod/h:1": false} {
+	for id, is := range map[string]bool{"f00c0ffee00": true, "c9e69182b41": true, "10.0.0.5:8001": false, "feed": false, "checkout/prod/h:1": false} {
 		if findingID.MatchString(id) != is {
 			t.Errorf("%s: a finding's id: %v", id, !is)
 		}
