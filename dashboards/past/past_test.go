@@ -37,8 +37,10 @@ type log struct {
 	topics  map[string]*[partitions][]record
 	first   map[string]int64
 	reads   map[string]int                  // records that were read, by topic and partition
+	asked   int                             // questions for offsets
 	offline error                           // what every question is answered with
 	hold    func(ctx context.Context) error // what reading waits for
+	answers int                             // so many questions for offsets are answered, no more; 0: all are
 }
 
 func newLog() *log {
@@ -53,13 +55,17 @@ func (l *log) put(topic, key string, at time.Time, value []byte) {
 }
 
 func (l *log) Partitions(_ context.Context, topic string) (int, error) {
-	if l.topics[topic] == nil {
+	if l.topics[topic] == nil || l.offline != nil {
 		return 0, l.offline
 	}
-	return partitions, l.offline
+	return partitions, nil
 }
 
-func (l *log) Offsets(_ context.Context, topic string, p int, at time.Time) (first, from, end int64, err error) {
+func (l *log) Offsets(ctx context.Context, topic string, p int, at time.Time) (first, from, end int64, err error) {
+	if l.asked++; l.answers > 0 && l.asked > l.answers {
+		<-ctx.Done()
+		return 0, 0, 0, ctx.Err()
+	}
 	all := l.topics[topic][p]
 	first, end = l.first[place(topic, p)], int64(len(all))
 	for from = first; from < end && all[from].at.Before(at); from++ {
@@ -272,22 +278,27 @@ func TestSaid(t *testing.T) {
 		}, [2]time.Time{from, to}, false, "not all that came late was read, as 0 MiB were read"},
 		{"too long", func(_ *log, c *Config) { c.MaxSpan = 5 * time.Minute }, [2]time.Time{from, to}, false, "not read back from Kafka, of more than 5 min at a time"},
 		{"no answer", func(l *log, _ *Config) { l.offline = errors.New("no broker answers") }, [2]time.Time{from, to}, false, "not read back from Kafka, as Kafka cannot be read: no broker answers"},
+		{"no answer when asked for the time before", func(l *log, c *Config) { l.answers, c.Within = 2, time.Second }, [2]time.Time{from.Add(-10 * time.Minute), to}, false, "of 14:20:00–14:40:00 UTC: 1 s were over"},
+		{"nor for what came late", func(l *log, c *Config) { l.answers, c.Within = 1, time.Second }, [2]time.Time{from, to}, false, "not all that came late was read, as 1 s were over"},
 		{"no topic", func(_ *log, c *Config) { c.Snapshots = "other" }, [2]time.Time{from, to}, false, "topic other is not there"},
 		{"no other lane", func(_ *log, c *Config) { c.Backfill = "other" }, [2]time.Time{from, to}, true, "read back from Kafka: 14:30:00–14:40:00 UTC"},
 	} {
-		l := newLog()
-		story(t, l, "checkout", start, start.Add(50*time.Minute))
-		p := reader(t, l, func(c *Config) { tc.change(l, c) })
-		asked := [2]time.Time{tc.ask[0], tc.ask[1]}
-		if asked[0].Before(from) {
-			asked[0] = from // what is read; the rest is the time before it
-		}
-		if got := of(t, p, "checkout", asked[0], asked[1]).Back(tc.ask[0], tc.ask[1]); got.Whole != tc.whole || !strings.Contains(got.Text, tc.text) {
-			t.Errorf("%s: %+v, want %q", tc.name, got, tc.text)
-		}
-		if tc.name == "bytes read" && l.total() > 400 {
-			t.Errorf("%d records were read", l.total())
-		}
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(time.Until(start.Add(time.Hour)))
+			l := newLog()
+			story(t, l, "checkout", start, start.Add(50*time.Minute))
+			p := reader(t, l, func(c *Config) { tc.change(l, c) })
+			asked := [2]time.Time{tc.ask[0], tc.ask[1]}
+			if asked[0].Before(from) {
+				asked[0] = from // what is read; the rest is the time before it
+			}
+			if got := of(t, p, "checkout", asked[0], asked[1]).Back(tc.ask[0], tc.ask[1]); got.Whole != tc.whole || !strings.Contains(got.Text, tc.text) || strings.Contains(got.Text, "\n") {
+				t.Errorf("%s: %+v, want %q", tc.name, got, tc.text)
+			}
+			if tc.name == "bytes read" && l.total() > 400 {
+				t.Errorf("%d records were read", l.total())
+			}
+		})
 	}
 }
 
@@ -337,7 +348,12 @@ func TestTime(t *testing.T) {
 		begun := time.Now()
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if got := of(t, p, "checkout", from, to).Back(from, to); time.Since(begun) != 30*time.Second || !strings.Contains(got.Text, "30 s were over") {
+			w, err := p.Of(t.Context(), "checkout", "prod", from, to)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got := w.Back(from, to); time.Since(begun) != 30*time.Second || !strings.Contains(got.Text, "30 s were over") {
 				t.Errorf("after %s: %+v", time.Since(begun), got)
 			}
 		})

@@ -73,59 +73,76 @@ func (p *Past) read(ctx context.Context, service, env string, from, to time.Time
 
 // all reads the while first, then what came late, then what was before it.
 func (r *reading) all(ctx context.Context, from, to time.Time) (c covered, err error) {
-	k := r.p.cfg.Kafka
-	n, err := k.Partitions(ctx, r.p.cfg.Snapshots)
-	if err != nil || n == 0 {
-		return c, errors.Join(err, unless(n > 0, "topic "+r.p.cfg.Snapshots+" is not there"))
+	k, topic := r.p.cfg.Kafka, r.p.cfg.Snapshots
+	n, err := k.Partitions(ctx, topic)
+	switch {
+	case err != nil:
+		return c, err
+	case n == 0:
+		return c, fmt.Errorf("topic %s is not there", topic)
 	}
 	part := int(wire.Partition(r.key, n))
-	first, begin, end, err := k.Offsets(ctx, r.p.cfg.Snapshots, part, from.Add(-around))
+	first, begin, end, err := k.Offsets(ctx, topic, part, from.Add(-around))
 	if err != nil {
 		return c, err
 	}
-	oldest, newest, err := r.lane(ctx, r.p.cfg.Snapshots, part, begin, end, to.Add(around))
+	oldest, newest, err := r.lane(ctx, topic, part, begin, end, to.Add(around))
 	if err != nil {
 		return c, err
 	}
 	c.from, c.to = from, to
-	gone := func(begin int64, oldest, from time.Time) bool {
-		return begin == first && first > 0 && (oldest.IsZero() || oldest.After(from))
-	}
 	if r.why != "" {
 		c.to, c.newer = newest, r.why
 	}
-	switch {
-	case gone(begin, oldest, from):
-		if c.from, c.older = oldest, "older ones are gone"; oldest.IsZero() {
-			c.from = to
-		}
-		c.from = earlier(c.from, to)
-	case r.why == "":
-		if err := r.late(ctx, part, from); err != nil {
-			return c, err
-		}
-		c.late = r.why
-		r.why = ""
-		back := from.Add(-max(before, to.Sub(from)))
-		_, more, _, err := k.Offsets(ctx, r.p.cfg.Snapshots, part, back.Add(-around))
-		if err == nil {
-			oldest, _, err = r.lane(ctx, r.p.cfg.Snapshots, part, more, begin, r.end)
-		}
-		switch {
-		case err != nil && context.Cause(ctx) != errBound:
-			return c, err
-		case err != nil || r.why != "":
-			c.older = r.why
-		case gone(more, oldest, back):
-			c.older = "older ones are gone"
-			if !oldest.IsZero() {
-				c.from = earlier(oldest, from)
-			}
-		default:
-			c.from = back
+	cut := gone(first, begin, oldest, from)
+	if cut {
+		c.older = goneWhy
+		if c.from = to; !oldest.IsZero() {
+			c.from = earlier(oldest, to)
 		}
 	}
-	return c, nil
+	if r.why != "" {
+		return c, nil
+	}
+	if err := r.late(ctx, part, from); err != nil {
+		return c, err
+	}
+	c.late, r.why = r.why, ""
+	if cut {
+		return c, nil
+	}
+	err = r.before(ctx, part, begin, to.Sub(from), &c)
+	return c, err
+}
+
+// before reads what was before a while, up to its first offset: as long as it was, and enough to tell what was usual.
+func (r *reading) before(ctx context.Context, part int, begin int64, long time.Duration, c *covered) error {
+	k, topic, back := r.p.cfg.Kafka, r.p.cfg.Snapshots, c.from.Add(-max(before, long))
+	first, more, _, err := k.Offsets(ctx, topic, part, back.Add(-around))
+	var oldest time.Time
+	if err == nil {
+		oldest, _, err = r.lane(ctx, topic, part, more, begin, r.end)
+	}
+	switch err = r.bounded(ctx, err); {
+	case err != nil:
+		return err
+	case r.why != "":
+		c.older = r.why
+	case gone(first, more, oldest, back):
+		if c.older = goneWhy; !oldest.IsZero() {
+			c.from = earlier(oldest, c.from)
+		}
+	default:
+		c.from = back
+	}
+	return nil
+}
+
+const goneWhy = "older ones are gone"
+
+// gone reports whether a partition does not have the beginning of a while any more, where its first record and the first of the while, of an oldest time, are these.
+func gone(first, begin int64, oldest, from time.Time) bool {
+	return begin == first && first > 0 && (oldest.IsZero() || oldest.After(from))
 }
 
 // late reads what came by the other lane, whenever that was.
@@ -136,11 +153,11 @@ func (r *reading) late(ctx context.Context, part int, from time.Time) error {
 	}
 	n, err := k.Partitions(ctx, topic)
 	if err != nil || part >= n {
-		return err
+		return r.bounded(ctx, err)
 	}
 	_, begin, end, err := k.Offsets(ctx, topic, part, from.Add(-before-around))
 	if err != nil {
-		return err
+		return r.bounded(ctx, err)
 	}
 	all := r.most
 	r.most = min(all, r.read+all/4)
@@ -176,13 +193,19 @@ func (r *reading) lane(ctx context.Context, topic string, part int, from, end in
 		}
 		return r.take(value)
 	})
+	return oldest, newest, r.bounded(ctx, err)
+}
+
+// bounded is an error, or nil where it only says that a reading is done, or that a bound is reached, which r.why tells then.
+func (r *reading) bounded(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errDone), errors.Is(err, errBound):
-		err = nil
+		return nil
 	case err != nil && context.Cause(ctx) == errBound:
-		r.why, err = fmt.Sprintf("%s were over", words(r.p.cfg.Within)), nil
+		r.why = words(r.p.cfg.Within) + " were over"
+		return nil
 	}
-	return oldest, newest, err
+	return err
 }
 
 // take puts a record of the service into the Board. One that cannot be read is passed over: the feed says more of such.
@@ -202,13 +225,6 @@ func (r *reading) take(value []byte) error {
 		return errBound
 	}
 	return nil
-}
-
-func unless(ok bool, text string) error {
-	if ok {
-		return nil
-	}
-	return errors.New(text)
 }
 
 func earlier(a, b time.Time) time.Time {
