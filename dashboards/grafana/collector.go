@@ -21,7 +21,7 @@ func Collector() Dashboard {
 				{Kind: Number, Title: "Missed slots", On: Own, Unit: "percentunit", Steps: above(0.001, 0.01), About: "Pulls that were due and not begun.",
 					Asks: []Ask{{rate(`rollcall_scrape_skipped_total`+on, "") + ` / (` + rate(`rollcall_scrape_skipped_total`+on, "") + ` + ` + rate(`rollcall_scrape_pulls_total`+with(`outcome!="skipped"`), "") + `)`, ""}}},
 				{Kind: Number, Title: "Oldest undelivered", On: Own, Unit: "s", Steps: above(10, 60), Asks: []Ask{{`max(rollcall_sink_oldest_seconds` + on + `)`, ""}}},
-				{Kind: Number, Title: "Dropped in an hour", On: Own, Steps: above(1, 1), Asks: []Ask{{`sum(increase(rollcall_sink_dropped_total` + on + `[1h]))`, ""}}},
+				{Kind: Number, Title: "Dropped in an hour", On: Own, Steps: wrong(1), Asks: []Ask{{`sum(increase(rollcall_sink_dropped_total` + on + `[1h]))`, ""}}},
 				{Kind: Number, Title: "Bad configuration", On: Own, Steps: above(1), About: "Daemons whose file on disk is not what runs.", Asks: []Ask{{`count(rollcall_config_last_reload_successful` + on + ` == 0) or vector(0)`, ""}}},
 			}},
 			{Title: "Scraping", Panels: []Panel{

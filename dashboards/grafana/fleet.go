@@ -1,6 +1,6 @@
 package grafana
 
-// What instances of a service should answer, and do not.
+// Who is looked at: services, and their instances.
 const (
 	servicesChosen = `env=~"$env",owner=~"$owner"`
 	upOfChosen     = `up{env=~"$env"}`
@@ -25,7 +25,7 @@ func Fleet() Dashboard {
 		},
 		Rows: []Row{
 			{Title: "Now", Panels: []Panel{
-				{Kind: Number, Title: "In trouble", On: Live, Steps: above(1, 1), About: "Services with a finding that is open and not silenced.",
+				{Kind: Number, Title: "In trouble", On: Live, Steps: wrong(1), About: "Services with a finding that is open and not silenced.",
 					Asks: []Ask{{`count(rollcall_service_trouble{` + servicesChosen + `} > 0) or vector(0)`, ""}}},
 				{Kind: Number, Title: "Services", On: Live, Asks: []Ask{{`count(rollcall_service_trouble{` + servicesChosen + `})`, ""}}},
 				{Kind: Number, Title: "Answering", On: Live, Asks: []Ask{{counted("", "answering"), ""}}},

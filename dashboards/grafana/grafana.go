@@ -101,14 +101,17 @@ const (
 	good, warn, bad, quiet, plain = "green", "orange", "red", "text", "blue"
 )
 
-// above makes steps: calm below the first bound, then a warning, then bad.
+// above makes steps: calm below the first bound, a warning from there on, bad from the second one on, if there is one.
 func above(bounds ...float64) []Step {
 	out := []Step{{0, good}}
 	for i, b := range bounds {
-		out = append(out, Step{b, []string{warn, bad}[min(i+2-len(bounds), 1)]})
+		out = append(out, Step{b, []string{warn, bad}[i]})
 	}
 	return out
 }
+
+// wrong makes steps for what is bad as soon as there is any: calm, then bad from the bound on.
+func wrong(bound float64) []Step { return []Step{{0, good}, {bound, bad}} }
 
 // below makes steps for what ought to be high: bad, then calm from the bound on.
 func below(bound float64) []Step { return []Step{{0, bad}, {bound, good}} }

@@ -90,6 +90,23 @@ func TestDescriptions(t *testing.T) {
 	}
 }
 
+// Of what has one bound, reaching it is a warning; what is bad at once says so.
+func TestSteps(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		got, want []Step
+	}{
+		{"one bound", above(1), []Step{{0, good}, {1, warn}}},
+		{"two bounds", above(1, 2), []Step{{0, good}, {1, warn}, {2, bad}}},
+		{"wrong", wrong(1), []Step{{0, good}, {1, bad}}},
+		{"below", below(1), []Step{{0, bad}, {1, good}}},
+	} {
+		if !slices.Equal(tc.got, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, tc.got, tc.want)
+		}
+	}
+}
+
 type drawnPanel struct {
 	ID      int
 	Type    string

@@ -18,9 +18,9 @@ func ZooKeeper() Dashboard {
 			{Title: "Now", Panels: []Panel{
 				{Kind: Number, Title: "Servers that answer", On: Live, Asks: []Ask{{`sum(up` + zk + `)`, ""}}},
 				{Kind: Number, Title: "Servers that do not", On: Live, Steps: above(1), Asks: []Ask{{`count(up` + zk + ` == 0) or vector(0)`, ""}}},
-				{Kind: Number, Title: "Without a quorum", On: Live, Steps: above(1, 1), About: "Servers that are up and do not serve.", Asks: []Ask{{`count(zk_serving` + zk + ` == 0) or vector(0)`, ""}}},
+				{Kind: Number, Title: "Without a quorum", On: Live, Steps: wrong(1), About: "Servers that are up and do not serve.", Asks: []Ask{{`count(zk_serving` + zk + ` == 0) or vector(0)`, ""}}},
 				{Kind: Number, Title: "Slowest server", On: Live, Unit: "ms", Steps: above(20, 200), Asks: []Ask{{`max(zk_avg_latency` + zk + `)`, ""}}},
-				{Kind: Number, Title: "Sessions cut off", On: Own, Steps: above(1, 1), About: "Of collectors, without a connection now.", Asks: []Ask{{`count(rollcall_zk_connected` + on + ` == 0) or vector(0)`, ""}}},
+				{Kind: Number, Title: "Sessions cut off", On: Own, Steps: wrong(1), About: "Of collectors, without a connection now.", Asks: []Ask{{`count(rollcall_zk_connected` + on + ` == 0) or vector(0)`, ""}}},
 				{Kind: Number, Title: "Roster's oldest path", On: Own, Unit: "s", Steps: above(60, 600), About: "How long ago the least sure path was verified.", Asks: []Ask{{`max(rollcall_roster_oldest_path_seconds` + on + `)`, ""}}},
 				{Kind: Number, Title: "Held by guards", On: Own, Steps: above(1), About: "Instances that vanished from ZooKeeper together and that nobody believes to be gone.", Asks: []Ask{{`max(rollcall_roster_held_instances` + on + `)`, ""}}},
 				{Kind: Number, Title: "Missing", On: Own, Steps: above(1), About: "Left without an excuse in the last 15 minutes.", Asks: []Ask{{`max(rollcall_roster_missing_instances` + on + `)`, ""}}},
