@@ -52,7 +52,7 @@ func ruleOptions(c *config.Config) rules.Options {
 	return o
 }
 
-func newRuling(c *config.Config, d *Daemon, publish func(dashboards.Note)) (*ruling, error) {
+func newRuling(c *config.Config, d *Daemon) (*ruling, error) {
 	r := &ruling{d: d, store: rules.NewStore(c.Dashboards.Window.Std(config.DefaultWindow)), external: ruleOptions(c).ExternalLabels, gives: map[string]bool{}}
 	asks, err := d.promql(c, func(p *promql.Config) {
 		p.Also, p.Concurrent, p.Waiting, p.Metrics = r.store, ruleQueries, rules.MaxRules, nil
@@ -60,7 +60,7 @@ func newRuling(c *config.Config, d *Daemon, publish func(dashboards.Note)) (*rul
 	if err != nil {
 		return nil, err
 	}
-	rc := rules.Config{Query: asks.Instant, Store: r.store, Wait: r.wait, Publish: publish, Timeout: c.Dashboards.PromQL.Timeout.Std(0), MaxAlerts: c.Dashboards.MaxAlerts,
+	rc := rules.Config{Query: asks.Instant, Store: r.store, Wait: r.wait, Publish: d.publish, Timeout: c.Dashboards.PromQL.Timeout.Std(0), MaxAlerts: c.Dashboards.MaxAlerts,
 		Log: d.o.Log.With("part", "rules"), Metrics: d.o.Metrics.NewSet()}
 	if d.peers != nil {
 		rc.Owns = d.peers.ownsGroup
