@@ -140,6 +140,25 @@ func (r *ring) len() int64 { return int64(len(r.rate)) }
 // has reports whether the ring reaches back to tick k.
 func (r *ring) has(k int64) bool { return r.last > 0 && k <= r.last && k > r.last-r.len() }
 
+// each calls fn with the stretches of the ring, one or two, that hold the ticks from..to, which it has.
+func (r *ring) each(from, to int64, fn func(a, b int64)) {
+	for from <= to {
+		a := from % r.len()
+		b := min(a+to-from+1, r.len())
+		fn(a, b)
+		from += b - a
+	}
+}
+
+// appendWide appends figures as they are reckoned with.
+func appendWide(to []float64, from []float32) []float64 {
+	to = slices.Grow(to, len(from))
+	for _, x := range from {
+		to = append(to, float64(x))
+	}
+	return to
+}
+
 // advance makes room up to tick k; the new ones are unknown.
 func (r *ring) advance(k int64) {
 	if r.last == 0 || k-r.last > r.len() {

@@ -40,40 +40,40 @@ type Member struct {
 	Stale    bool // it is not scraped any more, as far as a feed that was live all the while can tell
 }
 
-// AllSignals are the Signals of some services, by name and environment; nil where there is none of that name.
-func (b *Board) AllSignals(names [][2]string, n int) []*Signals {
-	out := make([]*Signals, len(names))
-	split(len(names), func(_, i int) { out[i] = b.Signals(names[i][0], names[i][1], n) })
+// Signals is one service's last ticks, at most n; nil if there is none of that name.
+func (b *Board) Signals(name, env string, n int) *Signals {
+	out := &Signals{}
+	if !b.SignalsInto(out, name, env, n) {
+		return nil
+	}
 	return out
 }
 
-// Signals is one service's last ticks, at most n; nil if there is none of that name.
-func (b *Board) Signals(name, env string, n int) *Signals {
+// SignalsInto is Signals in the memory of others that nobody needs any more, whose lines it takes; false if there is no service of that name.
+func (b *Board) SignalsInto(out *Signals, name, env string, n int) bool {
 	s := b.find(name, env)
 	if s == nil {
-		return nil
+		return false
 	}
 	heard := b.hearing()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	g := &s.ring
-	out := &Signals{Service: s.name, Env: s.env, Owner: s.owner(), Width: time.Duration(g.width) * time.Millisecond, Newest: time.UnixMilli(g.last * g.width),
-		LatencyName: s.golden.name, LatencyP: s.golden.p}
-	hasErrors := len(s.golden.set.errors) > 0
-	most := min(n, int(g.len()))
-	out.Rate, out.Latency, out.Answering = make([]float64, 0, most), make([]float64, 0, most), make([]int, 0, most)
-	if hasErrors {
-		out.Errors = make([]float64, 0, most)
+	*out = Signals{Service: s.name, Env: s.env, Owner: s.owner(), Width: time.Duration(g.width) * time.Millisecond, Newest: time.UnixMilli(g.last * g.width),
+		LatencyName: s.golden.name, LatencyP: s.golden.p, Rate: out.Rate[:0], Errors: out.Errors[:0], Latency: out.Latency[:0], Answering: out.Answering[:0]}
+	from := max(g.last-int64(n)+1, g.last-g.len()+1, 0)
+	for from <= g.last && math.IsNaN(float64(g.rate[from%g.len()])) && g.answering[from%g.len()] < 0 {
+		from++ // before anything was known
 	}
-	for k := max(g.last-int64(n)+1, g.last-g.len()+1, 0); k <= g.last; k++ {
-		i := k % g.len()
-		if len(out.Rate) == 0 && math.IsNaN(float64(g.rate[i])) && g.answering[i] < 0 {
-			continue // before anything was known
+	g.each(from, g.last, func(a, b int64) {
+		out.Rate, out.Latency = appendWide(out.Rate, g.rate[a:b]), appendWide(out.Latency, g.lat[a:b])
+		for _, n := range g.answering[a:b] {
+			out.Answering = append(out.Answering, int(n))
 		}
-		out.Rate, out.Latency, out.Answering = append(out.Rate, float64(g.rate[i])), append(out.Latency, float64(g.lat[i])), append(out.Answering, int(g.answering[i]))
-		if hasErrors {
-			out.Errors = append(out.Errors, float64(g.errs[i]))
-		}
+		out.Errors = appendWide(out.Errors, g.errs[a:b])
+	})
+	if len(s.golden.set.errors) == 0 {
+		out.Errors = nil
 	}
 	out.Beside = s.tellLines(len(out.Rate))
 	now := out.Newest.UnixMilli()
@@ -91,7 +91,7 @@ func (b *Board) Signals(name, env string, n int) *Signals {
 	for _, in := range s.flapping(now) {
 		out.Flapping = append(out.Flapping, Member{Instance: in.addr, Tags: in.allTags(), Since: in.roster.Since, Outcome: in.outcome, Reason: in.roster.Reason})
 	}
-	return out
+	return true
 }
 
 // hearing is since when (Unix ms) silence counts: what was not read while the feed was away, or this process stood still, may still come.

@@ -8,8 +8,8 @@ import (
 func TestSplit(t *testing.T) {
 	for _, n := range []int{0, 1, worthSplitting - 1, worthSplitting, 1000, 1001} {
 		done := make([]atomic.Int32, n)
-		var busy [workers]atomic.Bool
-		split(n, func(worker, i int) {
+		var busy [Workers]atomic.Bool
+		Split(n, func(worker, i int) {
 			if busy[worker].Swap(true) {
 				t.Errorf("worker %d does two pieces of %d at once", worker, n)
 			}

@@ -74,6 +74,7 @@ type Detector struct {
 	others   map[troubleKey]*foreign
 	mine     atomic.Pointer[[]Trouble]
 	ended    []dashboards.Finding
+	glances  [atOnce]glance
 	opened   *metrics.Counter
 }
 
@@ -112,31 +113,29 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 		w.mark = false
 	}
 	names := b.Names()
-	var ahead []*dashboards.Signals
-	for i, name := range names {
-		if i%atOnce == 0 && live {
-			ahead = b.AllSignals(names[i:min(i+atOnce, len(names))], d.cfg.History)
-		}
+	for _, name := range names {
 		w := d.services[name]
 		if w == nil {
 			w = &watch{}
 			d.services[name] = w
 		}
 		w.mark = true
-		if !live {
-			continue
+	}
+	for from := 0; from < len(names) && live; from += atOnce {
+		some := names[from:min(from+atOnce, len(names))]
+		dashboards.Split(len(some), func(_, i int) { d.glances[i].look(b, some[i], d.services[some[i]], &d.cfg) })
+		for i, name := range some {
+			g, w := &d.glances[i], d.services[name]
+			if !g.there {
+				continue
+			}
+			s := &g.signals
+			d.count(now, s, w)
+			d.judgeSignals(now, b, g, w)
+			d.judgeBudget(now, b, s, w)
+			d.judgeMembers(now, b, s, w)
+			d.judgeFlaps(now, b, s, w)
 		}
-		s := ahead[i%atOnce]
-		if s == nil || len(s.Rate) == 0 {
-			continue
-		}
-		w.tick = s.Newest.After(w.seen)
-		w.seen = s.Newest
-		d.count(now, s, w)
-		d.judgeSignals(now, b, s, w)
-		d.judgeBudget(now, b, s, w)
-		d.judgeMembers(now, b, s, w)
-		d.judgeFlaps(now, b, s, w)
 	}
 	for name, w := range d.services {
 		if !w.mark {
@@ -171,8 +170,30 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 	return append(out, d.ended...)
 }
 
-// atOnce is of how many services the signals are asked for together.
-const atOnce = 256
+// atOnce is how many services are looked at together.
+const atOnce = 128
+
+// glance is what one service did lately and what of it has changed, in memory that was another's before.
+type glance struct {
+	there    bool
+	signals  dashboards.Signals
+	lines    signalLines
+	verdicts []Verdict
+}
+
+// look takes a glance at a service. Of two it may be done at the same time.
+func (g *glance) look(b *dashboards.Board, name [2]string, w *watch, c *Config) {
+	s := &g.signals
+	if g.there = b.SignalsInto(s, name[0], name[1], c.History) && len(s.Rate) > 0; !g.there {
+		return
+	}
+	w.tick = s.Newest.After(w.seen)
+	w.seen = s.Newest
+	if w.tick {
+		g.lines.fill(s, w)
+		g.verdicts = g.lines.verdicts(c.Certainty)
+	}
+}
 
 // open is a finding that is not over.
 type open struct {

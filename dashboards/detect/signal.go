@@ -23,12 +23,11 @@ const (
 )
 
 // judgeSignals opens, updates and ends the finding about a service's errors, latency and rate. There is one at a time: what else has changed is told in it.
-func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, s *dashboards.Signals, w *watch) {
+func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, g *glance, w *watch) {
 	if !w.tick {
 		return
 	}
-	l := lines(s, w)
-	verdicts := l.verdicts(d.cfg.Certainty)
+	s, l, verdicts := &g.signals, &g.lines, g.verdicts
 	if w.signal == nil {
 		if len(verdicts) == 0 {
 			w.early = time.Time{}
@@ -126,32 +125,67 @@ type signalLines struct {
 	rate, latency []float64
 	base          []bool // may serve as history
 	past          []bool // belongs to a finding that is over
+	whole         bool   // nothing does
 }
 
 func lines(s *dashboards.Signals, w *watch) *signalLines {
-	l := &signalLines{s: s, n: make([]float64, len(s.Rate)), base: make([]bool, len(s.Rate)), past: make([]bool, len(s.Rate))}
+	l := &signalLines{}
+	l.fill(s, w)
+	return l
+}
+
+// fill is lines in memory that was another's.
+func (l *signalLines) fill(s *dashboards.Signals, w *watch) {
+	l.s, l.whole = s, true
 	sec := s.Width.Seconds()
-	for i, r := range s.Rate {
-		l.n[i] = r * sec
-		t := s.Newest.Add(-time.Duration(len(s.Rate)-1-i) * s.Width)
-		l.base[i] = (w.signal == nil || t.Before(w.signal.since)) && (w.early.IsZero() || t.Before(w.early))
-		for _, f := range w.calm {
-			if !t.Before(f[0]) && t.Before(f[1]) {
-				l.base[i], l.past[i] = false, true
-			}
-		}
+	l.n, l.e, l.base, l.past = l.n[:0], l.e[:0], l.base[:0], l.past[:0]
+	for _, r := range s.Rate {
+		l.n = append(l.n, r*sec)
 	}
 	for _, e := range s.Errors {
 		l.e = append(l.e, e*sec)
 	}
-	l.e, l.rate, l.latency = l.without(l.e), l.without(s.Rate), l.without(s.Latency)
-	return l
+	clear := len(s.Rate)
+	for _, since := range []time.Time{w.early, w.since()} {
+		if !since.IsZero() {
+			clear = min(clear, l.before(since))
+		}
+	}
+	for i := range s.Rate {
+		l.base, l.past = append(l.base, i < clear), append(l.past, false)
+	}
+	for _, f := range w.calm {
+		for i := l.before(f[0]); i < l.before(f[1]); i++ {
+			l.base[i], l.past[i], l.whole = false, true, false
+		}
+	}
+	if l.e, l.rate, l.latency = l.without(l.e), l.without(s.Rate), l.without(s.Latency); s.Errors == nil {
+		l.e = nil
+	}
+}
+
+// since is when the finding that is open began; zero: none is.
+func (w *watch) since() (t time.Time) {
+	if w.signal != nil {
+		t = w.signal.since
+	}
+	return t
+}
+
+// before is how many of the ticks are before a moment.
+func (l *signalLines) before(t time.Time) int {
+	d := l.s.Newest.Sub(t)
+	after := d / l.s.Width // ticks, the newest aside, that are not
+	if d < 0 && d%l.s.Width != 0 {
+		after--
+	}
+	return min(max(len(l.s.Rate)-1-int(after), 0), len(l.s.Rate))
 }
 
 // without is the newest figures of a line, unknown where they belong to a finding that is over.
 func (l *signalLines) without(x []float64) []float64 {
-	if x == nil {
-		return nil
+	if l.whole {
+		return x
 	}
 	past := l.past[len(l.past)-len(x):]
 	out := slices.Clone(x)
