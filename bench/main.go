@@ -25,11 +25,18 @@ const usage = `usage: bench roster [flags]     rollcall and Prometheus follow th
        bench sink [flags]       records into Kafka and into the embedded broker: by rollcall's sink, kafka-go's Writer and franz-go
 `
 
+// errUsage says that the words after the command name none of its ways.
+var errUsage = errors.New("unknown way")
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
+		if errors.Is(err, errUsage) {
+			fmt.Fprint(os.Stderr, usage)
+			os.Exit(2)
+		}
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -72,5 +79,5 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case "side": // one of those measured, started by roster
 		return runSide(ctx, args, stdin, stdout)
 	}
-	return errors.New(usage)
+	return errUsage
 }

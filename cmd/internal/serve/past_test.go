@@ -113,7 +113,7 @@ func TestPast(t *testing.T) {
 		Back    *back `json:"read_back"`
 	}
 	code, body := ask("/api/v1/different"+of+"&signal=errors", from.Add(90*time.Second), to, &x)
-	if code != 200 || x.Back == nil || !x.Back.Whole || len(x.Differences) != 1 || !(x.Differences[0].Was < .02) || x.Differences[0].Is != .05 || !strings.Contains(x.Differences[0].Only, "1.42.0") || !strings.Contains(body, "errors 0 ") {
+	if code != 200 || x.Back == nil || !x.Back.Whole || len(x.Differences) != 1 || !(x.Differences[0].Was < .02) || x.Differences[0].Is != .05 || !strings.Contains(x.Differences[0].Only, "1.42.0") || !strings.Contains(body, "errors 0/s → 6/s") {
 		t.Errorf("%d %s", code, body)
 	}
 	rec := httptest.NewRecorder()
