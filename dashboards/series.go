@@ -88,7 +88,7 @@ func (b *Board) Series(q Query) (*Series, error) {
 	points := int((ms(q.To) - t0 + step - 1) / step)
 	out := &Series{Metric: c.metric, Kind: c.kindNow().String(), Unit: unitOf(c.metric), T0: t0, Step: step, AsOf: ms(now), Lines: []Line{},
 		Events: b.withTold(s.events.told(t0, ms(q.To)), q.Service, q.Env, time.UnixMilli(t0), q.To)}
-	d := &drawing{s: s, q: &q, out: out, cols: cols, labels: labels, points: points, to: ms(q.To), of: map[*instance]bool{}, groups: map[string]*group{}}
+	d := &drawing{s: s, q: &q, out: out, cols: cols, labels: labels, moving: q.moves(labels), points: points, to: ms(q.To), of: map[*instance]bool{}, groups: map[string]*group{}}
 	d.cols = slices.DeleteFunc(cols, func(n uint32) bool { return !d.holds(&s.cols[n]) })
 	d.choose()
 	switch k := c.kindNow(); {
@@ -185,6 +185,8 @@ type drawing struct {
 	of     map[*instance]bool // who has contributed
 	groups map[string]*group
 	keep   map[string]bool // names of groups that get a line of their own; nil: all
+	moving []string        // tags with a past that it tells instances apart by
+	buf    []spell
 }
 
 type group struct {
@@ -194,22 +196,6 @@ type group struct {
 	lo, hi  []float64
 	est     []float64
 	dists   [][]Dist
-}
-
-// instances are those that the query is about, by address.
-func (d *drawing) instances() []*instance {
-	all := d.s.sorted()
-	if len(d.q.Where) == 0 {
-		return all
-	}
-	return slices.DeleteFunc(all, func(in *instance) bool {
-		for _, w := range d.q.Where {
-			if !slices.Contains(d.labels, w.Name) && !slices.Contains(w.Values, in.dimension(w.Name)) {
-				return true
-			}
-		}
-		return false
-	})
 }
 
 // holds reports whether the conditions on labels hold for a column.
@@ -222,32 +208,7 @@ func (d *drawing) holds(c *column) bool {
 	return true
 }
 
-// dimension is a value of the instance by which it is told apart: its address, its region, or a tag by its full or short name.
-func (in *instance) dimension(name string) string {
-	switch name {
-	case "instance":
-		return in.addr
-	case "region", TagRegion:
-		return RegionOf(in.tag(TagRegion), in.tag(TagZone))
-	}
-	return in.tag(TagName(name))
-}
-
-func (d *drawing) name(in *instance, c *column) string {
-	if d.q.By == "" {
-		return ""
-	}
-	if v := c.label(d.q.By); v != "" {
-		return v
-	}
-	return in.dimension(d.q.By)
-}
-
-func (d *drawing) group(in *instance, c *column) *group {
-	name := d.name(in, c)
-	if d.q.By != "" && name == "" {
-		name = "unknown"
-	}
+func (d *drawing) group(name string) *group {
 	if d.keep != nil && !d.keep[name] {
 		name = "other"
 	}
@@ -270,7 +231,7 @@ func (d *drawing) choose() {
 		return
 	}
 	weight := map[string]float64{}
-	for _, in := range d.instances() {
+	for _, in := range d.s.instances {
 		for _, n := range d.cols {
 			c, ok := in.index[n]
 			if !ok {
@@ -281,7 +242,11 @@ func (d *drawing) choose() {
 			if d.q.By == "instance" || len(col.labels) > 0 {
 				w = in.newestIncrease(col, c)
 			}
-			weight[d.name(in, col)] += w
+			for _, sp := range d.spells(in, col) {
+				if sp.holds {
+					weight[sp.name] += w
+				}
+			}
 		}
 	}
 	if len(weight) <= MaxLines {
@@ -322,19 +287,39 @@ func (in *instance) newestIncrease(col *column, c int32) float64 {
 func (d *drawing) rates(cols []uint32) {
 	from, step := d.out.T0, d.out.Step
 	grown, covered := make([]float64, d.points), make([]float64, d.points)
-	for _, in := range d.instances() {
+	for _, in := range d.s.sorted() {
 		for _, n := range cols {
 			c, ok := in.index[n]
 			if !ok {
 				continue
 			}
 			col := &d.s.cols[n]
-			clear(grown)
-			clear(covered)
+			spells, on, any := d.spells(in, col), 0, false
+			count := func() {
+				if any && spells[on].holds {
+					g := d.group(spells[on].name)
+					d.contributes(g, in)
+					for k := range grown {
+						if covered[k] > 0 {
+							g.n[k]++
+							g.sum[k] += grown[k] / covered[k] * 1000
+						}
+					}
+				}
+				if any {
+					clear(grown)
+					clear(covered)
+					any = false
+				}
+			}
 			w := in.window(col, c, from, d.to)
-			any := false
 			last := Increase{}
 			w.Increases(func(inc Increase) bool {
+				// It is told by the scrape that ends it, and so it is of the version that this one came from.
+				if k := later(spells, on, inc.To); k != on {
+					count()
+					on = k
+				}
 				any = spread(inc, inc.From, inc.To, from, step, grown, covered) || any
 				last = inc
 				return true
@@ -350,17 +335,7 @@ func (d *drawing) rates(cols []uint32) {
 					any = spread(held, max(last.To, from+k*step), end, from, step, grown, covered) || any
 				}
 			}
-			if !any {
-				continue
-			}
-			g := d.group(in, col)
-			d.contributes(g, in)
-			for k := range grown {
-				if covered[k] > 0 {
-					g.n[k]++
-					g.sum[k] += grown[k] / covered[k] * 1000
-				}
-			}
+			count()
 		}
 	}
 	for _, g := range d.groups {
@@ -402,65 +377,81 @@ func (d *drawing) means() { d.combine("mean") }
 func (d *drawing) combine(agg string) {
 	from, step := d.out.T0, d.out.Step
 	sum, n := make([]float64, d.points), make([]float64, d.points)
-	for _, in := range d.instances() {
+	for _, in := range d.s.sorted() {
 		for _, num := range d.cols {
 			c, ok := in.index[num]
 			if !ok {
 				continue
 			}
 			col := &d.s.cols[num]
-			clear(sum)
-			clear(n)
 			w := in.window(col, c, from, d.to)
-			if len(w.Points) == 0 {
-				continue
-			}
+			spells, on := d.spells(in, col), 0
 			hold := tooLong(in.pause())
-			for i, p := range w.Points {
-				until := p.T + hold
-				if i+1 < len(w.Points) && !w.Points[i+1].Gap { // whatever the interval was then
-					until = w.Points[i+1].T
-				} else if i+1 < len(w.Points) {
-					until = min(until, w.Points[i+1].T)
+			for i := 0; i < len(w.Points); {
+				on = later(spells, on, w.Points[i].T)
+				next := i + 1
+				for next < len(w.Points) && later(spells, on, w.Points[next].T) == on {
+					next++
 				}
-				first := (p.T - from) / step
-				if p.T < from {
-					first = -1
+				if spells[on].holds {
+					clear(sum)
+					clear(n)
+					w.hold(i, next, hold, from, step, sum, n)
+					g := d.group(spells[on].name)
+					d.contributes(g, in)
+					g.combine(agg, sum, n)
 				}
-				for k := max(first, 0); k < int64(d.points) && from+k*step < until; k++ {
-					if k == first {
-						sum[k], n[k] = sum[k]+p.V, n[k]+1
-					} else if n[k] == 0 && from+(k+1)*step > p.T {
-						// Held over from before; a point of the step itself replaces it.
-						if i+1 < len(w.Points) && (w.Points[i+1].T-from)/step == k {
-							break
-						}
-						sum[k], n[k] = p.V, 1
-					}
-				}
+				i = next
 			}
-			g := d.group(in, col)
-			d.contributes(g, in)
-			if g.est == nil {
-				g.est = make([]float64, d.points)
-				for k := range g.est {
-					g.est[k] = math.NaN()
+		}
+	}
+}
+
+// hold lays the points from i up to next over the steps: their sum and how many they are, or the one before while it is fresh.
+func (w *Window) hold(i, next int, fresh, from, step int64, sum, n []float64) {
+	for ; i < next; i++ {
+		p := w.Points[i]
+		until := p.T + fresh
+		if i+1 < len(w.Points) && !w.Points[i+1].Gap { // whatever the interval was then
+			until = w.Points[i+1].T
+		} else if i+1 < len(w.Points) {
+			until = min(until, w.Points[i+1].T)
+		}
+		first := (p.T - from) / step
+		if p.T < from {
+			first = -1
+		}
+		for k := max(first, 0); k < int64(len(sum)) && from+k*step < until; k++ {
+			if k == first {
+				sum[k], n[k] = sum[k]+p.V, n[k]+1
+			} else if n[k] == 0 && from+(k+1)*step > p.T {
+				// Held over from before; a point of the step itself replaces it.
+				if i+1 < len(w.Points) && (w.Points[i+1].T-from)/step == k {
+					break
 				}
+				sum[k], n[k] = p.V, 1
 			}
-			for k := range sum {
-				if n[k] == 0 {
-					continue
-				}
-				v := sum[k] / n[k]
-				g.n[k]++
-				switch {
-				case agg == "mean":
-					g.sum[k] += v
-					g.est[k] = g.sum[k] / g.n[k]
-				case math.IsNaN(g.est[k]) || agg == "min" && v < g.est[k] || agg == "max" && v > g.est[k]:
-					g.est[k] = v
-				}
-			}
+		}
+	}
+}
+
+// combine adds one instance's steps to the group's.
+func (g *group) combine(agg string, sum, n []float64) {
+	if g.est == nil {
+		g.est = unknowns(len(sum))
+	}
+	for k := range sum {
+		if n[k] == 0 {
+			continue
+		}
+		v := sum[k] / n[k]
+		g.n[k]++
+		switch {
+		case agg == "mean":
+			g.sum[k] += v
+			g.est[k] = g.sum[k] / g.n[k]
+		case math.IsNaN(g.est[k]) || agg == "min" && v < g.est[k] || agg == "max" && v > g.est[k]:
+			g.est[k] = v
 		}
 	}
 }

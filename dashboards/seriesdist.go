@@ -87,13 +87,17 @@ func (d *drawing) mixed(set latencySet, p float64, over PercentileFunc) {
 	if len(d.cols) > 0 {
 		first = &d.s.cols[d.cols[0]]
 	}
-	for _, in := range d.instances() {
+	for _, in := range d.s.sorted() {
 		at := make([][]Dist, d.points)
 		sum, n := make([]float64, d.points), make([]float64, d.points)
+		spells, on := d.spells(in, first), 0
+		of := make([]int, d.points) // which spell
 		var arena []Quantile
 		d.s.cells(in, &pl, pl.find(in, nil), from, d.to, func(c *cell) {
+			on = later(spells, on, c.to)
 			// The step whose end the cell speaks at; a later cell in the same step replaces it.
 			for k := max((c.to-from)/step, 0); k < int64(d.points) && (from+k*step < c.until); k++ {
+				of[k] = on
 				if over == nil {
 					if s, m := c.mean(); !math.IsNaN(s) && (c.to-from)/step == k {
 						sum[k], n[k] = sum[k]+s, n[k]+m
@@ -106,16 +110,17 @@ func (d *drawing) mixed(set latencySet, p float64, over PercentileFunc) {
 			}
 		})
 		var g *group
+		gOf := 0
 		for k := range at {
-			if len(at[k]) == 0 && n[k] == 0 {
+			if len(at[k]) == 0 && n[k] == 0 || !spells[of[k]].holds {
 				continue
 			}
-			if g == nil {
-				g = d.group(in, first)
+			if g == nil || of[k] != gOf {
+				g, gOf = d.group(spells[of[k]].name), of[k]
 				d.contributes(g, in)
-				if g.dists == nil {
-					g.dists = make([][]Dist, d.points)
-				}
+			}
+			if g.dists == nil {
+				g.dists = make([][]Dist, d.points)
 			}
 			g.dists[k] = append(g.dists[k], at[k]...)
 			g.sum[k] += sum[k]

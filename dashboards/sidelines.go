@@ -385,7 +385,7 @@ func (s *service) sideLeaves(kind SideKind, name string, from, cut, to int64) []
 	mid, end := first+len(l.cols), first+len(l.cols)+len(l.of)
 	var out []Leaf
 	for _, in := range s.sorted() {
-		leaf := Leaf{Instance: in.addr, Tags: in.allTags()}
+		leaf := Leaf{Instance: in.addr, Tags: in.tagsDuring(cut, to)}
 		leaf.Before.Latency, leaf.After.Latency = math.NaN(), math.NaN()
 		s.cells(in, &p, p.find(in, nil), from, to, func(c *cell) {
 			side := &leaf.Before

@@ -159,7 +159,7 @@ func (s *service) runs(version string) bool {
 // Leaf is one instance, or one label set of one instance, with what it did before and after a moment. The labels of a leaf join its tags.
 type Leaf struct {
 	Instance string
-	Tags     map[string]string
+	Tags     map[string]string // versions and tracks as they were for most of the later span
 	Labels   []collector.LabelPair
 	Before   Sums
 	After    Sums
@@ -203,7 +203,7 @@ func (b *Board) Leaves(name, env string, from, cut, to time.Time, byLabel bool) 
 	p := &s.golden
 	var out []Leaf
 	for _, in := range s.sorted() {
-		l := Leaf{Instance: in.addr, Tags: in.allTags()}
+		l := Leaf{Instance: in.addr, Tags: in.tagsDuring(ms(cut), ms(to))}
 		l.Before.Latency, l.After.Latency = math.NaN(), math.NaN()
 		s.cells(in, p, p.find(in, nil), ms(from), ms(to), func(c *cell) {
 			side := &l.Before
@@ -266,7 +266,7 @@ func (s *service) labelLeaves(from, cut, to int64) []Leaf {
 		}
 		var tags map[string]string
 		if !merged {
-			tags = in.allTags()
+			tags = in.tagsDuring(cut, to)
 		}
 		s.cells(in, &pl, pl.find(in, nil), from, to, func(c *cell) {
 			if c.from < from || c.to > to || c.from < cut && c.to > cut {

@@ -57,6 +57,41 @@ func (in *instance) at(name string, t int64) string {
 	return v
 }
 
+// tagsDuring is all tags, versions and tracks as they were for most of a span.
+func (in *instance) tagsDuring(from, to int64) map[string]string {
+	tags := in.allTags()
+	for _, name := range []string{TagVersion, TagTrack} {
+		if v := in.during(name, from, to); v != "" {
+			tags[name] = v
+		}
+	}
+	return tags
+}
+
+// during is what a tag was for most of a span.
+func (in *instance) during(name string, from, to int64) string {
+	if !slices.ContainsFunc(in.moves, func(m Move) bool { return m.Name == name && m.T > from }) {
+		return in.at(name, to)
+	}
+	long := map[string]int64{}
+	end := to
+	v := in.tag(name)
+	for i := len(in.moves) - 1; i >= 0 && end > from; i-- {
+		if m := &in.moves[i]; m.Name == name {
+			long[v] += max(end-max(m.T, from), 0)
+			v, end = m.Was, min(end, m.T)
+		}
+	}
+	long[v] += max(end-from, 0)
+	best := v
+	for was, l := range long {
+		if l > long[best] || l == long[best] && was < best {
+			best = was
+		}
+	}
+	return best
+}
+
 // Trace is what one instance did over a span, and what it was.
 type Trace struct {
 	Instance  string
