@@ -488,7 +488,7 @@ func TestVerdictsAreToldOnce(t *testing.T) {
 	if told() != want {
 		t.Errorf("told: %s", told())
 	}
-	if n := a.b.Now("prod"); len(n.Findings) != 0 || len(n.Rows) != 1 || n.Rows[0].Trouble != 0 {
+	if n := a.b.Now("prod"); len(n.Findings) != 1 || n.Findings[0].ID != "c1" || len(n.Rows) != 1 || n.Rows[0].Trouble != 0 {
 		t.Errorf("the page has %+v", n.Findings)
 	}
 	b := newReplica(t, &topic, nil)

@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +25,9 @@ type Finding struct {
 	Services []string `json:"services,omitempty"`
 	// Place is that place, a tag at a value: host.name=ip-10-1-0-1.
 	Place string `json:"place,omitempty"`
+	// Where are conditions NAME=VALUE on tags, labels or instances, as a question about a series takes them: of all names one value holds where the finding is. None: it
+	// is everywhere, or at several places, or nobody knows.
+	Where []string `json:"where,omitempty"`
 	// Was and Is are the figure that it is about, before it began and as it is now or was last: a ratio for errors, milliseconds for latency, requests a second for rate;
 	// of a budget the burn rate that calls somebody, and the one that is.
 	// Both are zero where there is none.
@@ -109,15 +113,22 @@ func healed(at, closes int64) string {
 	return "; recovered at " + clock(at) + ", closes at " + clock(closes) + " unless it returns"
 }
 
-// weight is how much trouble the finding is for a row: one that is silenced none, one that somebody looks after little.
+// weight is how much trouble the finding is for a row: one that is silenced none. That somebody looks after it makes it no better.
 func (f *Finding) weight() int {
 	switch {
 	case f.Silenced != nil || f.Level == LevelInfo:
 		return 0
-	case f.Level == LevelBad && f.Ack == nil:
+	case f.Level == LevelBad:
 		return 2
 	}
 	return 1
+}
+
+// untold reports a canary that stands failed while no other finding tells of its service: a page without it would be calm, and it is one.
+func (f *Finding) untold(all []Finding) bool {
+	return f.Canary != nil && f.Canary.Verdict == "fail" && f.Ended == nil && !slices.ContainsFunc(all, func(o Finding) bool {
+		return o.Canary == nil && o.Ended == nil && o.Env == f.Env && slices.Contains(o.about(), f.Service)
+	})
 }
 
 // about is every service that the finding is about.
@@ -157,7 +168,7 @@ func (f *Finding) sentence() string {
 	for i := range f.Before {
 		if c := &f.Before[i]; i == 0 || i == 1 && c.Score > f.Before[0].Score/2 {
 			b.WriteString("; before: ")
-			if c.Service != f.Service && c.Service != "" {
+			if (c.Service != f.Service || len(f.Services) > 1) && c.Service != "" {
 				b.WriteString(c.Service + ": ")
 			}
 			b.WriteString(c.Text + " " + clock(c.T))
@@ -174,6 +185,15 @@ func (b *Board) Findings() []Finding {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.findings
+}
+
+// Finding is one by its id, open or over, also one that is over because another about a place tells it now; false: it is not known, or not any more.
+func (b *Board) Finding(id string) (Finding, bool) {
+	all := slices.Concat(b.Findings(), b.book.parts())
+	if i := slices.IndexFunc(all, func(f Finding) bool { return f.ID == id }); i >= 0 {
+		return all[i], true
+	}
+	return Finding{}, false
 }
 
 // exceptions is what the Board itself must admit. The caller holds the lock.

@@ -193,7 +193,7 @@ func ParseNote(b []byte) (n Note, err error) {
 	whole := n.ID != "" && n.TS > 0
 	switch n.Kind {
 	case NoteFinding:
-		whole = whole && n.Finding != nil && n.Finding.ID == n.ID && len(n.Finding.Events) <= maxNoteEvents
+		whole = whole && n.Finding != nil && n.Finding.ID == n.ID && len(n.Finding.Events) <= maxNoteEvents && len(n.Finding.Where) <= maxNoteEvents
 	case NoteAck:
 		whole = whole && n.Ack != nil
 	case NoteSilence:
@@ -243,6 +243,9 @@ func (n *Note) check(now time.Time) error {
 		errs = append(errs, named("service", f.Service, true), named("env", f.Env, false), named("metric", f.Metric, false), worded("place", f.Place, MaxWords), past("since", f.Since), worded("owner", f.Owner, MaxWords), worded("chat", f.Chat, MaxWords))
 		if f.Runbook != "" && !WebAddress(f.Runbook) {
 			errs = append(errs, errors.New("the runbook is no web address"))
+		}
+		for _, w := range f.Where {
+			errs = append(errs, worded("where", w, MaxWords))
 		}
 		if f.Ended != nil {
 			errs = append(errs, past("ended", *f.Ended))

@@ -447,7 +447,7 @@ func (b *Board) Now(env string) Now {
 	n.Strip = st
 	ended := 0
 	for _, f := range b.findings { // those that are over come last, the newest first
-		if env != "" && f.Env != env || f.Metric == MetricCanary {
+		if env != "" && f.Env != env || f.Metric == MetricCanary && !f.untold(b.findings) {
 			continue // canaries have a page of their own
 		}
 		if f.Ended != nil {

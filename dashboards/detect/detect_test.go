@@ -2,6 +2,7 @@ package detect
 
 import (
 	"flag"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,19 @@ func TestFaults(t *testing.T) {
 				f := fs[0]
 				if tc.service != "" && f.Service != tc.service || tc.service == "" && len(f.Services) < 6 || f.Metric != tc.metric || !strings.Contains(f.Only, tc.only) || !strings.Contains(f.Title, f.News) {
 					t.Errorf("seed %d: %s", seed, w.show())
+				}
+				if want, ok := wheres[tc.name]; ok && strings.Join(f.Where, " ") != want {
+					t.Errorf("seed %d: it is where %q, want %q: %s", seed, f.Where, want, w.show())
+				}
+				if len(f.Services) > 0 {
+					if !slices.Equal(f.Where, []string{f.Place}) {
+						t.Errorf("seed %d: the place is %q, and it is where %q", seed, f.Place, f.Where)
+					}
+					for _, e := range f.Events {
+						if who, _, _ := strings.Cut(e.Text, ": "); !slices.Contains(f.Services, who) {
+							t.Errorf("seed %d: of several services an event is %q", seed, e.Text)
+						}
+					}
 				}
 				if seed == 0 {
 					t.Logf("after %d s: %s", took, w.show())

@@ -152,6 +152,12 @@ var faults = []struct {
 	}},
 }
 
+// wheres are where some of them are, as a question about a series would say it.
+var wheres = map[string]string{
+	"version in zone": "service.version=1.42.0 cloud.availability_zone=us-east-1c", "network": "client.as.number=3320", "host": "host.name=ip-10-1-0-1",
+	"dead host of several services": "host.name=shared-1", "slow everywhere": "", "wave of leaves": "cloud.availability_zone=us-east-1b",
+}
+
 // A feed that was away tells nothing of the instances: not of those whose records come a little later than the first, either. Who stays away is named.
 func TestFeedComesBack(t *testing.T) {
 	w := newWorld(t, sim.Demo(5, start, time.Second))

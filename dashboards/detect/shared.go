@@ -15,6 +15,9 @@ const (
 	sharedBy     = 3 // services
 	sharedByHost = 2 // a host is so small a place that two are no chance
 	sharedWithin = time.Minute
+	// mostEvents are told of what happened before, mostOfOne of them of one service.
+	mostEvents = 8
+	mostOfOne  = 2
 )
 
 // ownDims are one service's own: the same version of two services is two versions.
@@ -214,10 +217,7 @@ func (sh *shared) tell(c Cond, verb string) {
 	}
 	sh.most = len(sh.members)
 	f.Level, f.Why = dashboards.LevelWarn, "in trouble on "+one(c)
-	// What happened is known of one's own services.
-	if i := slices.IndexFunc(sh.members, func(o *open) bool { return !o.far }); i >= 0 {
-		f.Events = sh.members[i].finding.Events
-	}
+	f.Events = sh.events()
 	// It is told by its worst kind, as each of them is: what began as latency may have become errors.
 	f.Metric = sh.members[0].finding.Metric
 	for _, o := range sh.members {
@@ -234,17 +234,34 @@ func (sh *shared) tell(c Cond, verb string) {
 		clear = clear && len(o.where.Cleared) > 0
 		switch {
 		case i < 4:
-			parts = append(parts, o.finding.Service+" "+o.worstWhy)
+			parts = append(parts, strings.Join(append([]string{o.finding.Service + " " + o.worstWhy}, o.also...), ", "))
 		case i == 4:
 			parts = append(parts, fmt.Sprintf("and %d more", len(sh.members)-4))
 		}
 	}
-	f.Regions = (&Place{Conds: []Cond{c}}).regions()
+	at := Place{Conds: []Cond{c}}
+	f.Regions, f.Where = at.regions(), at.holds()
 	f.Only = "Only " + where(c) + ": " + strings.Join(parts, " · ") + "."
 	f.Cleared = []string{}
 	if clear {
 		f.Cleared = append(f.Cleared, theRest(c, nil))
 	}
+}
+
+// events is what happened to the services before, each by its name: it is known of one's own. A service that begins anew with each event leaves room for the others.
+func (sh *shared) events() []dashboards.Event {
+	out := []dashboards.Event{}
+	for _, o := range sh.members {
+		if o.far {
+			continue
+		}
+		for _, e := range o.finding.Events[max(0, len(o.finding.Events)-mostOfOne):] {
+			e.Text = o.finding.Service + ": " + e.Text
+			out = append(out, e)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b dashboards.Event) int { return cmp.Compare(a.T, b.T) })
+	return out[max(0, len(out)-mostEvents):]
 }
 
 // instances is how many are gone or silent, and whether that is all that it is about.

@@ -77,7 +77,7 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 		f.Title += "; " + a
 	}
 	f.Only, f.Cleared = only(v, &o.where), append([]string{}, o.where.Cleared...)
-	f.Regions = o.where.regions()
+	f.Regions, f.Where = o.where.regions(), o.where.holds()
 	if o.cause != "" && len(o.where.Conds)+len(o.where.Instances)+o.where.Scattered == 0 && o.where.Sure > 0 {
 		f.Only = "Everywhere alike; it began as " + o.cause + "."
 	}
@@ -218,6 +218,20 @@ func place(cs []Cond) string {
 		}
 	}
 	return text
+}
+
+// holds are the conditions of a place, of whom all hold there; none where it is several places.
+func (p *Place) holds() (out []string) {
+	if len(p.Also) > 0 {
+		return nil
+	}
+	for _, c := range p.Conds {
+		out = append(out, c.Dim+"="+c.Value)
+	}
+	for _, instance := range p.Instances {
+		out = append(out, "instance="+instance)
+	}
+	return out
 }
 
 func one(c Cond) string {

@@ -341,9 +341,15 @@ func labels(f *dashboards.Finding) map[string]string {
 	return m
 }
 
-// link is where the page shows the finding's service.
-func link(base string, f *dashboards.Finding) string { return linkTo(base, f.Service, f.Env) }
+// link is the finding's own address on the page.
+func link(base string, f *dashboards.Finding) string {
+	if base == "" {
+		return ""
+	}
+	return strings.TrimSuffix(base, "/") + "/finding/" + url.PathEscape(f.ID) + "?env=" + url.QueryEscape(f.Env)
+}
 
+// linkTo is where the page shows a service.
 func linkTo(base, service, env string) string {
 	base = strings.TrimSuffix(base, "/")
 	switch {

@@ -152,7 +152,7 @@ func TestWebhook(t *testing.T) {
 	fail = false
 	mu.Unlock()
 	testenv.Eventually(t, "the end is told", said(2))
-	const link = " https://rollcall.example/service/check%20out?env=prod"
+	const link = " https://rollcall.example/finding/f1?env=prod"
 	if text := strings.Join(got, ", "); text != "firing warn"+link+", resolved bad"+link {
 		t.Errorf("told: %s", text)
 	}
@@ -276,7 +276,7 @@ func TestAlertmanager(t *testing.T) {
 		testenv.Eventually(t, what, func() bool { return alerts() == text })
 	}
 	line := func(level, ack string) string {
-		return "check out/prod errors " + level + " f1: checkout is failing; only 1.42.0 (" + ack + ") " + page + "/service/check%20out?env=prod;"
+		return "check out/prod errors " + level + " f1: checkout is failing; only 1.42.0 (" + ack + ") " + page + "/finding/f1?env=prod;"
 	}
 	var l list
 	l.set(finding("f1", "warn"))

@@ -27,7 +27,7 @@ func (s *Server) findings(r *http.Request) (any, error) {
 	asOf := board.Now(env).AsOf.UnixMilli()
 	out := slices.Clone(board.Now(env).Findings) // as the page has them, and verdicts that stand
 	for _, f := range board.Findings() {
-		if f.Metric == dashboards.MetricCanary && f.Ended == nil && (env == "" || f.Env == env) {
+		if f.Metric == dashboards.MetricCanary && f.Ended == nil && (env == "" || f.Env == env) && !slices.ContainsFunc(out, func(o dashboards.Finding) bool { return o.ID == f.ID }) {
 			out = append(out, f)
 		}
 	}
@@ -50,6 +50,19 @@ func (s *Server) findings(r *http.Request) (any, error) {
 		AsOf     int64                `json:"as_of"`
 		Findings []dashboards.Finding `json:"findings"`
 	}{asOf, out}, nil
+}
+
+// finding is one of them, open or over.
+func (s *Server) finding(r *http.Request) (any, error) {
+	id := r.PathValue("id")
+	f, ok := s.cfg.Board.Finding(id)
+	if !ok {
+		return nil, &problem{http.StatusNotFound, fmt.Sprintf("no finding %q is known: those that are over are known for a day; /api/v1/findings?state=all lists them", clip(id))}
+	}
+	return struct {
+		AsOf    int64              `json:"as_of"`
+		Finding dashboards.Finding `json:"finding"`
+	}{s.cfg.Board.Now("").AsOf.UnixMilli(), f}, nil
 }
 
 // span is the from and to of a query; by default the last hour.

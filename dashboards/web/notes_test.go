@@ -76,6 +76,21 @@ func TestFindingsList(t *testing.T) {
 	}
 }
 
+func TestOneFinding(t *testing.T) {
+	s, _ := noted(t)
+	for _, tc := range []struct {
+		id    string
+		code  int
+		words string
+	}{
+		{"f1", 200, `"title":"checkout is failing: `}, {"f0", 200, `"title":"cart is slow"`}, {"fx", 404, "those that are over are known for a day"}, {"%3Cscript%3E", 404, `no finding \"\u003cscript\u003e\" is known`},
+	} {
+		if code, body := local(s, "GET", "/api/v1/findings/"+tc.id, ""); code != tc.code || !strings.Contains(body, tc.words) {
+			t.Errorf("%s: %d %s", tc.id, code, body)
+		}
+	}
+}
+
 func itoa(n int64) string { b, _ := json.Marshal(n); return string(b) }
 
 func TestSaid(t *testing.T) {

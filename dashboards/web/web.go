@@ -159,6 +159,7 @@ func (s *Server) routes() {
 		"GET /api/v1/status":        s.answer(s.status),
 		"GET /api/v1/me":            s.answer(func(r *http.Request) (any, error) { return trust.MeOf(r), nil }),
 		"GET /api/v1/findings":      s.answer(s.findings),
+		"GET /api/v1/findings/{id}": s.answer(s.finding),
 		"GET /api/v1/events":        s.dear(s.listEvents),
 		"GET /api/v1/changes":       s.dear(s.changes),
 		"GET /api/v1/canary":        s.dear(s.canary),
@@ -241,7 +242,6 @@ func (s *Server) look(env, region string) dashboards.Now {
 	n := s.cfg.Board.NowIn(env, region)
 	n.Strip.Exceptions = append(n.Strip.Exceptions, s.discoveryExceptions(n.AsOf)...)
 	n.Strip.Exceptions = append(n.Strip.Exceptions, elsewhere(env, region, s.cfg.Board.Findings(), n.Findings)...)
-	n.Strip.Exceptions = append(n.Strip.Exceptions, failing(env, s.cfg.Board.Findings())...)
 	if s.cfg.Exceptions != nil {
 		n.Strip.Exceptions = append(n.Strip.Exceptions, s.cfg.Exceptions()...)
 	}
@@ -275,34 +275,6 @@ func elsewhere(env, region string, findings, shown []dashboards.Finding) (out []
 		out = append(out, dashboards.Exception{Level: dashboards.LevelWarn, Text: text, Link: "/?env=" + url.QueryEscape(other)})
 	}
 	return out
-}
-
-// failing says which canaries fail where nothing else tells of it: they have a page of their own, and a service that is well but for its canary is calm.
-func failing(env string, findings []dashboards.Finding) []dashboards.Exception {
-	told := map[string]bool{}
-	for _, f := range findings {
-		if f.Canary == nil && f.Ended == nil {
-			told[f.Service+"/"+f.Env] = true
-		}
-	}
-	var who []string
-	for _, f := range findings {
-		if f.Canary != nil && f.Canary.Verdict == "fail" && f.Ended == nil && f.Ack == nil && f.Silenced == nil && (env == "" || f.Env == env) && !told[f.Service+"/"+f.Env] {
-			who = append(who, f.Service+" "+f.Canary.Version)
-		}
-	}
-	if len(who) == 0 {
-		return nil
-	}
-	slices.Sort(who)
-	text := "the canary " + who[0] + " fails"
-	if n := len(who); n > 1 {
-		text = fmt.Sprintf("%d canaries fail: %s", n, strings.Join(who[:min(n, 3)], ", "))
-		if n > 3 {
-			text += fmt.Sprintf(" and %d more", n-3)
-		}
-	}
-	return []dashboards.Exception{{Level: dashboards.LevelWarn, Text: text, Link: "/canaries"}}
 }
 
 // staleView is how old a word of discovery may be before the page says so.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -432,32 +431,6 @@ func TestExceptions(t *testing.T) {
 				t.Errorf("exception is %q, want %q", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestFailingCanaries(t *testing.T) {
-	ended := int64(1)
-	fails := func(service, env string) dashboards.Finding {
-		return dashboards.Finding{Service: service, Env: env, Level: "bad", Canary: &dashboards.CanaryTold{Version: "2", Verdict: "fail"}}
-	}
-	held, over, mine, quiet := fails("held", "prod"), fails("over", "prod"), fails("mine", "prod"), fails("quiet", "prod")
-	held.Canary.Verdict, over.Ended, mine.Ack, quiet.Silenced = "hold", &ended, &dashboards.Ack{}, &dashboards.Silence{}
-	calm := []dashboards.Finding{held, over, mine, quiet, fails("known", "prod"), {Service: "known", Env: "prod", Level: "bad"}, fails("ads", "load")}
-	for _, tc := range []struct {
-		more []dashboards.Finding
-		want string
-	}{
-		{nil, ""},
-		{[]dashboards.Finding{fails("ads", "prod")}, "the canary ads 2 fails"},
-		{[]dashboards.Finding{fails("b", "prod"), fails("a", "prod"), fails("d", "prod"), fails("c", "prod")}, "4 canaries fail: a 2, b 2, c 2 and 1 more"},
-	} {
-		got := failing("prod", append(slices.Clone(calm), tc.more...))
-		if tc.want == "" && len(got) > 0 || tc.want != "" && (len(got) != 1 || got[0].Text != tc.want || got[0].Link != "/canaries") {
-			t.Errorf("%v, want %q", got, tc.want)
-		}
-	}
-	if got := elsewhere("load", "", calm, nil); len(got) != 1 || !strings.HasPrefix(got[0].Text, "1 open finding in prod") {
-		t.Errorf("canaries are findings of elsewhere: %v", got)
 	}
 }
 
