@@ -41,7 +41,7 @@ const shows: Record<Page, () => preact.ComponentChildren> = {
 
 export function Frame() {
   const app = useApp();
-  const { stream, palette } = app;
+  const { stream, palette, cursor } = app;
   const route = useRoute();
   const env = useEnv();
   const region = useRegion();
@@ -79,6 +79,8 @@ export function Frame() {
     return () => cut.abort();
   }, []);
 
+  // What the pointer was in may be gone with its page, and says no more that it has left.
+  useEffect(() => cursor.set(null), [route.page, route.service]);
   useDefaultEnv();
   // On a wall nobody clicks: the page without its frame, larger.
   const kiosk = route.query.kiosk != null;

@@ -47,5 +47,9 @@ test("hits: services the page knows come without asking, each once, and every hi
     "Instances: 10.0.0.5:8001 → /service/checkout?env=prod&i=10.0.0.5%3A8001",
     "Metrics: checks<b> → /explore?env=prod&service=mail&metric=checks%3Cb%3E",
   ]);
+  // An answer to fewer letters says nothing of others than those that hold all of them.
+  const since = (q: string): string[] => hits(q, [], a, (p) => p, "1").map((h) => h.text);
+  assert.deepEqual(since("10.0.0.5"), ["10.0.0.5:8001"]);
+  assert.deepEqual(since("10.0.0.6"), []);
   assert.deepEqual(hits("", [], null, (p) => p).map((h) => h.text), ["Now", "Services", "Explore", "Canaries", "Roster"]);
 });

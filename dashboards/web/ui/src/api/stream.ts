@@ -45,6 +45,7 @@ export class Stream {
     const wake = (): void => this.wake();
     window.addEventListener("online", wake, { signal });
     document.addEventListener("visibilitychange", wake, { signal });
+    signal.addEventListener("abort", wake, { once: true });
     let pause = 500;
     while (!signal.aborted) {
       const begun = this.newsAt;
@@ -55,18 +56,17 @@ export class Stream {
       this.link.set({ ...link, state: link.heardAt ? "lost" : "refused", error });
       pause = this.newsAt > begun ? 500 : Math.min(5000, pause * 2);
       // Spread over half the pause, so that a hundred pages do not come back in one instant.
-      await this.sleep(pause * (0.75 + Math.random() / 2), signal);
+      await this.sleep(pause * (0.75 + Math.random() / 2));
     }
   }
 
-  private sleep(ms: number, signal: AbortSignal): Promise<void> {
+  private sleep(ms: number): Promise<void> {
     return new Promise((done) => {
       const timer = setTimeout(done, ms);
       this.wake = () => {
         clearTimeout(timer);
         done();
       };
-      signal.addEventListener("abort", () => this.wake(), { once: true });
     });
   }
 

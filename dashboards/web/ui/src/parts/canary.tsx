@@ -94,7 +94,7 @@ function Turns({ a }: { a: CanaryAnswer }) {
   );
 }
 
-/** most is how far the axis of effects reaches: to the largest bound, or four margins where less is known. */
+/** reach is how far the axis of effects reaches: to the largest bound, and half a margin beyond the margin. */
 function reach(m: Measured): number {
   const all = [m.effect, m.lo, m.hi].map((v) => Math.abs(v ?? 0));
   return Math.max(...all, 1.5 * Math.abs(m.margin ?? 0), 1e-9);

@@ -87,16 +87,14 @@ export function Combo({ label, value, choices, onPick, placeholder, testId, free
       />
       <ul id={id + "-list"} role="listbox" aria-label={label} hidden={offered.length === 0}>
         {offered.map((c, i) => (
-          // Down, not click: a click comes after the field has lost its focus and closed the list.
+          // The field keeps its focus: without it the list would be closed before the click. A finger that moves scrolls, and picks nothing.
           <li
             key={c.value}
             id={`${id}-${i}`}
             role="option"
             aria-selected={i === on}
-            onPointerDown={(e) => {
-              e.preventDefault();
-              pick(c.value);
-            }}
+            onMouseDown={(e) => e.preventDefault()}
+            onClick={() => pick(c.value)}
             onPointerEnter={() => setOn(i)}
           >
             {c.value} {c.hint && <span class="dim">{c.hint}</span>}

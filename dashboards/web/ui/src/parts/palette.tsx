@@ -18,8 +18,8 @@ export interface Hit {
 
 type Href = (path: string, query?: Record<string, string | undefined>) => string;
 
-/** hits is what an answer leads to. Services that the page already knows come without asking. */
-export function hits(q: string, local: { service: string; env: string }[], a: SearchAnswer | null, href: Href): Hit[] {
+/** hits is what an answer leads to. Services that the page already knows come without asking. of is what the answer was asked with: where more was typed since, what does not hold it is left out. */
+export function hits(q: string, local: { service: string; env: string }[], a: SearchAnswer | null, href: Href, of = q): Hit[] {
   const out: Hit[] = [];
   const seen = new Set<string>();
   const service = (s: { service: string; env: string }): void => {
@@ -31,15 +31,16 @@ export function hits(q: string, local: { service: string; env: string }[], a: Se
   const text = q.trim().toLowerCase();
   // Nothing typed yet: the worst are the likeliest.
   for (const s of local) if (seen.size < (text ? 20 : 6) && s.service.toLowerCase().includes(text)) service(s);
-  for (const s of a?.services ?? []) service(s);
-  for (const i of a?.instances ?? [])
+  const fits = (name: string): boolean => of.trim() === q.trim() || name.toLowerCase().includes(text);
+  for (const s of a?.services ?? []) if (fits(s.service)) service(s);
+  for (const i of (a?.instances ?? []).filter((x) => fits(x.instance)))
     out.push({
       group: "Instances",
       text: i.instance,
       hint: `${i.service} in ${i.env}`,
       to: href(servicePath(i.service), { env: i.env, i: i.instance }),
     });
-  for (const m of a?.metrics ?? [])
+  for (const m of (a?.metrics ?? []).filter((x) => fits(x.metric)))
     out.push({
       group: "Metrics",
       text: m.metric,
@@ -90,7 +91,7 @@ function Open() {
   const id = useId();
   const dialog = useRef<HTMLDialogElement>(null);
   const [q, setQ] = useState("");
-  const [answer, setAnswer] = useState<SearchAnswer | null>(null);
+  const [answer, setAnswer] = useState<{ of: string; a: SearchAnswer } | null>(null);
   const [error, setError] = useState("");
   const [on, setOn] = useState(0);
 
@@ -105,13 +106,14 @@ function Open() {
   useEffect(() => {
     if (!q.trim()) {
       setAnswer(null);
+      setError("");
       return;
     }
     const cut = new AbortController();
     const timer = setTimeout(() => {
       getSearch(q.trim(), cut.signal).then(
         (a) => {
-          setAnswer(a);
+          setAnswer({ of: q, a });
           setError("");
         },
         (e: Error) => cut.signal.aborted || setError(e instanceof TypeError ? "rollcall cannot be reached" : e.message),
@@ -131,7 +133,7 @@ function Open() {
   const commands = useCommands();
   const all = useMemo(() => {
     const words = q.toLowerCase().split(/\s+/).filter(Boolean);
-    return [...hits(q, local, answer, href), ...commands.filter((c) => words.every((w) => c.text.toLowerCase().includes(w)))];
+    return [...hits(q, local, answer?.a ?? null, href, answer?.of), ...commands.filter((c) => words.every((w) => c.text.toLowerCase().includes(w)))];
   }, [q, local, answer, href, commands]);
   const at = Math.min(on, all.length - 1);
   const close = (): void => palette.set(false);

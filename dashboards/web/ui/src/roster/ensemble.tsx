@@ -27,7 +27,7 @@ export function Ensemble() {
 }
 
 function Servers({ env }: { env: string }) {
-  const { stream } = useApp();
+  const { stream, clock } = useApp();
   const href = useHref();
   const now = useNow(5000);
   const rows = useStore(stream.known, (k) => k.rows);
@@ -37,7 +37,7 @@ function Servers({ env }: { env: string }) {
   const series = usePoll(drawn.length > 0 ? `ensemble ${env} ${drawn.map((f) => f.metric).join()}` : null, 5000, (signal) =>
     Promise.all(
       drawn.map((f) =>
-        getSeries({ service, env, metric: f.metric, field: "", by: "instance", where: [], region: "", from: Date.now() - windowMs, to: Date.now(), step: 5000 }, signal),
+        getSeries({ service, env, metric: f.metric, field: "", by: "instance", where: [], region: "", from: clock.now() - windowMs, to: clock.now(), step: 5000 }, signal),
       ),
     ),
   ).data;
