@@ -32,9 +32,6 @@ func (c *checkServiceCmd) Run(e *env) error {
 			return err
 		}
 	} else if err := c.ask(e.ctx, http.MethodGet, "/api/v1/check", q, nil, &r); err != nil {
-		if who := c.knows(e.ctx, c.Service, "`rollcall ls` lists everyone"); who != nil && e.ctx.Err() == nil {
-			err = who // with those who may have been meant
-		}
 		return err
 	}
 	if c.Format == "json" {

@@ -78,9 +78,9 @@ type pageService struct{ Service, Env string }
 
 // onPage are the services that the page knows.
 func (a *offers) onPage() []pageService {
-	var now struct{ Services []pageService }
-	a.of("/api/v1/now", nil, &now)
-	return now.Services
+	var all struct{ Services []pageService }
+	a.of("/api/v1/services", nil, &all)
+	return all.Services
 }
 
 // metrics are those of a service, in the first of its environments where none is named; without a service those that hold the text.

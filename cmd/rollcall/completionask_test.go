@@ -23,7 +23,7 @@ func TestCompletionAsks(t *testing.T) {
 			json.NewEncoder(w).Encode(v)
 		})
 	}
-	say("/api/v1/now", "", map[string]any{"services": []dashboards.Hit{{Service: "cart", Env: "prod"}, {Service: "checkout", Env: "prod"}, {Service: "checkout", Env: "test"}, {Service: "$(x)", Env: "prod"}}})
+	say("/api/v1/services", "", map[string]any{"services": []dashboards.Hit{{Service: "cart", Env: "prod"}, {Service: "checkout", Env: "prod"}, {Service: "checkout", Env: "test"}, {Service: "$(x)", Env: "prod"}}})
 	say("/api/v1/search", "q=", dashboards.Hits{Services: []dashboards.Hit{{Service: "checkout", Env: "test"}}, Metrics: []dashboards.Hit{{Service: "checkout", Metric: "errors"}, {Service: "cart", Metric: "errors"}}})
 	say("/api/v1/service", "env=test&service=checkout", dashboards.Detail{Metrics: []dashboards.Metric{{Name: "latency_ms", Kind: "distribution"}, {Name: "requests", Kind: "counter"}}})
 	say("/api/v1/roster", "limit=1000&q=", map[string]any{"total": 1, "entries": []dashboards.Hit{{Instance: "10.0.0.5:8001", Service: "checkout", Env: "prod"}}})

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/near"
 )
 
 // concerns fails where an order would do nothing: a freeze of a path that nobody is on, an acceptance where no guard holds anybody.
@@ -61,8 +61,8 @@ func (c *collectorFlags) nowhere(e *env, path string) error {
 		paths = append(paths, p.Path)
 	}
 	text := "no path that is known is " + plain(path) + " or below it, so the order would do nothing"
-	if near := nearPaths(path, paths); len(near) > 0 {
-		text += "; the nearest is " + plain(strings.Join(near, ", "))
+	if names := nearPaths(path, paths); len(names) > 0 {
+		text += "; the nearest is " + plain(strings.Join(names, ", "))
 	}
 	return errors.New(text + c.hinted("; `rollcall orders --paths` lists them, --force gives the order for one that is to come"))
 }
@@ -71,8 +71,8 @@ func (c *collectorFlags) nowhere(e *env, path string) error {
 func nearPaths(path string, paths []string) []string {
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
-	if near := collect.Nearest(path, paths); len(near) > 0 {
-		return near[:min(len(near), fewPaths)]
+	if names := near.Names(path, paths); len(names) > 0 {
+		return names[:min(len(names), fewPaths)]
 	}
 	common := func(p string) (n int) {
 		a, b := strings.Split(strings.Trim(path, "/"), "/"), strings.Split(strings.Trim(p, "/"), "/")

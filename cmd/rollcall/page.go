@@ -8,10 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
-
-	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 )
 
 // pageFlags are those of every command that asks `serve`.
@@ -34,12 +31,20 @@ func (c *pageFlags) do(ctx context.Context, method, path string, query url.Value
 	case res.StatusCode == http.StatusUnauthorized:
 		return nil, errors.New("the page wants to know who asks; give --user=USER:PASSWORD")
 	case said.Error != "" && !strings.HasPrefix(said.Error, "no such page"):
-		return nil, errors.New(said.Error)
+		return nil, &complaint{res.StatusCode, said.Error}
 	case res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed:
 		return nil, fmt.Errorf("what answers has no %s: is --url the address of a page (by default http://127.0.0.1:7150), and of this version?", path)
 	}
 	return nil, fmt.Errorf("the page answers %d %s", res.StatusCode, http.StatusText(res.StatusCode))
 }
+
+// complaint is what the page says of a question that it does not answer.
+type complaint struct {
+	code int
+	text string
+}
+
+func (c *complaint) Error() string { return c.text }
 
 // ask reads one JSON value.
 func (c *pageFlags) ask(ctx context.Context, method, path string, query url.Values, body, into any) error {
@@ -68,31 +73,11 @@ func (c *pageFlags) hint() string {
 
 // knows fails where the page knows nobody of a name, SERVICE or SERVICE/ENV, and says who may have been meant; otherwise is what one does about that.
 func (c *pageFlags) knows(ctx context.Context, name, otherwise string) error {
-	q := serviceOf(name)
-	var now struct {
-		Services []struct{ Service, Env string }
+	var which struct{}
+	err := c.ask(ctx, http.MethodGet, "/api/v1/services", serviceOf(name), nil, &which)
+	var said *complaint
+	if errors.As(err, &said) && said.code == http.StatusNotFound {
+		said.text += "; " + otherwise
 	}
-	if err := c.ask(ctx, http.MethodGet, "/api/v1/now", nil, nil, &now); err != nil {
-		return err
-	}
-	var names []string
-	for _, s := range now.Services {
-		if s.Service == q.Get("service") && (q.Get("env") == "" || s.Env == q.Get("env")) {
-			return nil
-		}
-		if q.Get("env") == "" {
-			names = append(names, s.Service)
-		} else {
-			names = append(names, s.Service+"/"+s.Env)
-		}
-	}
-	slices.Sort(names)
-	text := fmt.Sprintf("no service is called %s on this page", plain(name))
-	if near := collect.Nearest(name, slices.Compact(names)); len(near) > 0 {
-		text += "; there is " + plain(strings.Join(near, ", "))
-	}
-	if otherwise != "" {
-		text += "; " + otherwise
-	}
-	return errors.New(text)
+	return err
 }

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
+	"github.com/rollcall-metrics/rollcall/internal/near"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -128,14 +128,14 @@ func (h *heard) text(t *tap, within time.Duration) string {
 func thereIs(pattern string, heard map[string]bool) string {
 	const few = 5
 	all := slices.Sorted(maps.Keys(heard))
-	near := collect.Nearest(strings.ReplaceAll(pattern, "*", ""), all)
-	if len(near) == 0 && len(all) <= few {
-		near = all
+	names := near.Names(strings.ReplaceAll(pattern, "*", ""), all)
+	if len(names) == 0 && len(all) <= few {
+		names = all
 	}
-	if len(near) == 0 {
+	if len(names) == 0 {
 		return ""
 	}
-	return "; there is " + strings.Join(near, ", ")
+	return "; there is " + strings.Join(names, ", ")
 }
 
 // asked is what was asked for, in its words.

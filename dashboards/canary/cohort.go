@@ -67,7 +67,7 @@ func Form(traces []dashboards.Trace, version string) Cohorts {
 	if version != "" {
 		c.Canary.Members, c.Canary.Version = running(c.Canary.Members, version, true), version
 		if len(c.Canary.Members) == 0 {
-			c.Reason = fmt.Sprintf("no canary runs %s yet", version)
+			c.Reason = fmt.Sprintf("no canary runs %s yet; they run %s", version, versions(pick(canaryTracks)))
 			return c
 		}
 	}
@@ -119,7 +119,7 @@ func formByVersion(there []*dashboards.Trace, version string) Cohorts {
 	case newest == "":
 		newest = names[0]
 	case by[newest] == nil:
-		c.Reason = fmt.Sprintf("nobody runs %s yet", newest)
+		c.Reason = fmt.Sprintf("nobody runs %s yet; they run %s", newest, versions(there))
 		return c
 	}
 	names = slices.DeleteFunc(names, func(v string) bool { return v == newest })
@@ -161,6 +161,22 @@ func running(of []*dashboards.Trace, version string, yes bool) (out []*dashboard
 		}
 	}
 	return out
+}
+
+// versions are those that they run, the first few.
+func versions(of []*dashboards.Trace) string {
+	const few = 5
+	var all []string
+	for _, t := range of {
+		if v := t.Tags[dashboards.TagVersion]; v != "" && !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	slices.SortFunc(all, compareVersions)
+	if len(all) > few {
+		all = append(all[:few], "…")
+	}
+	return cmp.Or(strings.Join(all, ", "), "what they do not say")
 }
 
 // mostly is the version that most run; of equally many the highest.

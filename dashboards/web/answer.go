@@ -43,8 +43,12 @@ func (s *Server) answer(f func(*http.Request) (any, error)) http.Handler {
 			fail(w, r, http.StatusServiceUnavailable, err.Error())
 		case errors.As(err, &p):
 			fail(w, r, p.status, p.text)
-		case errors.Is(err, dashboards.ErrNoService), errors.Is(err, dashboards.ErrNoMetric):
-			fail(w, r, http.StatusNotFound, err.Error())
+		case errors.Is(err, dashboards.ErrNoService):
+			q := r.URL.Query()
+			fail(w, r, http.StatusNotFound, s.noService(q.Get("service"), q.Get("env")))
+		case errors.Is(err, dashboards.ErrNoMetric):
+			q := r.URL.Query()
+			fail(w, r, http.StatusNotFound, s.noMetric(q.Get("service"), q.Get("env"), q.Get("metric")))
 		case errors.Is(err, dashboards.ErrQuery):
 			fail(w, r, http.StatusBadRequest, err.Error())
 		default:
@@ -132,7 +136,7 @@ func takesGzip(r *http.Request) bool {
 }
 
 func noSuchAPI(w http.ResponseWriter, r *http.Request) {
-	known := map[string]string{"/api/v1/stream": "GET", "/api/v1/now": "GET", "/api/v1/service": "GET", "/api/v1/series": "GET", "/api/v1/search": "GET",
+	known := map[string]string{"/api/v1/stream": "GET", "/api/v1/now": "GET", "/api/v1/service": "GET", "/api/v1/series": "GET", "/api/v1/search": "GET", "/api/v1/services": "GET",
 		"/api/v1/roster": "GET", "/api/v1/status": "GET", "/api/v1/me": "GET", "/api/v1/findings": "GET", "/api/v1/events": "GET, POST", "/api/v1/changes": "GET", "/api/v1/history": "GET", "/api/v1/canary": "GET", "/api/v1/check": "GET", "/api/v1/convergence": "GET", "/api/v1/silences": "GET, POST", "/demo/fault": "POST"}
 	if m := known[r.URL.Path]; m != "" && !slices.Contains(strings.Split(m, ", "), r.Method) {
 		w.Header().Set("Allow", m)

@@ -43,11 +43,11 @@ func (s *Server) service(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if service == "" || env == "" {
-		return nil, badRequest("say which one: service=NAME&env=NAME; /api/v1/search finds them")
+		return nil, badRequest("say which one: service=NAME&env=NAME; /api/v1/services lists them")
 	}
 	d := s.cfg.Board.Detail(service, env)
 	if d == nil {
-		return nil, &problem{http.StatusNotFound, "no service " + clip(service) + "/" + clip(env) + " is known here; /api/v1/search finds them"}
+		return nil, dashboards.ErrNoService
 	}
 	if region != "" {
 		s.follow(r, env, region)

@@ -33,7 +33,11 @@ func (s *Server) lookBack(r *http.Request, service, env string, oldest, from, to
 // seriesOf answers a query from the Board, or from what was read back: then with the events that the Board knows of, who has them for a day.
 func (s *Server) seriesOf(q dashboards.Query, old *past.Window) (any, error) {
 	if old == nil {
-		return s.cfg.Board.Series(q)
+		a, err := s.cfg.Board.Series(q)
+		if err == nil {
+			err = s.apart(q)
+		}
+		return a, err
 	}
 	type readBack struct {
 		*dashboards.Series

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,11 @@ func (s *Server) convergence(r *http.Request) (any, error) {
 	if traces == nil {
 		return nil, dashboards.ErrNoService
 	}
+	if by != "" && !slices.Contains(s.cfg.Board.MetricNames(service, env), by) { // a text of the applications, else a tag
+		if err := s.apart(dashboards.Query{Service: service, Env: env, Metric: "instances", By: by}); err != nil {
+			return nil, err
+		}
+	}
 	return struct {
 		AsOf    int64  `json:"as_of"`
 		Service string `json:"service"`
@@ -78,7 +84,7 @@ func (s *Server) convergence(r *http.Request) (any, error) {
 // envOf is the environment that is meant: the one given, or the only one that the service is in.
 func (s *Server) envOf(service, env string) (string, error) {
 	if service == "" {
-		return "", badRequest("say which one: service=NAME&env=NAME; /api/v1/search finds them")
+		return "", badRequest("say which one: service=NAME&env=NAME; /api/v1/services lists them")
 	}
 	if env != "" {
 		return env, nil
@@ -91,7 +97,7 @@ func (s *Server) envOf(service, env string) (string, error) {
 	}
 	switch len(envs) {
 	case 0:
-		return "", &problem{http.StatusNotFound, "no service " + clip(service) + " is known here; /api/v1/search finds them"}
+		return "", dashboards.ErrNoService
 	case 1:
 		return envs[0], nil
 	}

@@ -30,18 +30,18 @@ func TestCanary(t *testing.T) {
 		{"/api/v1/canary?service=search", 200, `"warmup_ms":120000`},
 		{"/api/v1/canary?service=search&warmup=0s", 200, `"warmup_ms":0`},
 		{"/api/v1/canary?service=checkout", 200, `"warmup_ms":300000`},
-		{"/api/v1/canary?service=checkout&version=9.9", 200, "no canary runs 9.9 yet"},
+		{"/api/v1/canary?service=checkout&version=9.9", 200, "no canary runs 9.9 yet; they run 1.42.0"},
 		{"/api/v1/check?service=checkout", 200, `{"what":"rate","state":"good","text":"requests: known by name, as requests"}`},
 		{"/api/v1/check?service=checkout&env=prod", 200, `{"what":"canary","state":"good","text":"canary 1.42.0 (`},
 		{"/federate?match[]=up", 404, "no such page"},
-		{"/api/v1/check?service=nobody", 404, "no service nobody"},
+		{"/api/v1/check?service=nobody", 404, "no service is called nobody on this page; `rollcall top` and /api/v1/services list them"},
 		{"/api/v1/canary", 400, "service=NAME"},
-		{"/api/v1/canary?service=nobody", 404, "no service nobody"},
-		{"/api/v1/canary?service=checkout&env=nowhere", 404, "not known here"},
+		{"/api/v1/canary?service=nobody", 404, "no service is called nobody on this page; `rollcall top` and /api/v1/services list them"},
+		{"/api/v1/canary?service=checkout&env=nowhere", 404, "checkout is not in nowhere; it is in prod"},
 		{"/api/v1/canary?service=checkout&warmup=long", 400, "is no duration"},
 		{"/api/v1/convergence?service=checkout", 200, `"by":"service.version"`},
 		{"/api/v1/convergence?service=checkout&by=zone&target=us-east-1a", 200, `"t50_ms":null,"t95_ms":null,"t100_ms":null,"on":5,"of":15`},
-		{"/api/v1/convergence?service=checkout&env=nowhere", 404, "no such service"},
+		{"/api/v1/convergence?service=checkout&env=nowhere", 404, "checkout is not in nowhere; it is in prod"},
 	} {
 		res, body := r.get(t, tc.path)
 		if res.StatusCode != tc.status || !strings.Contains(body, tc.says) {

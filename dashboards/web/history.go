@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 )
 
@@ -26,6 +27,8 @@ func (s *Server) history(r *http.Request) (any, error) {
 	}
 	a, err := s.cfg.History.Query(q, s.cfg.Board.Now("").AsOf)
 	switch {
+	case errors.Is(err, rollup.ErrNone) && s.strange(q.Service):
+		return nil, dashboards.ErrNoService
 	case errors.Is(err, rollup.ErrNone):
 		return nil, &problem{http.StatusNotFound, err.Error()}
 	case errors.Is(err, rollup.ErrQuery):

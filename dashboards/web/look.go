@@ -223,8 +223,7 @@ func (s *Server) host(r *http.Request) (any, error) {
 		return nil, badRequest("say which one: host=NAME, the name or the address of a machine")
 	}
 	isOn := func(name, instance string) bool {
-		at := strings.LastIndexByte(instance, ':')
-		return name == host || at > 0 && strings.Trim(instance[:at], "[]") == host
+		return name == host || addressOf(instance) == host
 	}
 	board := s.cfg.Board
 	var services [][2]string
@@ -251,7 +250,7 @@ func (s *Server) host(r *http.Request) (any, error) {
 		}
 	}
 	if len(out.Instances) == 0 {
-		return nil, &problem{http.StatusNotFound, "nobody is known on host " + clip(host) + "; /api/v1/search finds instances"}
+		return nil, s.noHost(host)
 	}
 	slices.SortFunc(out.Instances, func(a, b onHost) int {
 		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Env, b.Env), strings.Compare(a.Instance.Instance, b.Instance.Instance))

@@ -21,14 +21,14 @@ func TestLook(t *testing.T) {
 		{"/api/v1/canaries?env=prod", 200, `"turns":[{"t":`},
 		{"/api/v1/canaries?env=nowhere", 200, `"canaries":[]`},
 		{"/api/v1/exceptions?service=checkout&env=prod", 200, `"exceptions":[`},
-		{"/api/v1/exceptions?service=nobody", 404, "no service nobody"},
+		{"/api/v1/exceptions?service=nobody", 404, "no service is called nobody on this page"},
 		{"/api/v1/host", 400, "host=NAME"},
 		{"/api/v1/host?host=nowhere", 404, "nobody is known on host nowhere"},
 		{"/api/v1/different?service=checkout" + span, 200, `"only":"Only 1.42.0: `},
 		{"/api/v1/different?service=checkout&signal=errors" + span, 200, `"worse":true`},
 		{"/api/v1/different?service=checkout&signal=colour" + span, 400, "errors, latency or rate"},
 		{"/api/v1/different?service=checkout", 400, "from and to"},
-		{"/api/v1/different?service=nobody" + span, 404, "no service nobody"},
+		{"/api/v1/different?service=nobody" + span, 404, "no service is called nobody on this page"},
 	} {
 		res, body := r.get(t, tc.path)
 		if res.StatusCode != tc.status || !strings.Contains(body, tc.want) {

@@ -43,6 +43,9 @@ func (s *Server) findings(r *http.Request) (any, error) {
 	out = slices.DeleteFunc(slices.Clone(out), func(f dashboards.Finding) bool {
 		return service != "" && f.Service != service && !slices.Contains(f.Services, service) || !since.IsZero() && f.Ended != nil && *f.Ended < since.UnixMilli()
 	})
+	if len(out) == 0 && s.strange(service) {
+		return nil, dashboards.ErrNoService // that nothing is known of it is no good news
+	}
 	if out == nil {
 		out = []dashboards.Finding{}
 	}
@@ -95,10 +98,14 @@ func (s *Server) listEvents(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	events := s.cfg.Board.Timeline(service, env, from, to)
+	if len(events) == 0 && s.strange(service) {
+		return nil, dashboards.ErrNoService
+	}
 	return struct {
 		AsOf   int64               `json:"as_of"`
 		Events []dashboards.Moment `json:"events"`
-	}{s.cfg.Board.Now("").AsOf.UnixMilli(), s.cfg.Board.Timeline(service, env, from, to)}, nil
+	}{s.cfg.Board.Now("").AsOf.UnixMilli(), events}, nil
 }
 
 // changes is what was different around a moment.
@@ -121,6 +128,9 @@ func (s *Server) changes(r *http.Request) (any, error) {
 		}
 	}
 	out := s.cfg.Board.Changes(service, env, at, most)
+	if len(out) == 0 && s.strange(service) {
+		return nil, dashboards.ErrNoService
+	}
 	if out == nil {
 		out = []dashboards.Change{}
 	}
@@ -146,7 +156,7 @@ func (s *Server) said(what string, f func(r *http.Request, who func(string) stri
 		v, err := f(r, func(says string) string { return trust.Who(r, says) })
 		switch {
 		case errors.Is(err, dashboards.ErrNoFinding):
-			return nil, &problem{http.StatusNotFound, err.Error()}
+			return nil, s.noNote(r.PathValue("id"), err)
 		case errors.Is(err, dashboards.ErrRefused):
 			return nil, &problem{http.StatusBadRequest, err.Error()}
 		case err == nil:

@@ -151,6 +151,7 @@ func (s *Server) routes() {
 		"GET /api/v1/service":       s.dear(s.service),
 		"GET /api/v1/series":        s.eitherSeries(s.answer(s.series)),
 		"GET /api/v1/search":        s.dear(s.search),
+		"GET /api/v1/services":      s.answer(s.services),
 		"GET /api/v1/roster":        s.answer(s.roster),
 		"GET /api/v1/roster/guards": s.answer(s.guards),
 		"GET /api/v1/roster/paths":  s.answer(s.paths),

@@ -242,10 +242,10 @@ func TestErrors(t *testing.T) {
 		text         string
 	}{
 		{"GET", "/api/v1/service", 400, "service=NAME&env=NAME"},
-		{"GET", "/api/v1/service?service=x&env=prod", 404, "/api/v1/search"},
+		{"GET", "/api/v1/service?service=x&env=prod", 404, "/api/v1/services"},
 		{"GET", "/api/v1/series?service=checkout&env=prod", 400, "metric=NAME"},
 		{"GET", "/api/v1/series?service=checkout&env=prod&metric=x", 404, "/api/v1/service"},
-		{"GET", "/api/v1/series?service=x&env=prod&metric=x", 404, "/api/v1/search"},
+		{"GET", "/api/v1/series?service=x&env=prod&metric=x", 404, "/api/v1/services"},
 		{"GET", "/api/v1/series?service=checkout&env=prod&metric=requests&from=yesterday", 400, "Unix milliseconds"},
 		{"GET", "/api/v1/series?service=checkout&env=prod&metric=requests&to=-1", 400, "Unix milliseconds"},
 		{"GET", "/api/v1/series?service=checkout&env=prod&metric=requests&step=1500", 400, "whole seconds"},

@@ -228,15 +228,6 @@ func TestCoveredInWords(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	names := []string{"cart", "checkout", "checkout-legacy", "search"}
-	for name, want := range map[string]string{"chekout": "[checkout]", "checkout-": "[checkout checkout-legacy]", "nothing": "[]", "saerch": "[search]"} {
-		if got := fmt.Sprint(Nearest(name, names)); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
-		}
-	}
-}
-
 // BenchmarkBurst is the look at a burst of a service of 10,000 that comes each second while it is on.
 func BenchmarkBurst(b *testing.B) {
 	var of []*discovery.Member

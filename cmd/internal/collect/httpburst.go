@@ -14,6 +14,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/discovery"
 	"github.com/rollcall-metrics/rollcall/discovery/share"
+	"github.com/rollcall-metrics/rollcall/internal/near"
 )
 
 // BurstRequest asks for a burst: what POST /api/v1/burst takes.
@@ -166,10 +167,7 @@ func (d *Daemon) nameService(b *discovery.Burst) error {
 	list := strings.Join(slices.Sorted(maps.Keys(envs)), ", ")
 	switch {
 	case !names[b.Service]:
-		if near := Nearest(b.Service, slices.Sorted(maps.Keys(names))); len(near) > 0 {
-			return fmt.Errorf("no service is called %s; there is %s", clip(b.Service, 100), strings.Join(near, ", "))
-		}
-		return fmt.Errorf("no service is called %s; `rollcall ls` lists everyone", clip(b.Service, 100))
+		return fmt.Errorf("no service is called %s%s", clip(b.Service, 100), near.There(b.Service, slices.Sorted(maps.Keys(names)), "`rollcall ls` lists everyone"))
 	case len(envs) == 0:
 		return fmt.Errorf("nobody of %s is scraped now", clip(b.Service, 100))
 	case b.Env == "" && len(envs) == 1:
@@ -196,48 +194,10 @@ func (d *Daemon) instead(b *discovery.Burst) string {
 			continue
 		}
 		values := slices.Sorted(maps.Keys(has))
-		if n := len(values); n > maxNear {
-			values = append(values[:maxNear], fmt.Sprintf("… and %d more", n-maxNear))
+		if n := len(values); n > near.Most {
+			values = append(values[:near.Most], fmt.Sprintf("… and %d more", n-near.Most))
 		}
 		text += fmt.Sprintf("; %s is there: %s", name, cmp.Or(strings.Join(values, ", "), "nothing"))
 	}
 	return text
-}
-
-const maxNear = 10
-
-// Nearest are the names that somebody may have meant: those that have the text in them, and those that are two letters away at most.
-func Nearest(name string, names []string) (out []string) {
-	low := strings.ToLower(name)
-	for _, n := range names {
-		if l := strings.ToLower(n); strings.Contains(l, low) || strings.Contains(low, l) || distance(low, l) <= 2 {
-			if out = append(out, n); len(out) == maxNear {
-				break
-			}
-		}
-	}
-	return out
-}
-
-// distance is how many letters must be put in, taken out or changed to make b of a.
-func distance(a, b string) int {
-	if len(a) > 100 || len(b) > 100 {
-		return 100
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
