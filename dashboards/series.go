@@ -86,9 +86,10 @@ func (b *Board) Series(q Query) (*Series, error) {
 	step := q.Step.Milliseconds()
 	t0 := ms(q.From) / step * step
 	points := int((ms(q.To) - t0 + step - 1) / step)
+	to := min(t0+int64(points)*step, ms(now)) // a step that is half asked for is told whole, if it is over
 	out := &Series{Metric: c.metric, Kind: c.kindNow().String(), Unit: unitOf(c.metric), T0: t0, Step: step, AsOf: ms(now), Lines: []Line{},
 		Events: b.withTold(s.events.told(t0, ms(q.To)), q.Service, q.Env, time.UnixMilli(t0), q.To)}
-	d := &drawing{s: s, q: &q, out: out, cols: cols, labels: labels, moving: q.moves(labels), points: points, to: ms(q.To), of: map[*instance]bool{}, groups: map[string]*group{}}
+	d := &drawing{s: s, q: &q, out: out, cols: cols, labels: labels, moving: q.moves(labels), points: points, to: to, of: map[*instance]bool{}, groups: map[string]*group{}}
 	d.cols = slices.DeleteFunc(cols, func(n uint32) bool { return !d.holds(&s.cols[n]) })
 	d.choose()
 	switch k := c.kindNow(); {

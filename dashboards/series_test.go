@@ -191,4 +191,15 @@ func TestLastStepDoesNotDip(t *testing.T) {
 			}
 		}
 	}
+	for to := 60; to <= 127; to++ { // nor does it where the past was asked for up to the middle of a step
+		x, err := f.b.Series(Query{Service: "checkout", Env: "prod", Metric: "requests", From: at(30), To: at(float64(to)), Step: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range x.Lines[0].Values {
+			if !near(v, 100) {
+				t.Fatalf("up to %d s: point %d of %d is %v, want 100", to, k, len(x.Lines[0].Values), v)
+			}
+		}
+	}
 }
