@@ -45,7 +45,7 @@ const askAbout = 10 * time.Second
 
 // learn takes in what is said of the service, and reports whether that changes what its golden signals are. The caller holds the lock.
 func (s *service) learn(o *Options, now int64) {
-	s.aboutAt = now
+	s.aboutAt = s.inTurn(s.aboutAt, now, askAbout)
 	var is About
 	if o.About != nil {
 		is = o.About(s.name, s.env, s.said)

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// Options shape a Board; the zero value keeps an hour within 256 MiB and recognises golden signals by name.
+// Options shape a Board; the zero value keeps an hour within 256 MiB and recognises golden signals by name. Owns, Percentile, Rolled and About are asked of several services
+// at the same time.
 type Options struct {
 	Window     time.Duration  // how far back raw values of each instance are kept, default 1h
 	MaxBytes   int            // budget of all windows, default 256 MiB; past it the oldest values go, counted and named
@@ -74,10 +75,12 @@ type Board struct {
 
 	mu          sync.RWMutex
 	services    map[string]*service // by service/env
+	ordered     []*service          // the same in order; nil: to be made anew
 	origins     *origins
 	findings    []Finding
-	rows        []*Row // of the last tick, by service and environment
-	asOf        time.Time
+	rows        []*Row                     // of the last tick, by service and environment
+	asOf        time.Time                  // the newest tick
+	shown       time.Time                  // the one that rows and findings are of: the same but while a tick is under way
 	woke        time.Time                  // the tick after the last stall
 	strips      map[string]Strip           // by environment; "" is all
 	regions     map[string]map[string]bool // by environment
@@ -103,7 +106,7 @@ type Board struct {
 
 	namesGone NamesGone // of all services
 	overNames string    // a service that has more names than may be; empty: none
-	packer    packer
+	shares    [Workers]share
 	turn      int // of the ticks
 
 	renew atomic.Bool
@@ -137,7 +140,7 @@ func (b *Board) service(name, env string) *service {
 			return nil
 		}
 		s = newService(strings.Clone(name), strings.Clone(env), b.origins)
-		b.services[string(k)] = s
+		b.services[string(k)], b.ordered = s, nil
 	}
 	return s
 }
@@ -183,17 +186,7 @@ const (
 	tickEvery = 500 * time.Millisecond
 	tickLong  = 100 * time.Millisecond
 	seldom    = 10 * time.Second
-	// pastAtOnce is how long a tick works on what follows from records of the past, for all services together: the present does not wait for it.
-	pastAtOnce = 250 * time.Millisecond
 )
-
-// pastWork is what a tick may still do of the past: until when, and how much of rolling up.
-type pastWork struct {
-	until time.Time
-	rolls int
-}
-
-func (w *pastWork) over() bool { return w.rolls <= 0 || time.Now().After(w.until) }
 
 // Run ticks until ctx ends.
 func (b *Board) Run(ctx context.Context) error {
@@ -214,73 +207,6 @@ func (b *Board) Run(ctx context.Context) error {
 		}
 		t.Reset(now.Add(-tickAt).Truncate(every).Add(every + tickAt).Sub(now))
 	}
-}
-
-// Tick brings everything derived up to now: late rows to their places, old ones into blocks or away, figures, findings, rows. Calls must not overlap.
-func (b *Board) Tick(now time.Time) {
-	services := b.all()
-	bytes := 0
-	b.tickOrders(now)
-	asked := b.renew.Swap(false)
-	known := b.known(now)
-	cutoff := now.Add(-b.opts.Window).UnixMilli()
-	var rolled []Rollup
-	live := b.Feed().State == FeedLive
-	watched := b.watching(services)
-	var gone NamesGone
-	over := ""
-	past := pastWork{time.Now().Add(pastAtOnce), rollWork}
-	b.turn++
-	for i := range services {
-		s := services[(i+b.turn)%len(services)] // each comes first at some time: the past's work ends with its time
-		owned := b.owned(s.name, s.env)
-		s.mu.Lock()
-		s.expire(cutoff, now.UnixMilli())
-		s.locate(now.UnixMilli(), watched[s.env])
-		if owned {
-			if asked || s.aboutAt == 0 || now.UnixMilli()-s.aboutAt >= askAbout.Milliseconds() {
-				s.learn(&b.opts, now.UnixMilli())
-			}
-			s.tick(&b.opts, &b.packer, now.UnixMilli(), known, &past)
-		}
-		if b.opts.Roll != nil && live && owned {
-			rolled = append(rolled, s.rollDue(&b.opts, now.UnixMilli(), &past)...)
-		}
-		bytes += s.bytes()
-		if g := &s.namesGone; g.Names > 0 {
-			gone.Names, gone.Values = gone.Names+g.Names, gone.Values+g.Values
-			gone.Service, gone.Name, gone.At = g.Service, g.Name, g.At
-			s.namesGone = NamesGone{}
-		}
-		if s.overAt > 0 && now.UnixMilli()-s.overAt < forgottenFor.Milliseconds() && len(s.cols) >= b.opts.MaxColumns {
-			over = s.group()
-		}
-		s.mu.Unlock()
-	}
-	if bytes > b.opts.MaxBytes {
-		bytes = b.evict(services, bytes)
-	}
-	b.mu.Lock()
-	if !b.asOf.IsZero() && now.Sub(b.asOf) > stall {
-		b.woke = now
-	}
-	b.bytes, b.asOf, b.overNames = bytes, now, over
-	if gone.Names > 0 {
-		gone.Names, gone.Values = gone.Names+b.namesGone.Names, gone.Values+b.namesGone.Values
-		b.namesGone = gone
-	}
-	for k, s := range b.services {
-		if s.gone() {
-			delete(b.services, k)
-		}
-	}
-	b.mu.Unlock()
-	var findings []Finding
-	if b.opts.Judge != nil {
-		findings = b.opts.Judge(now, b)
-	}
-	b.publish(services, b.settleFindings(now, findings), now, known)
-	b.tellRolled(rolled, now.UnixMilli())
 }
 
 // tellRolled hands rollups on, those of now with the service's row.
@@ -317,13 +243,22 @@ func (b *Board) known(now time.Time) int64 {
 	return now.UnixMilli()
 }
 
-// all is the services in order.
+// all is the services in order. The list is shared: do not change it.
 func (b *Board) all() []*service {
 	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(b.services), func(x, y *service) int {
-		return cmp.Or(strings.Compare(x.name, y.name), strings.Compare(x.env, y.env))
-	})
+	all := b.ordered
+	b.mu.RUnlock()
+	if all != nil {
+		return all
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ordered == nil {
+		b.ordered = slices.SortedFunc(maps.Values(b.services), func(x, y *service) int {
+			return cmp.Or(strings.Compare(x.name, y.name), strings.Compare(x.env, y.env))
+		})
+	}
+	return b.ordered
 }
 
 // now is the moment that answers speak of: the last tick, or, before the first one, this moment.

@@ -105,10 +105,14 @@ func (o *elsewhere) has(group string) bool {
 	return o.rows[group] != nil
 }
 
-// foreign is the rows of services that others own, as of now, and of those that have just been taken over and of which nothing is read yet: all but mine.
-func (b *Board) foreign(now time.Time, mine map[string]bool) (out []*Row) {
+// foreign is the rows of services that others own, as of now, and of those that have just been taken over and of which nothing is read yet: all but those that have a row.
+func (b *Board) foreign(now time.Time, own []*Row) (out []*Row) {
 	if b.opts.Owns == nil {
 		return nil
+	}
+	mine := map[string]bool{}
+	for _, r := range own {
+		mine[r.Group()] = true
 	}
 	b.others.mu.Lock()
 	defer b.others.mu.Unlock()

@@ -77,7 +77,7 @@ type instance struct {
 	seenFirst time.Time
 	joinNoted int64 // the joining, Unix ms, that was counted
 
-	regionBy [2]string // the tags that regionIs was worked out from
+	regionBy [2]discovery.Tags // its own and the roster's, that regionIs was worked out from
 	regionIs string
 
 	interval time.Duration     // in force

@@ -13,7 +13,7 @@ type lateness map[uint64]*struct{ of, behind int }
 // manyBehind is how many of its instances a collector must be late with to be spoken of: fewer it catches up with.
 const manyBehind = 5
 
-// add counts a service's instances. The caller holds the read lock.
+// add counts a service's instances. The caller holds the lock.
 func (l lateness) add(s *service, now int64) {
 	for _, in := range s.instances {
 		if yes, _ := in.expected(s.rostered, now); !yes || in.by == 0 {
@@ -26,6 +26,17 @@ func (l lateness) add(s *service, now int64) {
 		}
 		if c.of++; in.behind(now) {
 			c.behind++
+		}
+	}
+}
+
+// join adds what another has counted.
+func (l lateness) join(o lateness) {
+	for id, n := range o {
+		if c := l[id]; c != nil {
+			c.of, c.behind = c.of+n.of, c.behind+n.behind
+		} else {
+			l[id] = n
 		}
 	}
 }

@@ -105,7 +105,7 @@ func (b *Board) cover(h *heldOrder, now time.Time) {
 			of = append(of, s)
 		}
 	} else {
-		of = slices.DeleteFunc(b.all(), func(s *service) bool { return h.said[s] || !s.below(&h.Order) })
+		of = slices.DeleteFunc(slices.Clone(b.all()), func(s *service) bool { return h.said[s] || !s.below(&h.Order) })
 	}
 	for _, s := range of {
 		if !h.said[s] {

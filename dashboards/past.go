@@ -28,9 +28,9 @@ func (b *Board) Pack() (bytes int) {
 		s.mu.Lock()
 		for _, in := range s.instances {
 			if len(in.late) >= sealRows {
-				in.flush(s, &b.packer)
+				in.flush(s, &b.shares[0].packer)
 			}
-			in.seal(s, &b.packer)
+			in.seal(s, &b.shares[0].packer)
 		}
 		bytes += s.bytes()
 		s.mu.Unlock()

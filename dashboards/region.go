@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rollcall-metrics/rollcall/discovery"
 )
 
 // NoRegion is where instances are that tell neither a region nor a zone.
@@ -35,11 +37,14 @@ func RegionOf(region, zone string) string {
 	return cmp.Or(zone, NoRegion)
 }
 
-// region is where the instance is, worked out once for each pair of tags.
+// region is where the instance is, worked out once for the tags that it has.
 func (in *instance) region() string {
-	r, z := in.tag(TagRegion), in.tag(TagZone)
-	if in.regionIs == "" || in.regionBy != [2]string{r, z} {
-		in.regionBy, in.regionIs = [2]string{r, z}, RegionOf(r, z)
+	by := [2]discovery.Tags{in.tags}
+	if in.roster != nil {
+		by[1] = in.roster.Tags
+	}
+	if in.regionIs == "" || in.regionBy != by {
+		in.regionBy, in.regionIs = by, RegionOf(in.tag(TagRegion), in.tag(TagZone))
 	}
 	return in.regionIs
 }
@@ -69,13 +74,13 @@ const (
 func (s *service) locate(now int64, watched []string) {
 	if now-s.locatedAt >= regionsEvery.Milliseconds() || len(s.instances) != s.locatedOf {
 		s.locatedAt, s.locatedOf = now, len(s.instances)
-		there := map[string]bool{}
+		s.regions = nil
 		for _, in := range s.instances {
-			if r := in.region(); in.roster != nil || in.last > 0 {
-				there[r] = true
+			if r := in.region(); (in.roster != nil || in.last > 0) && !slices.Contains(s.regions, r) {
+				s.regions = append(s.regions, r)
 			}
 		}
-		s.regions = slices.Sorted(maps.Keys(there))
+		slices.Sort(s.regions)
 	}
 	for r := range s.parts {
 		if !slices.Contains(watched, r) || !slices.Contains(s.regions, r) {
@@ -178,43 +183,34 @@ func (b *Board) watching(services []*service) map[string][]string {
 	return out
 }
 
-// inParts are the rows of a tick by region.
+// inParts are the rows of a tick by region, in the order of services, and which regions there are, by environment.
 type inParts struct {
-	regions  map[string]map[string]bool
-	followed map[[2]string]bool
-	rows     map[string][]*Row
-	old      map[[2]string]*Row // of the tick before, by region and service
+	regions map[string]map[string]bool
+	rows    map[string][]*Row
 }
 
-func (b *Board) newParts() *inParts {
-	p := &inParts{regions: map[string]map[string]bool{}, followed: map[[2]string]bool{}, rows: map[string][]*Row{}, old: map[[2]string]*Row{}}
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	for k := range b.following {
-		p.followed[k] = true
-	}
-	for region, rows := range b.partRows {
-		for _, r := range rows {
-			p.old[[2]string{region, r.Group()}] = r
+// add takes in the rows of a service's parts.
+func (p *inParts) add(env string, regions []string, rows []*Row) {
+	for _, r := range regions {
+		if p.regions[env] == nil {
+			p.regions[env] = map[string]bool{}
 		}
+		p.regions[env][r] = true
 	}
-	return p
+	for _, r := range rows {
+		p.rows[r.Region] = append(p.rows[r.Region], r)
+	}
 }
 
-// add makes the rows of a service's parts. The caller holds its read lock.
-func (p *inParts) add(s *service, now, known int64, why []Finding) {
-	for _, r := range s.regions {
-		if p.regions[s.env] == nil {
-			p.regions[s.env] = map[string]bool{}
-		}
-		p.regions[s.env][r] = true
-	}
+// partRows makes the rows of a service's parts, from those of the tick before. The caller holds its lock.
+func (s *service) partRows(now, known int64, why []Finding, old map[string][]*Row) (out []*Row) {
 	for region, part := range s.parts {
 		if t := s.countIn(region, known, nil, nil); t == (tally{}) && part.ring.last == 0 {
 			continue
 		}
-		p.rows[region] = append(p.rows[region], s.row(now, known, why, p.old[[2]string{region, s.group()}], region))
+		out = append(out, s.row(now, known, why, rowOf(old[region], s), region))
 	}
+	return out
 }
 
 // NowIn is Now of one region: its rows are of the instances there, and the strip is their sum. Its figures begin with the first look, at the next tick, and

@@ -2,7 +2,6 @@ package dashboards
 
 import (
 	"cmp"
-	"hash/fnv"
 	"math"
 	"slices"
 	"strings"
@@ -74,10 +73,8 @@ type rolling struct {
 func (s *service) rollDue(o *Options, now int64, past *pastWork) (out []Rollup) {
 	step := rollStep.Milliseconds()
 	r := &s.rolling
-	h := fnv.New32a()
-	h.Write([]byte(s.name))
 	// A slot is made when the scrapes that its end lies between have come. Services take turns.
-	ready := (now - tooLong(int32(max(s.interval, time.Second).Milliseconds())) - 1000 - int64(h.Sum32()%4000)) / step * step
+	ready := (now - tooLong(int32(max(s.interval, time.Second).Milliseconds())) - 1000 - int64(s.phase%4000)) / step * step
 	if r.next == 0 {
 		if s.newest == 0 {
 			return nil
@@ -98,7 +95,7 @@ func (s *service) rollDue(o *Options, now int64, past *pastWork) (out []Rollup) 
 			break
 		}
 		out = append(out, s.roll(o, t, now))
-		past.rolls -= max(len(s.instances), 1)
+		past.rolls.Add(-int64(max(len(s.instances), 1)))
 	}
 	if r.read {
 		r.read = false
@@ -123,7 +120,7 @@ func (s *service) rollDue(o *Options, now int64, past *pastWork) (out []Rollup) 
 			s.open(t, through)
 		}
 		out = append(out, s.roll(o, t, now))
-		past.rolls -= max(len(s.instances), 1)
+		past.rolls.Add(-int64(max(len(s.instances), 1)))
 		n++
 	}
 	if through > 0 {

@@ -103,83 +103,6 @@ type Exception struct {
 	Link  string `json:"link,omitempty"`
 }
 
-// publish makes the rows and strips of a tick and wakes who waits for it.
-func (b *Board) publish(services []*service, findings []Finding, now time.Time, known int64) {
-	old := map[string]*Row{}
-	for _, r := range b.Rows() {
-		old[r.Group()] = r
-	}
-	why := map[string][]Finding{}
-	for _, f := range findings {
-		if f.Ended != nil || f.Silenced != nil || f.Metric == MetricCanary {
-			continue
-		}
-		for _, s := range f.about() {
-			why[s+"/"+f.Env] = append(why[s+"/"+f.Env], f)
-		}
-	}
-	rows := make([]*Row, 0, len(services))
-	strips := map[string]Strip{}
-	ages := map[string][]aged{}
-	var shortest time.Duration
-	parts := b.newParts()
-	add := func(r *Row) {
-		rows = append(rows, r)
-		for _, env := range []string{"", r.Env} {
-			st := strips[env]
-			st.sum(r)
-			strips[env] = st
-			if r.AgeMS.Known() {
-				ages[env] = append(ages[env], aged{float64(r.AgeMS), max(r.Answering, 1)})
-			}
-		}
-	}
-	late := lateness{}
-	for _, s := range services {
-		if !b.owned(s.name, s.env) {
-			continue
-		}
-		s.mu.RLock()
-		if len(s.instances)+len(s.broken) == 0 || s.newest == 0 && b.others.has(s.group()) {
-			s.mu.RUnlock()
-			continue
-		}
-		r := s.row(now.UnixMilli(), known, why[s.group()], old[s.group()], "")
-		parts.add(s, now.UnixMilli(), known, why[s.group()])
-		late.add(s, known)
-		if s.interval > 0 && (shortest == 0 || s.interval < shortest) {
-			shortest = s.interval
-		}
-		s.mu.RUnlock()
-		s.mu.Lock()
-		s.remember(r, now.UnixMilli(), now.Add(-b.opts.Window).UnixMilli())
-		s.mu.Unlock()
-		add(r)
-	}
-	own := strips[""].Expected
-	mine := map[string]bool{}
-	for _, r := range rows {
-		mine[r.Group()] = true
-	}
-	for _, r := range b.foreign(now, mine) {
-		add(r)
-	}
-	slices.SortFunc(rows, func(x, y *Row) int {
-		return cmp.Or(strings.Compare(x.Service, y.Service), strings.Compare(x.Env, y.Env))
-	})
-	for env, st := range strips {
-		st.AgeMS = Num(medianAge(ages[env]))
-		strips[env] = st
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.late = late.exceptions()
-	b.rows, b.findings, b.strips, b.shortest, b.ownExpected = rows, findings, strips, shortest, own
-	b.regions, b.followed, b.partRows = parts.regions, parts.followed, parts.rows
-	close(b.ticked)
-	b.ticked = make(chan struct{})
-}
-
 type aged struct {
 	age float64
 	n   int
@@ -420,7 +343,7 @@ const (
 func (b *Board) Now(env string) Now {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	n := Now{AsOf: b.asOf, Findings: []Finding{}, Envs: []string{}}
+	n := Now{AsOf: b.shown, Findings: []Finding{}, Envs: []string{}}
 	if n.AsOf.IsZero() {
 		n.AsOf = time.Now() // nothing has been judged yet
 	}
@@ -460,11 +383,11 @@ func (b *Board) Now(env string) Now {
 	return n
 }
 
-// AsOf is the moment of the last tick; zero before the first.
+// AsOf is the moment of the last tick, of which rows and findings are; zero before the first.
 func (b *Board) AsOf() time.Time {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.asOf
+	return b.shown
 }
 
 func b2i(b bool) int {

@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"cmp"
+	"hash/fnv"
 	"hash/maphash"
 	"maps"
 	"math"
@@ -24,6 +25,7 @@ const (
 // service is one service in one environment: its instances, the columns that they share the names of, and the figures derived.
 type service struct {
 	name, env string
+	phase     uint32 // what is done now and then is done of each service at another time
 	origins   *origins
 
 	mu        sync.RWMutex
@@ -79,7 +81,9 @@ type service struct {
 }
 
 func newService(name, env string, o *origins) *service {
-	return &service{name: name, env: env, origins: o, byKey: map[string]uint32{}, seed: maphash.MakeSeed(), instances: map[string]*instance{},
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return &service{name: name, env: env, phase: h.Sum32(), origins: o, byKey: map[string]uint32{}, seed: maphash.MakeSeed(), instances: map[string]*instance{},
 		broken: map[string]discovery.Entry{}, versions: map[string]int64{}, goldenStale: true}
 }
 
@@ -370,8 +374,17 @@ const askOwner = 5 * time.Second
 
 func (s *service) tickOwner(now int64) {
 	if s.ownerAt == 0 || now-s.ownerAt >= askOwner.Milliseconds() || now < s.ownerAt {
-		s.ownerSaid, s.ownerAt = s.said(ownerTags...), now
+		s.ownerSaid, s.ownerAt = s.said(ownerTags...), s.inTurn(s.ownerAt, now, askOwner)
 	}
+}
+
+// inTurn is when something counts as done that is done every so often: now, but the first time some while ago, another for each service, so that not all have their turn
+// in one tick.
+func (s *service) inTurn(before, now int64, every time.Duration) int64 {
+	if before == 0 {
+		now -= int64(s.phase) % every.Milliseconds()
+	}
+	return now
 }
 
 // tag is one tag of the instance: what its snapshots carry, else what the roster knows.
