@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -50,7 +51,7 @@ func (b *Board) Dimensions(name, env, metric string) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// DimensionValues are what the instances of a service say for a dimension, sorted; labelled is whether a metric has labels of that name, whose values come and go.
+// DimensionValues are what the instances of a service say for a dimension, or said, sorted; labelled is whether a metric has labels of that name, whose values come and go.
 func (b *Board) DimensionValues(name, env, metric, dimension string) (sorted []string, labelled bool) {
 	s := b.find(name, env)
 	if s == nil {
@@ -60,7 +61,10 @@ func (b *Board) DimensionValues(name, env, metric, dimension string) (sorted []s
 	defer s.mu.RUnlock()
 	values := map[string]bool{}
 	for _, in := range s.instances {
-		values[in.dimension(dimension)] = true
+		values[in.dimension(dimension, math.MinInt64)] = true
+		for i := range in.moves { // what it was before counts for a while that is over
+			values[in.dimension(dimension, in.moves[i].T)] = true
+		}
 	}
 	for i := range s.cols {
 		if c := &s.cols[i]; c.metric == metric || c.raw == metric {
