@@ -53,6 +53,7 @@ type Source struct {
 	Cohorts      canary.Cohorts
 	Files        []profile.FileStatus
 	Feed         dashboards.Feed
+	Golden       dashboards.Golden // what the configuration names for every service: looked at only where nobody runs
 }
 
 // Service reports on one.
@@ -64,6 +65,9 @@ func Service(src Source) *Report {
 		r.rules()
 	}
 	r.files()
+	if r.Is == nil {
+		r.named()
+	}
 	r.people()
 	if r.Is != nil {
 		r.tags()
@@ -131,14 +135,40 @@ func outcomes(n map[string]int) string {
 }
 
 func (r *report) files() {
+	if r.Is == nil && len(r.Files) == 0 {
+		r.add("files", Note, r.file("`service: "+r.Source.Service+"`")+", and name the file, or a pattern of it, under dashboards.service_files", "no file says anything of services")
+	}
 	for _, f := range r.Files {
-		if f.Error != "" {
+		switch {
+		case f.Error == "" && r.Is == nil:
+			r.add("files", Good, "", "%s is read: it has %s", f.File, plural(f.Services, "entry", "entries"))
+		case f.Error != "":
 			r.add("files", Missing, "mend it; `rollcall check config` reads it, too", "%s cannot be read, and what it said before stays: %s", f.File, f.Error)
 		}
 	}
 	for _, w := range r.Said.Wrong {
 		r.add("metadata", Missing, "mend the tag of its members, or say it in a file of services.d, which wins", "%s", w)
 	}
+}
+
+// named says of each golden signal which metrics mean it, where nobody runs whose metrics could be looked at.
+func (r *report) named() {
+	said, all := r.Said.Golden, r.Golden
+	for _, s := range []struct {
+		what     string
+		own, all []string
+	}{{"rate", said.Rate, all.Rate}, {"errors", said.Errors, all.Errors}, {"latency", said.Latency, all.Latency}, {"saturation", said.Saturation, all.Saturation}} {
+		names := s.own
+		if len(names) == 0 {
+			names = s.all
+		}
+		if len(names) == 0 {
+			r.add(s.what, Note, "", "nothing names its metrics: they are recognised when it runs")
+			continue
+		}
+		r.add(s.what, Good, "", "%s, by %s", some(names), from(r.Said.From, "golden."+s.what))
+	}
+	r.add("instances", Note, "`rollcall check service "+strings.TrimSuffix(r.Source.Service+"/"+r.Source.Env, "/")+"` asks the page, when it runs", "nobody is asked: whether it says such metrics is not known here")
 }
 
 func (r *report) people() {

@@ -84,6 +84,11 @@ func TestService(t *testing.T) {
 			s.Said.Canary.Measures = []canary.Measure{{Name: "x", Metric: "latency_ms", Field: "p95", Direction: canary.Increase, Margin: .25, Action: canary.Fails}}
 		}, 1, "it is a distribution, which has no field \"p95\" → set field to one of p50, p99"},
 		{"files alone", func(s *Source) { s.Is, s.Said.Objectives = nil, []dashboards.Objective{objective} }, 2, "good slo: latency, by : 99 % of requests within 300 ms, over 30 days"},
+		{"files that name metrics", func(s *Source) {
+			s.Is, s.Golden.Rate, s.Said.Golden.Errors, s.Said.From = nil, []string{"hits"}, []string{"hits_failed", dashboards.NoMetric}, map[string]string{"golden.errors": "a.yml"}
+			s.Files = []profile.FileStatus{{File: "a.yml", Services: 2}}
+		}, 2, "good files: a.yml is read: it has 2 entries\ngood rate: hits, by dashboards.golden\ngood errors: hits_failed, none, by a.yml\nnote latency: nothing names its metrics: they are recognised when it runs\n"},
+		{"no file", func(s *Source) { s.Is = nil }, 2, "note files: no file says anything of services → write in services.d/checkout.yml: `service: checkout`, and name the file"},
 		{"a dead feed", func(s *Source) { s.Feed = dashboards.Feed{State: dashboards.FeedDead, Error: "Kafka is away"} }, 0, "note instances: the feed is dead: Kafka is away"},
 	} {
 		s := whole()

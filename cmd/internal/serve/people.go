@@ -65,7 +65,8 @@ func CheckService(c *config.Config, service, env string) (*check.Report, error) 
 		return nil, err
 	}
 	s.Read()
-	return check.Service(check.Source{Service: service, Env: env, Said: s.Of(service, env, nil), Files: s.Files()}), nil
+	g := c.Dashboards.Golden
+	return check.Service(check.Source{Service: service, Env: env, Said: s.Of(service, env, nil), Files: s.Files(), Golden: dashboards.Golden{Rate: g.Rate, Errors: g.Errors, Latency: g.Latency}}), nil
 }
 
 // Check reads the files that a configuration names for the page, and says what is wrong with them.
