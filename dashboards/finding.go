@@ -28,6 +28,8 @@ type Finding struct {
 	// Where are conditions NAME=VALUE on tags, labels or instances, as a question about a series takes them: of all names one value holds where the finding is. None: it
 	// is everywhere, or at several places, or nobody knows.
 	Where []string `json:"where,omitempty"`
+	// Signals are which of a service's lines are in trouble (rate, errors, latency, answering), by service.
+	Signals map[string][]string `json:"signals,omitempty"`
 	// Was and Is are the figure that it is about, before it began and as it is now or was last: a ratio for errors, milliseconds for latency, requests a second for rate;
 	// of a budget the burn rate that calls somebody, and the one that is.
 	// Both are zero where there is none.
@@ -130,6 +132,9 @@ func (f *Finding) untold(all []Finding) bool {
 		return o.Canary == nil && o.Ended == nil && o.Env == f.Env && slices.Contains(o.about(), f.Service)
 	})
 }
+
+// SignalNames are the lines of a service's row that may be in trouble, in the order in which they are drawn.
+var SignalNames = []string{"rate", "errors", "latency", "answering"}
 
 // about is every service that the finding is about.
 func (f *Finding) about() []string {

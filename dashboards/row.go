@@ -26,8 +26,9 @@ type Row struct {
 	AgeMS      Num       `json:"age_ms"`  // median age of the newest scrapes of those who answer; of the newest of all if none does
 	Trouble    int       `json:"trouble"` // 0 calm, 1 warn, 2 bad
 	Why        []string  `json:"why"`
-	Rate       Num       `json:"rate"`   // requests a second
-	Errors     Num       `json:"errors"` // a second
+	Signals    []string  `json:"signals,omitempty"` // of rate, errors, latency and answering those that are in trouble
+	Rate       Num       `json:"rate"`              // requests a second
+	Errors     Num       `json:"errors"`            // a second
 	ErrorRatio Num       `json:"error_ratio"`
 	Latency    *Latency  `json:"latency"`
 	Versions   []Version `json:"versions"`
@@ -145,6 +146,11 @@ func (s *service) row(now, known int64, why []Finding, old *Row, region string) 
 		}
 		r.Trouble = max(r.Trouble, why[i].weight())
 		r.Why = append(r.Why, why[i].Why)
+		for _, signal := range why[i].Signals[s.name] {
+			if !slices.Contains(r.Signals, signal) {
+				r.Signals = append(r.Signals, signal)
+			}
+		}
 	}
 	r.SparkSeq, r.PastSeq, r.TipSeq = uint64(now/sparkStep), seq, tip
 	r.words = r.wordsOnly()

@@ -85,7 +85,7 @@ func (d *Detector) judgeBudget(now time.Time, b *dashboards.Board, s *dashboards
 func (k *budget) describe(b *dashboards.Board, s *dashboards.Signals, now time.Time) {
 	o, a := k.open, k.worst.Alert
 	o.verdict = Verdict{Metric: MetricBudget, Name: k.worst.Words(), Was: a.Limit, Is: float64(a.Burn)}
-	o.finding.Level = a.Level
+	o.finding.Level, o.finding.Signals = a.Level, hit(s.Service, k.worst.Signal)
 	o.finding.News = fmt.Sprintf("%.3g ×", o.verdict.Is)
 	o.finding.Why = "burns its budget: " + o.verdict.Name
 	o.where.Sure = 0

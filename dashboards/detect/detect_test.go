@@ -46,6 +46,13 @@ func TestFaults(t *testing.T) {
 				if want, ok := wheres[tc.name]; ok && strings.Join(f.Where, " ") != want {
 					t.Errorf("seed %d: it is where %q, want %q: %s", seed, f.Where, want, w.show())
 				}
+				if want, ok := hits[tc.name]; ok {
+					for _, r := range w.b.Rows() {
+						if got := strings.Join(r.Signals, " "); r.Env == f.Env && r.Service == "checkout" && got != want {
+							t.Errorf("seed %d: in trouble are %q, want %q: %s", seed, got, want, w.show())
+						}
+					}
+				}
 				if len(f.Services) > 0 {
 					if !slices.Equal(f.Where, []string{f.Place}) {
 						t.Errorf("seed %d: the place is %q, and it is where %q", seed, f.Place, f.Where)

@@ -158,6 +158,11 @@ var wheres = map[string]string{
 	"dead host of several services": "host.name=shared-1", "slow everywhere": "", "wave of leaves": "cloud.availability_zone=us-east-1b",
 }
 
+// hits are the lines of checkout that some of them are to be seen in.
+var hits = map[string]string{
+	"canary": "errors", "dead host of several services": "answering", "host of several services": "errors latency", "slow everywhere": "", "host": "",
+}
+
 // A feed that was away tells nothing of the instances: not of those whose records come a little later than the first, either. Who stays away is named.
 func TestFeedComesBack(t *testing.T) {
 	w := newWorld(t, sim.Demo(5, start, time.Second))

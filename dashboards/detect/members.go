@@ -136,7 +136,7 @@ func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards
 	if o.where = (Place{}); len(shared) > 0 {
 		o.where.Conds, o.where.Names = shared[:1], shared[:exact]
 	}
-	f.Where = o.where.holds()
+	f.Where, f.Signals = o.where.holds(), hit(s.Service, f.Metric)
 	f.Level = dashboards.LevelWarn
 	if float64(len(gone)+len(silent)) >= manyGone*float64(of) {
 		f.Level = dashboards.LevelBad

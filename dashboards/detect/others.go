@@ -21,12 +21,13 @@ type Trouble struct {
 	Env     string         `json:"env"`
 	Metric  string         `json:"metric"`
 	Level   string         `json:"level"`
-	Since   int64          `json:"since"`           // Unix ms
-	At      []Cond         `json:"at,omitempty"`    // where it is, by each name of that place; the first is the one that the finding tells
-	Size    dashboards.Num `json:"size,omitempty"`  // the more, the worse
-	Why     string         `json:"why"`             // in a few words, at its worst
-	N       int            `json:"n,omitempty"`     // instances gone or silent, where it is about instances
-	Clear   bool           `json:"clear,omitempty"` // all the rest is well
+	Since   int64          `json:"since"`             // Unix ms
+	At      []Cond         `json:"at,omitempty"`      // where it is, by each name of that place; the first is the one that the finding tells
+	Size    dashboards.Num `json:"size,omitempty"`    // the more, the worse
+	Why     string         `json:"why"`               // in a few words, at its worst
+	N       int            `json:"n,omitempty"`       // instances gone or silent, where it is about instances
+	Clear   bool           `json:"clear,omitempty"`   // all the rest is well
+	Signals []string       `json:"signals,omitempty"` // which lines of its service are in trouble
 }
 
 // Told is what another replica that answers tells.
@@ -50,6 +51,10 @@ func (t *Trouble) valid(now time.Time) bool {
 	ok := text(t.ID, 1, dashboards.MaxName) && text(t.Service, 1, dashboards.MaxName) && text(t.Env, 0, dashboards.MaxName) && (t.Metric == "instances" || rank(t.Metric) >= 0) &&
 		(t.Level == dashboards.LevelBad || t.Level == dashboards.LevelWarn) && text(t.Why, 0, dashboards.MaxWords) && t.N >= 0 && t.N < 1e6 && len(t.At) <= MaxAt &&
 		t.Since > 0 && t.Since < now.Add(time.Hour).UnixMilli()
+	for _, signal := range t.Signals[:min(len(t.Signals), len(dashboards.SignalNames))] {
+		ok = ok && slices.Contains(dashboards.SignalNames, signal)
+	}
+	ok = ok && len(t.Signals) <= len(dashboards.SignalNames)
 	for _, c := range t.At {
 		ok = ok && text(c.Dim, 1, dashboards.MaxName) && text(c.Value, 0, dashboards.MaxName)
 	}
@@ -94,7 +99,7 @@ func (d *Detector) tellOthers() {
 				continue
 			}
 			f := &o.finding
-			t := Trouble{ID: f.ID, Service: f.Service, Env: f.Env, Metric: f.Metric, Level: f.Level, Since: o.since.UnixMilli(), Size: dashboards.Num(o.size()), Why: o.worstWhy, N: o.n, Clear: len(o.where.Cleared) > 0}
+			t := Trouble{ID: f.ID, Service: f.Service, Env: f.Env, Metric: f.Metric, Level: f.Level, Since: o.since.UnixMilli(), Size: dashboards.Num(o.size()), Why: o.worstWhy, N: o.n, Clear: len(o.where.Cleared) > 0, Signals: f.Signals[f.Service]}
 			for _, m := range ms {
 				t.At = append(t.At, m.Cond)
 			}
@@ -148,7 +153,8 @@ func (d *Detector) hear(now time.Time) {
 // take takes over what is told.
 func (x *foreign) take(t *Trouble) {
 	o := x.open
-	o.finding = dashboards.Finding{ID: t.ID, Service: t.Service, Env: t.Env, Metric: t.Metric, Level: t.Level, Since: t.Since}
+	o.finding = dashboards.Finding{ID: t.ID, Service: t.Service, Env: t.Env, Metric: t.Metric, Level: t.Level, Since: t.Since,
+		Signals: map[string][]string{t.Service: t.Signals}}
 	o.far, o.since, o.worstWhy, o.n = true, time.UnixMilli(t.Since), t.Why, t.N
 	o.peak = Verdict{Metric: t.Metric, Is: float64(t.Size), Of: 1}
 	o.where = Place{Names: t.At}

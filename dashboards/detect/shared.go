@@ -211,7 +211,7 @@ func (sh *shared) tell(c Cond, verb string) {
 	if n, all := sh.instances(); all {
 		f.Title = fmt.Sprintf("%s of %s %s gone or silent, %s", instances(n), f.News, verb, together(n, c))
 	}
-	f.Services = slices.Sorted(slices.Values(sh.all))
+	f.Services, f.Signals = slices.Sorted(slices.Values(sh.all)), sh.signals()
 	if len(sh.members) < sh.most {
 		return // some are over: what it was at its worst stays
 	}
@@ -262,6 +262,20 @@ func (sh *shared) events() []dashboards.Event {
 	}
 	slices.SortStableFunc(out, func(a, b dashboards.Event) int { return cmp.Compare(a.T, b.T) })
 	return out[max(0, len(out)-mostEvents):]
+}
+
+// signals is which lines are in trouble of each service that still is: what both its findings say, where two are here.
+func (sh *shared) signals() map[string][]string {
+	out := map[string][]string{}
+	for _, o := range sh.members {
+		f := &o.finding
+		out[f.Service] = append(out[f.Service], f.Signals[f.Service]...)
+	}
+	for service, signals := range out {
+		slices.Sort(signals)
+		out[service] = slices.Compact(signals)
+	}
+	return out
 }
 
 // instances is how many are gone or silent, and whether that is all that it is about.

@@ -284,11 +284,14 @@ func worse(a, b *Verdict) bool {
 func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Signals, w *watch, verdicts []Verdict) {
 	o := w.signal
 	o.also = o.also[:0]
+	metrics := []string{o.verdict.Metric}
 	for i := range verdicts {
 		if (verdicts[i].Metric != o.verdict.Metric || verdicts[i].Name != o.verdict.Name) && len(o.also) < mostAlso {
 			o.also = append(o.also, sentence(&verdicts[i], s.LatencyName))
 		}
+		metrics = append(metrics, verdicts[i].Metric)
 	}
+	o.finding.Signals = hit(s.Service, metrics...)
 	every := relocate
 	if now.Sub(o.since) > time.Minute {
 		every = 15 * time.Second

@@ -84,6 +84,20 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 	f.Cleared = append(f.Cleared, o.where.Alike...)
 }
 
+// hit is which of a service's lines findings about metrics are to be seen in: exceptions, and what is nearly full, in none.
+func hit(service string, metrics ...string) map[string][]string {
+	var out []string
+	for _, m := range metrics {
+		if m == "instances" {
+			m = "answering"
+		}
+		if slices.Contains(dashboards.SignalNames, m) && !slices.Contains(out, m) {
+			out = append(out, m)
+		}
+	}
+	return map[string][]string{service: out}
+}
+
 // sentence is a verdict in a few words.
 func sentence(v *Verdict, latency string) string {
 	switch v.Metric {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Row } from "../src/api/contract";
 import { shownOf } from "../src/parts/signals";
 import { indexAt, lastKnown, linePath } from "../src/draw/path";
-import { band, before, countScale, errorScale, nice, quantile, roundUp, signalOf, stepFor, ticks, usualScale } from "../src/draw/scale";
+import { band, before, countScale, errorScale, nice, quantile, roundUp, signalOf, stepFor, ticks, troubled, usualScale } from "../src/draw/scale";
 
 const flat = (n: number, v: number): number[] => Array.from({ length: n }, () => v);
 
@@ -57,11 +57,16 @@ test("stepFor keeps a chart at some hundreds of points", () => {
   for (const [w, want] of [[300_000, 1000], [900_000, 2000], [3_600_000, 10_000], [86_400_000, 300_000]] as const) assert.equal(stepFor(w), want);
 });
 
-test("signalOf", () => {
-  for (const [s, want] of [
-    ["errors 0.2 % → 3.1 %", "error_ratio"], ["errors", "error_ratio"], ["p99 40 → 85 ms", "latency"], ["latency", "latency"],
-    ["9 instances gone", "answering"], ["answering", "answering"], ["3 gone, 2 silent", "answering"], ["rate", "rate"], ["heap", null],
-  ] as const) assert.equal(signalOf(s), want, s);
+test("a finding is drawn by the line that it is about, and those in trouble are the server's word", () => {
+  for (const [metric, hit, want] of [
+    ["errors", ["errors", "latency"], "error_ratio"], ["latency", ["latency"], "latency"], ["instances", ["answering"], "answering"], ["rate", ["rate"], "rate"],
+    ["exceptions", [], "error_ratio"], ["budget", ["latency"], "latency"], ["saturation", [], null],
+  ] as const) assert.equal(signalOf({ metric, service: "a", signals: { a: [...hit], b: ["rate"] } }), want, metric);
+  assert.equal(signalOf({ metric: "saturation", service: "a" }), null);
+  const red = (signals?: string[]): string[] => [...troubled({ signals, why: ["in trouble on host h-1"], answering: 1, expected: 2 } as unknown as Row)];
+  assert.deepEqual(red(["errors", "latency"]), ["error_ratio", "latency"]);
+  assert.deepEqual(red(["answering", "else"]), ["answering"]);
+  assert.deepEqual(red(undefined), []);
 });
 
 test("all charts of a page have one length: as long as anybody is known, 15 minutes at most", () => {

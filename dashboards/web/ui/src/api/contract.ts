@@ -71,6 +71,7 @@ export interface Finding {
   only: string;
   cleared: string[] | null;
   events: Mark[] | null;
+  signals?: Record<string, string[] | null>; // which of a service's lines are in trouble, by service
   services?: string[]; // all that a place has in common, service being one
   before?: Change[]; // what else changed, the most telling first
   text?: string; // all of it in one sentence
@@ -117,6 +118,7 @@ export interface Row {
   missing?: number;
   trouble: 0 | 1 | 2;
   why: string[] | null;
+  signals?: string[]; // of rate, errors, latency and answering those that are in trouble
   rate: number | null;
   errors: number | null;
   error_ratio: number | null;

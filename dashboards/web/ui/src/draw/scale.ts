@@ -1,5 +1,5 @@
 // Scales that let the eye compare services without reading, and that do not make news of noise.
-import type { Row, SparkData, Values } from "../api/contract";
+import type { Finding, Row, SparkData, Values } from "../api/contract";
 import { stillOf } from "../api/live";
 
 export interface Scale {
@@ -147,24 +147,19 @@ export function stepFor(windowMs: number): number {
 
 export type Signal = "rate" | "error_ratio" | "latency" | "answering";
 
-/** signalOf says which of the four lines a finding's metric, or a reason in words, speaks of. */
-export function signalOf(text: string): Signal | null {
-  const t = text.toLowerCase();
-  if (/saturation|nearly full/.test(t)) return null;
-  if (/error|fail|success|5xx|exception/.test(t)) return "error_ratio";
-  if (/latenc|p\d\d|slow|duration|\bms\b/.test(t)) return "latency";
-  if (/instance|answer|missing|gone|silent|member|host|left|expected/.test(t)) return "answering";
-  if (/rate|request|traffic|throughput/.test(t)) return "rate";
-  return null;
-}
+/** signals are the lines by the names that the server has for them and for what its findings are about. */
+const signals: Readonly<Record<string, Signal>> = {
+  rate: "rate",
+  errors: "error_ratio",
+  exceptions: "error_ratio",
+  latency: "latency",
+  answering: "answering",
+  instances: "answering",
+};
 
-/** troubled is which of a service's lines are in trouble, by what the row says of itself. */
-export function troubled(r: Row): Set<Signal> {
-  const out = new Set<Signal>();
-  for (const why of r.why ?? []) {
-    const s = signalOf(why);
-    if (s) out.add(s);
-  }
-  if (r.answering < r.expected) out.add("answering");
-  return out;
-}
+/** signalOf is the line that shows best what a finding is about; null where none does. */
+export const signalOf = (f: Pick<Finding, "metric" | "service" | "signals">): Signal | null =>
+  signals[f.metric] ?? signals[f.signals?.[f.service]?.[0] ?? ""] ?? null;
+
+/** troubled is which of a service's lines are in trouble: the server knows, by what its findings rest on. */
+export const troubled = (r: Row): Set<Signal> => new Set((r.signals ?? []).flatMap((name) => signals[name] ?? []));

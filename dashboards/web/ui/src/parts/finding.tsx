@@ -120,7 +120,7 @@ export function FindingCard({ f, row, here = false, troubles = [] }: CardProps) 
   const owner = f.owner || own?.owner;
   const chat = f.chat || own?.chat;
   const runbook = link(f.runbook) ?? link(own?.runbook);
-  const signal = f.metric === "saturation" ? null : (signalOf(f.metric) ?? signalOf(f.title));
+  const signal = signalOf(f);
   return (
     <article class={`finding ${f.level}`} id={"finding-" + f.id} data-testid="finding" data-level={f.level} data-service={f.service}>
       <h3>
