@@ -221,7 +221,8 @@ func (l *backlog) drain() {
 	signal(l.opened)
 }
 
-// empty reports that nothing is left that an end would lose, or that is fresh: what is late and on disk can wait for the next start.
+// empty reports that nothing is left that an end would lose, or that is fresh: what is late and on disk can wait for the next start, where late ones have a lane
+// of their own. Of a topic that has none, events among them, all that is at hand goes first.
 func (l *backlog) empty(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -235,7 +236,7 @@ func (l *backlog) empty(now time.Time) bool {
 	for q := range l.all() {
 		for _, list := range [][]*batch{q.late, q.ready} {
 			for _, b := range list {
-				if !b.spooled || b.newest >= limit {
+				if !b.spooled || b.newest >= limit || len(q.s.topics) == 1 {
 					return false
 				}
 			}
