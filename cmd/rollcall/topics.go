@@ -16,7 +16,6 @@ import (
 	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
 	"github.com/rollcall-metrics/rollcall/cmd/internal/config"
 	"github.com/rollcall-metrics/rollcall/sink"
-	"github.com/rollcall-metrics/rollcall/sink/kafka"
 	"github.com/rollcall-metrics/rollcall/sink/readback"
 )
 
@@ -137,12 +136,12 @@ func (w *way) at() string {
 
 func wayOf(conf *config.Config) (w *way, err error) {
 	w = &way{conf: conf, kafka: conf.Kafka, topics: collect.Topics(conf.Kafka)}
-	if w.tls, err = collect.TLS(conf.Kafka.TLS); err != nil {
+	as, secure, err := collect.Access(conf.Kafka)
+	if err != nil {
 		return nil, err
 	}
-	if s := conf.Kafka.SASL; s != nil {
-		w.login, err = kafka.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}.Login()
-	}
+	w.tls = secure
+	w.login, err = as.Login()
 	return w, err
 }
 

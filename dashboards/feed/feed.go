@@ -22,6 +22,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/rollup"
 	"github.com/rollcall-metrics/rollcall/internal/fetch"
+	"github.com/rollcall-metrics/rollcall/internal/login"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
@@ -40,7 +41,7 @@ type Config struct {
 	// Owns says which partitions of snapshots are this process's to read, of how many; it is asked twice a second. nil: all.
 	Owns   func(partition, of int) bool
 	Window time.Duration // how far back to begin, default one hour
-	SASL   SASL
+	SASL   login.SASL
 	TLS    *tls.Config // nil: plain TCP
 	// ClientID is as the brokers' logs and quotas name us; default rollcall-serve.
 	ClientID string
@@ -101,7 +102,7 @@ func (c *Config) validate() error {
 	if len(names) < 5 {
 		errs = append(errs, errors.New("two topics have one name"))
 	}
-	if _, err := c.SASL.mechanism(); err != nil {
+	if _, err := c.SASL.Login(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -173,7 +174,7 @@ func New(c Config) (*Feed, error) {
 
 // Run reads until ctx ends. Brokers that are away, topics that are not there yet, partitions that are added: it waits, says so, and goes on.
 func (f *Feed) Run(ctx context.Context) error {
-	mechanism, err := f.cfg.SASL.mechanism()
+	mechanism, err := f.cfg.SASL.Login()
 	if err != nil {
 		return fmt.Errorf("read topics: %w", err)
 	}

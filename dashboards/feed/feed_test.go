@@ -11,6 +11,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/login"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -229,9 +230,11 @@ func TestConfig(t *testing.T) {
 		{"no brokers", func(c *Config) { c.Brokers = nil }, "kafka.brokers"},
 		{"window", func(c *Config) { c.Window = -1 }, "negative"},
 		{"topics", func(c *Config) { c.Snapshots = "rollcall.roster" }, "one name"},
-		{"mechanism", func(c *Config) { c.SASL = SASL{Mechanism: "GSSAPI", Username: "u", Password: "p"} }, "GSSAPI"},
-		{"no user", func(c *Config) { c.SASL = SASL{Mechanism: "PLAIN", Password: "p"} }, "username"},
-		{"two passwords", func(c *Config) { c.SASL = SASL{Mechanism: "PLAIN", Username: "u", Password: "p", PasswordFile: "f"} }, "one of password"},
+		{"mechanism", func(c *Config) { c.SASL = login.SASL{Mechanism: "GSSAPI", Username: "u", Password: "p"} }, "GSSAPI"},
+		{"no user", func(c *Config) { c.SASL = login.SASL{Mechanism: "PLAIN", Password: "p"} }, "username"},
+		{"two passwords", func(c *Config) {
+			c.SASL = login.SASL{Mechanism: "PLAIN", Username: "u", Password: "p", PasswordFile: "f"}
+		}, "one of password"},
 		{"several", func(c *Config) { c.Board, c.Brokers = nil, nil }, "no brokers"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -14,13 +14,14 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/segmentio/kafka-go"
 
+	"github.com/rollcall-metrics/rollcall/internal/login"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
 // PublisherConfig says where a Publisher writes. Brokers are needed.
 type PublisherConfig struct {
 	Brokers  []string
-	SASL     SASL
+	SASL     login.SASL
 	TLS      *tls.Config // nil: plain TCP
 	ClientID string      // as the brokers' logs and quotas name us; default rollcall-serve
 	MaxBytes int         // of what waits, default 32 MiB; past it what was put first goes, counted
@@ -75,7 +76,7 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 	if len(c.Brokers) == 0 {
 		return nil, errors.New("make publisher: no brokers; give kafka.brokers")
 	}
-	if _, err := c.SASL.mechanism(); err != nil {
+	if _, err := c.SASL.Login(); err != nil {
 		return nil, fmt.Errorf("make publisher: %w", err)
 	}
 	p := &Publisher{cfg: c, wake: make(chan struct{}, 1), at: map[keyOf]int{}}
@@ -157,7 +158,7 @@ func (p *Publisher) back(rest []keyed) {
 
 // Run writes until ctx ends, and then what still waits, for two seconds at most.
 func (p *Publisher) Run(ctx context.Context) error {
-	mechanism, err := p.cfg.SASL.mechanism()
+	mechanism, err := p.cfg.SASL.Login()
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}

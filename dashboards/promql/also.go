@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // Instant answers a query as of a time, as Prometheus evaluates rules: a vector, of a scalar one without labels. It is held to the bounds of every query. Where
@@ -50,7 +51,7 @@ func (a *API) Instant(ctx context.Context, query string, at time.Time) (promql.V
 }
 
 // LabelName is what a tag is called as a label.
-func LabelName(tag string) string { return sanitise(tag, false) }
+func LabelName(tag string) string { return promtext.Name(tag, false) }
 
 // with joins what stands beside the Board to a querier of it.
 func (a *API) with(own storage.Querier, from, to int64) (storage.Querier, error) {

@@ -17,13 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/dashboards"
 	"github.com/rollcall-metrics/rollcall/dashboards/promql/expr"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
-	"github.com/rollcall-metrics/rollcall/sink/export/remotewrite"
 )
 
 var t0 = time.Unix(1764000000, 0).UTC()
@@ -427,24 +424,6 @@ func TestGate(t *testing.T) {
 	r.api.gate.Leave()
 	if status, body := r.ask("GET", "/api/v1/query", url.Values{"query": {"1"}}); status != 200 {
 		t.Errorf("with a place: %d %s", status, body)
-	}
-}
-
-// A name here is the name that remote write gives.
-func TestNames(t *testing.T) {
-	for _, s := range []string{"", "a", "9a", "a.b/c:d", "é", "http/requests", "A_1", "\xff", "日本", "1"} {
-		for _, metric := range []bool{true, false} {
-			if got, want := sanitise(s, metric), remotewrite.Name(s, metric); got != want {
-				t.Errorf("%q: %q, remote write has %q", s, got, want)
-			}
-		}
-	}
-	got := map[string]string{}
-	for _, f := range []string{"p5", "p50", "p99", "p999", "p100", "p", "px", "count"} {
-		got[f], _ = quantileOf(f)
-	}
-	if d := cmp.Diff(map[string]string{"p5": "0.05", "p50": "0.5", "p99": "0.99", "p999": "0.999", "p100": "1", "p": "", "px": "", "count": ""}, got); d != "" {
-		t.Error(d)
 	}
 }
 

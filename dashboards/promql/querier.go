@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 )
 
 // querier reads the windows for one query.
@@ -97,7 +98,7 @@ func (q *querier) each(ctx context.Context, from, to int64, ms []*labels.Matcher
 				for i, c := range cols {
 					own = append(own[:0], base...)
 					for _, l := range c.Labels {
-						own = put(own, sanitise(l.Name, false), l.Value, true)
+						own = put(own, promtext.Name(l.Name, false), l.Value, true)
 					}
 					own = put(own, "quantile", c.Quantile, false)
 					builder.Reset()

@@ -40,6 +40,7 @@ var thirdParty = map[string]map[string]string{
 	"dashboards/promql":  {"github.com/prometheus/prometheus": "the engine, its labels, and rules as Prometheus has them", "github.com/prometheus/common": "durations and names as Prometheus reads them"},
 	"dashboards/rules":   {"github.com/prometheus/prometheus": "rule files as Prometheus reads them, and the engine's answers", "github.com/prometheus/common": "names, durations and what templates do with numbers", "go.yaml.in/yaml/v3": "what Prometheus reads them with, to look at sizes first"},
 	"internal/fetch":     {"github.com/segmentio/kafka-go": "its transport, and a request that it cannot make itself"},
+	"internal/login":     {"github.com/segmentio/kafka-go": "its mechanisms of logging in"},
 	"internal/broker":    {"github.com/twmb/franz-go": "kfake, the Kafka protocol in process"},
 	"internal/testenv":   {"github.com/Shopify/toxiproxy": "what networks do to connections", "github.com/rs/zerolog": "toxiproxy's log, to throw it away"},
 	"internal/zkserve":   {},

@@ -1,4 +1,4 @@
-// Package promtext writes values of labels into the names of our own metrics, as the text format of Prometheus has them.
+// Package promtext knows how names and values are written for Prometheus: values of labels in the names of our own metrics, and what metrics of applications are called there.
 package promtext
 
 import "strings"

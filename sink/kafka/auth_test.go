@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/rollcall-metrics/rollcall/internal/login"
 	"github.com/rollcall-metrics/rollcall/sink/sinktest"
 )
 
@@ -53,7 +54,7 @@ func TestLogin(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := subject(t, c.ListenAddrs()[0], func(c *Config) {
-				c.SASL = SASL{Mechanism: mechanism, Username: "rollcall", PasswordFile: file}
+				c.SASL = login.SASL{Mechanism: mechanism, Username: "rollcall", PasswordFile: file}
 				c.TLS = &tls.Config{RootCAs: pool}
 			})
 			end := s.Go(t)
@@ -88,7 +89,7 @@ func TestLoginFails(t *testing.T) {
 				return resp, nil, strings.HasSuffix(string(r.SASLAuthBytes), "wrong")
 			})
 			s := subject(t, c.ListenAddrs()[0], func(c *Config) {
-				c.SASL = SASL{Mechanism: "PLAIN", Username: "rollcall", Password: "right"}
+				c.SASL = login.SASL{Mechanism: "PLAIN", Username: "rollcall", Password: "right"}
 				c.TLS, c.Drain = &tls.Config{RootCAs: pool}, 20*time.Millisecond
 				tc.change(c)
 			})

@@ -15,7 +15,6 @@
 //	policy.go   what an answer means
 //	survey.go   brokers, leaders, partitions, topics; create.go makes topics
 //	state.go    what the next start must know
-//	auth.go     SASL
 package kafka
 
 import (
@@ -30,6 +29,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/rollcall-metrics/rollcall/internal/login"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/spool"
 )
@@ -60,20 +60,12 @@ type Config struct {
 	Replication int  // of topics that we create; 0: 3, or as many brokers as there are
 	NoCreate    bool // do not make topics that are missing, only say which command makes them
 
-	SASL SASL
+	SASL login.SASL
 	TLS  *tls.Config                                                       // nil: plain TCP
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: net.Dialer
 
 	Logger  *slog.Logger // nil: silent
 	Metrics *metrics.Set // nil: a private set
-}
-
-// SASL says how to log in; the zero value does not.
-type SASL struct {
-	Mechanism    string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
-	Username     string
-	Password     string
-	PasswordFile string // instead of Password; read at each login, so that a change needs no restart
 }
 
 const inFlight = 4 // requests to one broker at once; the backfill lanes have half of them at most
@@ -136,7 +128,7 @@ func (c *Config) validate() error {
 	}
 	fault(c.Partitions < 1 || c.Partitions > 10_000, "%d partitions: want 1 to 10000", c.Partitions)
 	fault(c.Replication < 0 || c.Replication > 32, "replication %d: want 0 to 32", c.Replication)
-	if _, err := c.SASL.mechanism(); err != nil {
+	if _, err := c.SASL.Login(); err != nil {
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/rollcall-metrics/rollcall/internal/broker"
+	"github.com/rollcall-metrics/rollcall/internal/login"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/sinktest"
@@ -234,10 +235,12 @@ func TestConfig(t *testing.T) {
 		{ok(func(c *Config) { c.Partitions = -1 }), "partitions"},
 		{ok(func(c *Config) { c.Replication = 99 }), "replication"},
 		{ok(func(c *Config) { c.SASL.Username = "u" }), "without a mechanism"},
-		{ok(func(c *Config) { c.SASL = SASL{Mechanism: "GSSAPI", Username: "u", Password: "p"} }), "want PLAIN"},
-		{ok(func(c *Config) { c.SASL = SASL{Mechanism: "PLAIN"} }), "no username"},
-		{ok(func(c *Config) { c.SASL = SASL{Mechanism: "PLAIN", Username: "u"} }), "one of password"},
-		{ok(func(c *Config) { c.SASL = SASL{Mechanism: "PLAIN", Username: "u", Password: "p", PasswordFile: "f"} }), "one of password"},
+		{ok(func(c *Config) { c.SASL = login.SASL{Mechanism: "GSSAPI", Username: "u", Password: "p"} }), "want PLAIN"},
+		{ok(func(c *Config) { c.SASL = login.SASL{Mechanism: "PLAIN"} }), "no username"},
+		{ok(func(c *Config) { c.SASL = login.SASL{Mechanism: "PLAIN", Username: "u"} }), "one of password"},
+		{ok(func(c *Config) {
+			c.SASL = login.SASL{Mechanism: "PLAIN", Username: "u", Password: "p", PasswordFile: "f"}
+		}), "one of password"},
 	} {
 		_, err := New(tc.c)
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {

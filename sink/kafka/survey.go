@@ -49,7 +49,7 @@ type slot struct {
 }
 
 func newCluster(s *Sink) (*cluster, error) {
-	mechanism, err := s.cfg.SASL.mechanism()
+	mechanism, err := s.cfg.SASL.Login()
 	if err != nil {
 		return nil, err
 	}

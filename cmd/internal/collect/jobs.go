@@ -2,6 +2,7 @@ package collect
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,6 +20,7 @@ import (
 	"github.com/rollcall-metrics/rollcall/collector/stats"
 	"github.com/rollcall-metrics/rollcall/enrich/geo"
 	"github.com/rollcall-metrics/rollcall/enrich/tag"
+	"github.com/rollcall-metrics/rollcall/internal/login"
 	"github.com/rollcall-metrics/rollcall/sink"
 	"github.com/rollcall-metrics/rollcall/sink/kafka"
 )
@@ -281,10 +283,16 @@ func kafkaConfig(c *config.Config, o Options, ledger *sink.Ledger) (kafka.Config
 		LiveMaxAge: c.LiveMaxAge.Std(max(2*interval(c), 2*time.Second)), MemoryBytes: c.Kafka.QueueBytes.Or(config.DefaultQueueBytes),
 		Logger: o.Log.With("part", "kafka"), Metrics: o.Metrics.NewSet(), Spool: spoolConfig(c.Spool, o.Storage),
 	}
-	if s := c.Kafka.SASL; s != nil {
-		out.SASL = kafka.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}
-	}
 	var err error
-	out.TLS, err = TLS(c.Kafka.TLS)
+	out.SASL, out.TLS, err = Access(c.Kafka)
 	return out, err
+}
+
+// Access is how to log in at the brokers, and how to speak to them in secret; nil: in the open.
+func Access(k config.Kafka) (as login.SASL, secure *tls.Config, err error) {
+	if s := k.SASL; s != nil {
+		as = login.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}
+	}
+	secure, err = TLS(k.TLS)
+	return as, secure, err
 }

@@ -22,7 +22,6 @@ import (
 	"github.com/rollcall-metrics/rollcall/sink/export/ndjson"
 	"github.com/rollcall-metrics/rollcall/sink/export/remotewrite"
 	"github.com/rollcall-metrics/rollcall/sink/export/topic"
-	"github.com/rollcall-metrics/rollcall/sink/kafka"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -58,12 +57,11 @@ func one(c *config.Config, e *config.Export, o Options) (*export.Exporter, error
 		x.From = export.All
 	}
 	errs := []error{err}
-	x.TLS, err = collect.TLS(c.Kafka.TLS)
+	as, secure, err := collect.Access(c.Kafka)
 	errs = append(errs, err)
-	if s := c.Kafka.SASL; s != nil {
-		x.Login, err = kafka.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}.Login()
-		errs = append(errs, err)
-	}
+	x.TLS = secure
+	x.Login, err = as.Login()
+	errs = append(errs, err)
 	client, err := httpClient(e)
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("export %q: %w", name, err)

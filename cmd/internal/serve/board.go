@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"crypto/tls"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/collect"
@@ -64,25 +63,16 @@ func (d *Daemon) newFeed(c *config.Config) (*feed.Feed, error) {
 		fc.Owns = d.peers.owns
 	}
 	var err error
-	if fc.SASL, fc.TLS, err = access(c); err != nil {
+	if fc.SASL, fc.TLS, err = collect.Access(c.Kafka); err != nil {
 		return nil, err
 	}
 	return feed.New(fc)
 }
 
-// access is how to log in at the brokers.
-func access(c *config.Config) (login feed.SASL, secure *tls.Config, err error) {
-	if s := c.Kafka.SASL; s != nil {
-		login = feed.SASL{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password.Reveal(), PasswordFile: s.PasswordFile}
-	}
-	secure, err = collect.TLS(c.Kafka.TLS)
-	return login, secure, err
-}
-
 func publisher(c *config.Config, o Options) (*feed.Publisher, error) {
-	login, secure, err := access(c)
+	as, secure, err := collect.Access(c.Kafka)
 	if err != nil {
 		return nil, err
 	}
-	return feed.NewPublisher(feed.PublisherConfig{Brokers: c.Kafka.Brokers, ClientID: c.Kafka.ClientID, SASL: login, TLS: secure, Log: o.Log.With("part", "publish"), Metrics: o.Metrics.NewSet()})
+	return feed.NewPublisher(feed.PublisherConfig{Brokers: c.Kafka.Brokers, ClientID: c.Kafka.ClientID, SASL: as, TLS: secure, Log: o.Log.With("part", "publish"), Metrics: o.Metrics.NewSet()})
 }

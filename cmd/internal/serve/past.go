@@ -17,11 +17,11 @@ type topics struct{ *readback.Client }
 
 // newPast reads back what the windows of a board do not hold any more.
 func newPast(c *config.Config, board dashboards.Options, o Options) (*past.Past, *readback.Client, error) {
-	login, secure, err := access(c)
+	as, secure, err := collect.Access(c.Kafka)
 	if err != nil {
 		return nil, nil, err
 	}
-	mechanism, err := login.Login()
+	mechanism, err := as.Login()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/rollcall-metrics/rollcall/collector"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 	"github.com/rollcall-metrics/rollcall/sink/wire"
 )
 
@@ -81,7 +82,7 @@ func (e *encoder) record(r *wire.Record, emit func(series []byte)) {
 	}
 	for _, t := range r.Tags {
 		if e.tags == nil || e.tags[t.Name] {
-			e.base = e.put(e.base, Name(t.Name, false), t.Value, false)
+			e.base = e.put(e.base, promtext.Name(t.Name, false), t.Value, false)
 		}
 	}
 	if r.ID.Part <= 1 { // once a scrape
@@ -94,7 +95,7 @@ func (e *encoder) record(r *wire.Record, emit func(series []byte)) {
 	}
 	for i := range r.Samples {
 		s := &r.Samples[i]
-		name := Name(s.Name, true)
+		name := promtext.Name(s.Name, true)
 		switch s.Kind {
 		case collector.Label:
 			e.texts++
@@ -105,10 +106,10 @@ func (e *encoder) record(r *wire.Record, emit func(series []byte)) {
 					e.numbers++
 					continue
 				}
-				if q, ok := quantile(f.Name); ok {
+				if q, ok := promtext.Quantile(f.Name); ok {
 					e.number(r, name, s.Labels, q, v, emit)
 				} else {
-					e.number(r, name+"_"+Name(f.Name, false), s.Labels, "", v, emit)
+					e.number(r, name+"_"+promtext.Name(f.Name, false), s.Labels, "", v, emit)
 				}
 			}
 		case collector.Histogram:
@@ -146,7 +147,7 @@ func (e *encoder) put(to []label, name, value string, own bool) []label {
 func (e *encoder) begin(name string, own []collector.LabelPair, quantile string) bool {
 	e.labels = append(append(e.labels[:0], label{"__name__", name}), e.base...)
 	for i := range own {
-		e.labels = e.put(e.labels, Name(own[i].Name, false), own[i].Value, true)
+		e.labels = e.put(e.labels, promtext.Name(own[i].Name, false), own[i].Value, true)
 	}
 	if quantile != "" {
 		e.labels = e.put(e.labels, "quantile", quantile, false)
@@ -240,56 +241,4 @@ func buckets(dst []byte, field int, spans []collector.Span, counts []float64, wh
 		return appendBytes(dst, field+1, b)
 	}
 	return appendBytes(dst, field+2, b)
-}
-
-// Name is a name as Prometheus takes it without quotes: letters, digits, _, and in a metric's name colons; anything else becomes _, one for each character, and a
-// digit in front gets one before it.
-func Name(s string, metric bool) string {
-	ok := func(i int, c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == ':' && metric || i > 0 && c >= '0' && c <= '9'
-	}
-	good := s != ""
-	for i, c := range s {
-		good = good && ok(i, c)
-	}
-	if good {
-		return s
-	}
-	var b strings.Builder
-	for i, c := range s {
-		switch {
-		case ok(i, c):
-			b.WriteRune(c)
-		case i == 0 && c >= '0' && c <= '9':
-			b.WriteByte('_')
-			b.WriteRune(c)
-		default:
-			b.WriteByte('_')
-		}
-	}
-	if b.Len() == 0 {
-		return "_"
-	}
-	return b.String()
-}
-
-// quantile reads p50, p99, p999 as 0.5, 0.99, 0.999.
-func quantile(field string) (string, bool) {
-	digits, ok := strings.CutPrefix(field, "p")
-	if !ok || len(digits) < 1 || len(digits) > 8 {
-		return "", false
-	}
-	for _, c := range []byte(digits) {
-		if c < '0' || c > '9' {
-			return "", false
-		}
-	}
-	switch {
-	case digits == "100":
-		return "1", true
-	case len(digits) == 1: // p5 is the fifth, as p05 is
-		digits = "0" + digits
-	}
-	f, err := strconv.ParseFloat("0."+digits, 64)
-	return strconv.FormatFloat(f, 'f', -1, 64), err == nil
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/rollcall-metrics/rollcall/collector"
 	"github.com/rollcall-metrics/rollcall/discovery"
+	"github.com/rollcall-metrics/rollcall/internal/promtext"
 	"github.com/rollcall-metrics/rollcall/internal/testenv"
 	"github.com/rollcall-metrics/rollcall/sink/export"
 	"github.com/rollcall-metrics/rollcall/sink/export/exporttest"
@@ -394,21 +395,6 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	for _, tc := range []struct{ in, metric, label string }{
-		{"requests", "requests", "requests"}, {"a/b.c-d", "a_b_c_d", "a_b_c_d"}, {"a:b", "a:b", "a_b"}, {"9lives", "_9lives", "_9lives"}, {"", "_", "_"}, {"日本", "__", "__"}, {"_x", "_x", "_x"},
-	} {
-		if m, l := Name(tc.in, true), Name(tc.in, false); m != tc.metric || l != tc.label {
-			t.Errorf("%q: %q, %q", tc.in, m, l)
-		}
-	}
-	for in, want := range map[string]string{"p50": "0.5", "p99": "0.99", "p999": "0.999", "p9999": "0.9999", "p5": "0.05", "p05": "0.05", "p100": "1", "p": "", "pmax": "", "max": "", "p990": "0.99"} {
-		if got, _ := quantile(in); got != want {
-			t.Errorf("%s: %s, want %s", in, got, want)
-		}
-	}
-}
-
 // Whatever the names and labels are, what is sent is what Prometheus takes: legal, sorted, each series once.
 func TestLegal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -432,7 +418,7 @@ func TestLegal(t *testing.T) {
 			}
 			last := ""
 			for i, l := range req.Timeseries[0].Labels {
-				if l.Name <= last || Name(l.Name, l.Name == "__name__") != l.Name || l.Value == "" {
+				if l.Name <= last || promtext.Name(l.Name, l.Name == "__name__") != l.Name || l.Value == "" {
 					t.Fatalf("%d: %v", i, req.Timeseries[0].Labels)
 				}
 				last = l.Name

@@ -1,4 +1,7 @@
-package kafka
+// Package login is how one logs in at Kafka's brokers, for whoever writes or reads there.
+//
+// It owns what of a login can be wrong before anybody is asked, and when a password is read. It must not know where brokers are, nor what is said to them.
+package login
 
 import (
 	"context"
@@ -12,8 +15,16 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
-// mechanism is nil where no login is wanted.
-func (s SASL) mechanism() (sasl.Mechanism, error) {
+// SASL says how to log in; the zero value does not.
+type SASL struct {
+	Mechanism    string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+	Username     string
+	Password     string
+	PasswordFile string // instead of Password; read at each login, so that a change needs no restart
+}
+
+// Login is what kafka-go logs in with; nil where no login is wanted. The error names everything that is wrong.
+func (s SASL) Login() (sasl.Mechanism, error) {
 	if s.Mechanism == "" {
 		if s != (SASL{}) {
 			return nil, errors.New("sasl: a user or password without a mechanism: give PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
@@ -37,9 +48,6 @@ func (s SASL) mechanism() (sasl.Mechanism, error) {
 	}
 	return login{s}, nil
 }
-
-// Login is how to log in, for those who read the topics; nil where no login is wanted.
-func (s SASL) Login() (sasl.Mechanism, error) { return s.mechanism() }
 
 // login takes the password from its file at every login.
 type login struct{ cfg SASL }
