@@ -88,11 +88,10 @@ func (c *demoCmd) Run(e *env) error {
 			go func() { fleetDone <- fleet.Run(fleetCtx) }()
 			url := "http://" + l.serveOn.Addr().String()
 			if !c.Headless {
-				breaks := "the first thing breaks in 20 s"
-				if c.NoFaults {
-					breaks = "nothing breaks by itself"
+				fmt.Fprintf(say, "rollcall demo: %s\n", url)
+				for _, text := range c.words(fleet.First()) {
+					fmt.Fprintln(say, "  "+text)
 				}
-				fmt.Fprintf(say, "rollcall demo: %s\n  %d applications register, and are scraped every %s; %s. Ctrl-C ends it.\n", url, demo.Size(), config.Duration(c.Interval), breaks)
 				fmt.Fprintf(say, "  The collector is at http://%s, its Kafka at %s, its ZooKeeper at %s.\n", l.collectOn.Addr(), strings.Join(u.brokers(), ","), u.servers.ZooKeeper())
 				for _, text := range moved([]port{{"page", c.Listen, l.serveOn.Addr().String(), "--url=http://"}, {"collector", c.Collect, l.collectOn.Addr().String(), "--collector=http://"},
 					{"Kafka", c.Broker, u.servers.Kafka(), ""}, {"ZooKeeper", c.ZooKeeper, u.servers.ZooKeeper(), ""}}) {
@@ -166,13 +165,30 @@ func awaitReady(ctx context.Context, l *line) {
 	}
 }
 
-func announce(w io.Writer, f demo.Fault) {
-	now := time.Now().Format("15:04:05")
-	if time.Now().Before(f.End) {
-		fmt.Fprintf(w, "%s  broken: %s\n", now, f.Text)
-		return
+// words say what the demo does, what is about to break, and how it ends.
+func (c *demoCmd) words(what string, in, lasts time.Duration) []string {
+	breaks := "Nothing breaks by itself; “Break something” on the page does."
+	if what != "" {
+		breaks = fmt.Sprintf("In %s %s, for %s; then other things break. Each is told here, and the page should find it within seconds.", config.Duration(in), what, config.Duration(lasts))
 	}
-	fmt.Fprintf(w, "%s  healed: %s\n", now, f.Text)
+	ends := "Ctrl-C ends it, and nothing stays behind."
+	if c.Storage != "" {
+		ends = "Ctrl-C ends it; what it has kept stays in " + c.Storage + "."
+	}
+	return []string{fmt.Sprintf("%d applications register in a ZooKeeper, and are scraped every %s; what they say goes through a Kafka to this page.", demo.Size(), config.Duration(c.Interval)), breaks, ends}
+}
+
+func announce(w io.Writer, f demo.Fault) {
+	const clock = "15:04:05"
+	now := time.Now()
+	switch {
+	case now.Before(f.End):
+		fmt.Fprintf(w, "%s  broken until %s: %s\n", now.Format(clock), f.End.Format(clock), f.Text)
+	case f.Next != "":
+		fmt.Fprintf(w, "%s  healed. At %s %s.\n", now.Format(clock), f.NextAt.Format(clock), f.Next)
+	default:
+		fmt.Fprintf(w, "%s  healed.\n", now.Format(clock))
+	}
 }
 
 // report is the shape of --report.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/oschwald/geoip2-golang/v2"
@@ -118,7 +119,7 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		}
-		if f.effect != (effect{}) && (hit == 0 || miss == 0) || f.effect == (effect{}) && kind != "expiry" || f.Text == "" || !f.End.After(f.Start) {
+		if f.effect != (effect{}) && (hit == 0 || miss == 0) || f.effect == (effect{}) && kind != "expiry" || f.Text == "" || coming[kind] == "" || !f.End.After(f.Start) {
 			t.Errorf("%s: %d hit, %d missed: %s", kind, hit, miss, f.Text)
 		}
 	}
@@ -128,6 +129,29 @@ func TestFaults(t *testing.T) {
 	if nextKind("") != Kinds[0] || nextKind(Kinds[len(Kinds)-1]) != Kinds[0] {
 		t.Error("the kinds do not go round")
 	}
+}
+
+// What breaks next is told when something has healed by itself, and not when something else took its place.
+func TestNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []Fault
+		f := NewFleet(Config{Seed: 1, Announce: func(x Fault) { told = append(told, x) }})
+		if what, in, lasts := f.First(); what != coming["canary"] || in != 20*time.Second || lasts != faultLasts {
+			t.Errorf("%s in %s for %s", what, in, lasts)
+		}
+		for _, kind := range []string{"canary", "", ""} {
+			if _, err := f.Break(kind); err != nil {
+				t.Fatal(err)
+			}
+			if kind != "" {
+				time.Sleep(faultLasts)
+				f.heal(time.Now())
+			}
+		}
+		if len(told) != 5 || told[1].Next != coming["host"] || told[1].NextAt.Sub(told[1].End) != 45*time.Second || told[3].Next != "" {
+			t.Errorf("%+v", told)
+		}
+	})
 }
 
 func TestGeo(t *testing.T) {

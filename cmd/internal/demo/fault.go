@@ -11,12 +11,25 @@ import (
 // Kinds of faults, in the order in which the demo begins.
 var Kinds = []string{"canary", "host", "as", "deploy", "crash", "expiry"}
 
+// coming says of each kind what is about to break.
+var coming = map[string]string{
+	"canary": "the canary of a service begins to fail in one zone",
+	"host":   "a host gets sick, and everything on it with it",
+	"as":     "a service begins to fail for clients of one network",
+	"deploy": "a bad version is deployed everywhere",
+	"crash":  "a host dies",
+	"expiry": "ZooKeeper forgets the whole fleet",
+}
+
 // Fault is one thing that is broken for a while.
 type Fault struct {
 	Kind  string    `json:"fault"`
 	Text  string    `json:"text"` // what was broken, for people
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end"`
+	// Next is what breaks by itself after it, at NextAt; known when it has healed by itself.
+	Next   string    `json:"-"`
+	NextAt time.Time `json:"-"`
 
 	service    string
 	zone, host int // -1: any

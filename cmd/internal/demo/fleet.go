@@ -187,6 +187,14 @@ func (f *Fleet) effect(a *app) effect {
 	return f.fault.on(a, a.label())
 }
 
+// First is what breaks first, when, and for how long; nothing where the fleet is calm.
+func (f *Fleet) First() (what string, in, lasts time.Duration) {
+	if f.conf.Calm {
+		return "", 0, 0
+	}
+	return coming[nextKind("")], f.conf.FirstFault, faultLasts
+}
+
 // Break breaks something of a kind, or of the next kind if it is empty. What was broken before heals.
 func (f *Fleet) Break(kind string) (Fault, error) {
 	now := time.Now()
@@ -223,7 +231,11 @@ func (f *Fleet) heal(now time.Time) bool {
 	f.fault = nil
 	f.mu.Unlock()
 	f.apply(fault, false)
-	fault.End = time.Now()
+	ended := time.Now()
+	if !ended.Before(fault.End) && !f.conf.Calm { // nobody broke something else instead
+		fault.Next, fault.NextAt = coming[nextKind(fault.Kind)], ended.Add(f.conf.FaultEvery)
+	}
+	fault.End = ended
 	f.conf.Announce(*fault)
 	return true
 }
