@@ -142,8 +142,11 @@ func (s *service) count(now int64, missing, silent *[]*instance) tally {
 // countIn is count of those in a region: over all regions the tallies add up to that of the service.
 func (s *service) countIn(region string, now int64, missing, silent *[]*instance) tally {
 	var t tally
-	gone, flapping := s.unexcused(now), s.flapping(now)
-	gone = slices.DeleteFunc(gone, func(in *instance) bool { return !in.in(region) })
+	var gone, flapping []*instance
+	if s.moves() {
+		gone, flapping = s.unexcused(now), s.flapping(now)
+		gone = slices.DeleteFunc(gone, func(in *instance) bool { return !in.in(region) })
+	}
 	t.expected, t.missing = len(gone), len(gone)
 	if missing != nil {
 		*missing = gone
@@ -167,6 +170,16 @@ func (s *service) countIn(region string, now int64, missing, silent *[]*instance
 		}
 	}
 	return t
+}
+
+// moves reports whether anybody has left or comes and goes, as far as the roster knows: mostly nobody does.
+func (s *service) moves() bool {
+	for _, in := range s.instances {
+		if e := in.roster; e != nil && (e.State == discovery.Departed || e.State == discovery.Quarantined || e.Flaps >= comesAndGoes) {
+			return true
+		}
+	}
+	return false
 }
 
 // comesAndGoes is how often one has to have left and come back for its being away to count as a part of that.

@@ -1,11 +1,8 @@
 package dashboards
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -42,7 +39,6 @@ type Row struct {
 	PastSeq   uint64 `json:"-"`
 	TipSeq    uint64 `json:"-"`
 	Region    string `json:"-"` // that it is a part of; empty: it is the whole
-	words     []byte // the JSON without age, figures and spark, to tell whether anything changed
 }
 
 // Group is service/env.
@@ -153,22 +149,17 @@ func (s *service) row(now, known int64, why []Finding, old *Row, region string) 
 		}
 	}
 	r.SparkSeq, r.PastSeq, r.TipSeq = uint64(now/sparkStep), seq, tip
-	r.words = r.wordsOnly()
 	if old != nil {
 		r.FigureSeq, r.WordSeq = old.FigureSeq, old.WordSeq
 		switch {
-		case !bytes.Equal(old.words, r.words):
+		case !r.saysAs(old):
 			r.WordSeq++
 			r.FigureSeq++
 		case old.figures() != r.figures():
 			r.FigureSeq++
 		}
 	}
-	if old != nil && old.SparkSeq == r.SparkSeq && old.PastSeq == r.PastSeq && old.TipSeq == r.TipSeq && old.Spark != nil {
-		r.Spark = old.Spark
-	} else {
-		r.Spark = s.spark(g, now)
-	}
+	r.Spark = s.spark(g, r, old)
 	// What is not known is not drawn: a dead feed makes a gap, not a flat line.
 	if known >= now/sparkStep*sparkStep {
 		r.Spark = r.Spark.withLast(r)
@@ -176,15 +167,17 @@ func (s *service) row(now, known int64, why []Finding, old *Row, region string) 
 	return r
 }
 
-// wordsOnly is the row as JSON without what moves each second.
-func (r *Row) wordsOnly() []byte {
-	w := *r
-	w.AgeMS, w.Rate, w.Errors, w.ErrorRatio, w.Spark = 0, 0, 0, 0, nil
-	if r.Latency != nil {
-		w.Latency = &Latency{Name: r.Latency.Name}
+// saysAs reports whether two rows of a service are the same but for what moves each second.
+func (r *Row) saysAs(o *Row) bool {
+	if r.Latency == nil || o.Latency == nil {
+		if r.Latency != o.Latency {
+			return false
+		}
+	} else if r.Latency.Name != o.Latency.Name {
+		return false
 	}
-	b, _ := json.Marshal(&w) // texts and counts only
-	return b
+	return r.Owner == o.Owner && r.Chat == o.Chat && r.Runbook == o.Runbook && r.Expected == o.Expected && r.Present == o.Present && r.Answering == o.Answering &&
+		r.Missing == o.Missing && r.Trouble == o.Trouble && slices.Equal(r.Why, o.Why) && slices.Equal(r.Versions, o.Versions)
 }
 
 // Figures are rate, errors and error ratio, and the latency's lo, hi and est: what moves each second.
@@ -206,33 +199,56 @@ func (r *Row) figures() (out [6]float64) {
 	return out
 }
 
-// withLast is the spark with its last point replaced by the row's figures.
-func (sp *Spark) withLast(r *Row) *Spark {
-	put := func(n Nums, x Num) Nums { return append(slices.Clone(n[:len(n)-1]), x) }
-	lat := Unknown()
-	if r.Latency != nil {
-		lat = r.Latency.Est
-	}
-	return &Spark{sp.T0, sp.Step, put(sp.Rate, r.Rate), put(sp.ErrorRatio, r.ErrorRatio), put(sp.Latency, lat), put(sp.Answering, Num(r.Answering))}
+// newSpark has room for all of its points.
+func newSpark(t0 int64) *Spark {
+	all := make(Nums, 4*sparkPoints)
+	line := func(k int) Nums { return all[k*sparkPoints : (k+1)*sparkPoints : (k+1)*sparkPoints] }
+	return &Spark{t0, sparkStep, line(0), line(1), line(2), line(3)}
 }
 
-// spark samples the ring: the mean rate and ratio of each step, and latency and answering as they were at its end.
-func (s *service) spark(g *ring, now int64) *Spark {
-	last := now / sparkStep
-	sp := &Spark{T0: (last - sparkPoints + 1) * sparkStep, Step: sparkStep}
-	noErrors := len(s.golden.set.errors) == 0
-	for k := last - sparkPoints + 1; k <= last; k++ {
+// withLast is the spark with its last point replaced by the row's figures.
+func (sp *Spark) withLast(r *Row) *Spark {
+	is, last := newSpark(sp.T0), sparkPoints-1
+	is.take(sp, 0)
+	is.Rate[last], is.ErrorRatio[last], is.Latency[last], is.Answering[last] = r.Rate, r.ErrorRatio, Unknown(), Num(r.Answering)
+	if r.Latency != nil {
+		is.Latency[last] = r.Latency.Est
+	}
+	return is
+}
+
+// take copies the points of another, from one on.
+func (sp *Spark) take(from *Spark, k int) {
+	copy(sp.Rate, from.Rate[k:])
+	copy(sp.ErrorRatio, from.ErrorRatio[k:])
+	copy(sp.Latency, from.Latency[k:])
+	copy(sp.Answering, from.Answering[k:])
+}
+
+// spark samples the ring for a row: the mean rate and ratio of each step, and latency and answering as they were at its end. Of the row before it takes the points that are
+// as they were: all but the newest two, which have moved on by a step or none.
+func (s *service) spark(g *ring, r, old *Row) *Spark {
+	last := int64(r.SparkSeq)
+	sp, first := newSpark((last-sparkPoints+1)*sparkStep), 0
+	if old != nil && old.Spark != nil && old.PastSeq == r.PastSeq && len(old.Spark.Rate) == sparkPoints {
+		switch moved := r.SparkSeq - old.SparkSeq; {
+		case moved == 0 && old.TipSeq == r.TipSeq:
+			return old.Spark
+		case moved <= 1:
+			sp.take(old.Spark, int(moved))
+			first = sparkPoints - 2
+		}
+	}
+	for i := first; i < sparkPoints; i++ {
+		k := last - sparkPoints + 1 + int64(i)
 		p := g.step(k*sparkStep, (k+1)*sparkStep)
-		ratio := Num(p.ratio())
-		if noErrors {
-			ratio = Unknown()
+		sp.Rate[i], sp.ErrorRatio[i], sp.Latency[i], sp.Answering[i] = Num(p.rate), Num(p.ratio()), Num(p.lat.Est), Unknown()
+		if len(s.golden.set.errors) == 0 {
+			sp.ErrorRatio[i] = Unknown()
 		}
-		answering := Unknown()
 		if p.answering >= 0 {
-			answering = Num(p.answering)
+			sp.Answering[i] = Num(p.answering)
 		}
-		sp.Rate, sp.ErrorRatio = append(sp.Rate, Num(p.rate)), append(sp.ErrorRatio, ratio)
-		sp.Latency, sp.Answering = append(sp.Latency, Num(p.lat.Est)), append(sp.Answering, answering)
 	}
 	return sp
 }
@@ -273,7 +289,7 @@ func (g *ring) step(from, to int64) figures {
 
 // age is the median age now of the newest scrapes of those who answer in a region, for all that is known.
 func (s *service) age(now, known int64, region string) float64 {
-	var ages []int64
+	ages := make([]int64, 0, 64)
 	newest := int64(0)
 	if region == "" {
 		newest = s.newest
@@ -299,17 +315,21 @@ func (s *service) age(now, known int64, region string) float64 {
 
 // versionCounts is the versions of those expected, most frequent first.
 func (s *service) versionCounts(now int64, region string) []Version {
-	n := map[string]int{}
+	out := make([]Version, 0, 2)
 	for _, in := range s.instances {
-		if yes, _ := in.expected(s.rostered, now); yes && in.in(region) {
-			if v := in.tag(TagVersion); v != "" {
-				n[v]++
-			}
+		if yes, _ := in.expected(s.rostered, now); !yes || !in.in(region) {
+			continue
 		}
-	}
-	out := make([]Version, 0, len(n))
-	for v, c := range maps.All(n) {
-		out = append(out, Version{v, c})
+		v := in.tag(TagVersion)
+		if v == "" {
+			continue
+		}
+		i := slices.IndexFunc(out, func(o Version) bool { return o.Version == v })
+		if i < 0 {
+			i = len(out)
+			out = append(out, Version{Version: v})
+		}
+		out[i].N++
 	}
 	slices.SortFunc(out, func(a, b Version) int { return cmp.Or(b.N-a.N, strings.Compare(b.Version, a.Version)) })
 	return out
