@@ -1,10 +1,11 @@
 // Wires the page together: this is the only place where its parts are made.
-import type { Me } from "./api/contract";
+import type { Me } from "./api/answers";
 import { render } from "preact";
 import { Stream } from "./api/stream";
 import { Frame } from "./app";
 import "./css/base.css";
 import "./css/frame.css";
+import "./css/finding.css";
 import "./css/now.css";
 import "./css/chart.css";
 import "./css/table.css";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Instance } from "../src/api/contract";
+import type { Instance } from "../src/api/answers";
 import { dimensionsOf } from "../src/parts/cohort";
 import { besideOf, narrowed, resampled } from "../src/parts/metric";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Finding, Instance } from "../src/api/contract";
+import type { Instance } from "../src/api/answers";
+import type { Finding } from "../src/api/contract";
 import { nothing, type Known } from "../src/api/merge";
 import type { Link } from "../src/api/stream";
 import { asText } from "../src/parts/finding";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CanaryAnswer, Finding, Row } from "../src/api/contract";
+import type { CanaryAnswer } from "../src/api/answers";
+import type { Finding, Row } from "../src/api/contract";
 import { merge, nothing, prodFirst, sorted } from "../src/api/merge";
 import { troubles } from "../src/pages/now";
 import { canaryText } from "../src/parts/canary";

@@ -7,19 +7,15 @@ import type {
   DifferentAnswer,
   ExceptionsAnswer,
   FaultAnswer,
-  Finding,
   HistoryAnswer,
   HostAnswer,
   Me,
-  Silence,
-  GuardsAnswer,
-  PathsAnswer,
-  RosterAnswer,
   SearchAnswer,
   SeriesAnswer,
   ServiceAnswer,
-  WhyAnswer,
-} from "./contract";
+} from "./answers";
+import type { Finding, Silence } from "./contract";
+import type { GuardsAnswer, PathsAnswer, RosterAnswer, WhyAnswer } from "./rostered";
 
 /** Refusal is an answer other than 2xx; its message is the server's own. */
 export class Refusal extends Error {

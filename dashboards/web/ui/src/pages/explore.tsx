@@ -1,6 +1,6 @@
 // Any metric of any service, by any dimension, over any window: as a chart and as a table, with an address that shows it again.
 import { useMemo } from "preact/hooks";
-import type { ServiceAnswer } from "../api/contract";
+import type { ServiceAnswer } from "../api/answers";
 import { getService } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { lastKnown } from "../draw/path";

@@ -1,10 +1,11 @@
 // One host: every instance on it, of every service, side by side. When a machine is ill, all of them say so.
 import { useMemo } from "preact/hooks";
-import type { OnHost } from "../api/contract";
+import type { OnHost } from "../api/answers";
 import { Refusal, getHost } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { health, usual } from "../parts/health";
 import { Table, type Column } from "../parts/table";
+import { gravity, signs } from "../say/level";
 import { count, milliseconds, percent, plural, rate } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useHref, useNow, useRoute, useZone } from "../state/app";
@@ -15,9 +16,6 @@ interface Judged {
   level: "bad" | "warn" | "";
   word: string;
 }
-
-const gravity = { bad: 0, warn: 1, "": 2 } as const;
-const signs = { bad: "▲ ", warn: "△ ", "": "" } as const;
 
 export function Host() {
   const { router, clock } = useApp();

@@ -1,12 +1,13 @@
 // The roster: everyone who should answer or lately should have, why those who are not there are missing, and how far each source can be believed.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { RosterEntry, SourceView } from "../api/contract";
+import type { RosterEntry, SourceView } from "../api/rostered";
 import { getGuards, getRoster } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Table, type Column } from "../parts/table";
 import { Collectors } from "../roster/collectors";
 import { Ensemble } from "../roster/ensemble";
-import { gravity, levelOf, order, signs, stateOf } from "../roster/grave";
+import { gravity, levelOf, order, stateOf } from "../roster/grave";
+import { signs } from "../say/level";
 import { Guards, Unasked } from "../roster/guards";
 import { Paths } from "../roster/paths";
 import { Sources } from "../roster/sources";

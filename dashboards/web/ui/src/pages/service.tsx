@@ -1,6 +1,7 @@
 // One service: what is wrong with it, its signals, who is there, and every number it says.
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { about, rowKey, type Burst, type Mark, type Metric, type Objective, type Row, type Values, type ServiceAnswer } from "../api/contract";
+import type { Burst, Metric, Objective, ServiceAnswer } from "../api/answers";
+import { about, rowKey, type Mark, type Row, type Values } from "../api/contract";
 import { Refusal, getService } from "../api/fetch";
 import { sorted } from "../api/merge";
 import { usePoll } from "../api/poll";

@@ -1,6 +1,6 @@
 // What is read back from Kafka: that it is, how much of it there was, and that one waits for it.
 import { useEffect, useState } from "preact/hooks";
-import type { ReadBack } from "../api/contract";
+import type { ReadBack } from "../api/answers";
 import { at, clock } from "../say/time";
 import { useNow, useZone } from "../state/app";
 

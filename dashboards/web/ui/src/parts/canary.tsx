@@ -1,5 +1,5 @@
 // A canary beside its baseline: the verdict, how it came to be, what it rests on; and how far the version has come.
-import type { CanaryAnswer, Convergence, Measured, Verdict } from "../api/contract";
+import type { CanaryAnswer, Convergence, Measured, Verdict } from "../api/answers";
 import { getCanary } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { count, percent, plural } from "../say/number";

@@ -1,5 +1,5 @@
 // By what instances can be told apart: what a filter offers.
-import type { Instance } from "../api/contract";
+import type { Instance } from "../api/answers";
 
 export interface Pair {
   name: string;

@@ -1,5 +1,6 @@
 // What is wrong with one instance, next to the others of its service.
-import type { Instance, Level } from "../api/contract";
+import type { Instance } from "../api/answers";
+import type { Level } from "../api/contract";
 import { quantile } from "../draw/scale";
 import { milliseconds, percent } from "../say/number";
 import { span } from "../say/time";

@@ -1,6 +1,7 @@
 // Every instance as a small field, by zone or version: where trouble sits is seen before a word is read.
 import { useMemo } from "preact/hooks";
-import type { Instance, Level } from "../api/contract";
+import type { Instance } from "../api/answers";
+import type { Level } from "../api/contract";
 import { count, plural } from "../say/number";
 import type { Health } from "./health";
 

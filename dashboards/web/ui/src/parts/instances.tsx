@@ -1,6 +1,7 @@
 // Who of a service is there, how each is, and since when.
 import { useMemo } from "preact/hooks";
-import type { Instance } from "../api/contract";
+import type { Instance } from "../api/answers";
+import { gravity, signs } from "../say/level";
 import { count, milliseconds, percent, plural, rate } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useHref, useNow, useRoute, useZone } from "../state/app";
@@ -12,9 +13,6 @@ import { Table, type Column } from "./table";
 
 /** So many rows before the rest is asked for: the worst come first, and the metrics beneath stay in reach. */
 const firstRows = 15;
-
-const gravity = { bad: 0, warn: 1, "": 2 } as const;
-const signs = { bad: "▲ ", warn: "△ ", "": "" } as const;
 
 /** network is who announces the address, where the enricher knew: short enough for a column. */
 function network(tags: Record<string, string> | null): string {

@@ -1,5 +1,6 @@
 // Metrics as an address names them, and their lines as a chart wants them.
-import type { Metric, SeriesAnswer, Values } from "../api/contract";
+import type { Metric, SeriesAnswer } from "../api/answers";
+import type { Values } from "../api/contract";
 import type { ChartLine } from "../draw/chart";
 import { finite, nice, type Scale } from "../draw/scale";
 import { parseWindow, span } from "../say/time";

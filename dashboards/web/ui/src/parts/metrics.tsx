@@ -1,6 +1,7 @@
 // Every metric of a service, by search: what it is, and its live chart.
 import { useMemo } from "preact/hooks";
-import type { Mark, Metric } from "../api/contract";
+import type { Metric } from "../api/answers";
+import type { Mark } from "../api/contract";
 import { plural } from "../say/number";
 import { useApp, useHref, useRoute } from "../state/app";
 import { matcher } from "./match";

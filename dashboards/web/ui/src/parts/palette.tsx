@@ -1,6 +1,6 @@
 // The search: services, instances and metrics by a few letters, from anywhere, by "/".
 import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
-import type { SearchAnswer } from "../api/contract";
+import type { SearchAnswer } from "../api/answers";
 import { getSearch } from "../api/fetch";
 import { useApp, useEnv, useHref } from "../state/app";
 import { servicePath } from "../state/route";

@@ -1,6 +1,7 @@
 // One metric's chart, asked for again and again while it is looked at.
 import { useMemo } from "preact/hooks";
-import type { Mark, SeriesAnswer } from "../api/contract";
+import type { SeriesAnswer } from "../api/answers";
+import type { Mark } from "../api/contract";
 import { getSeriesOrKept } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Chart, type ChartLine } from "../draw/chart";

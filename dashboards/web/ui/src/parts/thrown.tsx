@@ -1,6 +1,6 @@
 // What stands beside a service's golden signals: its exceptions by class, what runs full and what waits.
 import { useMemo } from "preact/hooks";
-import type { Thrown as Line } from "../api/contract";
+import type { Thrown as Line } from "../api/answers";
 import { getExceptions } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { finite, nice } from "../draw/scale";

@@ -1,7 +1,8 @@
 // Who collects: how the fleet is divided, how far each has delivered, and what the ledger makes of what came.
-import type { CollectorsAnswer, Delivery } from "../api/contract";
+import type { CollectorsAnswer, Delivery } from "../api/answers";
 import { getCollectors } from "../api/fetch";
 import { usePoll } from "../api/poll";
+import { signs } from "../say/level";
 import { count, milliseconds, percent, plural } from "../say/number";
 
 /** delivered says where a collector's records are: by which lane they went, and what waits where. */
@@ -29,8 +30,6 @@ export function ledgered(l: CollectorsAnswer["ledger"]): { text: string; level: 
   ];
   return { text: text.filter(Boolean).join("; "), level: l.records_lost > 0 ? "warn" : "" };
 }
-
-const signs = { bad: "▲ ", warn: "△ ", "": "" } as const;
 
 export function Collectors() {
   const a = usePoll("collectors", 5000, getCollectors, true).data;

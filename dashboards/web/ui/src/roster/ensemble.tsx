@@ -1,5 +1,5 @@
 // ZooKeeper itself, beside the services that are found through it: roles, watches, requests that wait, latency.
-import type { Instance, SeriesAnswer } from "../api/contract";
+import type { Instance, SeriesAnswer } from "../api/answers";
 import { getRoster, getSeries, getService } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Spark } from "../draw/spark";

@@ -1,5 +1,6 @@
 // How grave a state of the roster is: one order for sorting, colours and signs.
-import type { Level, RosterEntry } from "../api/contract";
+import type { Level } from "../api/contract";
+import type { RosterEntry } from "../api/rostered";
 
 /** states in the order of the roster's life, and how grave each is. What is present or kept out on purpose is no trouble. */
 const levels = new Map<string, Level | "">([
@@ -15,8 +16,6 @@ const levels = new Map<string, Level | "">([
 export const order = ["missing", ...levels.keys()];
 
 export const levelOf = (state: string): Level | "" => (state === "missing" ? "bad" : (levels.get(state) ?? "warn"));
-
-export const signs = { bad: "▲ ", warn: "△ ", "": "" } as const;
 
 /** stateOf is what an entry is called: one who left and whom nobody excuses is missing. */
 export const stateOf = (e: Pick<RosterEntry, "state" | "missing">): string => (e.missing ? "missing" : e.state);

@@ -1,5 +1,5 @@
 // What holds the roster as it is: guards that do not believe what they see, and what people have ordered.
-import type { Guard, GuardsAnswer, Order } from "../api/contract";
+import type { Guard, GuardsAnswer, Order } from "../api/rostered";
 import { count, milliseconds, plural } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useNow, useZone } from "../state/app";

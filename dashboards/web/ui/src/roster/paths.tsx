@@ -1,6 +1,6 @@
 // The paths view: what each serverset holds, and when that was last known to be so. Those in trouble first.
 import { useMemo } from "preact/hooks";
-import type { PathState } from "../api/contract";
+import type { PathState } from "../api/rostered";
 import { getPaths } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Table, type Column } from "../parts/table";
@@ -8,7 +8,7 @@ import { count } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useHref, useNow, useRoute, useZone } from "../state/app";
 import { servicePath } from "../state/route";
-import { signs } from "./grave";
+import { signs } from "../say/level";
 
 function trouble(p: PathState): { level: "" | "warn" | "bad"; text: string; weight: number } {
   if (p.guard) return { level: "warn", text: p.guard, weight: 4 };

@@ -1,7 +1,7 @@
 // How far each source of discovery can be believed.
-import type { SourceView } from "../api/contract";
+import type { SourceView } from "../api/rostered";
 import { span } from "../say/time";
-import { signs } from "./grave";
+import { signs } from "../say/level";
 
 /** heard says when a source was last heard, which a list in the configuration never is. */
 export function heard(v: Pick<SourceView, "last_heard" | "connected">, now: number): string {

@@ -1,7 +1,7 @@
 // What every part of the page may ask for, made once in main and handed down.
 import { createContext } from "preact";
 import { useCallback, useContext } from "preact/hooks";
-import type { Me } from "../api/contract";
+import type { Me } from "../api/answers";
 import type { Stream } from "../api/stream";
 import type { Zone } from "../say/time";
 import type { Clock } from "./clock";
