@@ -26,6 +26,7 @@ func curves(hosts []host, n float64) ([]curve, bool) {
 		plain = plain || h.min <= 0 && len(h.knots) > 0 && h.knots[0].x <= 0 || len(h.knots) > 0 && h.knots[0].x <= 0
 	}
 	xs, zs := make([]float64, 0, size), make([]float64, 0, size)
+	var known normal
 	out := make([]curve, 0, len(hosts))
 	for i := range hosts {
 		h := &hosts[i]
@@ -35,7 +36,7 @@ func curves(hosts []host, n float64) ([]curve, bool) {
 				// Two knots at one place: a step. The greater one holds from there on.
 				x = math.Nextafter(xs[len(xs)-1], math.Inf(1))
 			}
-			xs, zs = append(xs, x), append(zs, math.Sqrt2*math.Erfinv(2*p-1))
+			xs, zs = append(xs, x), append(zs, known.quantile(p))
 		}
 		ends := math.Min(0.5/math.Max(h.n, 1), 0.25) // what lies beyond the least and the greatest of n values
 		if h.min > 0 || plain && !math.IsNaN(h.min) {
@@ -101,21 +102,13 @@ func estimate(hosts []host, n, p, lo, hi float64) float64 {
 	if !math.IsNaN(hi) && (plain || hi > 0) {
 		b = math.Min(b, scale(hi, plain))
 	}
-	for range 64 {
-		mid := a + (b-a)/2
-		var f float64
+	a, b = cross(a, b, plain, func(x float64) float64 {
+		f := -p
 		for i := range cs {
-			f += cs[i].w * cs[i].at(mid)
+			f += cs[i].w * cs[i].at(x)
 		}
-		if f < p {
-			a = mid
-		} else {
-			b = mid
-		}
-		if !plain && b-a < 1e-4 || plain && b-a < 1e-4*math.Abs(mid) {
-			break // a hundredth of a percent
-		}
-	}
+		return f
+	})
 	x := a + (b-a)/2
 	if !plain {
 		x = math.Exp(x)
@@ -128,4 +121,48 @@ func estimate(hosts []host, n, p, lo, hi float64) float64 {
 		x = hi
 	}
 	return x
+}
+
+// cross narrows [a, b] down to a hundredth of a percent around the place where f, which only rises, gets to zero. It looks where a straight line between the ends does,
+// and at times in the middle, for a line that bends. Where the sign is the same at both ends it ends at one of them.
+func cross(a, b float64, plain bool, f func(float64) float64) (float64, float64) {
+	fa, fb := f(a), f(b)
+	for k := range 64 {
+		within := 1e-4
+		if plain {
+			within *= math.Abs(a + (b-a)/2)
+		}
+		if b-a <= within {
+			break
+		}
+		x := a + (b-a)/2
+		if fa < 0 && fb > 0 && k%3 < 2 {
+			// A little inside, so that the next look from the other side meets this one.
+			x = min(max(a-fa*(b-a)/(fb-fa), a+within/2), b-within/2)
+		}
+		if fx := f(x); fx < 0 {
+			a, fa = x, fx
+		} else {
+			b, fb = x, fx
+		}
+	}
+	return a, b
+}
+
+// normal remembers quantiles of the normal distribution: hosts mostly report the same percentiles.
+type normal struct {
+	n    int
+	p, z [4]float64
+}
+
+func (k *normal) quantile(p float64) float64 {
+	for i := range min(k.n, len(k.p)) {
+		if k.p[i] == p {
+			return k.z[i]
+		}
+	}
+	i := k.n % len(k.p)
+	k.p[i], k.z[i] = p, math.Sqrt2*math.Erfinv(2*p-1)
+	k.n++
+	return k.z[i]
 }
