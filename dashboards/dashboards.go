@@ -3,7 +3,20 @@
 // It owns Board, Window and Finding: the last hour of every instance in little memory, the golden signals derived from it, who should answer and
 // who does, and what is known to be wrong. dashboards/feed reads Kafka into a Board, dashboards/quantile reads percentiles over many hosts,
 // dashboards/detect says what is in trouble and where, dashboards/web serves it all. The root knows no Kafka, no HTTP and no statistics beyond
-// differences and sums.
+// differences and sums. What is here is, by the way of a record:
+//
+//	what comes     dashboards.go the record; clocks.go when that was, fence.go which of two of one slot, ledger.go how often and how late; roster.go who joins and leaves;
+//	               order.go what operators ordered; event.go, told.go what happened; note.go, alert.go what other replicas and people say
+//	the windows    service.go a service and its instances; instance.go rows and blocks, block.go how these are packed; column.go the names of numbers; forget.go and
+//	               evict.go what goes when there is too much; histogram.go native ones and their differences; trace.go tags that were others; window.go one line of numbers
+//	what it means  names.go, golden.go what is rate, errors and latency; infer.go what kind a number is; sidelines.go what runs full, waits or is thrown; about.go what people
+//	               say of a service, objective.go what it promised; recognised.go all of that, for who wonders
+//	the figures    cell.go an instance from scrape to scrape; dist.go distributions; ring.go a service tick by tick, signals.go as detection sees it; region.go its parts by
+//	               region; rollup.go, rollupmetrics.go slots of the last day
+//	what is told   tick.go, split.go the work of a tick; finding.go, book.go, notes.go findings, under which names, and what was said of them; change.go what else moved;
+//	               lateness.go collectors that are late; row.go, publish.go rows and strips; elsewhere.go the services of other replicas
+//	who asks       board.go everything together; detail.go a service; series.go, seriesdist.go, spell.go a metric over time; raw.go, rawservice.go, known.go for PromQL;
+//	               past.go a Board of a while that is over
 package dashboards
 
 import (
