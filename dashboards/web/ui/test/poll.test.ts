@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import { Refusal } from "../src/api/fetch";
 import { Poller } from "../src/api/poller";
 
 /** One whose questions are answered by hand, and whose clock stands still until it is moved. */
@@ -100,10 +101,25 @@ test("a page that is put aside holds no connection, and goes on when it is taken
   assert.equal(r.asked.length, 2);
 });
 
-test("what is asked once is asked once", async (t) => {
+test("what is asked once has one answer: it is asked again where nobody had time for it", async (t) => {
   const r = rig(t, 0);
   r.p.look();
-  await r.answer(0, 1);
+  await r.refuse(0, new TypeError("Failed to fetch"));
+  await r.pass(2000);
+  assert.equal(r.asked.length, 2);
+  await r.refuse(1, new Refusal(503, "too many ask at once"));
+  await r.pass(4000);
+  assert.equal(r.asked.length, 3);
+  await r.answer(2, 1);
   await r.pass(600_000);
-  assert.equal(r.asked.length, 1);
+  assert.deepEqual([r.asked.length, r.told, r.failed], [3, [1], ["rollcall cannot be reached", "too many ask at once"]]);
 });
+
+for (const refused of [new Refusal(400, "no such metric"), new Error("no answer within 60 s")])
+  test(`what is asked once is not asked again after: ${refused.message}`, async (t) => {
+    const r = rig(t, 0);
+    r.p.look();
+    await r.refuse(0, refused);
+    await r.pass(600_000);
+    assert.equal(r.asked.length, 1);
+  });

@@ -15,7 +15,7 @@ const none = { data: null, error: null, answeredAt: 0 };
 const [soon, once] = [20_000, 60_000];
 
 /**
- * usePoll asks at once and then everyMs after each answer (0: never again), again from the start when key changes; a hidden page asks nothing. An error keeps the
+ * usePoll asks at once and then everyMs after each answer (0: never again, once there is one), again from the start when key changes; a hidden page asks nothing. An error keeps the
  * last answer and is told beside it. keep holds the last answer while the one for a new key is on its way.
  */
 export function usePoll<T>(key: string | null, everyMs: number, ask: (signal: AbortSignal) => Promise<T>, keep = false): Polled<T> {

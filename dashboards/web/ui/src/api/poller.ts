@@ -1,8 +1,9 @@
 // One question, asked again and again: never twice at once, never for ever, and not while nobody looks.
+import { Refusal } from "./fetch";
 import { span } from "../say/time";
 
 export interface Ways<T> {
-  /** everyMs is the pause after each answer; 0: never again. */
+  /** everyMs is the pause after each answer; 0: never again, once there is one. */
   everyMs: number;
   ask: (signal: AbortSignal) => Promise<T>;
   told: (data: T) => void;
@@ -12,6 +13,12 @@ export interface Ways<T> {
   /** patienceMs is how long an answer may take. Without a bound one that never comes would be the last. */
   patienceMs: number;
 }
+
+/** oncePause is what the pauses grow from after a question that is asked once met nobody, or one who had no time. */
+const oncePause = 1000;
+
+/** passing: may the same question have an answer a little later? What was refused for good, or took too long, has none. */
+const passing = (e: unknown): boolean => e instanceof TypeError || (e instanceof Refusal && [429, 502, 503, 504].includes(e.status));
 
 /** longestPause is how long it waits at most after answers that failed. */
 const longestPause = 15_000;
@@ -48,6 +55,7 @@ export class Poller<T> {
     const cut = new AbortController();
     this.cut = cut;
     let late: ReturnType<typeof setTimeout> | undefined;
+    let pause = everyMs;
     try {
       const data = await Promise.race([
         ask(cut.signal),
@@ -63,13 +71,14 @@ export class Poller<T> {
     } catch (e) {
       if (this.cut !== cut) return;
       this.misses++;
+      if (everyMs === 0 && passing(e)) pause = oncePause;
       failed(e instanceof TypeError ? new Error("rollcall cannot be reached") : e instanceof Error ? e : new Error(String(e)));
     } finally {
       clearTimeout(late);
       if (this.cut === cut) {
         this.cut = null;
         cut.abort(); // of one that was late
-        if (everyMs > 0 && !this.over) this.timer = setTimeout(this.look, Math.min(longestPause, everyMs * 2 ** this.misses));
+        if (pause > 0 && !this.over) this.timer = setTimeout(this.look, Math.min(longestPause, pause * 2 ** this.misses));
       }
     }
   }
