@@ -119,6 +119,7 @@ func TestFaults(t *testing.T) {
 		{"spool", "spool: {max_bytes: 1MB}\n", "line 1: spool.max_bytes: less than 16MB"},
 		{"spool's fsync", "spool: {fsync: always}\n", `line 1: spool.fsync: "always": use never, interval or each`},
 		{"budget", "dashboards: {max_bytes: 10KB}\n", "line 1: dashboards.max_bytes"},
+		{"alerts", "dashboards: {max_alerts: -1}\n", "line 1: dashboards.max_alerts: -1 is negative"},
 		{"size", job + "  body_size_limit: 8 apples\n", `line 4: size "8 apples"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
