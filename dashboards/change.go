@@ -24,6 +24,7 @@ const (
 	// changeBack is how long before a moment a change may lie to be told with it, changeOn how long after: what is measured lags behind what is done.
 	changeBack = 2 * time.Minute
 	changeOn   = 10 * time.Second
+	maxChanged = time.Hour // how long a span is looked through
 	maxChanges = 10
 	// usualFor is what a figure is compared with.
 	usualFor = 10 * time.Minute
@@ -33,10 +34,15 @@ const (
 var tellingKinds = map[string]float64{EventDeploy: 10, EventVersion: 9, EventConfig: 10, EventFlag: 10, EventRemark: 6, EventOrder: 4, EventRestart: 6, EventLeave: 5, EventState: 4, EventJoin: 3,
 	EventGuard: 5, EventCollector: 5}
 
-// Changes is what was different around a moment: events of all services, and figures that moved from what they were in the ten minutes before, the most
-// telling first. What happened to the service itself, and shortly before, counts most; an empty service prefers none.
-func (b *Board) Changes(service, env string, at time.Time, most int) []Change {
-	from, to := at.Add(-changeBack), at.Add(changeOn)
+// Changes is what was different around a moment, or around the beginning of a span and within it (until; zero: none): events of all services, and figures that moved
+// from what they were in the ten minutes before and stayed away, the most telling first. What happened to the service itself, and near the moment, counts most; an
+// empty service prefers none.
+func (b *Board) Changes(service, env string, at, until time.Time, most int) []Change {
+	if until.Before(at) {
+		until = at
+	}
+	until = at.Add(min(until.Sub(at), maxChanged))
+	from, to := at.Add(-changeBack), until.Add(changeOn)
 	var all []Change
 	for _, s := range b.all() {
 		if !b.owned(s.name, s.env) {
@@ -55,9 +61,9 @@ func (b *Board) Changes(service, env string, at time.Time, most int) []Change {
 				}
 				all = append(all, Change{e.T, e.Kind, s.name, s.env, e.Text, e.N, tellingKinds[e.Kind] * share * near * nearness(e.T, at)})
 			}
-			all = s.moved(all, at, near)
+			all = s.moved(all, at, until, near)
 			if s.name == service {
-				all = s.movedMetrics(all, at)
+				all = s.movedMetrics(all, at, until)
 			}
 		}
 		s.mu.RUnlock()
@@ -93,21 +99,21 @@ func (b *Board) Changes(service, env string, at time.Time, most int) []Change {
 	return all[:min(len(all), most)]
 }
 
-// nearness falls off with the time before a moment.
+// nearness falls off with the time from a moment.
 func nearness(t int64, at time.Time) float64 {
 	return math.Exp(-math.Abs(float64(t-ms(at))) / float64(changeBack.Milliseconds()))
 }
 
 // before is what changed before a finding, apart from what it tells itself.
 func (b *Board) before(f *Finding) []Change {
-	all := slices.DeleteFunc(b.Changes(f.Service, f.Env, time.UnixMilli(f.Since), maxChanges+4), func(c Change) bool {
+	all := slices.DeleteFunc(b.Changes(f.Service, f.Env, time.UnixMilli(f.Since), time.Time{}, maxChanges+4), func(c Change) bool {
 		return contains(f.about(), c.Service) && (c.Kind == "metric" && strings.HasPrefix(c.Text, f.Metric+" ") || f.Metric == "instances" && (c.Kind == EventLeave || c.Kind == EventState)) || c.Score < 0.2
 	})
 	return all[:min(maxChanges, len(all))]
 }
 
 // moved adds the golden signals that stepped away from what they were. The caller holds the lock.
-func (s *service) moved(out []Change, at time.Time, near float64) []Change {
+func (s *service) moved(out []Change, at, until time.Time, near float64) []Change {
 	g := &s.ring
 	if g.width == 0 {
 		return out
@@ -117,17 +123,17 @@ func (s *service) moved(out []Change, at time.Time, near float64) []Change {
 		figure
 		v []float32
 	}{{figure{"rate", "/s", counted}, g.rate}, {figure{"errors", "/s", counted}, g.errs}, {figure{"latency", " ms", 0}, g.lat}} {
-		get := func(from, to int64) (v []float64) {
+		get := func(from, to int64) (v []Point) {
 			for k := from / g.width; k <= to/g.width; k++ {
 				if g.has(k) {
 					if x := float64(line.v[k%g.len()]); !math.IsNaN(x) {
-						v = append(v, x)
+						v = append(v, Point{T: k * g.width, V: x})
 					}
 				}
 			}
 			return v
 		}
-		out = stepped(out, s, line.figure, at, near, get)
+		out = stepped(out, s, line.figure, at, until, near, get)
 	}
 	return out
 }
@@ -139,25 +145,51 @@ type figure struct {
 	counted    float64
 }
 
-// stepped adds a figure that moved between the ten minutes before the span and the span itself, by more than it varies.
-func stepped(out []Change, s *service, f figure, at time.Time, near float64, get func(from, to int64) []float64) []Change {
-	t := ms(at)
-	before, after := get(t-changeBack.Milliseconds()-usualFor.Milliseconds(), t-changeBack.Milliseconds()), get(t-changeBack.Milliseconds()/4, t+changeOn.Milliseconds())
-	if len(before) < 8 || len(after) < 2 {
+// stepped adds a figure that moved away from what it was in the ten minutes before, by more than it varies, and that is not back when the span begins: when it
+// did, and what it was until it came back.
+func stepped(out []Change, s *service, f figure, at, until time.Time, near float64, get func(from, to int64) []Point) []Change {
+	begin := ms(at.Add(-changeBack))
+	before, after := get(begin-usualFor.Milliseconds(), begin-1), get(begin, ms(until.Add(changeOn)))
+	if len(before) < 8 {
 		return out
 	}
-	m, mad := medianMAD(before)
-	x := median(after)
-	spread := max(1.4826*mad, 0.02*math.Abs(m), 1e-9)
-	if f.counted > 0 {
-		spread = max(spread, math.Sqrt(max(m, x, 0)/f.counted))
+	v := make([]float64, len(before))
+	for i := range before {
+		v[i] = before[i].V
 	}
-	z := math.Abs(x-m) / spread
-	ratio := math.Abs(math.Log((math.Abs(x) + spread) / (math.Abs(m) + spread)))
-	if z < 6 || ratio < 0.2 {
-		return out
+	m, mad := medianMAD(v)
+	least := max(1.4826*mad, 0.02*math.Abs(m), 1e-9)
+	spread := func(x float64) float64 {
+		if f.counted > 0 {
+			return max(least, math.Sqrt(max(m, x, 0)/f.counted))
+		}
+		return least
 	}
-	return append(out, Change{t, "metric", s.name, s.env, fmt.Sprintf("%s %s%s → %s%s", f.name, digits(m), f.unit, digits(x), f.unit), 0, near * min(ratio, 2) * min(z/20, 1) * 2})
+	away := func(p Point) bool { return math.Abs(p.V-m) > 3*spread(p.V) }
+	still := ms(at) // what is over by then is no change of this
+	if !until.After(at) {
+		still -= changeOn.Milliseconds()
+	}
+	for i, first := 0, 0; i < len(after); i = max(i, first+1) {
+		first = i
+		up := after[i].V > m
+		v = v[:0]
+		for ; i < len(after) && away(after[i]) && (after[i].V > m) == up; i++ {
+			v = append(v, after[i].V)
+		}
+		if len(v) < 2 || after[i-1].T < still {
+			continue
+		}
+		x := median(v)
+		z, ratio := math.Abs(x-m)/spread(x), math.Abs(math.Log((math.Abs(x)+spread(x))/(math.Abs(m)+spread(x))))
+		if z < 6 || ratio < 0.2 {
+			continue
+		}
+		t := after[first].T
+		return append(out, Change{t, "metric", s.name, s.env, fmt.Sprintf("%s %s%s → %s%s", f.name, digits(m), f.unit, digits(x), f.unit), 0,
+			near * min(ratio, 2) * min(z/20, 1) * 2 * nearness(t, at)})
+	}
+	return out
 }
 
 // digits is a number in three of them.
@@ -195,8 +227,8 @@ const (
 )
 
 // movedMetrics adds the service's other metrics that moved: of totals the increase, of gauges the value, over a sample of its instances. The caller holds the lock.
-func (s *service) movedMetrics(out []Change, at time.Time) []Change {
-	from, to := ms(at)-(changeBack+usualFor).Milliseconds(), ms(at)+changeOn.Milliseconds()
+func (s *service) movedMetrics(out []Change, at, until time.Time) []Change {
+	from, to := ms(at)-(changeBack+usualFor).Milliseconds(), ms(until)+changeOn.Milliseconds()
 	ins := s.sorted()
 	if n := len(ins); n > maxSampled {
 		for i := range maxSampled {
@@ -249,10 +281,10 @@ func (s *service) movedMetrics(out []Change, at time.Time) []Change {
 		})
 	}
 	for i, c := range cols {
-		get := func(a, b int64) (v []float64) {
+		get := func(a, b int64) (v []Point) {
 			for k := max((a-from)/step, 0); k <= (b-from)/step && int(k) < n; k++ {
 				if counts[i][k] > 0 {
-					v = append(v, sums[i][k]/counts[i][k])
+					v = append(v, Point{T: from + k*step, V: sums[i][k] / counts[i][k]})
 				}
 			}
 			return v
@@ -261,7 +293,43 @@ func (s *service) movedMetrics(out []Change, at time.Time) []Change {
 		if s.cols[c].rises() {
 			f.unit, f.counted = "/s", step/1000*float64(len(ins))
 		}
-		out = stepped(out, s, f, at, 2, get)
+		out = stepped(out, s, f, at, until, 2, get)
 	}
 	return out
+}
+
+const (
+	calmWithin = 30 * time.Minute // how long before a moment a calm while may lie to be compared with
+	calmApart  = 10 * time.Second // from what a finding is about: it begins and ends within what is measured at once
+)
+
+// Calm is when the last while of some length ended, before a moment, in which no finding stood about a service, of all that is held of it; the moment itself where
+// there is none within half an hour.
+func (b *Board) Calm(service, env string, before time.Time, length time.Duration) time.Time {
+	type span struct{ from, to int64 }
+	var troubles []span
+	for _, f := range b.Findings() {
+		if f.Env != env || !contains(f.about(), service) {
+			continue
+		}
+		s := span{f.Since - calmApart.Milliseconds(), math.MaxInt64}
+		if f.Ended != nil {
+			s.to = *f.Ended + calmApart.Milliseconds()
+		}
+		troubles = append(troubles, s)
+	}
+	slices.SortFunc(troubles, func(x, y span) int { return cmp.Compare(y.from, x.from) })
+	end := ms(before)
+	for again := true; again; { // one may have lasted through others
+		again = false
+		for _, t := range troubles {
+			if t.from < end && t.to > end-length.Milliseconds() {
+				end, again = t.from, true
+			}
+		}
+	}
+	if begin := end - length.Milliseconds(); begin < ms(before.Add(-calmWithin-length)) || end < ms(before) && begin < b.Holds(service, env) {
+		return before
+	}
+	return time.UnixMilli(end)
 }

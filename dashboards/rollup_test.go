@@ -302,7 +302,7 @@ func TestElsewhere(t *testing.T) {
 	if m := b.b.Timeline("", "", t0, t0.Add(1e12)); len(m) != 1 || m[0].Service != "checkout" {
 		t.Errorf("time line %+v", m)
 	}
-	if c := b.b.Changes("cart", "prod", t0.Add(150e9), 10); len(c) != 1 || c[0].Kind != EventDeploy {
+	if c := b.b.Changes("cart", "prod", t0.Add(150e9), time.Time{}, 10); len(c) != 1 || c[0].Kind != EventDeploy {
 		t.Errorf("changes %+v", c)
 	}
 	b.tick(151 + goneAfter.Seconds() + 60)

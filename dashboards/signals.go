@@ -235,6 +235,30 @@ func (b *Board) Leaves(name, env string, from, cut, to time.Time, byLabel bool) 
 	return out
 }
 
+// JoinLeaves gives what one list says of after the before that another says of the same: for spans that are apart.
+func JoinLeaves(before, after []Leaf) []Leaf {
+	old := map[string]Sums{}
+	for i := range before {
+		old[leafKey(&before[i])] = before[i].Before
+	}
+	for i := range after {
+		if b, ok := old[leafKey(&after[i])]; ok {
+			after[i].Before = b
+		} else {
+			after[i].Before = Sums{Latency: math.NaN()}
+		}
+	}
+	return after
+}
+
+func leafKey(l *Leaf) string {
+	k := l.Instance
+	for _, p := range l.Labels {
+		k += "\x00" + p.Name + "\x01" + p.Value
+	}
+	return k
+}
+
 // SideLeaves is Leaves of a line beside the golden signals: Errors counts the exceptions of a class; of what is used or waits Latency is the mean, with
 // one Request for each scrape.
 func (b *Board) SideLeaves(name, env string, kind SideKind, line string, from, cut, to time.Time) []Leaf {

@@ -70,7 +70,7 @@ func (in *instance) tagsDuring(from, to int64) map[string]string {
 
 // during is what a tag was for most of a span.
 func (in *instance) during(name string, from, to int64) string {
-	if !slices.ContainsFunc(in.moves, func(m Move) bool { return m.Name == name && m.T > from }) {
+	if from >= to || !slices.ContainsFunc(in.moves, func(m Move) bool { return m.Name == name && m.T > from }) {
 		return in.at(name, to)
 	}
 	long := map[string]int64{}

@@ -328,7 +328,7 @@ func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open, w
 	}
 	h0, h1 := w.history(o.since, s.Width)
 	leaves := func(byLabel bool) []dashboards.Leaf {
-		return joinLeaves(b.Leaves(s.Service, s.Env, h0, h1, h1, byLabel), b.Leaves(s.Service, s.Env, from, from, to, byLabel))
+		return dashboards.JoinLeaves(b.Leaves(s.Service, s.Env, h0, h1, h1, byLabel), b.Leaves(s.Service, s.Env, from, from, to, byLabel))
 	}
 	if m := o.verdict.Metric; m == "exceptions" || m == "saturation" {
 		kind := dashboards.SideException
@@ -338,7 +338,7 @@ func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open, w
 				kind = dashboards.SideQueue
 			}
 		}
-		p := Locate(as, joinLeaves(b.SideLeaves(s.Service, s.Env, kind, o.verdict.Name, h0, h1, h1), b.SideLeaves(s.Service, s.Env, kind, o.verdict.Name, from, from, to)), nil)
+		p := Locate(as, dashboards.JoinLeaves(b.SideLeaves(s.Service, s.Env, kind, o.verdict.Name, h0, h1, h1), b.SideLeaves(s.Service, s.Env, kind, o.verdict.Name, from, from, to)), nil)
 		return p
 	}
 	return Locate(o.verdict.Metric, leaves(false), leaves(true))
@@ -388,28 +388,4 @@ func (w *watch) history(before time.Time, width time.Duration) (from, to time.Ti
 		from = least
 	}
 	return from, to
-}
-
-// joinLeaves takes what was before of one list and what is after of the other.
-func joinLeaves(before, after []dashboards.Leaf) []dashboards.Leaf {
-	old := map[string]dashboards.Sums{}
-	for i := range before {
-		old[leafKey(&before[i])] = before[i].Before
-	}
-	for i := range after {
-		if b, ok := old[leafKey(&after[i])]; ok {
-			after[i].Before = b
-		} else {
-			after[i].Before = dashboards.Sums{Latency: math.NaN()}
-		}
-	}
-	return after
-}
-
-func leafKey(l *dashboards.Leaf) string {
-	k := l.Instance
-	for _, p := range l.Labels {
-		k += "\x00" + p.Name + "\x01" + p.Value
-	}
-	return k
 }

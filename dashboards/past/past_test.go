@@ -230,7 +230,7 @@ func TestReadBack(t *testing.T) {
 	}
 	broke := start.Add(40*time.Minute + 4*every)
 	moved := func(b *dashboards.Board) (out []string) {
-		for _, c := range b.Changes("checkout", "prod", broke, 20) {
+		for _, c := range b.Changes("checkout", "prod", broke, time.Time{}, 20) {
 			if c.Kind == "metric" {
 				out = append(out, c.Text)
 			}

@@ -299,26 +299,33 @@ func (s *Server) different(r *http.Request) (any, error) {
 	if to.Sub(from) < minSpan || from.IsZero() {
 		return nil, badRequest("say which time: from and to in Unix milliseconds, %s apart at least", minSpan)
 	}
-	// As long a time before, and two minutes at least: a short span is compared with more than chance.
-	begin := from.Add(-max(to.Sub(from), 2*time.Minute))
-	old, err := s.lookBack(r, service, env, begin, from, to)
+	// As long a time before, and two minutes at least: a short span is compared with more than chance, and not with trouble before it.
+	length := max(to.Sub(from), 2*time.Minute)
+	end := s.cfg.Board.Calm(service, env, from, length)
+	old, err := s.lookBack(r, service, env, end.Add(-length), from, to)
 	if err != nil {
 		return nil, err
 	}
-	return s.inTurn(r, func() (any, error) { return s.differs(service, env, begin, from, to, signals, old) })
+	return s.inTurn(r, func() (any, error) { return s.differs(service, env, end.Add(-length), end, from, to, signals, old) })
 }
 
 // differs answers different, from what was read back where that is any.
-func (s *Server) differs(service, env string, begin, from, to time.Time, signals []string, old *past.Window) (any, error) {
-	board, changes := s.cfg.Board, s.cfg.Board.Changes(service, env, from, mostChanges)
+func (s *Server) differs(service, env string, begin, end, from, to time.Time, signals []string, old *past.Window) (any, error) {
+	board, changes := s.cfg.Board, s.cfg.Board.Changes(service, env, from, to, mostChanges)
 	var back *past.Back
 	if old != nil {
 		is := old.Back(begin, to)
 		if back = &is; old.Board != nil && len(old.Board.Names()) > 0 {
-			board, changes = old.Board, movedToo(changes, old.Board.Changes(service, env, from, mostChanges))
+			board, changes = old.Board, movedToo(changes, old.Board.Changes(service, env, from, to, mostChanges))
 		}
 	}
-	leaves := board.Leaves(service, env, begin, from, to, false)
+	beside := func(byLabel bool) []dashboards.Leaf {
+		if end.Equal(from) {
+			return board.Leaves(service, env, begin, from, to, byLabel)
+		}
+		return dashboards.JoinLeaves(board.Leaves(service, env, begin, end, end, byLabel), board.Leaves(service, env, from, from, to, byLabel))
+	}
+	leaves := beside(false)
 	if leaves == nil && board.Signals(service, env, 1) == nil {
 		return nil, dashboards.ErrNoService
 	}
@@ -326,18 +333,19 @@ func (s *Server) differs(service, env string, begin, from, to time.Time, signals
 	if sig := board.Signals(service, env, 1); sig != nil {
 		of = fmt.Sprintf("%d of %d instances", len(leaves), max(sig.Expected, len(leaves)))
 	}
-	labelled := board.Leaves(service, env, begin, from, to, true)
+	labelled := beside(true)
 	out := struct {
 		AsOf        int64               `json:"as_of"`
 		Of          string              `json:"of"` // n of m instances did anything in either
 		From        int64               `json:"from"`
 		To          int64               `json:"to"`
-		Before      int64               `json:"before"` // what it is compared with begins here
+		Before      int64               `json:"before"`    // what it is compared with begins here,
+		BeforeTo    int64               `json:"before_to"` // and ends here: from, or earlier where there was trouble
 		Instances   int                 `json:"instances"`
 		Differences []difference        `json:"differences"`
 		Changes     []dashboards.Change `json:"changes"`
 		ReadBack    *past.Back          `json:"read_back,omitempty"` // where the Board does not hold what is asked about
-	}{s.cfg.Board.AsOf().UnixMilli(), of, from.UnixMilli(), to.UnixMilli(), begin.UnixMilli(), len(leaves), []difference{}, changes, back}
+	}{s.cfg.Board.AsOf().UnixMilli(), of, from.UnixMilli(), to.UnixMilli(), begin.UnixMilli(), end.UnixMilli(), len(leaves), []difference{}, changes, back}
 	for _, m := range signals {
 		was, is := levels(m, leaves)
 		d := difference{Metric: m, Was: dashboards.Num(was), Is: dashboards.Num(is), Cleared: []string{}, Worse: is > was, Share: dashboards.Num(math.NaN())}

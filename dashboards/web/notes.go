@@ -127,7 +127,7 @@ func (s *Server) changes(r *http.Request) (any, error) {
 			return nil, badRequest("limit=%q is no number of changes; give 1 to 200", clip(limit))
 		}
 	}
-	out := s.cfg.Board.Changes(service, env, at, most)
+	out := s.cfg.Board.Changes(service, env, at, time.Time{}, most)
 	if len(out) == 0 && s.strange(service) {
 		return nil, dashboards.ErrNoService
 	}

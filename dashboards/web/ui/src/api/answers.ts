@@ -206,6 +206,7 @@ export interface DifferentAnswer {
   from: number;
   to: number;
   before: number;
+  before_to: number; // earlier than from: right before it there was trouble
   instances: number;
   differences: { metric: string; was: number | null; is: number | null; worse: boolean; only: string; cleared: string[] | null; share: number | null }[] | null;
   changes: Change[] | null;

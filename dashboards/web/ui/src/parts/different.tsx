@@ -28,7 +28,7 @@ export function Different({ service, env }: { service: string; env: string }) {
         <span>What was different</span>
         <span>
           {clock(from, zone, now)} to {at(to, zone, now)}, {length(to - from)}
-          {a && `, beside the ${length(a.from - a.before)} before`}
+          {a && (a.before_to < a.from ? `, beside ${clock(a.before, zone, now)} to ${at(a.before_to, zone, now)}, when nothing was wrong` : `, beside the ${length(a.from - a.before)} before`)}
           <Back of={a?.read_back} />{" "}
           <button type="button" class="link" onClick={() => router.change({ from: undefined, to: undefined }, false)} data-testid="different-close">
             Close
@@ -71,7 +71,7 @@ export function Different({ service, env }: { service: string; env: string }) {
               </li>
             ))}
           </ol>
-          <p class="dim">{a.changes?.length ? `${plural(a.changes.length, "change")} around its beginning, over all services.` : "Nothing else is known to have changed around its beginning."}</p>
+          <p class="dim">{a.changes?.length ? `${plural(a.changes.length, "change")} from two minutes before it to its end, over all services.` : "Nothing else is known to have changed from two minutes before it to its end."}</p>
         </>
       )}
     </section>
