@@ -54,14 +54,24 @@ func TestHostileNames(t *testing.T) {
 		}
 		b.Tick(at.Add(100 * time.Millisecond))
 	}
-	open := func(id, service string) {
+	open := func(id, service string, more ...func(*dashboards.Finding)) {
 		f := dashboards.Finding{ID: id, Level: dashboards.LevelBad, Service: service, Env: "prod", Metric: "errors", Since: now.Add(-20 * time.Second).UnixMilli(), Title: service + " is failing " + long, News: evil, Only: "Only " + long + ": x",
 			Cleared: []string{long, evil}, Events: []dashboards.Event{{T: now.UnixMilli(), Text: long}}, Before: []dashboards.Change{{T: now.UnixMilli(), Service: long, Text: evil}}, Was: .01, Is: .2, Text: long}
+		for _, set := range more {
+			set(&f)
+		}
 		b.Note(dashboards.Note{V: 1, Kind: dashboards.NoteFinding, ID: id, TS: now.UnixMilli(), From: "elsewhere", Finding: &f})
 	}
 	open("fa", long)
 	open("fb", evil)
 	open("fc", evil) // stays loud; the others are looked after
+	open("fp", evil, func(f *dashboards.Finding) {
+		f.Services, f.Place, f.Where = []string{evil, long}, "host.name="+evil, []string{"host.name=" + evil}
+	})
+	over := now.Add(-5 * time.Hour).UnixMilli() // so long that the page does not list it
+	open("fo", evil, func(f *dashboards.Finding) { f.Since, f.Ended = over-60_000, &over })
+	lately := now.Add(-time.Minute).UnixMilli()
+	open("fl", evil, func(f *dashboards.Finding) { f.Since, f.Ended = lately-60_000, &lately })
 	b.Note(dashboards.Note{V: 1, Kind: dashboards.NoteAck, ID: "fb", TS: now.UnixMilli(), Ack: &dashboards.Ack{By: evil, Why: evil + strings.Repeat("y", 500), At: now.UnixMilli()}})
 	if _, err := b.Tell(dashboards.ToldEvent{Kind: dashboards.EventRemark, Service: evil, Text: evil, Who: evil}); err != nil {
 		t.Logf("told: %v", err) // what cannot be a name is refused, and that is as well
@@ -113,6 +123,9 @@ func TestHostileNames(t *testing.T) {
 		{"host", "/host/" + url.PathEscape(evil), "[data-testid=host-row]"},
 		{"roster", "/roster?who=" + url.QueryEscape(fmt.Sprintf("%s/prod/%s:2", evil, evil)), "[data-testid=roster-row] ~ *, [data-testid=why] p"},
 		{"paths", "/roster?view=paths", "[data-testid=path-row]"},
+		{"finding", "/finding/fp", "[data-testid=meanwhile] [data-testid=chart]"},
+		{"over", "/finding/fo", "[data-testid=finding].over .only"},
+		{"unknown", "/finding/" + url.PathEscape(evil), "[data-testid=no-finding]:not([aria-busy=true])"},
 		{"explore", "/explore?service=" + url.QueryEscape(evil) + "&metric=requests&by=version", "[data-testid=chart]"},
 	} {
 		p.do(chromedp.Navigate(srv.URL + page.path))
@@ -127,13 +140,24 @@ func TestHostileNames(t *testing.T) {
 			}
 		}
 		p.wear(screens[0], "light")
-		if page.name == "longest" {
-			p.forget() // no question may be so long; the page says that, and so does the console
+		switch page.name {
+		case "longest", "finding", "over", "unknown":
+			p.forget() // no question may be so long, no history is kept, nobody knows that finding: the page says that, and so does the console
 		}
 		if bad := eval[string](p, `[window.owned && "a script ran", document.querySelector("main script, main img, [href^='javascript:']") && "markup"].filter(Boolean).join(", ")`); bad != "" {
 			t.Errorf("%s: %s", page.name, bad)
 		}
 	}
+	// What is wrong on a host leads to the host, what is over to all that is known of it.
+	p.do(chromedp.Navigate(srv.URL))
+	for _, at := range []struct{ link, page string }{{"[id=finding-fp] h3 a", "host"}, {"[data-testid=ended-finding] a", "finding"}} {
+		await[bool](p, 10*time.Second, at.link+" is there", fmt.Sprintf(`((a) => a && (a.click(), true))(document.querySelector(%q))`, at.link))
+		if says := await[string](p, 10*time.Second, at.link+" leads to a "+at.page, fmt.Sprintf(`document.querySelector("main").dataset.page === %q && document.querySelector("main h1")?.textContent`, at.page)); at.page == "host" && !strings.Contains(says, evil) {
+			t.Errorf("the host is %q", says)
+		}
+		eval[bool](p, `(history.back(), true)`)
+	}
+	p.forget()
 	// A viewer sees what there is and no button, and is refused where there is none to click.
 	p.do(chromedp.Navigate(srv.URL))
 	says := await[string](p, 10*time.Second, "what a viewer may", `document.querySelector("[data-testid=viewer]")?.textContent`)

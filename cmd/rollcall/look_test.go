@@ -95,8 +95,11 @@ func (p *tab) fill(field, text string) {
 // looksAfter acknowledges the first finding, takes that back, silences it, ends that, and has its service looked at each second: an operator's clicks.
 func (p *tab) looksAfter() {
 	id := eval[string](p, `document.querySelector("[data-testid=finding]").id`)
+	level := eval[string](p, `document.querySelector("[data-testid=finding]").dataset.level`)
 	button := func(name string) { p.click(name, "[id="+id+"]") }
-	for _, act := range []struct{ button, says string }{{"ack", "acknowledged"}, {"silence", "silenced until"}} {
+	card := fmt.Sprintf(`document.querySelector('[data-testid=service-card][data-service="%s"]')`, p.broken)
+	trouble := await[string](p, 10*time.Second, "the card of its service", card+"?.dataset.trouble")
+	for _, act := range []struct{ button, says string }{{"ack", "browser-test looks after it since"}, {"silence", "Silenced until"}} {
 		button(act.button)
 		p.fill("act-by", "browser-test")
 		p.fill("act-why", "seen by a test")
@@ -105,8 +108,13 @@ func (p *tab) looksAfter() {
 		if !strings.Contains(text, act.says) || !strings.Contains(text, "seen by a test") {
 			p.t.Errorf("after %s the line says %q", act.button, text)
 		}
+		if act.button == "ack" { // it fails as before, and everybody sees it
+			await[bool](p, 5*time.Second, "what is looked after stays, with its cause and its chart", `((f) => f && f.dataset.level === "`+level+`" && !!f.querySelector(".only") && !!f.querySelector("svg.spark"))(document.querySelector("[data-testid=quiet-finding]"))`)
+			await[bool](p, 5*time.Second, "its service is in trouble as before, and leads to it", fmt.Sprintf(`((c) => c && c.dataset.trouble === %q && !!c.querySelector('[href="#%s"]'))(%s)`, trouble, id, card))
+			p.shoot("now-acknowledged")
+		}
 		p.click("take-back")
-		await[bool](p, 10*time.Second, "it is loud again", `!!document.getElementById("`+id+`")`)
+		await[bool](p, 10*time.Second, "it is loud again", `document.getElementById("`+id+`")?.dataset.testid === "finding"`)
 	}
 	button("burst")
 	await[bool](p, 5*time.Second, "the page remembers who acts", `document.querySelector("[data-testid=act-by]")?.value === "browser-test"`)
@@ -118,6 +126,12 @@ func (p *tab) looksAfter() {
 		p.t.Error("the new finding was not said to screen readers")
 	}
 	p.forget() // a refusal is on the console
+	// Its own address has all of it, with the charts of its time.
+	p.do(chromedp.Navigate(p.origin + strings.Replace(id, "finding-", "/finding/", 1)))
+	await[bool](p, 20*time.Second, "the whole of it", `document.querySelectorAll("[data-testid=meanwhile] [data-testid=chart]").length === 4 && [...document.querySelectorAll("[data-testid=meanwhile] [data-testid=chart]")].every((c) => c.dataset.points > 0)`)
+	p.story = eval[string](p, `location.pathname`)
+	p.shoot("finding")
+	p.follow("Now", "now")
 }
 
 // axeFile is the checker of accessibility, which npm ci brings.
@@ -142,6 +156,7 @@ func (p *tab) accessible(service string) {
 		{"/services", ""},
 		{"/service/" + service, ""},
 		{"/explore?service=" + service + "&metric=requests&by=version&where=zone%3Dus-east-1c&vs=before", ""},
+		{p.story, ""},
 		{"/canaries", ""},
 		{"/roster", ""},
 		{"/roster?view=paths", "help"},

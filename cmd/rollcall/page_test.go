@@ -31,6 +31,7 @@ type tab struct {
 	ctx    context.Context
 	origin string
 	broken string // the service whose canary fails
+	story  string // the address of the finding about it
 
 	mu         sync.Mutex
 	asked      []string

@@ -15,9 +15,10 @@ const (
 	sharedBy     = 3 // services
 	sharedByHost = 2 // a host is so small a place that two are no chance
 	sharedWithin = time.Minute
-	// mostEvents are told of what happened before, mostOfOne of them of one service.
-	mostEvents = 8
-	mostOfOne  = 2
+	// mostEvents are told of what happened before; what happened to several within sharedEvent is one of them, and names mostNamed of them.
+	mostEvents  = 8
+	mostNamed   = 3
+	sharedEvent = 10 * time.Second
 )
 
 // ownDims are one service's own: the same version of two services is two versions.
@@ -36,9 +37,10 @@ type shared struct {
 	members []*open
 	all     []string // every service that was ever in it
 	since   time.Time
-	lost    int  // instances gone or silent, as last known
-	most    int  // members at once
-	told    bool // by this process, as of the last judgement
+	lost    int                // instances gone or silent, as last known
+	most    int                // members at once
+	worst   dashboards.Finding // as it was told at its worst
+	told    bool               // by this process, as of the last judgement
 }
 
 // meetingsOf are where an open finding is, by every name of the place that services may have in common: a service that is alone on its host in a rack may be in
@@ -154,6 +156,7 @@ func (d *Detector) meet(now time.Time, known map[meeting]*dashboards.Finding) {
 		if len(sh.members) == 0 {
 			delete(d.places, m)
 			sh.tell(m.Cond, "were")
+			sh.recall()
 			if sh.told {
 				d.list(sh.finding, now)
 			}
@@ -234,7 +237,7 @@ func (sh *shared) tell(c Cond, verb string) {
 		clear = clear && len(o.where.Cleared) > 0
 		switch {
 		case i < 4:
-			parts = append(parts, strings.Join(append([]string{o.finding.Service + " " + o.worstWhy}, o.also...), ", "))
+			parts = append(parts, o.finding.Service+" "+o.worstWhy+alsoSlow(o))
 		case i == 4:
 			parts = append(parts, fmt.Sprintf("and %d more", len(sh.members)-4))
 		}
@@ -246,21 +249,63 @@ func (sh *shared) tell(c Cond, verb string) {
 	if clear {
 		f.Cleared = append(f.Cleared, theRest(c, nil))
 	}
+	if w := &sh.worst; w.Metric == "" || w.Metric == "instances" || f.Metric != "instances" && rank(f.Metric) <= rank(w.Metric) {
+		*w = *f
+	}
 }
 
-// events is what happened to the services before, each by its name: it is known of one's own. A service that begins anew with each event leaves room for the others.
+// recall says of what is over what it was at its worst: errors end before the last requests are fast again, and were the news.
+func (sh *shared) recall() {
+	if w := &sh.worst; w.Metric != "" {
+		f := &sh.finding
+		f.Metric, f.Level, f.Only, f.Why, f.Cleared, f.Events, f.Signals = w.Metric, w.Level, w.Only, w.Why, w.Cleared, w.Events, w.Signals
+	}
+}
+
+// alsoSlow is how much slower a service is as well: of several services what else has changed would be too much to read.
+func alsoSlow(o *open) string {
+	for _, a := range o.also {
+		if strings.Contains(a, "ms → ") || strings.Contains(a, " s → ") {
+			return ", " + a
+		}
+	}
+	return ""
+}
+
+// events is what happened to the services before, each by its name, and the same of several at once by all of theirs: it is known of one's own.
 func (sh *shared) events() []dashboards.Event {
+	type same struct{ kind, text string }
 	out := []dashboards.Event{}
+	who := map[int][]string{} // by place in out
+	last := map[same]int{}
 	for _, o := range sh.members {
 		if o.far {
 			continue
 		}
-		for _, e := range o.finding.Events[max(0, len(o.finding.Events)-mostOfOne):] {
-			e.Text = o.finding.Service + ": " + e.Text
-			out = append(out, e)
+		for _, e := range o.finding.Events {
+			k := same{e.Kind, e.Text}
+			i, ok := last[k]
+			if ok = ok && max(out[i].T-e.T, e.T-out[i].T) <= sharedEvent.Milliseconds(); !ok {
+				i = len(out)
+				out, last[k] = append(out, e), i
+			}
+			out[i].T, out[i].N = min(out[i].T, e.T), max(out[i].N, e.N)
+			if !slices.Contains(who[i], o.finding.Service) {
+				who[i] = append(who[i], o.finding.Service)
+			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b dashboards.Event) int { return cmp.Compare(a.T, b.T) })
+	for i := range out {
+		names := slices.Sorted(slices.Values(who[i]))
+		text := strings.Join(names, ", ")
+		if len(names) > mostNamed {
+			text = fmt.Sprintf("%d services", len(names))
+		}
+		out[i].Text = text + ": " + out[i].Text
+	}
+	slices.SortStableFunc(out, func(a, b dashboards.Event) int {
+		return cmp.Or(cmp.Compare(a.T, b.T), strings.Compare(a.Text, b.Text))
+	})
 	return out[max(0, len(out)-mostEvents):]
 }
 

@@ -10,6 +10,7 @@ import { Palette } from "./parts/palette";
 import { Banner, Strip, useTrust } from "./parts/strip";
 import { Canaries } from "./pages/canaries";
 import { Explore } from "./pages/explore";
+import { FindingPage } from "./pages/finding";
 import { Host } from "./pages/host";
 import { Now } from "./pages/now";
 import { Roster } from "./pages/roster";
@@ -36,6 +37,7 @@ const shows: Record<Page, () => preact.ComponentChildren> = {
   canaries: () => <Canaries />,
   roster: () => <Roster />,
   host: () => <Host />,
+  finding: () => <FindingPage />,
   none: () => <Nowhere />,
 };
 
@@ -248,7 +250,8 @@ function Title() {
   const trust = useTrust();
   const open = findings.filter((f) => f.ended == null && f.env === env);
   const worst = open.find((f) => f.level === "bad") ?? open[0];
-  const where = route.page === "service" || route.page === "host" ? route.service : (places.find(([p]) => p === route.page)?.[1] ?? "");
+  const named: Partial<Record<Page, string>> = { service: route.service, host: route.service, finding: findings.find((f) => f.id === route.service)?.title ?? "Finding" };
+  const where = named[route.page] ?? places.find(([p]) => p === route.page)?.[1] ?? "";
   const blind = trust.state === "lost" || trust.state === "refused" || trust.state === "feed";
   const title = blind
     ? "▲ no data · rollcall"

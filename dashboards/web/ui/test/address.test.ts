@@ -12,6 +12,8 @@ test("parse", () => {
     ["/service/a%2Fb%20c", "", "service", "a/b c", {}],
     ["/service/a/b", "", "service", "a/b", {}],
     ["/service/100%", "", "service", "100%", {}],
+    ["/finding/f1a2", "?env=prod", "finding", "f1a2", { env: "prod" }],
+    ["/finding", "", "none", "", {}],
     ["/service", "", "none", "", {}],
     ["/roster/x", "", "none", "", {}],
     ["/constructor", "", "none", "", {}],

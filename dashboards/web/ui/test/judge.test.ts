@@ -4,7 +4,7 @@ import type { Instance } from "../src/api/answers";
 import type { Finding } from "../src/api/contract";
 import { nothing, type Known } from "../src/api/merge";
 import type { Link } from "../src/api/stream";
-import { asText } from "../src/parts/finding";
+import { asText } from "../src/say/finding";
 import { health, usual } from "../src/parts/health";
 import { matcher } from "../src/parts/match";
 import { fromZero, whole } from "../src/parts/metric";

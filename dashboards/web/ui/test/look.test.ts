@@ -6,7 +6,7 @@ import { merge, nothing, prodFirst, sorted } from "../src/api/merge";
 import { troubles } from "../src/pages/now";
 import { canaryText } from "../src/parts/canary";
 import { csv } from "../src/parts/csv";
-import { asText, told } from "../src/parts/finding";
+import { asText, told } from "../src/say/finding";
 import { address, parse } from "../src/state/route";
 
 const finding = (f: Partial<Finding>): Finding => ({
@@ -43,7 +43,7 @@ test("a finding tells its own events and what else changed, in order, each once"
     ],
   });
   assert.deepEqual(told(f).map((e) => e.text), ["payments: deploy of 2", "flag on", "errors rise"]);
-  assert.match(asText({ ...f, ack: { by: "ann", why: "on it", at: 6 } }, 200_000, "utc", "http://x/"), /payments: deploy of 2[^]*Acknowledged by ann: on it\nhttp:\/\/x\/$/);
+  assert.match(asText({ ...f, ack: { by: "ann", why: "on it", at: 6 } }, 200_000, "utc", "http://x/"), /payments: deploy of 2[^]*ann looks after it since [^]*: on it\nhttp:\/\/x\/$/);
 });
 
 test("the trouble of a place is that of all its services", () => {

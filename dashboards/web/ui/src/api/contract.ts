@@ -73,6 +73,10 @@ export interface Finding {
   events: Mark[] | null;
   signals?: Record<string, string[] | null>; // which of a service's lines are in trouble, by service
   services?: string[]; // all that a place has in common, service being one
+  place?: string; // that place, NAME=VALUE
+  where?: string[]; // conditions NAME=VALUE that hold where it is, of one name any; none: everywhere, or at several places
+  part_of?: string; // the finding about a place that tells it by now
+  canary?: { version: string; baseline: string; verdict: "pass" | "hold" | "fail" };
   before?: Change[]; // what else changed, the most telling first
   text?: string; // all of it in one sentence
   owner?: string; // who looks after it, where they talk, what they wrote down for such a time

@@ -126,6 +126,12 @@ const say = (method: string, body?: unknown): RequestInit => ({
 
 const finding = (id: string): string => `/api/v1/findings/${encodeURIComponent(id)}/ack`;
 
+export const getFinding = (id: string, signal: AbortSignal): Promise<{ as_of: number; finding: Finding }> => ask("/api/v1/findings/" + encodeURIComponent(id), {}, { signal });
+
+/** getEnded are the findings about a service that are over, of the last day, the last one first. */
+export const getEnded = (service: string, env: string, signal: AbortSignal): Promise<{ as_of: number; findings: Finding[] }> =>
+  ask("/api/v1/findings", { service, env, state: "ended" }, { signal });
+
 export const acknowledge = (id: string, by: string, why: string): Promise<Finding> => ask(finding(id), {}, say("POST", { by, why }));
 
 export const takeBack = (id: string, by: string): Promise<Finding> => ask(finding(id), { by }, say("DELETE"));

@@ -9,7 +9,7 @@ import { Combo } from "../parts/combo";
 import { csv, save } from "../parts/csv";
 import { dimensionsOf, type Pair } from "../parts/cohort";
 import { Different } from "../parts/different";
-import { CopyButton } from "../parts/finding";
+import { CopyButton } from "../parts/copy";
 import { By, byChoices } from "../parts/metrics";
 import { besideOf, narrowed, packed, parseRef, refs, refText, unpacked, windowOf } from "../parts/metric";
 import { SeriesChart, type Shown } from "../parts/series";

@@ -8,10 +8,11 @@ import { LineHeads, ServiceCard, ServiceLine } from "../parts/rows";
 import { useShown, useSpan } from "../parts/signals";
 import { useTrust } from "../parts/strip";
 import { Virtual } from "../parts/virtual";
+import { headline, isCanary } from "../say/finding";
 import { axisText, count, percent, plural } from "../say/number";
 import { at, span as length } from "../say/time";
 import { useApp, useEnv, useHref, useNow, useZone } from "../state/app";
-import { servicePath } from "../state/route";
+import { findingPath } from "../state/route";
 import { useStore } from "../state/store";
 
 /** More cards than this can not be compared at a glance; the rest are lines. */
@@ -53,7 +54,11 @@ export function Now() {
     [s.calm],
   );
   const calmErrors = useMemo(() => errorTop([...s.calm.flatMap(([, rows]) => rows), ...rest]), [s.calm, s.trouble]);
-  const findingOf = (r: Row): Finding | undefined => s.open.find((f) => about(f).includes(r.service) && f.env === r.env);
+  const findingOf = (r: Row): Finding | undefined => [...s.open, ...s.quiet].find((f) => about(f).includes(r.service) && f.env === r.env);
+  // A canary that failed stands beside what is wrong: its service is well.
+  const news = s.open.filter((f) => !isCanary(f));
+  const canaries = s.open.filter(isCanary);
+  const brief = (f: Finding) => <FindingCard key={f.id} f={f} row={known.rows.get(rowKey(f))} troubles={wrong.get(rowKey(f))} as="brief" />;
   const wrong = useMemo(() => troubles(known.findings), [known.findings]);
   const of = (r: Row): readonly Trouble[] => wrong.get(rowKey(r)) ?? none;
 
@@ -61,37 +66,49 @@ export function Now() {
   return (
     <>
       <h1 class="hidden">Now in {env}</h1>
-      {s.open.length > 0 ? (
+      {news.length > 0 ? (
         <section aria-label="What broke">
           <h2>
             <span>What broke</span>
-            {s.open.length > 1 && <span>{plural(s.open.length, "finding")}</span>}
+            {news.length > 1 && <span>{plural(news.length, "finding")}</span>}
           </h2>
-          {s.open.slice(0, mostFindings).map((f) => (
+          {news.slice(0, mostFindings).map((f) => (
             <FindingCard key={f.id} f={f} row={known.rows.get(rowKey(f))} troubles={wrong.get(rowKey(f))} />
           ))}
-          {s.open.length > mostFindings && (
+          {news.length > mostFindings && (
             <ul class="finding-lines">
-              {s.open.slice(mostFindings).map((f) => (
+              {news.slice(mostFindings).map((f) => (
                 <FindingLine key={f.id} f={f} />
               ))}
             </ul>
           )}
         </section>
       ) : (
-        <Calm last={s.ended[0]} trouble={s.trouble.length} quiet={s.quiet.length} />
+        <Calm last={s.ended[0]} trouble={s.trouble.filter((r) => !findingOf(r)).length} quiet={s.quiet} canaries={canaries} />
+      )}
+      {canaries.length > 0 && (
+        <section aria-label="Canaries that fail">
+          <h2>
+            <span>{canaries.length === 1 ? "A canary fails" : "Canaries fail"}</span>
+            <span>its service is well but for it</span>
+          </h2>
+          {canaries.map(brief)}
+        </section>
       )}
       {s.quiet.length > 0 && (
         <section aria-label="Acknowledged and silenced" data-testid="hushed">
           <h2>
             <span>Looked after</span>
-            <span>acknowledged or silenced</span>
+            <span>{s.quiet.some((f) => f.silenced) ? "acknowledged or silenced" : "acknowledged"}</span>
           </h2>
-          <ul class="finding-lines">
-            {s.quiet.map((f) => (
-              <FindingLine key={f.id} f={f} />
-            ))}
-          </ul>
+          {s.quiet.slice(0, mostFindings).map(brief)}
+          {s.quiet.length > mostFindings && (
+            <ul class="finding-lines">
+              {s.quiet.slice(mostFindings).map((f) => (
+                <FindingLine key={f.id} f={f} />
+              ))}
+            </ul>
+          )}
         </section>
       )}
       {cards.length > 0 && (
@@ -176,7 +193,14 @@ function Scales({ what }: { what: string }) {
   );
 }
 
-function Calm({ last, trouble, quiet }: { last: Finding | undefined; trouble: number; quiet: number }) {
+interface CalmProps {
+  last: Finding | undefined;
+  trouble: number;
+  quiet: readonly Finding[];
+  canaries: readonly Finding[];
+}
+
+function Calm({ last, trouble, quiet, canaries }: CalmProps) {
   const href = useHref();
   const now = useNow(10_000);
   const t = useTrust();
@@ -186,29 +210,33 @@ function Calm({ last, trouble, quiet }: { last: Finding | undefined; trouble: nu
   if (services === 0) return null;
   // A page that does not know must not say that all is well.
   const blind = t.state !== "fresh";
+  const says = headline({ blind, quiet, canaries, trouble });
   return (
     <section class="calm" data-testid="calm" aria-label="What broke">
-      <p class="big">{blind ? "Nothing was wrong when we last knew." : quiet ? "Nothing new is wrong." : trouble ? "Nothing has a cause yet." : "Nothing is wrong."}</p>
+      <p class="big">{says.big}</p>
       {strip && !blind && (
         <p class="dim">
+          {says.rest}{" "}
           {strip.answering === strip.expected
             ? `All ${plural(strip.expected, "instance")}`
             : `${count(strip.answering)} of ${plural(strip.expected, "instance")}`}{" "}
           of {plural(services, "service")} answer.
         </p>
       )}
-      <p class="dim" data-testid="last-finding">
-        {last?.ended ? (
-          <>
-            Last finding {length(now - last.ended)} ago:{" "}
-            <a href={href(servicePath(last.service), { env: last.env })} data-in>
-              {last.title}
-            </a>
-          </>
-        ) : (
-          "No finding in what this page remembers."
-        )}
-      </p>
+      {last?.ended ? (
+        <p class="dim" data-testid="last-finding">
+          Last finding {length(now - last.ended)} ago:{" "}
+          <a href={href(findingPath(last.id), { env: last.env })} data-in>
+            {last.title}
+          </a>
+        </p>
+      ) : (
+        !says.rest && (
+          <p class="dim" data-testid="last-finding">
+            No finding in what this page remembers.
+          </p>
+        )
+      )}
     </section>
   );
 }

@@ -1,21 +1,23 @@
 // One service: what is wrong with it, its signals, who is there, and every number it says.
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Burst, Metric, Objective, ServiceAnswer } from "../api/answers";
-import { about, rowKey, type Mark, type Row, type Values } from "../api/contract";
-import { Refusal, getService } from "../api/fetch";
+import { about, quiet, rowKey, type Mark, type Row, type Values } from "../api/contract";
+import { Refusal, getEnded, getService } from "../api/fetch";
 import { sorted } from "../api/merge";
 import { usePoll } from "../api/poll";
 import { Chart } from "../draw/chart";
 import { before, countScale, errorScale, troubled, usualScale, type Scale, type Trouble } from "../draw/scale";
 import { Canary } from "../parts/canary";
 import { Different } from "../parts/different";
-import { FindingCard, link } from "../parts/finding";
+import { EndedFinding, FindingCard } from "../parts/finding";
+import { link } from "../parts/leads";
 import { Instances } from "../parts/instances";
 import { Metrics } from "../parts/metrics";
 import { latencyName, useSpan } from "../parts/signals";
 import { useTrust } from "../parts/strip";
 import { Thrown } from "../parts/thrown";
-import { absent, count, errors, interval, milliseconds, percent, rate } from "../say/number";
+import { isCanary } from "../say/finding";
+import { absent, count, errors, interval, milliseconds, percent, plural, rate } from "../say/number";
 import { at, clock, span as length } from "../say/time";
 import { useApp, useEnv, useHref, useNow, useRegion, useRoute, useZone } from "../state/app";
 import { useStore } from "../state/store";
@@ -63,10 +65,11 @@ export function Service() {
       <Head row={row} a={a} error={polled.error} told={findings.length > 0} />
       {findings.length > 0 && <h2 class="hidden">What broke</h2>}
       {findings.map((f) => (
-        <FindingCard key={f.id} f={f} row={row} here troubles={wrong} />
+        <FindingCard key={f.id} f={f} row={row} here troubles={wrong} as={quiet(f) || isCanary(f) ? "brief" : "card"} />
       ))}
       <Golden row={row} marks={a?.events ?? []} troubles={wrong} metrics={a?.metrics ?? []} />
       <Different service={service} env={env} />
+      <Over service={service} env={env} />
       {a ? (
         <>
           <Instances all={a.instances ?? []} fresh={!polled.error} />
@@ -79,6 +82,34 @@ export function Service() {
         <p class="empty">{polled.error ? `△ ${polled.error.message}.` : "Calling its instances …"}</p>
       )}
     </>
+  );
+}
+
+const mostOver = 5;
+
+/** Over lists the findings about the service that are over, of the last day. */
+function Over({ service, env }: { service: string; env: string }) {
+  const polled = usePoll(`${service}/${env}`, 30_000, (signal) => getEnded(service, env, signal));
+  const [all, set] = useState(false);
+  const over = (polled.data?.findings ?? []).filter((f) => !f.canary || f.canary.verdict === "fail");
+  if (over.length === 0) return null;
+  return (
+    <section aria-label="Lately over">
+      <h2>
+        <span>Lately over</span>
+        <span>{plural(over.length, "finding")} of the last day</span>
+      </h2>
+      <ul class="endeds">
+        {over.slice(0, all ? over.length : mostOver).map((f) => (
+          <EndedFinding key={f.id} f={f} />
+        ))}
+      </ul>
+      {!all && over.length > mostOver && (
+        <button type="button" class="link" onClick={() => set(true)}>
+          All {over.length}
+        </button>
+      )}
+    </section>
   );
 }
 

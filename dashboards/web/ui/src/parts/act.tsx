@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { Finding } from "../api/contract";
 import { acknowledge, burst, endSilence, silence, takeBack } from "../api/fetch";
 import { plural } from "../say/number";
-import { at, clock } from "../say/time";
+import { at } from "../say/time";
 import { useApp, useNow, useZone } from "../state/app";
 import { useStore } from "../state/store";
 
@@ -11,7 +11,7 @@ type Kind = "ack" | "silence" | "burst";
 
 const heads: Record<Kind, string> = { ack: "Acknowledge", silence: "Silence 1 h", burst: "Every second for 5 min" };
 const asks: Record<Kind, string> = {
-  ack: "It stays here, quiet, and says that you look after it.",
+  ack: "It stays here, smaller, and says that you look after it.",
   silence: "It calls nobody for an hour; it stays here, quiet.",
   burst: "Its instances are scraped each second for five minutes.",
 };
@@ -48,7 +48,7 @@ export function Act({ f }: { f: Finding }) {
     <>
       {button("ack")}
       {button("silence")}
-      {button("burst")}
+      {(f.services?.length ?? 0) < 2 && button("burst")}
       <span class="said" role="status" data-testid="said">
         {said}
       </span>
@@ -135,8 +135,8 @@ export function Quiet({ f }: { f: Finding }) {
   return (
     <span class="dim hushed" data-testid="quiet">
       {s
-        ? `silenced until ${at(s.until, zone, now, false)} by ${s.by}${s.why && s.why !== f.title ? `: ${s.why}` : ""}`
-        : f.ack && `acknowledged ${clock(f.ack.at, zone, now, false)} by ${f.ack.by}${f.ack.why ? `: ${f.ack.why}` : ""}`}{" "}
+        ? `Silenced until ${at(s.until, zone, now, false)} by ${s.by}${s.why && s.why !== f.title ? `: ${s.why}` : ""}`
+        : f.ack && `${f.ack.by} looks after it since ${at(f.ack.at, zone, now, false)}${f.ack.why ? `: ${f.ack.why}` : ""}`}{" "}
       {!viewer && (
         <button type="button" class="link" onClick={back} data-testid="take-back">
           {s ? "End the silence" : "Take it back"}

@@ -6,7 +6,7 @@ import { count, percent, plural } from "../say/number";
 import { at, clock, span, type Zone } from "../say/time";
 import { useApp, useHref, useNow, useZone } from "../state/app";
 import { servicePath } from "../state/route";
-import { CopyButton } from "./finding";
+import { CopyButton } from "./copy";
 
 export const levels: Record<Verdict, "bad" | "" | "warn"> = { fail: "bad", hold: "", pass: "" };
 const signs: Record<Verdict, string> = { fail: "▲ ", hold: "… ", pass: "✓ " };

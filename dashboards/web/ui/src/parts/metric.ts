@@ -53,7 +53,7 @@ export function fromZero(lines: ChartLine[]): Scale {
 }
 
 /** whole is an answer's lines without a last step that is not over yet: half a step's sum is no fall. */
-export function whole(a: SeriesAnswer): ChartLine[] {
+export function whole(a: Pick<SeriesAnswer, "as_of" | "t0" | "step" | "series">): ChartLine[] {
   const n = Math.max(0, Math.floor((a.as_of - a.t0) / a.step));
   const cut = (v: Values): Values => (v.length > n ? v.slice(0, n) : v);
   return (a.series ?? []).map((l) => ({ name: l.name, values: cut(l.values), lo: l.lo && cut(l.lo), hi: l.hi && cut(l.hi) }));

@@ -5,7 +5,7 @@ import { getSearch } from "../api/fetch";
 import { useApp, useEnv, useHref } from "../state/app";
 import { servicePath } from "../state/route";
 import { useStore } from "../state/store";
-import { copy } from "./finding";
+import { copy } from "./copy";
 
 export interface Hit {
   group: string;

@@ -3,11 +3,11 @@ import { Store } from "./store";
 
 export type Query = Readonly<Record<string, string>>;
 
-export type Page = "now" | "services" | "service" | "explore" | "canaries" | "roster" | "host" | "none";
+export type Page = "now" | "services" | "service" | "explore" | "canaries" | "roster" | "host" | "finding" | "none";
 
 export interface Route {
   page: Page;
-  service: string; // of the page "service"; the host of "host"
+  service: string; // of the page "service"; the host of "host", the id of "finding"
   query: Query;
 }
 
@@ -32,7 +32,7 @@ function decode(s: string): string {
 export function parse(path: string, search: string): Route {
   const query: Record<string, string> = Object.fromEntries(new URLSearchParams(search));
   const [head = "", ...rest] = path.replace(/^\/+|\/+$/g, "").split("/");
-  if ((head === "service" || head === "host") && rest.length > 0) return { page: head, service: decode(rest.join("/")), query };
+  if ((head === "service" || head === "host" || head === "finding") && rest.length > 0) return { page: head, service: decode(rest.join("/")), query };
   const page = rest.length === 0 ? pages.get(head) : undefined;
   return { page: page ?? "none", service: "", query };
 }
@@ -48,6 +48,8 @@ export function address(path: string, query: Readonly<Record<string, string | un
 export const servicePath = (service: string): string => "/service/" + encodeURIComponent(service);
 
 export const hostPath = (host: string): string => "/host/" + encodeURIComponent(host);
+
+export const findingPath = (id: string): string => "/finding/" + encodeURIComponent(id);
 
 /** Router follows the browser's address. Its run blocks no one: it listens until the signal is aborted. */
 export class Router {
