@@ -184,7 +184,7 @@ func (b *Board) Add(r *Record) {
 const (
 	tickAt    = 250 * time.Millisecond
 	tickEvery = 500 * time.Millisecond
-	tickLong  = 100 * time.Millisecond
+	tickLong  = 50 * time.Millisecond // a tenth of the time
 	seldom    = 10 * time.Second
 )
 

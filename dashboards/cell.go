@@ -22,10 +22,11 @@ type cell struct {
 
 // cells walks an instance's cells that speak for any moment in [from, to], oldest first. The cell is reused between calls.
 func (s *service) cells(in *instance, p *plan, at []int32, from, to int64, fn func(c *cell)) {
-	c := cell{in: in, p: p, prev: make([]float64, len(at)), vals: make([]float64, len(at))}
+	n := len(at)
+	all := make([]float64, 3*n)
+	c := cell{in: in, p: p, prev: all[:n:n], vals: all[n : 2*n : 2*n]}
 	var held bool // c waits for the next scrape to say until when it speaks
-	var last scanned
-	last.vals = make([]float64, len(at))
+	last := scanned{vals: all[2*n:]}
 	have := false
 	in.scan(from-tooLong(in.longest), to, at, func(r scanned) {
 		if held {

@@ -49,6 +49,16 @@ func (s *service) asOf(p *plan, percentile PercentileFunc, times []int64, region
 		*to += x
 	}
 	var arena []Quantile
+	if p.name != "mean" && p.name != "" { // mostly each instance says all of it, and speaks at each moment
+		sets, known := max(len(p.parts), 1), len(p.set.latency.buckets)
+		for i := range p.parts {
+			known += len(p.parts[i].q)
+		}
+		for i := range lat {
+			lat[i].dists = make([]Dist, 0, len(s.instances)*sets)
+		}
+		arena = make([]Quantile, 0, len(s.instances)*len(times)*known)
+	}
 	from, to := times[0], times[len(times)-1]
 	for _, in := range s.instances {
 		if !in.in(region) {

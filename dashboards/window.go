@@ -84,7 +84,9 @@ func (b *Board) Window(service, env, instance, metric, field string, from, to ti
 // scrape has none. The newest good row before `from` comes first where there is one, so that the first difference is known. It reads packed blocks
 // column by column. vals is reused between calls of fn; a column of number -1 is never there, tookColumn always.
 func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
-	before := scanned{vals: make([]float64, len(cols))} // the newest good row before from
+	n := len(cols)
+	all := make([]float64, 2*n)
+	before := scanned{vals: all[:n:n]} // the newest good row before from
 	have := false
 	emit := func(s scanned) {
 		switch {
@@ -100,7 +102,7 @@ func (in *instance) scan(from, to int64, cols []int32, fn func(scanned)) {
 			fn(s)
 		}
 	}
-	s := scanned{vals: make([]float64, len(cols))}
+	s := scanned{vals: all[n:]}
 	if o := &in.opened; o.rows != nil && o.from <= from && to <= o.to {
 		h, _ := slices.BinarySearchFunc(o.rows, from, func(r row, t int64) int { return cmp.Compare(r.t, t) })
 		for h > 0 {
