@@ -20,6 +20,7 @@ type Detail struct {
 	Metrics   []Metric   `json:"metrics"`
 	Events    []Event    `json:"events"`
 	Bursts    []Burst    `json:"bursts"` // that are on
+	Usual     Usual      `json:"usual"`
 }
 
 // Instance is one endpoint as pages show it. Times are Unix ms.
@@ -29,6 +30,8 @@ type Instance struct {
 	State         string            `json:"state"`
 	Reason        string            `json:"reason"`
 	Since         int64             `json:"since"`
+	Missing       bool              `json:"missing,omitempty"` // it departed, and nothing excuses it
+	Excuse        string            `json:"excuse,omitempty"`  // why nobody misses it
 	Outcome       string            `json:"outcome"` // of the newest scrape; empty: never scraped
 	OutcomeReason string            `json:"outcome_reason"`
 	AgeMS         Num               `json:"age_ms"`
@@ -41,6 +44,7 @@ type Instance struct {
 	Rate          Num               `json:"rate"`
 	ErrorRatio    Num               `json:"error_ratio"`
 	Latency       Num               `json:"latency"` // milliseconds; what it is stands in the row's latency
+	Lately        *Lately           `json:"lately,omitempty"`
 }
 
 // Metric is one name of a service.
@@ -69,6 +73,7 @@ func (b *Board) Detail(name, env string) *Detail {
 			row = r
 		}
 	}
+	about := b.findingsAbout(name, env)
 	b.mu.RUnlock()
 	if row == nil {
 		return nil
@@ -76,7 +81,7 @@ func (b *Board) Detail(name, env string) *Detail {
 	bursts := b.Bursts(name, env, time.UnixMilli(now))
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	d := &Detail{AsOf: now, Row: row, Bursts: bursts, Instances: []Instance{}, Metrics: s.metrics(), Events: s.events.told(0, math.MaxInt64)}
+	d := &Detail{AsOf: now, Row: row, Bursts: bursts, Instances: []Instance{}, Metrics: s.metrics(), Usual: s.usual(about), Events: s.events.told(0, math.MaxInt64)}
 	d.Events = b.withTold(d.Events, name, env, time.UnixMilli(0), time.UnixMilli(now).Add(time.Hour))
 	slices.Reverse(d.Events)
 	for _, in := range s.sorted() {
@@ -94,12 +99,18 @@ func (s *service) detail(in *instance, now int64) Instance {
 	out := Instance{Instance: in.addr, Host: in.tag(TagHost), State: string(state), Reason: reason, Since: since, AgeMS: Unknown(), TookMS: Unknown(),
 		Version: in.tag(TagVersion), Zone: in.tag(TagZone), Track: in.tag(TagTrack), Tags: in.allTags(), Facts: maps.Clone(in.facts),
 		Rate: Unknown(), ErrorRatio: Unknown(), Latency: Unknown()}
+	if e := in.roster; e != nil {
+		out.Missing, out.Excuse = e.Missing(time.UnixMilli(now)), e.Excuse
+	}
 	if in.last > 0 {
 		out.Outcome, out.OutcomeReason = in.outcome.String(), in.reason
 		out.AgeMS, out.TookMS = Num(max(now-in.last, 0)), Num(in.took)
 	}
 	p := &s.golden
-	s.cells(in, p, p.find(in, nil), now, now, func(c *cell) {
+	l := Lately{Requests: Unknown(), Errors: Unknown(), ErrorRatio: Unknown(), Latency: Unknown()}
+	s.cells(in, p, p.find(in, nil), now-latelyFor, now, func(c *cell) {
+		l.add(c)
+		out.Lately = &l
 		if c.to > now || now >= c.until {
 			return
 		}

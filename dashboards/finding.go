@@ -192,6 +192,16 @@ func (b *Board) Findings() []Finding {
 	return b.findings
 }
 
+// findingsAbout is those about a service, open or over; canaries are told beside it. The caller holds the lock.
+func (b *Board) findingsAbout(service, env string) (out []Finding) {
+	for i := range b.findings {
+		if f := &b.findings[i]; f.Env == env && f.Metric != MetricCanary && slices.Contains(f.about(), service) {
+			out = append(out, *f)
+		}
+	}
+	return out
+}
+
 // Finding is one by its id, open or over, also one that is over because another about a place tells it now; false: it is not known, or not any more.
 func (b *Board) Finding(id string) (Finding, bool) {
 	all := slices.Concat(b.Findings(), b.book.parts())

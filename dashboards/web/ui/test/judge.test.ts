@@ -1,49 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Instance } from "../src/api/answers";
 import type { Finding } from "../src/api/contract";
 import { nothing, type Known } from "../src/api/merge";
 import type { Link } from "../src/api/stream";
 import { asText } from "../src/say/finding";
-import { health, usual } from "../src/parts/health";
 import { matcher } from "../src/parts/match";
 import { fromZero, whole } from "../src/parts/metric";
 import { trust } from "../src/parts/strip";
 import { Clock } from "../src/state/clock";
-
-const inst = (more: Partial<Instance> = {}): Instance => ({
-  instance: "10.0.0.1:80", host: "h", state: "present", reason: "", since: 0, outcome: "ok", outcome_reason: "", age_ms: 500, took_ms: 1, version: "1", zone: "a",
-  track: "", tags: {}, rate: 10, error_ratio: 0.001, latency: 20, ...more,
-});
-
-test("health: the gravest first, next to the others", () => {
-  const u = usual([inst(), inst(), inst(), inst({ outcome: "timeout", latency: 9999 })]);
-  assert.deepEqual(u, { errors: 0.001, latency: 20, age: 500 });
-  for (const [more, level, word] of [
-    [{}, "", "ok"],
-    [{ state: "filtered", outcome: "" }, "", "filtered"],
-    [{ state: "departed", outcome: "timeout" }, "bad", "departed"],
-    [{ outcome: "body_limit" }, "bad", "body limit"],
-    [{ outcome: "skipped" }, "warn", "skipped"],
-    [{ error_ratio: 0.65 }, "bad", "errors 65 %"],
-    [{ error_ratio: 0.02, rate: 300 }, "warn", "errors 2.0 %"],
-    [{ error_ratio: 0.02 }, "", "ok"],
-    [{ error_ratio: 0.1, rate: 30 }, "warn", "errors 10 %"],
-    [{ error_ratio: 1, rate: 0.1 }, "warn", "errors 100 %"],
-    [{ error_ratio: 0.0039 }, "", "ok"],
-    [{ age_ms: 40_000 }, "warn", "silent for 40 s"],
-    [{ outcome: "", age_ms: null }, "warn", "not asked yet"],
-    [{ state: "quarantined" }, "warn", "quarantined"],
-    [{ latency: 80 }, "warn", "slow, 80 ms"],
-    [{ latency: 35 }, "", "ok"],
-  ] as const)
-    assert.deepEqual(health(inst(more as Partial<Instance>), u), { level, word }, JSON.stringify(more));
-});
-
-test("where all fail alike nobody stands out by errors alone", () => {
-  const all = [inst({ error_ratio: 0.2 }), inst({ error_ratio: 0.2 })];
-  assert.equal(health(all[0] as Instance, usual(all)).level, "");
-});
 
 test("matcher", () => {
   const f = { "service.version": "1.42.0", zone: "us-east-1c", instance: "10.0.0.5:8001" };

@@ -7,6 +7,8 @@ export interface Instance {
   state: string;
   reason: string;
   since: number;
+  missing?: boolean; // it departed, and nothing excuses it
+  excuse?: string; // why nobody misses it
   outcome: string;
   outcome_reason: string;
   age_ms: number | null;
@@ -17,6 +19,21 @@ export interface Instance {
   tags: Record<string, string> | null;
   facts?: Record<string, string> | null; // texts the application said
   rate: number | null;
+  error_ratio: number | null;
+  latency: number | null;
+  lately?: Lately | null; // what it did in the last half minute
+}
+
+export interface Lately {
+  seconds: number;
+  requests: number | null;
+  errors: number | null;
+  error_ratio: number | null;
+  latency: number | null;
+}
+
+/** Usual is what a service did while nothing was wrong with it. */
+export interface Usual {
   error_ratio: number | null;
   latency: number | null;
 }
@@ -64,6 +81,7 @@ export interface ServiceAnswer {
   metrics: Metric[] | null;
   events: Mark[] | null;
   bursts?: Burst[] | null; // that are on
+  usual?: Usual;
   objectives?: Objective[] | null;
 }
 

@@ -72,7 +72,7 @@ export function Service() {
       <Over service={service} env={env} />
       {a ? (
         <>
-          <Instances all={a.instances ?? []} fresh={!polled.error} />
+          <Instances all={a.instances ?? []} fresh={!polled.error} before={a.usual} hit={(row.signals ?? []).join()} />
           <Canary service={service} env={env} />
           <Thrown service={service} env={env} />
           <Metrics service={service} env={env} metrics={a.metrics ?? []} marks={a.events ?? []} />

@@ -10,6 +10,13 @@ import { servicePath } from "../state/route";
 const names: Record<string, string> = { errors: "Errors", latency: "Latency", rate: "Requests" };
 const says: Record<string, (v: number | null) => string> = { errors: percent, latency: milliseconds, rate };
 
+/** judged is what is said of a signal that no place is named for: what is not known was neither better nor worse. */
+export function judged(d: { was: number | null; is: number | null; worse: boolean }): string {
+  if (d.is == null) return "not known in this window";
+  if (d.was == null) return "not known before";
+  return d.worse ? "No place stands out." : "no worse than before";
+}
+
 export function Different({ service, env }: { service: string; env: string }) {
   const { router } = useApp();
   const { query } = useRoute();
@@ -22,6 +29,7 @@ export function Different({ service, env }: { service: string; env: string }) {
   const polled = usePoll(asked ? `${service}/${env}/${from}/${to}` : null, 0, (signal) => getDifferent(service, env, from, to, signal));
   if (!asked) return null;
   const a = polled.data;
+  const blind = !!a && (a.differences ?? []).every((d) => d.is == null);
   return (
     <section class="different" aria-label="What was different" data-testid="different">
       <h2>
@@ -43,8 +51,9 @@ export function Different({ service, env }: { service: string; env: string }) {
       )}
       {a && (
         <>
+          {blind && <p class="empty">Nothing is known of {service} in this window.</p>}
           <ul class="differences">
-            {(a.differences ?? []).map((d) => {
+            {(blind ? [] : (a.differences ?? [])).map((d) => {
               const say = says[d.metric] ?? percent;
               return (
                 <li key={d.metric} data-testid="difference" data-metric={d.metric}>
@@ -52,7 +61,7 @@ export function Different({ service, env }: { service: string; env: string }) {
                   <span class="figure">
                     {say(d.was)} → {say(d.is)}
                   </span>{" "}
-                  {d.only || <span class="dim">{d.worse ? "No place stands out." : "no worse than before"}</span>}
+                  {d.only || <span class="dim">{judged(d)}</span>}
                   {!!d.cleared?.length && <span class="dim"> Cleared: {d.cleared.join(" · ")}</span>}
                 </li>
               );

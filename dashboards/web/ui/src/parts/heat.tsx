@@ -12,7 +12,7 @@ export interface Judged {
   h: Health;
 }
 
-const signs: Record<Level | "", string> = { bad: "×", warn: "!", "": "" };
+const signs: Record<Level | "", string> = { bad: "▲", warn: "△", "": "" };
 
 interface Props {
   all: Judged[];
@@ -52,8 +52,8 @@ export function Heat({ all, by, onBy, onPick }: Props) {
             <div key={name} class="group">
               <span class="name">
                 {name} <span class="dim">{count(g.length)}</span>
-                {bad > 0 && <span class="bad"> × {count(bad)} bad</span>}
-                {warn > 0 && <span class="warn"> ! {count(warn)}</span>}
+                {bad > 0 && <span class="bad"> ▲ {count(bad)}</span>}
+                {warn > 0 && <span class="warn"> △ {count(warn)}</span>}
               </span>
               <span
                 class="cells"

@@ -1,12 +1,12 @@
 // Who of a service is there, how each is, and since when.
 import { useMemo } from "preact/hooks";
-import type { Instance } from "../api/answers";
-import { gravity, signs } from "../say/level";
+import type { Instance, Usual } from "../api/answers";
+import { signs } from "../say/level";
 import { count, milliseconds, percent, plural, rate } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useHref, useNow, useRoute, useZone } from "../state/app";
 import { hostPath } from "../state/route";
-import { health, usual } from "./health";
+import { alike, errorsOf, health, latencyOf, rank, usual } from "./health";
 import { Heat, type HeatBy, type Judged } from "./heat";
 import { matcher } from "./match";
 import { Table, type Column } from "./table";
@@ -20,20 +20,6 @@ function network(tags: Record<string, string> | null): string {
   const number = tags?.["host.as.number"] ?? tags?.["as.number"];
   return [number && "AS" + number, org].filter(Boolean).join(" ");
 }
-
-const inColumns = new Set([
-  "cloud.availability_zone",
-  "service.version",
-  "rollcall.track",
-  "host.name",
-  "service.name",
-  "deployment.environment.name",
-]);
-
-const rest = (i: Instance): [string, string][] =>
-  Object.entries(i.tags ?? {})
-    .filter(([k]) => !inColumns.has(k) && !k.startsWith("rollcall."))
-    .sort();
 
 const fields = ({ i, h }: Judged): Record<string, string> => ({
   ...i.tags,
@@ -49,15 +35,34 @@ const fields = ({ i, h }: Judged): Record<string, string> => ({
   track: i.track,
 });
 
-export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
+interface Props {
+  all: Instance[];
+  fresh: boolean;
+  before: Usual | undefined;
+  /** hit are the service's signals that are in trouble, joined by commas: a new list of the same is no news. */
+  hit: string;
+}
+
+/** Why is what the roster and the newest scrape say of somebody in trouble, as text. */
+export const reasonOf = (i: Instance): string => [i.reason, i.excuse, i.outcome_reason].filter(Boolean).join("; ");
+
+export function Instances({ all, fresh, before, hit }: Props) {
   const { router } = useApp();
   const { query } = useRoute();
   const now = useNow();
   const zone = useZone();
-  const judged = useMemo<Judged[]>(() => {
-    const u = usual(all);
-    return all.map((i) => ({ i, h: health(i, u) }));
-  }, [all]);
+  const { judged, together } = useMemo(() => {
+    const u = usual(all, before, hit.split(","));
+    const judged: Judged[] = all.map((i) => ({ i, h: health(i, u) }));
+    return {
+      judged,
+      together: alike(
+        all,
+        judged.map((x) => x.h),
+        u,
+      ),
+    };
+  }, [all, hit]);
   const q = query.q ?? "";
   const only = query.only === "trouble";
   const rows = useMemo(() => {
@@ -68,6 +73,9 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
   const inTrouble = judged.filter((x) => x.h.level !== "").length;
   const open = query.i ?? "";
   const pick = (instance: string): void => router.change({ i: open === instance ? undefined : instance });
+  // A column that nobody has anything for would only make the others narrow: what else is known of an instance is said below its row.
+  const tracked = all.some((i) => i.track);
+  const networked = all.some((i) => network(i.tags));
   const columns = useMemo<Column<Judged>[]>(
     () => [
       {
@@ -83,44 +91,39 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
       {
         key: "state",
         head: "State",
-        sort: (x) => gravity[x.h.level] + x.h.word,
+        sort: (x) => rank(x.h, x.i),
         cell: ({ i, h }) => (
-          <span class={h.level || "dim"} title={[i.reason, i.outcome_reason].filter(Boolean).join("; ")}>
-            {signs[h.level]}
-            {h.word}
-          </span>
+          <>
+            <span class={h.level || "dim"}>
+              {signs[h.level]}
+              {h.word}
+            </span>
+            {reasonOf(i) && <span class="dim wrap"> {reasonOf(i)}</span>}
+          </>
         ),
       },
       { key: "age", head: "Age", num: true, sort: (x) => x.i.age_ms, cell: ({ i }) => span(i.age_ms) },
       { key: "version", head: "Version", sort: (x) => x.i.version, cell: ({ i }) => i.version || "–" },
       { key: "zone", head: "Zone", sort: (x) => x.i.zone, cell: ({ i }) => i.zone || "–" },
-      { key: "track", head: "Track", sort: (x) => x.i.track, cell: ({ i }) => i.track || "–" },
+      ...(tracked ? [{ key: "track", head: "Track", sort: (x: Judged) => x.i.track, cell: ({ i }: Judged) => i.track || "–" }] : []),
       { key: "host", head: "Host", sort: (x) => x.i.host, cell: ({ i }) => <HostLink i={i} /> },
-      {
-        key: "network",
-        head: "Network, tags",
-        sort: (x) => network(x.i.tags),
-        cell: ({ i }) =>
-          network(i.tags) ||
-          rest(i)
-            .map(([k, v]) => `${k.split(".").pop()}=${v}`)
-            .join(" ") ||
-          "–",
-      },
+      ...(networked ? [{ key: "network", head: "Network", sort: (x: Judged) => network(x.i.tags), cell: ({ i }: Judged) => network(i.tags) || "–" }] : []),
       { key: "rate", head: "Rate", num: true, sort: (x) => x.i.rate, cell: ({ i }) => rate(i.rate) },
-      { key: "errors", head: "Errors", num: true, sort: (x) => x.i.error_ratio, cell: ({ i }) => percent(i.error_ratio) },
-      { key: "latency", head: "Latency", num: true, sort: (x) => x.i.latency, cell: ({ i }) => milliseconds(i.latency) },
+      { key: "errors", head: "Errors", num: true, sort: (x) => errorsOf(x.i), cell: ({ i }) => percent(errorsOf(i)) },
+      { key: "latency", head: "Latency", num: true, sort: (x) => latencyOf(x.i), cell: ({ i }) => milliseconds(latencyOf(i)) },
     ],
-    [open],
+    [open, tracked, networked],
   );
   return (
     <section id="instances" aria-label="Instances" class={fresh ? "" : "stale"}>
       <h2>
         <span>Instances</span>
         <span>
+          {together && <span class="bad">▲ {together}. </span>}
           {inTrouble > 0
             ? `${count(inTrouble)} of ${plural(all.length, "instance")} in trouble`
             : `${plural(all.length, "instance")}, none in trouble`}
+          , errors and latency of the last half minute
         </span>
       </h2>
       <Heat
@@ -145,7 +148,7 @@ export function Instances({ all, fresh }: { all: Instance[]; fresh: boolean }) {
         {rows.length < all.length && <span class="dim">{count(rows.length)} shown</span>}
       </div>
       <Table
-        name="t-instances"
+        name={["t-instances", tracked && "tracked", networked && "networked"].filter(Boolean).join(" ")}
         label="Instances"
         columns={columns}
         rows={rows}
@@ -189,7 +192,7 @@ function HostLink({ i }: { i: Instance }) {
 function Detail({ i, since }: { i: Instance; since: string }) {
   const facts: [string, preact.ComponentChildren][] = [
     ["host", <HostLink i={i} />],
-    ["state", i.state + (i.reason ? `: ${i.reason}` : "")],
+    ["state", [i.missing ? "missing" : i.state, i.reason, i.excuse].filter(Boolean).join(": ")],
     ["since", since],
     ["last scrape", (i.outcome || "none yet") + (i.outcome_reason ? `: ${i.outcome_reason}` : "")],
     ["took", milliseconds(i.took_ms)],

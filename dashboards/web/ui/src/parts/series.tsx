@@ -79,6 +79,7 @@ export function SeriesChart(props: Props) {
   const say = sayer({ metric, field, unit: a?.unit ?? "", kind: a?.kind });
   const late = a && live ? clock.now() - a.as_of : 0;
   const error = polled.error ?? other.error;
+  const known = lines.some((l) => l.values.some((v) => v != null) || l.hi?.some((v) => v != null));
   return (
     <>
       <Chart
@@ -109,7 +110,7 @@ export function SeriesChart(props: Props) {
           ) : (
             (a && (
               <>
-                {[a.agg && (overs.get(a.agg) ?? `${a.agg} of`), a.of, late > 10_000 && `as of ${length(late)} ago`].filter(Boolean).join(" ")}
+                {[known && a.agg && (overs.get(a.agg) ?? `${a.agg} of`), known && a.of, late > 10_000 && `as of ${length(late)} ago`].filter(Boolean).join(" ")}
                 <Back of={a.read_back} />
               </>
             )) ||
