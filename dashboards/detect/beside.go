@@ -90,7 +90,7 @@ func thrown(b *dashboards.SideLine, n []float64, base []bool, seconds, certainty
 		}
 		if events >= firstEvents && polls >= 2 && of > 0 && without > 0 && (e[len(e)-1] > 0 || e[len(e)-2] > 0) {
 			if sure := math.Sqrt(twoRates(events, of, 0, without)); sure >= certainty {
-				return Verdict{Metric: "exceptions", New: true, Is: events / of, Sure: sure, Of: of / (float64(w) * seconds), Ticks: b.First}, true
+				return Verdict{Metric: "exceptions", New: true, Seen: b.First, Is: events / of, Sure: sure, Of: of / (float64(w) * seconds), Ticks: onsetOf(e, b.First)}, true
 			}
 		}
 		if b.First <= 2*firstWindow {
@@ -104,6 +104,19 @@ func thrown(b *dashboards.SideLine, n []float64, base []bool, seconds, certainty
 	}
 	v.Metric, v.Of = "exceptions", v.Of/seconds
 	return v, true
+}
+
+// onsetOf is for how many of the newest ticks a class has been thrown as it is now, of those since it was first: one or two that were seen long before are no beginning.
+func onsetOf(e []float64, first int) int {
+	k := first
+	for k > 2 && k <= len(e) {
+		newer := e[len(e)-k/2:]
+		if older := sumOf(e[len(e)-k : len(e)-k/2]); !(older < sumOf(newer)/10) {
+			break
+		}
+		k /= 2
+	}
+	return k
 }
 
 // full judges the use of something that ends: nearly all of it is used, for two polls, and that is not how it usually is.

@@ -80,9 +80,11 @@ type Detector struct {
 
 // watch is what is known to be wrong with one service.
 type watch struct {
-	signal  *open // errors, latency or rate
-	members *open // instances gone or silent
-	flaps   *open // instances that come and go
+	signal  *open   // errors, latency or rate
+	members *open   // instances gone or silent
+	apart   *open   // those of them who are not at the place whose finding tells members
+	left    *shared // whose finding told of signal until something else was wrong
+	flaps   *open   // instances that come and go
 	budget  budget
 	calm    [][2]time.Time
 	early   time.Time // since when it has been in trouble while it gathered; zero: it was not
@@ -153,7 +155,7 @@ func (d *Detector) Judge(now time.Time, b *dashboards.Board) []dashboards.Findin
 		}
 	}
 	for _, w := range d.services {
-		for _, o := range []*open{w.signal, w.budget.open, w.members, w.flaps} {
+		for _, o := range []*open{w.signal, w.budget.open, w.members, w.apart, w.flaps} {
 			if o == nil {
 				continue
 			}
@@ -205,18 +207,23 @@ type open struct {
 	calm     int       // ticks in a row without trouble
 	first    time.Time // the first of them
 	peak     Verdict
-	also     []string // what else has changed
-	cause    string   // a deploy from shortly before
-	worstWhy string   // the peak in a few words
+	seen     time.Time // when a class of exceptions that is new was first seen
+	also     []string  // what else has changed
+	cause    string    // a deploy from shortly before
+	worstWhy string    // the peak in a few words
 	// The worst sign of all, where a finding has had several.
 	worst      Verdict
 	worstWhere Place
-	shared     *shared // it belongs to a place
-	folded     bool    // the finding about that place tells it
-	minor      bool    // alone it is not worth a word
-	n          int     // instances, of a finding about instances
-	far        bool    // another replica tells it
-	lost       bool    // nobody does: its service is changing hands
+	shared     *shared   // it belongs to a place
+	left       *shared   // it is what else went wrong with a service of that place, and never belongs to it
+	looked     time.Time // when it was last asked whether something else is wrong
+	stray      int       // looks in a row at which the place was well, and it was not
+	went       went      // how instances went, of a finding about instances
+	folded     bool      // the finding about that place tells it
+	minor      bool      // alone it is not worth a word
+	n          int       // instances, of a finding about instances
+	far        bool      // another replica tells it
+	lost       bool      // nobody does: its service is changing hands
 	over       bool
 }
 

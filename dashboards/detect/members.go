@@ -45,22 +45,52 @@ func troubled(s *dashboards.Signals) (gone, silent []dashboards.Member) {
 	return gone, silent
 }
 
-// judgeMembers opens, updates and ends the finding about a service's instances.
+// judgeMembers opens, updates and ends the finding about a service's instances; two, where one is told by a finding about a place and others are in trouble elsewhere.
 func (d *Detector) judgeMembers(now time.Time, b *dashboards.Board, s *dashboards.Signals, w *watch) {
 	gone, silent := troubled(s)
-	n := len(gone) + len(silent)
 	if w.members == nil {
+		w.members, w.apart = w.apart, nil
+	}
+	if w.members == nil || w.members.shared == nil && w.apart == nil {
+		d.judgeWave(now, b, s, &w.members, gone, silent)
+		return
+	}
+	var at Cond
+	if len(w.members.where.Conds) > 0 {
+		at = w.members.where.Conds[0]
+	}
+	if w.members.shared != nil {
+		at = w.members.shared.at.Cond
+	}
+	there := func(m dashboards.Member) bool { return m.Tags[at.Dim] == at.Value }
+	d.judgeWave(now, b, s, &w.members, some(gone, there, true), some(silent, there, true))
+	d.judgeWave(now, b, s, &w.apart, some(gone, there, false), some(silent, there, false))
+}
+
+func some(of []dashboards.Member, who func(dashboards.Member) bool, yes bool) (out []dashboards.Member) {
+	for _, m := range of {
+		if who(m) == yes {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// judgeWave opens, updates and ends a finding about those who are gone and silent.
+func (d *Detector) judgeWave(now time.Time, b *dashboards.Board, s *dashboards.Signals, at **open, gone, silent []dashboards.Member) {
+	n := len(gone) + len(silent)
+	if *at == nil {
 		// A wave is told when it is whole: not before the second poll after it was first seen.
 		if n == 0 || !s.Settled || now.Sub(newestLeave(gone)) < min(s.Width, 2*time.Second) {
 			return
 		}
-		w.members = d.begin(s, "instances", firstTrouble(gone, silent, now))
-		d.tellMembers(now, b, s, w.members, gone, silent)
-		f := &w.members.finding
+		*at = d.begin(s, "instances", firstTrouble(gone, silent, now))
+		d.tellMembers(now, b, s, *at, gone, silent)
+		f := &(*at).finding
 		d.cfg.Log.Info("finding opened", "id", f.ID, "service", s.Service, "env", s.Env, "title", f.Title, "only", f.Only)
 		return
 	}
-	o := w.members
+	o := *at
 	if n > 0 {
 		o.calm = 0
 		d.tellMembers(now, b, s, o, gone, silent)
@@ -71,7 +101,7 @@ func (d *Detector) judgeMembers(now time.Time, b *dashboards.Board, s *dashboard
 	}
 	if o.calm >= silentPolls {
 		d.end(o, o.first)
-		w.members = nil
+		*at = nil
 	}
 }
 
@@ -108,7 +138,8 @@ func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards
 	case len(gone) > 0:
 		f.News = fmt.Sprintf("%d of %d instances gone", len(gone), of)
 		f.Why = f.News
-		what = apart(gone)
+		went := wentOf(gone)
+		what = went.words("the hosts or the applications")
 	default:
 		verb := "do not answer"
 		if len(silent) == 1 {
@@ -132,9 +163,14 @@ func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards
 	}
 	f.Only, f.Regions = what, regionsOf(slices.Concat(gone, silent))
 	o.worstWhy, o.minor = f.Why, len(silent) == 0 && len(gone) == 1 && float64(len(gone)) < worthAWord*float64(s.Expected)
-	o.n = len(gone) + len(silent)
+	o.n, o.went = len(gone)+len(silent), wentOf(gone)
+	f.Cleared = []string{}
 	if o.where = (Place{}); len(shared) > 0 {
 		o.where.Conds, o.where.Names = shared[:1], shared[:exact]
+		if o.n == len(s.Missing)+len(s.Silent) && o.n < of { // all others answer
+			o.where.Cleared = []string{theRest(shared[0], nil)}
+			f.Cleared = append(f.Cleared, o.where.Cleared...)
+		}
 	}
 	f.Where, f.Signals = o.where.holds(), hit(s.Service, f.Metric)
 	f.Level = dashboards.LevelWarn
@@ -158,34 +194,6 @@ func together(n int, c Cond) string {
 		return text + "in " + one(c)
 	}
 	return text + "on " + one(c)
-}
-
-// apart says how those who left went.
-func apart(gone []dashboards.Member) string {
-	first, last := gone[0].Since, gone[0].Since
-	failed := 0
-	for _, m := range gone {
-		if m.Since.Before(first) {
-			first = m.Since
-		}
-		if m.Since.After(last) {
-			last = m.Since
-		}
-		if m.Outcome != collector.OK {
-			failed++
-		}
-	}
-	text := "Left the roster"
-	if len(gone) > 1 {
-		text = fmt.Sprintf("They left the roster within %s of each other", span(last.Sub(first)))
-	}
-	switch {
-	case failed == len(gone):
-		text += " and had stopped answering: the hosts or the applications, not ZooKeeper."
-	default:
-		text += "; nothing replaced them."
-	}
-	return text
 }
 
 func span(d time.Duration) string {

@@ -28,6 +28,10 @@ type Trouble struct {
 	N       int            `json:"n,omitempty"`       // instances gone or silent, where it is about instances
 	Clear   bool           `json:"clear,omitempty"`   // all the rest is well
 	Signals []string       `json:"signals,omitempty"` // which lines of its service are in trouble
+	Went    *went          `json:"went,omitempty"`    // how they left, of instances that did
+	// Recovered is since when it is well again, and Closes when it is over if it stays so; Unix ms, 0: it is not well.
+	Recovered int64 `json:"recovered,omitempty"`
+	Closes    int64 `json:"closes,omitempty"`
 }
 
 // Told is what another replica that answers tells.
@@ -50,7 +54,7 @@ func (t *Trouble) valid(now time.Time) bool {
 	text := func(s string, least, most int) bool { return len(s) >= least && len(s) <= most && utf8.ValidString(s) }
 	ok := text(t.ID, 1, dashboards.MaxName) && text(t.Service, 1, dashboards.MaxName) && text(t.Env, 0, dashboards.MaxName) && (t.Metric == "instances" || rank(t.Metric) >= 0) &&
 		(t.Level == dashboards.LevelBad || t.Level == dashboards.LevelWarn) && text(t.Why, 0, dashboards.MaxWords) && t.N >= 0 && t.N < 1e6 && len(t.At) <= MaxAt &&
-		t.Since > 0 && t.Since < now.Add(time.Hour).UnixMilli()
+		t.Since > 0 && t.Since < now.Add(time.Hour).UnixMilli() && t.Recovered >= 0 && t.Closes >= t.Recovered && t.Closes < now.Add(time.Hour).UnixMilli() && (t.Went == nil || t.Went.valid())
 	for _, signal := range t.Signals[:min(len(t.Signals), len(dashboards.SignalNames))] {
 		ok = ok && slices.Contains(dashboards.SignalNames, signal)
 	}
@@ -99,7 +103,12 @@ func (d *Detector) tellOthers() {
 				continue
 			}
 			f := &o.finding
-			t := Trouble{ID: f.ID, Service: f.Service, Env: f.Env, Metric: f.Metric, Level: f.Level, Since: o.since.UnixMilli(), Size: dashboards.Num(o.size()), Why: o.worstWhy, N: o.n, Clear: len(o.where.Cleared) > 0, Signals: f.Signals[f.Service]}
+			t := Trouble{ID: f.ID, Service: f.Service, Env: f.Env, Metric: f.Metric, Level: f.Level, Since: o.since.UnixMilli(), Size: dashboards.Num(o.size()), Why: o.worstWhy, N: o.n, Clear: len(o.where.Cleared) > 0,
+				Signals: f.Signals[f.Service], Recovered: f.Recovered, Closes: f.Closes}
+			if o.went.N > 0 {
+				left := o.went
+				t.Went = &left
+			}
 			for _, m := range ms {
 				t.At = append(t.At, m.Cond)
 			}
@@ -127,6 +136,9 @@ func (d *Detector) hear(now time.Time) {
 			}
 			k := keyOf(t.Service, t.Env, t.Metric)
 			x := d.others[k]
+			if x != nil && x.finding.ID != t.ID && x.from == by.From && !x.lost {
+				x.over, x = true, nil // that is over, or told by the place for good: this is something else
+			}
 			if x == nil {
 				x = &foreign{open: &open{}}
 				d.others[k] = x
@@ -153,8 +165,11 @@ func (d *Detector) hear(now time.Time) {
 // take takes over what is told.
 func (x *foreign) take(t *Trouble) {
 	o := x.open
-	o.finding = dashboards.Finding{ID: t.ID, Service: t.Service, Env: t.Env, Metric: t.Metric, Level: t.Level, Since: t.Since,
+	o.finding = dashboards.Finding{ID: t.ID, Service: t.Service, Env: t.Env, Metric: t.Metric, Level: t.Level, Since: t.Since, Recovered: t.Recovered, Closes: t.Closes,
 		Signals: map[string][]string{t.Service: t.Signals}}
+	if o.went = (went{}); t.Went != nil {
+		o.went = *t.Went
+	}
 	o.far, o.since, o.worstWhy, o.n = true, time.UnixMilli(t.Since), t.Why, t.N
 	o.peak = Verdict{Metric: t.Metric, Is: float64(t.Size), Of: 1}
 	o.where = Place{Names: t.At}
@@ -175,10 +190,10 @@ func (d *Detector) tells(k troubleKey) bool {
 // leave gives up a service that is gone, or that another replica owns from now on: then what is wrong with it is lost until that one tells of it.
 func (d *Detector) leave(name [2]string, w *watch, now time.Time) {
 	delete(d.services, name)
-	for _, o := range []*open{w.signal, w.members} {
+	for _, o := range []*open{w.signal, w.members, w.apart} {
 		switch {
 		case o == nil:
-		case d.cfg.Others != nil && !d.owns(name[0], name[1]) && o.shared != nil:
+		case d.cfg.Others != nil && !d.owns(name[0], name[1]) && o.shared != nil && o != w.apart:
 			o.lost = true
 			d.others[keyOf(name[0], name[1], o.finding.Metric)] = &foreign{open: o, heard: now}
 		default:

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -54,8 +53,8 @@ func meetingsOf(o *open) (out []meeting) {
 		names = append(slices.Clone(names), o.where.Conds[0])
 	}
 	for _, c := range names {
-		if !slices.Contains(ownDims, c.Dim) {
-			out = append(out, meeting{o.finding.Env, c})
+		if m := (meeting{o.finding.Env, c}); !slices.Contains(ownDims, c.Dim) && (o.left == nil || o.left.at != m) {
+			out = append(out, m)
 		}
 	}
 	return out
@@ -69,8 +68,8 @@ func (m meeting) needs() int {
 	return sharedBy
 }
 
-// meet brings findings in one place together, those of other replicas among them. A service's finding stays with the place until it is over, whatever is said of it
-// alone.
+// meet brings findings in one place together, those of other replicas among them. A service's finding stays with the place until it is over, however it is located
+// alone; what else goes wrong with the service is another finding (outgrown).
 func (d *Detector) meet(now time.Time, known map[meeting]*dashboards.Finding) {
 	for m, sh := range d.places {
 		switch f := known[m]; {
@@ -86,7 +85,7 @@ func (d *Detector) meet(now time.Time, known map[meeting]*dashboards.Finding) {
 	for {
 		var alone []*open
 		for _, w := range d.services {
-			alone = append(alone, w.signal, w.members)
+			alone = append(alone, w.signal, w.members, w.apart)
 		}
 		for _, x := range d.others {
 			alone = append(alone, x.open)
@@ -108,26 +107,19 @@ func (d *Detector) meet(now time.Time, known map[meeting]*dashboards.Finding) {
 			slices.SortFunc(os, func(a, b *open) int {
 				return cmp.Or(cmp.Compare(a.since.UnixMilli(), b.since.UnixMilli()), strings.Compare(a.finding.ID, b.finding.ID))
 			})
-			sh := d.places[m]
-			if sh == nil {
-				sh = begun(m, os[0], known[m])
-			}
-			services := map[string]bool{}
-			for _, s := range sh.all {
-				services[s] = true
-			}
-			joins := 0
-			for _, o := range os {
-				if d.joins(o, sh) {
-					services[o.finding.Service] = true
-					joins++
+			// Who has been in trouble there alone for long is no part of what begins now.
+			for i := range os {
+				sh := d.places[m]
+				if sh == nil {
+					sh = begun(m, os[i], known[m])
 				}
-			}
-			if joins == 0 || len(sh.all) == 0 && len(services) < m.needs() {
-				continue
-			}
-			if n := len(services); n > most || n == most && narrower(m, best) {
-				best, from, most = m, os, n
+				n, joins := d.sharing(sh, os[i:])
+				if joins && (len(sh.all) > 0 || n >= m.needs()) && (n > most || n == most && narrower(m, best)) {
+					best, from, most = m, os[i:], n
+				}
+				if len(sh.all) > 0 {
+					break
+				}
 			}
 		}
 		if most == 0 {
@@ -155,16 +147,30 @@ func (d *Detector) meet(now time.Time, known map[meeting]*dashboards.Finding) {
 		sh.members = slices.DeleteFunc(sh.members, func(o *open) bool { return o.over })
 		if len(sh.members) == 0 {
 			delete(d.places, m)
-			sh.tell(m.Cond, "were")
-			sh.recall()
+			sh.tellEnd(m.Cond)
 			if sh.told {
 				d.list(sh.finding, now)
 			}
 			continue
 		}
-		sh.tell(m.Cond, "are")
+		sh.tell(m.Cond)
 		sh.told = d.tellsOf(sh)
 	}
+}
+
+// sharing is how many services there are in a place with those who belong there, and whether any of them does.
+func (d *Detector) sharing(sh *shared, os []*open) (n int, joins bool) {
+	services := map[string]bool{}
+	for _, s := range sh.all {
+		services[s] = true
+	}
+	for _, o := range os {
+		if d.joins(o, sh) {
+			services[o.finding.Service] = true
+			joins = true
+		}
+	}
+	return len(services), joins
 }
 
 // begun is a place of which nothing is known here. The first who is there gives the finding its name, so what a page shows already goes on; where one about the place
@@ -203,152 +209,4 @@ func narrower(a, b meeting) bool {
 		wb = 1
 	}
 	return cmp.Or(cmp.Compare(wa, wb), strings.Compare(a.Dim, b.Dim), strings.Compare(a.Value, b.Value), strings.Compare(a.env, b.env)) < 0
-}
-
-// tell writes the words.
-func (sh *shared) tell(c Cond, verb string) {
-	f := &sh.finding
-	slices.SortFunc(sh.members, func(a, b *open) int { return cmp.Compare(b.size(), a.size()) })
-	f.News = fmt.Sprintf("%d services", len(sh.all))
-	f.Title = fmt.Sprintf("%s %s in trouble: %s", f.News, verb, where(c))
-	if n, all := sh.instances(); all {
-		f.Title = fmt.Sprintf("%s of %s %s gone or silent, %s", instances(n), f.News, verb, together(n, c))
-	}
-	f.Services, f.Signals = slices.Sorted(slices.Values(sh.all)), sh.signals()
-	if len(sh.members) < sh.most {
-		return // some are over: what it was at its worst stays
-	}
-	sh.most = len(sh.members)
-	f.Level, f.Why = dashboards.LevelWarn, "in trouble on "+one(c)
-	f.Events = sh.events()
-	// It is told by its worst kind, as each of them is: what began as latency may have become errors.
-	f.Metric = sh.members[0].finding.Metric
-	for _, o := range sh.members {
-		if m := o.finding.Metric; f.Metric == "instances" || m != "instances" && rank(m) < rank(f.Metric) {
-			f.Metric = m
-		}
-	}
-	var parts []string
-	clear := true
-	for i, o := range sh.members {
-		if o.finding.Level == dashboards.LevelBad {
-			f.Level = dashboards.LevelBad
-		}
-		clear = clear && len(o.where.Cleared) > 0
-		switch {
-		case i < 4:
-			parts = append(parts, o.finding.Service+" "+o.worstWhy+alsoSlow(o))
-		case i == 4:
-			parts = append(parts, fmt.Sprintf("and %d more", len(sh.members)-4))
-		}
-	}
-	at := Place{Conds: []Cond{c}}
-	f.Regions, f.Where = at.regions(), at.holds()
-	f.Only = "Only " + where(c) + ": " + strings.Join(parts, " · ") + "."
-	f.Cleared = []string{}
-	if clear {
-		f.Cleared = append(f.Cleared, theRest(c, nil))
-	}
-	if w := &sh.worst; w.Metric == "" || w.Metric == "instances" || f.Metric != "instances" && rank(f.Metric) <= rank(w.Metric) {
-		*w = *f
-	}
-}
-
-// recall says of what is over what it was at its worst: errors end before the last requests are fast again, and were the news.
-func (sh *shared) recall() {
-	if w := &sh.worst; w.Metric != "" {
-		f := &sh.finding
-		f.Metric, f.Level, f.Only, f.Why, f.Cleared, f.Events, f.Signals = w.Metric, w.Level, w.Only, w.Why, w.Cleared, w.Events, w.Signals
-	}
-}
-
-// alsoSlow is how much slower a service is as well: of several services what else has changed would be too much to read.
-func alsoSlow(o *open) string {
-	for _, a := range o.also {
-		if strings.Contains(a, "ms → ") || strings.Contains(a, " s → ") {
-			return ", " + a
-		}
-	}
-	return ""
-}
-
-// events is what happened to the services before, each by its name, and the same of several at once by all of theirs: it is known of one's own.
-func (sh *shared) events() []dashboards.Event {
-	type same struct{ kind, text string }
-	out := []dashboards.Event{}
-	who := map[int][]string{} // by place in out
-	last := map[same]int{}
-	for _, o := range sh.members {
-		if o.far {
-			continue
-		}
-		for _, e := range o.finding.Events {
-			k := same{e.Kind, e.Text}
-			i, ok := last[k]
-			if ok = ok && max(out[i].T-e.T, e.T-out[i].T) <= sharedEvent.Milliseconds(); !ok {
-				i = len(out)
-				out, last[k] = append(out, e), i
-			}
-			out[i].T, out[i].N = min(out[i].T, e.T), max(out[i].N, e.N)
-			if !slices.Contains(who[i], o.finding.Service) {
-				who[i] = append(who[i], o.finding.Service)
-			}
-		}
-	}
-	for i := range out {
-		names := slices.Sorted(slices.Values(who[i]))
-		text := strings.Join(names, ", ")
-		if len(names) > mostNamed {
-			text = fmt.Sprintf("%d services", len(names))
-		}
-		out[i].Text = text + ": " + out[i].Text
-	}
-	slices.SortStableFunc(out, func(a, b dashboards.Event) int {
-		return cmp.Or(cmp.Compare(a.T, b.T), strings.Compare(a.Text, b.Text))
-	})
-	return out[max(0, len(out)-mostEvents):]
-}
-
-// signals is which lines are in trouble of each service that still is: what both its findings say, where two are here.
-func (sh *shared) signals() map[string][]string {
-	out := map[string][]string{}
-	for _, o := range sh.members {
-		f := &o.finding
-		out[f.Service] = append(out[f.Service], f.Signals[f.Service]...)
-	}
-	for service, signals := range out {
-		slices.Sort(signals)
-		out[service] = slices.Compact(signals)
-	}
-	return out
-}
-
-// instances is how many are gone or silent, and whether that is all that it is about.
-func (sh *shared) instances() (n int, all bool) {
-	for _, o := range sh.members {
-		if o.finding.Metric != "instances" {
-			return 0, false
-		}
-		n += o.n
-	}
-	if n > 0 {
-		sh.lost = n
-	}
-	return sh.lost, sh.lost > 0
-}
-
-func instances(n int) string {
-	if n == 1 {
-		return "1 instance"
-	}
-	return fmt.Sprintf("%d instances", n)
-}
-
-// where names a place that is not one service's.
-func where(c Cond) string {
-	switch c.Dim {
-	case dashboards.TagZone, dashboards.TagRegion:
-		return "everything in " + c.Value
-	}
-	return one(c)
 }

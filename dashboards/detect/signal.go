@@ -42,15 +42,25 @@ func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, g *glance, w
 		}
 		w.early = time.Time{}
 		o := d.begin(s, v.Metric, s.Newest.Add(-time.Duration(v.Ticks)*s.Width))
-		o.verdict, o.peak = v, v
+		if d.stands(w.left) {
+			o.left = w.left
+		}
+		o.verdict, o.peak, o.seen = v, v, s.Newest.Add(-time.Duration(v.Seen)*s.Width)
 		w.signal = o
 		d.describe(now, b, s, w, verdicts)
 		d.cfg.Log.Info("finding opened", "id", o.finding.ID, "service", s.Service, "env", s.Env, "title", o.finding.Title, "only", o.finding.Only)
 		return
 	}
 	o := w.signal
+	if o.shared != nil && now.Sub(o.looked) >= lookEvery {
+		o.looked = now
+		if began, yes := d.outgrown(b, g, w); yes {
+			d.outgrow(now, b, g, w, began)
+			return
+		}
+	}
 	if len(verdicts) > 0 && rank(verdicts[0].Metric) < rank(o.verdict.Metric) && now.Sub(o.since) < time.Minute {
-		o.turn(verdicts[0]) // what looked like latency has become errors: one cause, told by its worst sign
+		o.turn(verdicts[0], s) // what looked like latency has become errors: one cause, told by its worst sign
 	}
 	is, calm := l.now(&o.peak)
 	if !math.IsNaN(is) {
@@ -67,8 +77,10 @@ func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, g *glance, w
 	case !math.IsNaN(is):
 		o.calm = 0
 	}
-	if o.calm >= calmTicks && len(verdicts) > 0 && now.Sub(o.since) <= newNormal {
-		o.turn(verdicts[0]) // that is over, but something else that came with it is not
+	if o.calm >= calmTicks && now.Sub(o.since) <= newNormal {
+		if i := slices.IndexFunc(verdicts, func(v Verdict) bool { _, calm := l.now(&v); return !calm }); i >= 0 {
+			o.turn(verdicts[i], s) // that is over, but something else that came with it is not
+		}
 	}
 	if o.calm >= calmTicks || now.Sub(o.since) > newNormal {
 		at := o.first
@@ -80,10 +92,7 @@ func (d *Detector) judgeSignals(now time.Time, b *dashboards.Board, g *glance, w
 		o.finding.Metric = o.verdict.Metric
 		d.retitle(s, o, true)
 		d.end(o, at)
-		w.calm = append(w.calm, [2]time.Time{o.since.Add(-2 * s.Width), at.Add(time.Duration(calmTicks) * s.Width)})
-		if len(w.calm) > maxCalm {
-			w.calm = w.calm[1:]
-		}
+		w.past(o.since.Add(-2*s.Width), at.Add(calmTicks*s.Width))
 		w.signal = nil
 		return
 	}
@@ -105,10 +114,10 @@ func (d *Detector) heal(s *dashboards.Signals, o *open) {
 }
 
 // turn makes another signal the one that the finding tells first.
-func (o *open) turn(v Verdict) {
+func (o *open) turn(v Verdict, s *dashboards.Signals) {
 	o.keepWorst()
 	o.verdict, o.peak, o.where, o.located, o.calm = v, v, Place{}, time.Time{}, 0
-	o.finding.Metric = v.Metric
+	o.finding.Metric, o.seen = v.Metric, s.Newest.Add(-time.Duration(v.Seen)*s.Width)
 }
 
 // keepWorst remembers the worst sign that the finding has had: by it the finding is told when it is over.
@@ -328,20 +337,29 @@ func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open, w
 	}
 	h0, h1 := w.history(o.since, s.Width)
 	leaves := func(byLabel bool) []dashboards.Leaf {
-		return dashboards.JoinLeaves(b.Leaves(s.Service, s.Env, h0, h1, h1, byLabel), b.Leaves(s.Service, s.Env, from, from, to, byLabel))
-	}
-	if m := o.verdict.Metric; m == "exceptions" || m == "saturation" {
-		kind := dashboards.SideException
-		as := "errors"
-		if m == "saturation" {
-			if kind, as = dashboards.SideUse, "latency"; o.verdict.Waits {
-				kind = dashboards.SideQueue
-			}
+		ls := dashboards.JoinLeaves(leavesOf(b, s, &o.verdict, h0, h1, h1, byLabel), leavesOf(b, s, &o.verdict, from, from, to, byLabel))
+		if o.left != nil { // what is wrong there is told of the place
+			ls = slices.DeleteFunc(ls, o.left.at.has)
 		}
-		p := Locate(as, dashboards.JoinLeaves(b.SideLeaves(s.Service, s.Env, kind, o.verdict.Name, h0, h1, h1), b.SideLeaves(s.Service, s.Env, kind, o.verdict.Name, from, from, to)), nil)
-		return p
+		return ls
 	}
-	return Locate(o.verdict.Metric, leaves(false), leaves(true))
+	return Locate(likeness(o.verdict.Metric), leaves(false), leaves(true))
+}
+
+// leavesOf is what those who make up a signal did in [from, cut) and in [cut, to); of what stands beside the golden signals nothing is known by label.
+func leavesOf(b *dashboards.Board, s *dashboards.Signals, v *Verdict, from, cut, to time.Time, byLabel bool) []dashboards.Leaf {
+	kind := dashboards.SideUse
+	switch {
+	case v.Metric != "exceptions" && v.Metric != "saturation":
+		return b.Leaves(s.Service, s.Env, from, cut, to, byLabel)
+	case byLabel:
+		return nil
+	case v.Metric == "exceptions":
+		kind = dashboards.SideException
+	case v.Waits:
+		kind = dashboards.SideQueue
+	}
+	return b.SideLeaves(s.Service, s.Env, kind, v.Name, from, cut, to)
 }
 
 // deployed is the largest deploy from shortly before a finding began, "" if there was none; and how far it has gone on since, if it has.

@@ -11,6 +11,7 @@ type Verdict struct {
 	Metric  string  // errors, latency, rate, exceptions or saturation
 	Name    string  // the class of the exceptions, or the metric that is nearly full
 	New     bool    // the class was never seen before
+	Seen    int     // ticks since it was first seen
 	Waits   bool    // the metric counts what waits; else it is the used share of something
 	Was, Is float64 // a ratio, milliseconds, requests a second, or what waits
 	Sure    float64 // standard deviations away from chance

@@ -59,7 +59,7 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 			f.Title = fmt.Sprintf("%s threw %s: %s", s.Service, v.Name, often(v))
 		}
 		if v.New {
-			f.Title += ", first seen " + o.since.UTC().Format("15:04:05 UTC")
+			f.Title += ", first seen " + o.seen.UTC().Format("15:04:05 UTC")
 		}
 		if o.peak.Is >= 0.1 {
 			f.Level = dashboards.LevelBad
