@@ -75,7 +75,7 @@ test("all charts of a page have one length: as long as anybody is known, 15 minu
   for (const [rows, now, want] of [
     [[], 20, 15], [[row([null, null])], 2, 15], [[row([1, 1])], 1, 2], [[row([null, 1, 1])], 2.5, 2], [[row([null, null, 1]), row([1])], 2.5, 3], [[row([1])], 4, 5],
     [[row([1])], 9.9, 10], [[row([1])], 11, 15], [[row([1])], 40, 15],
-  ] as const) assert.equal(shownOf(rows, now * min), want * min, `${rows.length} rows at ${now}`);
+  ] as const) assert.equal(shownOf(new Map(rows.map((r, i) => [String(i), r])), now * min), want * min, `${rows.length} rows at ${now}`);
 });
 
 const f = { from: 0, to: 100, width: 100, height: 10 };

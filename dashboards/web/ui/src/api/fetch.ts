@@ -27,6 +27,9 @@ export class Refusal extends Error {
   }
 }
 
+/** plain is an error in the words of whoever refused. */
+export const plain = (e: unknown): string => (e instanceof TypeError ? "rollcall cannot be reached" : e instanceof Error ? e.message : String(e));
+
 /** refusal reads the error out of an answer of whatever form. */
 export async function refusal(res: Response): Promise<Refusal> {
   const text = await res.text().catch(() => "");

@@ -1,5 +1,5 @@
 // One question, asked again and again: never twice at once, never for ever, and not while nobody looks.
-import { Refusal } from "./fetch";
+import { plain, Refusal } from "./fetch";
 import { span } from "../say/time";
 
 export interface Ways<T> {
@@ -72,7 +72,7 @@ export class Poller<T> {
       if (this.cut !== cut) return;
       this.misses++;
       if (everyMs === 0 && passing(e)) pause = oncePause;
-      failed(e instanceof TypeError ? new Error("rollcall cannot be reached") : e instanceof Error ? e : new Error(String(e)));
+      failed(e instanceof Refusal ? e : new Error(plain(e)));
     } finally {
       clearTimeout(late);
       if (this.cut === cut) {

@@ -1,7 +1,7 @@
 // What a reader may do about a finding: say that somebody looks after it, keep it quiet for a while, look closer.
 import { useState } from "preact/hooks";
 import type { Finding } from "../api/contract";
-import { acknowledge, burst, endSilence, silence, takeBack } from "../api/fetch";
+import { acknowledge, burst, endSilence, plain, silence, takeBack } from "../api/fetch";
 import { plural } from "../say/number";
 import { at } from "../say/time";
 import { useApp, useNow, useZone } from "../state/app";
@@ -15,9 +15,6 @@ const asks: Record<Kind, string> = {
   silence: "It calls nobody for an hour; it stays here, quiet.",
   burst: "Its instances are scraped each second for five minutes.",
 };
-
-/** plain is an error in the words of whoever refused. */
-export const plain = (e: unknown): string => (e instanceof TypeError ? "rollcall cannot be reached" : e instanceof Error ? e.message : String(e));
 
 /** Act is the buttons of a finding; one that needs words opens a small form beneath them. */
 export function Act({ f }: { f: Finding }) {

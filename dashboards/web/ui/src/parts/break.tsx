@@ -1,6 +1,6 @@
 // The demo's own switch: break something on purpose, and see how long the page needs to name it.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { breakSomething } from "../api/fetch";
+import { breakSomething, plain } from "../api/fetch";
 import { span } from "../say/time";
 import { useApp } from "../state/app";
 import { useStore } from "../state/store";
@@ -52,7 +52,7 @@ export function BreakMenu() {
       setBroken({ text: (await breakSomething(kind)).text, at, known, namedAfter: null, error: false });
     } catch (e) {
       setBroken({
-        text: `Nothing was broken: ${e instanceof TypeError ? "rollcall cannot be reached" : (e as Error).message}`,
+        text: `Nothing was broken: ${plain(e)}`,
         at,
         known,
         namedAfter: null,

@@ -1,7 +1,7 @@
 // The search: services, instances and metrics by a few letters, from anywhere, by "/".
 import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import type { SearchAnswer } from "../api/answers";
-import { getSearch } from "../api/fetch";
+import { getSearch, plain } from "../api/fetch";
 import { useApp, useEnv, useHref } from "../state/app";
 import { servicePath } from "../state/route";
 import { useStore } from "../state/store";
@@ -116,7 +116,7 @@ function Open() {
           setAnswer({ of: q, a });
           setError("");
         },
-        (e: Error) => cut.signal.aborted || setError(e instanceof TypeError ? "rollcall cannot be reached" : e.message),
+        (e: unknown) => cut.signal.aborted || setError(plain(e)),
       );
     }, 100);
     return () => {

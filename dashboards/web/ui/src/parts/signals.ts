@@ -29,24 +29,22 @@ const enough = (now: number): number => now - (lengths.at(-2) as number);
 
 const lengthOf = (begins: number, now: number): number => (begins === Infinity ? longest : (lengths.find((l) => l >= now - begins) ?? longest));
 
+const begun = new WeakMap<object, number>();
+
 /**
  * shownOf is the length of every chart of a page: 15 minutes, or less while nobody has been known for so long. One length for all: the eye compares only what has
- * one length.
+ * one length. Many ask, and all rows are looked at once for all of them.
  */
-export const shownOf = (rows: Iterable<Row>, now: number): number => lengthOf(beginOf(rows, enough(now)), now);
-
-const begun = new WeakMap<object, number>();
+export function shownOf(rows: ReadonlyMap<string, Row>, now: number): number {
+  let from = begun.get(rows);
+  if (from === undefined) begun.set(rows, (from = beginOf(rows.values(), enough(now))));
+  return lengthOf(from, now);
+}
 
 export function useShown(): number {
   const { stream, clock } = useApp();
-  return useStore(stream.known, ({ rows }) => {
-    // By the clock, not by the newest data: what is known stays in view while nothing comes.
-    const now = clock.now();
-    // Many ask, and all rows are looked at once for all of them.
-    let from = begun.get(rows);
-    if (from === undefined) begun.set(rows, (from = beginOf(rows.values(), enough(now))));
-    return lengthOf(from, now);
-  });
+  // By the clock, not by the newest data: what is known stays in view while nothing comes.
+  return useStore(stream.known, ({ rows }) => shownOf(rows, clock.now()));
 }
 
 /** useSpan is the shared window. It moves a step at a time, so that lines are drawn again only when they have moved. */
