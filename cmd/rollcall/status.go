@@ -217,22 +217,34 @@ func reasons(why map[string]uint64, kafka string) string {
 	return text
 }
 
-// wrong says of what is wrong with the fleet that nobody looks after yet; what is silenced calls nobody.
+// wrong says of what is wrong with the fleet that nobody looks after yet, and beside it how much somebody does; what is silenced calls nobody.
 func (c *statusCmd) wrong(e *env) (wrong bool, text string) {
 	var a findingsAnswer
 	if err := c.get(e, c.Page+"/api/v1/findings?state=open", &a); err != nil {
 		return true, fmt.Sprintf("; findings unknown: %v", err)
 	}
 	var open []dashboards.Finding
+	var by []string // who look after the others
+	looked := 0
 	for _, f := range a.Findings {
-		if f.Ended == nil && f.Silenced == nil && f.Ack == nil && f.Level != dashboards.LevelInfo {
+		switch {
+		case f.Ended != nil || f.Silenced != nil || f.Level == dashboards.LevelInfo:
+		case f.Ack == nil:
 			open = append(open, f)
+		default:
+			if looked++; !slices.Contains(by, f.Ack.By) && len(by) < 3 {
+				by = append(by, f.Ack.By)
+			}
 		}
 	}
-	if len(open) == 0 {
-		return false, ""
+	after := ""
+	if looked > 0 {
+		after = fmt.Sprintf("; %s, looked after by %s", many(looked, "finding", "findings"), plain(strings.Join(by, ", ")))
 	}
-	text = "; " + plain(open[0].Title)
+	if len(open) == 0 {
+		return false, after
+	}
+	text = after + "; " + plain(open[0].Title)
 	if n := len(open) - 1; n > 0 {
 		text += fmt.Sprintf(" and %s", many(n, "more finding", "more findings"))
 	}

@@ -33,7 +33,7 @@ func TestStatusOfFindings(t *testing.T) {
 		"open":         {[]dashboards.Finding{bad}, 1, "BAD  fleet      4 of 4 answering; checkout is failing: `rollcall findings --open --url=URL`\n"},
 		"two":          {[]dashboards.Finding{bad, bad}, 1, "BAD  fleet      4 of 4 answering; checkout is failing and 1 more finding: `"},
 		"over":         {[]dashboards.Finding{with(func(f *dashboards.Finding) { f.Ended = &ended })}, 0, "ok   fleet "},
-		"looked after": {[]dashboards.Finding{with(func(f *dashboards.Finding) { f.Ack = &dashboards.Ack{} })}, 0, "ok   fleet "},
+		"looked after": {[]dashboards.Finding{with(func(f *dashboards.Finding) { f.Ack = &dashboards.Ack{By: "anna"} })}, 0, "ok   fleet      4 of 4 answering; 1 finding, looked after by anna\n"},
 		"silenced":     {[]dashboards.Finding{with(func(f *dashboards.Finding) { f.Silenced = &dashboards.Silence{} })}, 0, "ok   fleet "},
 		"a pass":       {[]dashboards.Finding{with(func(f *dashboards.Finding) { f.Level = dashboards.LevelInfo })}, 0, "ok   fleet "},
 		"silent page":  {nil, 1, "BAD  fleet      4 of 4 answering; findings unknown: "},

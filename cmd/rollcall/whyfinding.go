@@ -42,7 +42,8 @@ func (c *whyCmd) finding(e *env) (told bool, err error) {
 	for _, text := range findingStory(f, page.hint()) {
 		fmt.Fprintln(e.stdout, plain(text))
 	}
-	return true, nil
+	_, err = fmt.Fprintf(e.stdout, "With charts of its time: %s/finding/%s?env=%s\n", strings.TrimSuffix(c.URL, "/"), url.PathEscape(f.ID), url.QueryEscape(f.Env))
+	return true, err
 }
 
 // findingStory tells each step of the evidence, from what was seen to what may be done. hint completes the commands.
@@ -84,7 +85,7 @@ func findingStory(f *dashboards.Finding, hint string) (out []string) {
 		say("What else changed in the two minutes before, the most telling first:")
 		for _, ch := range f.Before {
 			who := ""
-			if ch.Service != "" && ch.Service != f.Service {
+			if ch.Service != "" && (ch.Service != f.Service || len(f.Services) > 1) {
 				who = ch.Service + ": "
 			}
 			say("  %s  %s%s", clock(ch.T), who, ch.Text)

@@ -212,7 +212,7 @@ function Calm({ last, trouble, quiet, canaries }: CalmProps) {
   const blind = t.state !== "fresh";
   const says = headline({ blind, quiet, canaries, trouble });
   return (
-    <section class="calm" data-testid="calm" aria-label="What broke">
+    <section class={says.rest ? "calm but" : "calm"} data-testid="calm" aria-label="What broke">
       <p class="big">{says.big}</p>
       {strip && !blind && (
         <p class="dim">

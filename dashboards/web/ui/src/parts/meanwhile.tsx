@@ -139,30 +139,33 @@ function Cause({ f, signal, at }: { f: Finding; signal: Signal; at: While }) {
   const w = f.ended == null ? { ms: Math.min(at.to - from, 60 * minute), from: 0, to: 0 } : { ms: 0, from, to: Math.min(at.to, from + mostBack) };
   const cause = /^Only (.+?): /s.exec(f.only)?.[1] ?? where.join(", ");
   return (
-    <SeriesChart
-      service={f.service}
-      env={f.env}
-      metric={m.name}
-      field=""
-      by=""
-      window={w}
-      where={where}
-      beside={{ name: `all of ${f.service}`, shiftMs: 0, where: [] }}
-      height={180}
-      title={
-        <>
-          {m.name} <span class="dim">only {cause}</span>
-        </>
-      }
-      extraMarks={[{ t: f.since, text: "" }]}
-      actions={
-        <a
-          href={href("/explore", { env: f.env, service: f.service, metric: m.name, where: packed(where), ...(w.ms ? {} : { from: String(w.from), to: String(w.to) }) })}
-          data-in
-        >
-          Explore
-        </a>
-      }
-    />
+    <div class="cause">
+      <SeriesChart
+        service={f.service}
+        env={f.env}
+        metric={m.name}
+        field=""
+        by=""
+        window={w}
+        where={where}
+        self={cause}
+        beside={{ name: `all of ${f.service}`, shiftMs: 0, where: [] }}
+        height={180}
+        title={
+          <>
+            {m.name} <span class="dim">only {cause}</span>
+          </>
+        }
+        extraMarks={[{ t: f.since, text: "" }]}
+        actions={
+          <a
+            href={href("/explore", { env: f.env, service: f.service, metric: m.name, where: packed(where), ...(w.ms ? {} : { from: String(w.from), to: String(w.to) }) })}
+            data-in
+          >
+            Explore
+          </a>
+        }
+      />
+    </div>
   );
 }

@@ -33,6 +33,8 @@ interface Props extends MetricRef {
   window: Window;
   where?: readonly string[];
   beside?: Beside | null;
+  /** self is what a line without a name is called beside another. */
+  self?: string;
   height?: number;
   title?: preact.ComponentChildren;
   actions?: preact.ComponentChildren;
@@ -44,7 +46,7 @@ interface Props extends MetricRef {
 const everywhere: readonly string[] = [];
 
 export function SeriesChart(props: Props) {
-  const { service, env, metric, field, by, window: w, where = everywhere, beside = null, height, title, actions, extraMarks, onBrush, below } = props;
+  const { service, env, metric, field, by, window: w, where = everywhere, beside = null, self = "this", height, title, actions, extraMarks, onBrush, below } = props;
   const { clock } = useApp();
   const region = useRegion();
   const live = w.ms > 0;
@@ -74,7 +76,7 @@ export function SeriesChart(props: Props) {
   const drawn = useMemo(() => {
     if (besides.size === 0) return lines;
     // Bounds beside bounds would hide each other: two lines are compared by what lies between.
-    return [...lines.map((l) => ({ name: l.name || "this", values: l.values })), ...besides.values()];
+    return [...lines.map((l) => ({ name: l.name || self, values: l.values })), ...besides.values()];
   }, [lines, besides]);
   const say = sayer({ metric, field, unit: a?.unit ?? "", kind: a?.kind });
   const late = a && live ? clock.now() - a.as_of : 0;
