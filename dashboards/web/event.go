@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
@@ -33,21 +32,28 @@ type client struct {
 	numbered int
 	findings []byte
 
+	news          []piece
 	buf           bytes.Buffer
 	rows, figures bytes.Buffer // of the part that is being written
 }
 
+// piece is a row that is news to a page: its place in the frame, how much of it, and its number.
+type piece struct {
+	row    int
+	form   form
+	number int
+}
+
 // event writes the difference between what the page has and what is, as one event; or, for a page that takes parts, as several of which the last has all but rows.
-func (c *client) event(s *Server, n *frame) []byte {
+func (c *client) event(n *frame) []byte {
 	full := c.events == 0
 	c.events++
 	c.asOf = n.AsOf
 	b := &c.buf
 	b.Reset()
-	there := make(map[string]bool, len(n.Rows))
-	for _, r := range n.Rows {
+	c.news = c.news[:0]
+	for i, r := range n.Rows {
 		g := r.Group()
-		there[g] = true
 		had, known := c.sent[g]
 		is := seenOf(r)
 		if is.number = had.number; !known {
@@ -58,18 +64,21 @@ func (c *client) event(s *Server, n *frame) []byte {
 			continue
 		}
 		c.sent[g] = is
-		f := c.formOf(r, had, is, known)
+		c.news = append(c.news, piece{i, c.formOf(r, had, is, known), is.number})
+	}
+	dashboards.Split(len(c.news), func(_, k int) { n.text(c.news[k].row, c.news[k].form) }) // on all processors, where nobody has asked for them yet
+	for _, p := range c.news {
 		to := &c.rows
-		if f == figures {
+		if p.form == figures {
 			to = &c.figures
 		}
 		if to.Len() > 0 {
 			to.WriteByte(',')
 		}
-		if f == figures {
-			to.Write(strconv.AppendInt(to.AvailableBuffer(), int64(is.number), 10))
+		if p.form == figures {
+			to.Write(strconv.AppendInt(to.AvailableBuffer(), int64(p.number), 10))
 		}
-		to.Write(s.rows.text(r, f))
+		to.Write(n.text(p.row, p.form))
 		if c.parts && c.rows.Len()+c.figures.Len() > partSize {
 			b.WriteString("event: rows\ndata: {")
 			field(b, "as_of", n.AsOf.UnixMilli())
@@ -93,21 +102,33 @@ func (c *client) event(s *Server, n *frame) []byte {
 	}
 	c.put(b)
 	b.WriteString(`,"gone":[`)
-	first := true
-	for g := range c.sent {
-		if there[g] {
-			continue
-		}
-		delete(c.sent, g)
-		if !first {
+	for i, g := range c.gone(n) {
+		if i > 0 {
 			b.WriteByte(',')
 		}
-		first = false
 		name, _ := json.Marshal(g) // a string
 		b.Write(name)
 	}
 	b.WriteString("]}\n\n")
 	return b.Bytes()
+}
+
+// gone forgets the rows that the page has and that are no more, and names them.
+func (c *client) gone(n *frame) (names []string) {
+	if len(c.sent) == len(n.Rows) {
+		return nil
+	}
+	there := make(map[string]bool, len(n.Rows))
+	for _, r := range n.Rows {
+		there[r.Group()] = true
+	}
+	for g := range c.sent {
+		if !there[g] {
+			delete(c.sent, g)
+			names = append(names, g)
+		}
+	}
+	return names
 }
 
 // put writes the rows and figures that have come together as members of an object, and begins anew.
@@ -154,39 +175,6 @@ const tipPoints = 2
 
 // figureDigits is more than anybody is shown of a figure that is another a second later.
 const figureDigits = 6
-
-// rowCache holds the JSON of rows, so that a hundred pages cost as much as one.
-type rowCache struct {
-	mu   sync.Mutex
-	rows map[string]*rowText
-}
-
-type rowText struct {
-	row *dashboards.Row
-	in  [forms][]byte
-}
-
-// text is the row's JSON in a form.
-func (c *rowCache) text(r *dashboards.Row, f form) []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.rows == nil {
-		c.rows = map[string]*rowText{}
-	}
-	key := r.Group() + "\x00" + r.Region
-	t := c.rows[key]
-	if t == nil || t.row != r {
-		if len(c.rows) > 100_000 {
-			clear(c.rows)
-		}
-		t = &rowText{row: r}
-		c.rows[key] = t
-	}
-	if t.in[f] == nil {
-		t.in[f] = rowJSON(r, f)
-	}
-	return t.in[f]
-}
 
 func rowJSON(r *dashboards.Row, f form) []byte {
 	switch f {

@@ -13,10 +13,6 @@ import (
 
 // A page that takes parts reads an event piece by piece: each is small, the last one alone says what is now, and together they are what others get at once.
 func TestParts(t *testing.T) {
-	s, err := New(Config{Board: must(dashboards.NewBoard(dashboards.Options{}))})
-	if err != nil {
-		t.Fatal(err)
-	}
 	at := time.UnixMilli(1764000000000)
 	spark := func(t0 int64, last float64) *dashboards.Spark {
 		n := func(v float64) dashboards.Nums {
@@ -38,7 +34,9 @@ func TestParts(t *testing.T) {
 			rows[i] = &r
 		}
 		at = at.Add(time.Second)
-		text := c.event(s, &frame{Now: dashboards.Now{AsOf: at, Rows: rows}, head: fmt.Appendf(nil, `"as_of":%d,`, at.UnixMilli()), findings: []byte("[]")})
+		f := newFrame(dashboards.Now{AsOf: at, Rows: rows})
+		f.head, f.findings = fmt.Appendf(nil, `"as_of":%d,`, at.UnixMilli()), []byte("[]")
+		text := c.event(f)
 		for _, e := range strings.Split(strings.TrimSuffix(string(text), "\n\n"), "\n\n") {
 			name, data, _ := strings.Cut(strings.TrimPrefix(e, "event: "), "\ndata: ")
 			var o map[string]json.RawMessage
@@ -148,5 +146,39 @@ func TestEvery(t *testing.T) {
 	w := r.watch(t, "/api/v1/stream?parts=1&every=60000")
 	if e := w.next(); !e.Full || len(e.Services) != 8 {
 		t.Errorf("the first event is %+v", e)
+	}
+}
+
+// BenchmarkNews is the first event of a tick to a page that watches 2,000 services: of their figures alone, and of a step on of their sparks.
+func BenchmarkNews(b *testing.B) {
+	line := func() dashboards.Nums {
+		out := make(dashboards.Nums, 90)
+		for i := range out {
+			out[i] = dashboards.Num(100.0 / float64(3+i))
+		}
+		return out
+	}
+	for _, bc := range []struct {
+		name  string
+		spark uint64
+	}{{"figures", 0}, {"sparks", 1}} {
+		b.Run(bc.name, func(b *testing.B) {
+			rows := make([]*dashboards.Row, 2000)
+			for i := range rows {
+				rows[i] = &dashboards.Row{Service: fmt.Sprintf("service-%04d", i), Env: "prod", Owner: "team", Expected: 10, Present: 10, Answering: 10, Why: []string{}, Rate: 1234.5678,
+					Errors: 1.2345, ErrorRatio: 0.001, Latency: &dashboards.Latency{Name: "p99", Lo: 12.34, Hi: 23.45, Est: 17.89}, Versions: []dashboards.Version{{Version: "1.41.3", N: 9}, {Version: "1.42.0", N: 1}},
+					Spark: &dashboards.Spark{Step: 10_000, Rate: line(), ErrorRatio: line(), Latency: line(), Answering: line()}}
+			}
+			c := &client{parts: true, sent: map[string]seen{}}
+			f := newFrame(dashboards.Now{Rows: rows})
+			c.event(f)
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, r := range rows {
+					r.FigureSeq, r.SparkSeq = r.FigureSeq+1, r.SparkSeq+bc.spark
+				}
+				b.SetBytes(int64(len(c.event(newFrame(dashboards.Now{Rows: rows})))))
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
@@ -15,6 +16,23 @@ type frame struct {
 	tick     time.Time // the Board's, zero before its first
 	head     []byte    // `"as_of":…,"strip":{…},`: members of the event that go out each time
 	findings []byte    // a JSON array
+	texts    [][forms]atomic.Pointer[[]byte]
+}
+
+// newFrame is a frame of what the Board shows, without head and findings.
+func newFrame(n dashboards.Now) *frame {
+	return &frame{Now: n, texts: make([][forms]atomic.Pointer[[]byte], len(n.Rows))}
+}
+
+// text is the JSON of a row in a form, made when the first page asks for it, so that a hundred pages cost as much as one.
+func (f *frame) text(row int, as form) []byte {
+	made := &f.texts[row][as]
+	if text := made.Load(); text != nil {
+		return *text
+	}
+	text := rowJSON(f.Rows[row], as)
+	made.Store(&text)
+	return text
 }
 
 // frames holds the newest frame of each environment, and region of it, that somebody watches.
@@ -35,7 +53,8 @@ func (s *Server) frame(env, region string) *frame {
 	if f := s.frames.by[key]; f != nil && !tick.IsZero() && f.tick.Equal(tick) {
 		return f
 	}
-	f := &frame{Now: s.look(env, region), tick: tick}
+	f := newFrame(s.look(env, region))
+	f.tick = tick
 	var b bytes.Buffer
 	field(&b, "as_of", f.AsOf.UnixMilli())
 	field(&b, "demo", s.cfg.Demo)

@@ -78,7 +78,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		if now := time.Now(); !now.Before(next) {
 			if n := s.frame(env, region); !n.AsOf.Equal(c.asOf) || c.events == 0 {
 				c.slow = p.slow
-				if !write(c.event(s, n)) {
+				if !write(c.event(n)) {
 					return
 				}
 				s.events.Inc()

@@ -205,11 +205,11 @@ func BenchmarkEvent(b *testing.B) {
 		b.Fatal(err)
 	}
 	c := &client{sent: map[string]seen{}}
-	n := c.event(s, s.frame("", ""))
+	n := c.event(s.frame("", ""))
 	b.SetBytes(int64(len(n)))
 	b.ReportAllocs()
 	for b.Loop() {
 		clear(c.sent)
-		c.event(s, s.frame("", ""))
+		c.event(s.frame("", ""))
 	}
 }

@@ -105,7 +105,6 @@ const dearWait = 10 * time.Second
 type Server struct {
 	cfg      Config
 	mux      *http.ServeMux
-	rows     rowCache
 	frames   frames
 	verdicts verdicts
 	gate     *gate.Gate // before what costs much
