@@ -1,7 +1,6 @@
 package dashboards
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -190,6 +189,7 @@ func (s *service) metrics() []Metric {
 type RosterLine struct {
 	Service  string            `json:"service"`
 	Env      string            `json:"env"`
+	Owner    string            `json:"owner"` // of the service; empty: not known
 	Instance string            `json:"instance"`
 	State    string            `json:"state"`
 	Reason   string            `json:"reason"`
@@ -243,8 +243,9 @@ func (s *service) lines(out []RosterLine, now int64, keep func(*RosterLine) bool
 			out = append(out, l)
 		}
 	}
+	owner := s.owner()
 	for _, in := range s.sorted() {
-		l := RosterLine{Service: s.name, Env: s.env, Instance: in.addr, Tags: in.allTags()}
+		l := RosterLine{Service: s.name, Env: s.env, Owner: owner, Instance: in.addr, Tags: in.allTags()}
 		state, reason, since := s.state(in, now)
 		l.State, l.Reason, l.Since = string(state), reason, since
 		if e := in.roster; e != nil {
@@ -256,98 +257,11 @@ func (s *service) lines(out []RosterLine, now int64, keep func(*RosterLine) bool
 		add(l)
 	}
 	for _, e := range s.broken {
-		l := RosterLine{Service: s.name, Env: s.env, State: string(e.State), Reason: e.Reason, Since: ms(e.Since), Tags: e.Tags.Map()}
+		l := RosterLine{Service: s.name, Env: s.env, Owner: owner, State: string(e.State), Reason: e.Reason, Since: ms(e.Since), Tags: e.Tags.Map()}
 		l.place(&e, now)
 		add(l)
 	}
 	return out
-}
-
-// Hit is something that a search found.
-type Hit struct {
-	Instance string `json:"instance,omitempty"`
-	Metric   string `json:"metric,omitempty"`
-	Service  string `json:"service"`
-	Env      string `json:"env"`
-}
-
-// Hits are a search's answers, at most 20 of each.
-type Hits struct {
-	Services  []Hit `json:"services"`
-	Instances []Hit `json:"instances"`
-	Metrics   []Hit `json:"metrics"`
-}
-
-const maxHits = 20
-
-// Search finds services, instances (by address or any tag's value) and metrics whose name holds the text, without regard to case. Those that
-// begin with it come first.
-func (b *Board) Search(text string) Hits {
-	q := strings.ToLower(strings.TrimSpace(text))
-	h := Hits{[]Hit{}, []Hit{}, []Hit{}}
-	if q == "" {
-		return h
-	}
-	type ranked struct {
-		Hit
-		rank int
-	}
-	var services, instances, metrics []ranked
-	rank := func(s string) int {
-		s = strings.ToLower(s)
-		switch i := strings.Index(s, q); {
-		case i < 0:
-			return -1
-		case len(s) == len(q):
-			return 0
-		case i == 0:
-			return 1
-		}
-		return 2
-	}
-	for _, s := range b.all() {
-		s.mu.RLock()
-		base := Hit{Service: s.name, Env: s.env}
-		if r := rank(s.name); r >= 0 {
-			services = append(services, ranked{base, r})
-		}
-		for _, in := range s.instances {
-			best := rank(in.addr)
-			for _, v := range in.tags.All() {
-				if r := rank(v); r >= 0 && (best < 0 || r+3 < best) {
-					best = r + 3
-				}
-			}
-			if best >= 0 {
-				hit := base
-				hit.Instance = in.addr
-				instances = append(instances, ranked{hit, best})
-			}
-		}
-		seen := map[string]bool{}
-		for i := range s.cols {
-			c := &s.cols[i]
-			if r := rank(c.metric); r >= 0 && c.instances > 0 && !seen[c.metric] {
-				seen[c.metric] = true
-				hit := base
-				hit.Metric = c.metric
-				metrics = append(metrics, ranked{hit, r})
-			}
-		}
-		s.mu.RUnlock()
-	}
-	top := func(in []ranked) []Hit {
-		slices.SortFunc(in, func(a, b ranked) int {
-			return cmp.Or(a.rank-b.rank, strings.Compare(a.Metric, b.Metric), strings.Compare(a.Service, b.Service), strings.Compare(a.Env, b.Env), strings.Compare(a.Instance, b.Instance))
-		})
-		out := make([]Hit, 0, maxHits)
-		for _, r := range in[:min(len(in), maxHits)] {
-			out = append(out, r.Hit)
-		}
-		return out
-	}
-	h.Services, h.Instances, h.Metrics = top(services), top(instances), top(metrics)
-	return h
 }
 
 // Health is the Board's account for status pages.

@@ -159,7 +159,7 @@ func (s *Server) search(r *http.Request) (any, error) {
 }
 
 func holds(l *dashboards.RosterLine, q string) bool {
-	for _, f := range []string{l.Service, l.Instance, l.Reason, l.Path, l.Member, l.Cause, l.Excuse, l.By} {
+	for _, f := range []string{l.Service, l.Owner, l.Instance, l.Reason, l.Path, l.Member, l.Cause, l.Excuse, l.By} {
 		if strings.Contains(strings.ToLower(f), q) {
 			return true
 		}

@@ -49,6 +49,7 @@ var rosterOrders = map[string]func(a, b *dashboards.RosterLine) int{
 		return strings.Compare(a.Service+"/"+a.Env, b.Service+"/"+b.Env)
 	},
 	"since":    func(a, b *dashboards.RosterLine) int { return cmp.Compare(b.Since, a.Since) },
+	"owner":    func(a, b *dashboards.RosterLine) int { return strings.Compare(a.Owner, b.Owner) },
 	"joined":   func(a, b *dashboards.RosterLine) int { return cmp.Compare(a.Joined, b.Joined) },
 	"verified": func(a, b *dashboards.RosterLine) int { return cmp.Compare(a.Verified, b.Verified) },
 	"path":     func(a, b *dashboards.RosterLine) int { return strings.Compare(a.Path, b.Path) },

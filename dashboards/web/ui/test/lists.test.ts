@@ -37,6 +37,7 @@ test("hits: services the page knows come without asking, each once, and every hi
   const local = [{ service: "checkout", env: "prod" }, { service: "search", env: "prod" }];
   const a = {
     services: [{ service: "checkout", env: "prod" }, { service: "checkout", env: "staging" }],
+    hosts: [{ host: "check-7", n: 3 }],
     instances: [{ instance: "10.0.0.5:8001", service: "checkout", env: "prod" }],
     metrics: [{ metric: "checks<b>", service: "mail", env: "prod" }],
   };
@@ -44,6 +45,7 @@ test("hits: services the page knows come without asking, each once, and every hi
   assert.deepEqual(got, [
     "Services: checkout → /service/checkout?env=prod",
     "Services: checkout → /service/checkout?env=staging",
+    "Hosts: check-7 → /host/check-7",
     "Instances: 10.0.0.5:8001 → /service/checkout?env=prod&i=10.0.0.5%3A8001",
     "Metrics: checks<b> → /explore?env=prod&service=mail&metric=checks%3Cb%3E",
   ]);
@@ -51,5 +53,8 @@ test("hits: services the page knows come without asking, each once, and every hi
   const since = (q: string): string[] => hits(q, [], a, (p) => p, "1").map((h) => h.text);
   assert.deepEqual(since("10.0.0.5"), ["10.0.0.5:8001"]);
   assert.deepEqual(since("10.0.0.6"), []);
+  // Each word is in the name of the thing, or of what it is of.
+  assert.deepEqual(since("mail checks"), ["checks<b>"]);
+  assert.deepEqual(since("prod 0.5"), ["10.0.0.5:8001"]);
   assert.deepEqual(hits("", [], null, (p) => p).map((h) => h.text), ["Now", "Services", "Explore", "Canaries", "Roster"]);
 });

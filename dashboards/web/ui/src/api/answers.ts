@@ -271,6 +271,7 @@ export interface BurstAnswer {
 
 export interface SearchAnswer {
   services: { service: string; env: string }[] | null;
+  hosts: { host: string; n: number }[] | null; // n instances on it
   instances: { instance: string; service: string; env: string }[] | null;
   metrics: { metric: string; service: string; env: string }[] | null;
 }

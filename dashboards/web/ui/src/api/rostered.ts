@@ -3,6 +3,7 @@
 export interface RosterEntry {
   service: string;
   env: string;
+  owner: string;
   instance: string;
   state: string;
   reason: string;

@@ -92,6 +92,7 @@ export function Roster() {
             "–"
           ),
       },
+      { key: "owner", head: "Owner", sort: (e) => e.owner, cell: (e) => <span class="wrap">{e.owner || <span class="dim">–</span>}</span> },
       {
         key: "state",
         head: "State and reason",
@@ -159,7 +160,7 @@ export function Roster() {
         <input
           type="search"
           class="filter"
-          placeholder={byPath ? "Path, service, job" : "Service, host, path, reason"}
+          placeholder={byPath ? "Path, service, job" : "Service, owner, host, path, reason"}
           aria-label="Search the roster"
           value={q}
           onInput={(e) => router.change({ q: e.currentTarget.value })}
@@ -199,6 +200,7 @@ export function Roster() {
                   {count(countOf(s))}
                 </b>{" "}
                 {s}
+                {s === "departed" && countOf("missing") > 0 && ", with the missing"}
               </button>
             ))}
         </div>

@@ -1,5 +1,5 @@
 // What a reader may do about a finding: say that somebody looks after it, keep it quiet for a while, look closer.
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Finding } from "../api/contract";
 import { acknowledge, burst, endSilence, plain, silence, takeBack } from "../api/fetch";
 import { plural } from "../say/number";
@@ -61,6 +61,9 @@ function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (s
   const [why, setWhy] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState("");
+  const form = useRef<HTMLFormElement>(null);
+  // Who asked for it types next; Escape then closes it.
+  useEffect(() => form.current?.querySelector<HTMLInputElement>(by ? ".wide input" : "input")?.focus(), []);
   const go = async (e: Event): Promise<void> => {
     e.preventDefault();
     setBusy(true);
@@ -83,6 +86,7 @@ function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (s
   };
   return (
     <form
+      ref={form}
       class="act"
       onSubmit={go}
       onKeyDown={(e) => {
@@ -93,10 +97,10 @@ function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (s
       data-testid="act"
     >
       <label hidden={!!signed}>
-        Who <input required maxLength={100} value={by} onInput={(e) => setBy(e.currentTarget.value)} autofocus={!by} data-testid="act-by" />
+        Who <input required maxLength={100} value={by} onInput={(e) => setBy(e.currentTarget.value)} data-testid="act-by" />
       </label>
       <label class="wide">
-        Why <input maxLength={400} value={why} onInput={(e) => setWhy(e.currentTarget.value)} autofocus={!!by} data-testid="act-why" />
+        Why <input maxLength={400} value={why} onInput={(e) => setWhy(e.currentTarget.value)} data-testid="act-why" />
       </label>
       <button type="submit" disabled={busy} data-testid="act-go">
         {heads[kind]}

@@ -1,9 +1,10 @@
-// The search: services, instances and metrics by a few letters, from anywhere, by "/".
+// The search: services, hosts, instances, metrics, findings and commands by a few letters of each word, from anywhere, by "/".
 import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import type { SearchAnswer } from "../api/answers";
 import { getSearch, plain } from "../api/fetch";
 import { useApp, useEnv, useHref } from "../state/app";
-import { servicePath } from "../state/route";
+import { plural } from "../say/number";
+import { findingPath, hostPath, servicePath } from "../state/route";
 import { useStore } from "../state/store";
 import { copy } from "./copy";
 
@@ -18,6 +19,8 @@ export interface Hit {
 
 type Href = (path: string, query?: Record<string, string | undefined>) => string;
 
+const wordsOf = (q: string): string[] => q.toLowerCase().split(/\s+/).filter(Boolean);
+
 /** hits is what an answer leads to. Services that the page already knows come without asking. of is what the answer was asked with: where more was typed since, what does not hold it is left out. */
 export function hits(q: string, local: { service: string; env: string }[], a: SearchAnswer | null, href: Href, of = q): Hit[] {
   const out: Hit[] = [];
@@ -28,19 +31,21 @@ export function hits(q: string, local: { service: string; env: string }[], a: Se
     seen.add(key);
     out.push({ group: "Services", text: s.service, hint: s.env, to: href(servicePath(s.service), { env: s.env }) });
   };
-  const text = q.trim().toLowerCase();
+  const words = wordsOf(q);
+  const holds = (...names: string[]): boolean => words.every((w) => names.some((n) => n.toLowerCase().includes(w)));
   // Nothing typed yet: the worst are the likeliest.
-  for (const s of local) if (seen.size < (text ? 20 : 6) && s.service.toLowerCase().includes(text)) service(s);
-  const fits = (name: string): boolean => of.trim() === q.trim() || name.toLowerCase().includes(text);
-  for (const s of a?.services ?? []) if (fits(s.service)) service(s);
-  for (const i of (a?.instances ?? []).filter((x) => fits(x.instance)))
+  for (const s of local) if (seen.size < (words.length ? 20 : 6) && holds(s.service)) service(s);
+  const fits = (...names: string[]): boolean => of.trim() === q.trim() || holds(...names);
+  for (const s of a?.services ?? []) if (fits(s.service, s.env)) service(s);
+  for (const h of (a?.hosts ?? []).filter((x) => fits(x.host))) out.push({ group: "Hosts", text: h.host, hint: plural(h.n, "instance"), to: href(hostPath(h.host)) });
+  for (const i of (a?.instances ?? []).filter((x) => fits(x.instance, x.service, x.env)))
     out.push({
       group: "Instances",
       text: i.instance,
       hint: `${i.service} in ${i.env}`,
       to: href(servicePath(i.service), { env: i.env, i: i.instance }),
     });
-  for (const m of (a?.metrics ?? []).filter((x) => fits(x.metric)))
+  for (const m of (a?.metrics ?? []).filter((x) => fits(x.metric, x.service, x.env)))
     out.push({
       group: "Metrics",
       text: m.metric,
@@ -54,7 +59,7 @@ export function hits(q: string, local: { service: string; env: string }[], a: Se
     ["Canaries", "/canaries"],
     ["Roster", "/roster"],
   ] as const)
-    if (name.toLowerCase().includes(text)) out.push({ group: "Pages", text: name, hint: "", to: href(path) });
+    if (holds(name)) out.push({ group: "Pages", text: name, hint: "", to: href(path) });
   return out;
 }
 
@@ -63,13 +68,22 @@ export function Palette() {
   return useStore(palette) ? <Open /> : null;
 }
 
-/** useCommands is what can be done from anywhere by its name. */
+/** useCommands is what can be done from anywhere by its name, and the findings that stand, where one acts on them. */
 function useCommands(): Hit[] {
-  const { prefs, router } = useApp();
+  const { prefs, router, stream } = useApp();
+  const href = useHref();
   return useMemo(() => {
+    const { envs, regions, findings } = stream.known.get();
+    const several = <T,>(all: readonly T[]): readonly T[] => (all.length > 1 ? all : []);
     const command = (text: string, run: () => void): Hit => ({ group: "Commands", text, hint: "", to: text, run });
     const set = (p: Partial<ReturnType<typeof prefs.get>>) => () => prefs.set({ ...prefs.get(), ...p });
     return [
+      ...findings
+        .filter((f) => f.ended == null)
+        .map((f) => ({ group: "Findings", text: f.title, hint: f.env, to: href(findingPath(f.id), { env: f.env }) })),
+      ...several(envs).map((e) => command(`Environment: ${e}`, () => router.change({ env: e, region: undefined }, false))),
+      ...several(regions).map((r) => command(`Region: ${r}`, () => router.change({ region: r }, false))),
+      ...several(regions).slice(0, 1).map(() => command("Region: all", () => router.change({ region: undefined }, false))),
       command("Colours: light", set({ theme: "light" })),
       command("Colours: dark", set({ theme: "dark" })),
       command("Colours: as the system", set({ theme: "auto" })),
@@ -81,7 +95,7 @@ function useCommands(): Hit[] {
         router.change({ kiosk: kiosk == null ? "" : undefined }, false);
       }),
     ];
-  }, [prefs, router]);
+  }, [prefs, router, stream, href]);
 }
 
 function Open() {
@@ -132,7 +146,7 @@ function Open() {
   }, [q]);
   const commands = useCommands();
   const all = useMemo(() => {
-    const words = q.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = wordsOf(q);
     return [...hits(q, local, answer?.a ?? null, href, answer?.of), ...commands.filter((c) => words.every((w) => c.text.toLowerCase().includes(w)))];
   }, [q, local, answer, href, commands]);
   const at = Math.min(on, all.length - 1);
