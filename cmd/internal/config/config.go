@@ -283,31 +283,6 @@ type SASL struct {
 	PasswordFile string `yaml:"password_file"`
 }
 
-// Dashboards shapes what `serve` shows.
-type Dashboards struct {
-	Window   Duration `yaml:"window"`    // how far back charts go; default 1h
-	MaxBytes Size     `yaml:"max_bytes"` // memory for the windows; default 256MB, at least 1MB
-	Golden   Golden   `yaml:"golden"`
-	// Collectors are asked, by the roster page, what only they know: guards, paths, why. Without them, and without a collector in the same process, that is not known.
-	Collectors []URL `yaml:"collectors"`
-	// Peers are all replicas of serve, this one too, by the URLs at which they reach each other: they divide the services among them. Without them there is one.
-	Peers []URL `yaml:"peers"`
-	// ServiceFiles say of services who looks after them, what means what and what they promise: patterns such as services.d/*.yml, followed while running.
-	ServiceFiles []string `yaml:"service_files"`
-	Pinned       []string `yaml:"pinned"`        // metrics that are kept by dimension beside the golden signals, with * for any text
-	HistoryBytes Size     `yaml:"history_bytes"` // memory for the last day by dimension; default 256MB, at least 1MB
-	PromQL       PromQL   `yaml:"promql"`
-	MaxAlerts    int      `yaml:"max_alerts"` // of all rules together; default 50000
-}
-
-// PromQL bounds what queries in Prometheus' language may take.
-type PromQL struct {
-	MaxSamples int      `yaml:"max_samples"`     // values that one query holds at once; default 5000000
-	MaxSeries  int      `yaml:"max_series"`      // series that one selector finds; default 200000
-	Timeout    Duration `yaml:"timeout"`         // default 20s
-	Concurrent int      `yaml:"max_concurrency"` // queries at once; default 4
-}
-
 // Alerting says whom `serve` tells of findings.
 type Alerting struct {
 	Alertmanagers []Receiver `yaml:"alertmanagers"` // told by their v2 API
@@ -323,13 +298,6 @@ type Receiver struct {
 	Authorization *Authorization `yaml:"authorization"`
 	TLS           *TLS           `yaml:"tls_config"`
 	Timeout       Duration       `yaml:"timeout"` // of one request; default 10s
-}
-
-// Golden names metrics that mean rate, errors and latency, beside those known by name.
-type Golden struct {
-	Rate    []string `yaml:"rate"`
-	Errors  []string `yaml:"errors"`
-	Latency []string `yaml:"latency"`
 }
 
 // Defaults that stand in the documentation.

@@ -35,21 +35,7 @@ func (c *Config) validate() []fault {
 	k := checker{"$", &faults}
 	interval := c.Global.ScrapeInterval.Std(DefaultInterval)
 	checkTiming(k.in(".global"), interval, c.Global.ScrapeTimeout)
-	checkServers(k.in(".zookeeper.servers"), c.ZooKeeper.Servers)
-	checkServers(k.in(".zookeeper.prefer"), c.ZooKeeper.Prefer)
-	if d := c.ZooKeeper.SessionTimeout.Std(DefaultSessionTimeout); d < time.Second || d > 10*time.Minute {
-		k.in(".zookeeper.session_timeout").fail("%s is not within 1s..10m", c.ZooKeeper.SessionTimeout)
-	}
-	if g := c.ZooKeeper.Group; g != "" && !groupName.MatchString(g) {
-		k.in(".zookeeper.group").fail("%q: use letters, digits, _ . or -, or - alone for none", g)
-	}
-	if a := c.ZooKeeper.Advertise; a != "" {
-		checkServers(k.in(".zookeeper.advertise_address"), []string{strings.TrimPrefix(strings.TrimPrefix(a, "https://"), "http://")})
-	}
-	secretOnce(k.in(".zookeeper"), "digest", c.ZooKeeper.Digest, c.ZooKeeper.DigestFile)
-	if p := c.ZooKeeper.AdminPort; p < 0 || p > 65535 {
-		k.in(".zookeeper.admin_port").fail("%d is not within 1..65535", p)
-	}
+	c.ZooKeeper.validate(k.in(".zookeeper"))
 	names := map[string]int{}
 	for i := range c.Scrape {
 		s, ks := &c.Scrape[i], k.in(".scrape_configs[%d]", i)
@@ -70,14 +56,44 @@ func (c *Config) validate() []fault {
 	}
 	c.Enrich.validate(k.in(".enrich"))
 	c.Kafka.validate(k.in(".kafka"))
-	if b := c.Spool.MaxBytes; b != 0 && b < MinSpoolBytes {
-		k.in(".spool.max_bytes").fail("less than 16MB is no spool; give more, or `off: true`")
-	}
-	if f := c.Spool.Fsync; f != "" && f != "never" && f != "interval" && f != "each" {
-		k.in(".spool.fsync").fail("%q: use never, interval or each", f)
-	}
+	c.Spool.validate(k.in(".spool"))
 	c.validateExports(k.in(".exports"))
 	c.Alerting.validate(k.in(".alerting"))
+	c.validateRules(k)
+	c.Web.validate(k.in(".web"))
+	c.Dashboards.validate(k.in(".dashboards"))
+	return faults
+}
+
+func (z *ZooKeeper) validate(k checker) {
+	checkServers(k.in(".servers"), z.Servers)
+	checkServers(k.in(".prefer"), z.Prefer)
+	if d := z.SessionTimeout.Std(DefaultSessionTimeout); d < time.Second || d > 10*time.Minute {
+		k.in(".session_timeout").fail("%s is not within 1s..10m", z.SessionTimeout)
+	}
+	if g := z.Group; g != "" && !groupName.MatchString(g) {
+		k.in(".group").fail("%q: use letters, digits, _ . or -, or - alone for none", g)
+	}
+	if a := z.Advertise; a != "" {
+		checkServers(k.in(".advertise_address"), []string{strings.TrimPrefix(strings.TrimPrefix(a, "https://"), "http://")})
+	}
+	secretOnce(k, "digest", z.Digest, z.DigestFile)
+	if p := z.AdminPort; p < 0 || p > 65535 {
+		k.in(".admin_port").fail("%d is not within 1..65535", p)
+	}
+}
+
+func (s *Spool) validate(k checker) {
+	if b := s.MaxBytes; b != 0 && b < MinSpoolBytes {
+		k.in(".max_bytes").fail("less than 16MB is no spool; give more, or `off: true`")
+	}
+	if f := s.Fsync; f != "" && f != "never" && f != "interval" && f != "each" {
+		k.in(".fsync").fail("%q: use never, interval or each", f)
+	}
+}
+
+// validateRules is about how rules are evaluated; what stands in their files is looked at where it is read.
+func (c *Config) validateRules(k checker) {
 	if d := c.Global.EvaluationInterval.Std(time.Minute); d < time.Second || d > 24*time.Hour {
 		k.in(".global.evaluation_interval").fail("%s is not within 1s..24h", c.Global.EvaluationInterval)
 	}
@@ -89,51 +105,6 @@ func (c *Config) validate() []fault {
 			k.in(".rule_files[%d]", i).fail("%q is no pattern of files, such as rules/*.yml", p)
 		}
 	}
-	c.Web.validate(k.in(".web"))
-	if w := c.Dashboards.Window.Std(DefaultWindow); w < time.Minute || w > 24*time.Hour {
-		k.in(".dashboards.window").fail("%s is not within 1m..24h", c.Dashboards.Window)
-	}
-	if m := c.Dashboards.MaxBytes; m != 0 && m < 1<<20 {
-		k.in(".dashboards.max_bytes").fail("%d bytes hold no fleet; give 1MB or more", int64(m))
-	}
-	for name, list := range map[string][]URL{"collectors": c.Dashboards.Collectors, "peers": c.Dashboards.Peers} {
-		for i, u := range list {
-			if at, err := url.Parse(u.Reveal()); err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
-				k.in(".dashboards.%s[%d]", name, i).fail("%q is not an http or https URL, such as http://127.0.0.1:%d", u, map[string]int{"collectors": 7140, "peers": 7150}[name])
-			}
-		}
-	}
-	for i, p := range c.Dashboards.Peers {
-		if slices.Contains(c.Dashboards.Peers[:i], p) {
-			k.in(".dashboards.peers[%d]", i).fail("%q stands there twice", p)
-		}
-	}
-	if m := c.Dashboards.HistoryBytes; m != 0 && m < 1<<20 {
-		k.in(".dashboards.history_bytes").fail("%d bytes hold no day; give 1MB or more", int64(m))
-	}
-	if p := c.Dashboards.PromQL; p.MaxSamples < 0 || p.MaxSeries < 0 || p.Concurrent < 0 || p.Timeout < 0 {
-		k.in(".dashboards.promql").fail("a bound is negative; leave it out for the default")
-	}
-	if n := c.Dashboards.MaxAlerts; n < 0 {
-		k.in(".dashboards.max_alerts").fail("%d is negative; leave it out for the default", n)
-	}
-	for i, p := range c.Dashboards.ServiceFiles {
-		if strings.ContainsAny(filepath.Dir(p), "*?[") || p == "" {
-			k.in(".dashboards.service_files[%d]", i).fail("%q: name files such as services.d/*.yml, with wildcards in the file's name only", p)
-		}
-	}
-	if slices.Contains(c.Dashboards.Pinned, "") {
-		k.in(".dashboards.pinned").fail("an empty name matches nothing; remove it")
-	}
-	for _, g := range []struct {
-		name string
-		list []string
-	}{{"rate", c.Dashboards.Golden.Rate}, {"errors", c.Dashboards.Golden.Errors}, {"latency", c.Dashboards.Golden.Latency}} {
-		if slices.Contains(g.list, "") {
-			k.in(".dashboards.golden.%s", g.name).fail("an empty name matches nothing; remove it")
-		}
-	}
-	return faults
 }
 
 func (g *Guard) validate(k checker) {
