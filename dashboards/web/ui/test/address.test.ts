@@ -38,6 +38,8 @@ test("metrics in an address", () => {
   for (const [metric, field] of [["requests", ""], ["latency_ms", "p99"], ["a~b", "p50"], ["a,b%", ""]] as const)
     assert.deepEqual(parseRef(unpacked(packed([refText({ metric, field })]))[0] as string), { metric, field });
   assert.deepEqual(unpacked(packed(["a", "b,c", "d~p99"])), ["a", "b,c", "d~p99"]);
+  assert.equal(packed(["version=1.42.0", "zone=us-east-1c"]), "version=1.42.0,zone=us-east-1c"); // an address escapes once
+  assert.deepEqual(unpacked(packed(["a%2Cb", "c%", "d=é,f"])), ["a%2Cb", "c%", "d=é,f"]);
   assert.deepEqual(unpacked(undefined), []);
   assert.deepEqual(unpacked("100%,b"), ["100%", "b"]);
 });

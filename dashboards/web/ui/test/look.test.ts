@@ -76,6 +76,8 @@ test("csv", () => {
   assert.equal(csv(0, 1000, [{ name: "", values: [1, null] }]), "time,all\r\n1970-01-01T00:00:00.000Z,1\r\n1970-01-01T00:00:01.000Z,\r\n");
   assert.equal(csv(0, 1000, [{ name: '=1,"x"', values: [2], lo: [1], hi: [3] }]).split("\r\n")[0], `time,"'=1,""x""","'=1,""x"" lo","'=1,""x"" hi"`);
   assert.equal(csv(0, 1000, []), "time\r\n");
+  const of = csv(0, 1000, [{ name: "1.42.0", values: [1] }, { name: "", values: [2] }], "checkout prod requests zone=a per second").split("\r\n")[0];
+  assert.equal(of, "time,checkout prod requests zone=a per second 1.42.0,checkout prod requests zone=a per second");
 });
 
 test("a canary for a chat", () => {

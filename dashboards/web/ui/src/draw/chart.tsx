@@ -60,8 +60,8 @@ export const strokes: readonly { shade: string; dash: number[]; width: number }[
   { shade: "--calm", dash: [6, 3], width: 1.5 },
 ];
 const other = { shade: "--calm", dash: [], width: 1 };
-/** strokeOf: past a handful no dash is told from another; then all are thin and the one that is pointed at is drawn strong. */
-export const strokeOf = (i: number, n: number): (typeof strokes)[number] => (n <= strokes.length ? (strokes[i] ?? other) : other);
+/** strokeOf: past a handful no dash is told from another; then the first three stand out, all others are thin, and the one that is pointed at is drawn strong. */
+export const strokeOf = (i: number, n: number): (typeof strokes)[number] => (n <= strokes.length || i < 3 ? (strokes[i] ?? other) : other);
 
 export function Chart(p: Props) {
   const { cursor, prefs } = useApp();
@@ -76,6 +76,34 @@ export function Chart(p: Props) {
   const over = useRef(false); // is the pointer in this very chart?
   focused.current = focus;
   const at = useStore(cursor, (t) => (t == null ? -1 : indexAt(t, p.t0, p.step, p.lines[0]?.values.length ?? 0)));
+  const anchor = useRef<number | null>(null); // where a part that is chosen by keys begins
+  const keys = (e: KeyboardEvent): void => {
+    const n = p.lines[0]?.values.length ?? 0;
+    const u = plot.current;
+    if (!u || n === 0) return;
+    const here = at < 0 ? n - 1 : at;
+    const chosen = (to: number): void => {
+      const [a, b] = anchor.current == null ? [0, 0] : [u.valToPos((p.t0 + Math.min(anchor.current, to) * p.step) / 1000, "x"), u.valToPos((p.t0 + Math.max(anchor.current, to) * p.step) / 1000, "x")];
+      u.setSelect({ left: a, top: 0, width: b - a, height: anchor.current == null ? 0 : u.over.clientHeight }, false);
+    };
+    if (e.key === "ArrowLeft" || e.key === "ArrowRight") {
+      const to = Math.max(0, Math.min(n - 1, here + (e.key === "ArrowLeft" ? -1 : 1) * (e.ctrlKey || e.metaKey ? 10 : 1)));
+      anchor.current = e.shiftKey && p.onBrush ? (anchor.current ?? here) : null;
+      cursor.set(p.t0 + to * p.step);
+      chosen(to);
+    } else if (e.key === "Enter" && anchor.current != null && anchor.current !== here) {
+      const [from, to] = [Math.min(anchor.current, here), Math.max(anchor.current, here)];
+      anchor.current = null;
+      chosen(here);
+      p.onBrush?.(p.t0 + from * p.step, p.t0 + to * p.step);
+    } else if (e.key === "Escape" && at >= 0) {
+      anchor.current = null;
+      chosen(here);
+      cursor.set(null);
+    } else return;
+    e.preventDefault();
+    e.stopPropagation();
+  };
   const banded = p.lines.length === 1 && !!p.lines[0]?.lo && !!p.lines[0]?.hi;
   const height = p.height ?? 150;
   const shape = JSON.stringify([p.lines.map((l) => l.name), banded, zone, !!p.onBrush, height]);
@@ -143,7 +171,11 @@ export function Chart(p: Props) {
         class="canvas"
         ref={holder}
         role="img"
-        aria-label={`Chart of ${p.name}`}
+        tabIndex={0}
+        aria-label={[`Chart of ${p.name}`, ...p.lines.slice(0, 6).map((l) => [l.name, valueOf(l)].filter(Boolean).join(" ")), at >= 0 && `at ${clock(p.t0 + at * p.step, zone, p.span.to)}`]
+          .filter(Boolean)
+          .join(", ")}
+        onKeyDown={keys}
         onPointerEnter={() => (over.current = true)}
         onPointerLeave={() => {
           over.current = false;

@@ -18,10 +18,11 @@ import { Table, type Column } from "../parts/table";
 import { count, percent, plural, quantity } from "../say/number";
 import { at, parseWindow, span as length } from "../say/time";
 import { useApp, useEnv, useHref, useRegion, useRoute, useZone } from "../state/app";
-import { servicePath } from "../state/route";
+import { hostPath, servicePath } from "../state/route";
 import { useStore } from "../state/store";
 
 const lengths = ["5m", "15m", "1h"];
+
 export function Explore() {
   const { stream, router, clock } = useApp();
   const { query } = useRoute();
@@ -86,7 +87,7 @@ export function Explore() {
         />
         <By value={by} onChange={(v) => router.change({ by: v || undefined }, false)} choices={dimensions} />
         <div class="seg" role="group" aria-label="Window">
-          {lengths.map((l) => (
+          {(w.ms && !lengths.some((l) => parseWindow(l) === w.ms) ? [`${Math.round(w.ms / 60_000)}m`, ...lengths] : lengths).map((l) => (
             <button
               key={l}
               type="button"
@@ -127,7 +128,7 @@ export function Explore() {
             beside={beside}
             height={340}
             onBrush={fix}
-            below={(s) => <Lines s={s} by={by} onDrill={(value) => only(narrowed(where, `${by}=${value}`), { by: deeper(by) })} besides={beside?.name} />}
+            below={(s) => <Lines s={s} by={by} held={w.ms === 0} what={[service, env, region, refText({ metric, field }), ...where]} a={a} onDrill={(value) => only(narrowed(where, `${by}=${value}`), { by: deeper(by) })} besides={beside?.name} />}
           />
           <Different service={service} env={env} />
           <p class="dim">
@@ -203,23 +204,29 @@ function change(is: number | null, was: number | null): string {
 interface LinesProps {
   s: Shown;
   by: string;
+  held: boolean;
+  what: string[]; // whose lines they are, for who has nothing but the file
+  a: ServiceAnswer | null;
   besides: string | undefined;
   onDrill: (value: string) => void;
 }
 
-function Lines({ s, by, besides, onDrill }: LinesProps) {
+function Lines({ s, by, held, what, a, besides, onDrill }: LinesProps) {
   const { router } = useApp();
   const { query } = useRoute();
+  const href = useHref();
+  const usual = held ? "-mean" : "-last"; // of a while that is over the last step is no news
   const rows = useMemo<LineFacts[]>(
     () =>
-      s.lines.map((l, at) => {
+      s.lines.map((l) => {
         const xs = finite(l.values);
-        const los = l.lo ? finite(l.lo) : xs; // bounds reach further than what lies between them
-        const his = l.hi ? finite(l.hi) : xs;
+        // What is drawn: the line, or the bounds where no one number can be had.
+        const los = xs.length || !l.lo ? xs : finite(l.lo);
+        const his = xs.length || !l.hi ? xs : finite(l.hi);
         const i = lastKnown(l.values);
         return {
           name: l.name,
-          instances: s.answer?.series?.[at]?.instances ?? 0,
+          instances: s.answer?.series?.find((x) => x.name === l.name)?.instances ?? 0,
           last: i >= l.values.length - 3 && i >= 0 ? (l.values[i] ?? null) : null,
           least: los.length ? Math.min(...los) : null,
           mean: mean(xs),
@@ -229,14 +236,35 @@ function Lines({ s, by, besides, onDrill }: LinesProps) {
       }),
     [s.lines, s.beside],
   );
+  // Where there is nothing deeper to ask, the line leads to who it is.
+  const leads = (value: string): preact.ComponentChildren => {
+    const i = a?.instances?.find((x) => (by === "instance" ? x.instance : x.host) === value);
+    if (!i || !a || (by !== "instance" && by !== "host")) return null;
+    const to = by === "instance" ? href(servicePath(a.row.service), { env: a.row.env, i: value }) : href(hostPath(value));
+    return (
+      <>
+        <a href={to} data-in data-item>
+          {value}
+        </a>
+        {by === "instance" && i.host && (
+          <>
+            {" on "}
+            <a href={href(hostPath(i.host))} data-in>
+              {i.host}
+            </a>
+          </>
+        )}
+      </>
+    );
+  };
   // What stands for several, or for those who say nothing, is no value that can be asked for.
   const name = (r: LineFacts): preact.ComponentChildren =>
-    by && r.name && r.name !== "other" && r.name !== "unknown" && by !== "instance" ? (
+    by && r.name && r.name !== "other" && r.name !== "unknown" && by !== "instance" && by !== "host" ? (
       <button type="button" class="link" title={`Only ${by} ${r.name}`} onClick={() => onDrill(r.name)} data-item data-testid="drill">
         {r.name}
       </button>
     ) : (
-      r.name || "all"
+      leads(r.name) ?? (r.name || "all")
     );
   const columns: Column<LineFacts>[] = [
     { key: "name", head: by || "line", sort: (r) => r.name, cell: name },
@@ -262,7 +290,7 @@ function Lines({ s, by, besides, onDrill }: LinesProps) {
           <button
             type="button"
             class="link"
-            onClick={() => s.answer && save(`${s.answer.metric}.csv`, csv(s.answer.t0, s.answer.step, [...s.lines, ...s.beside.values()]))}
+            onClick={() => s.answer && save(`${what.filter(Boolean).join("_")}.csv`, csv(s.answer.t0, s.answer.step, [...s.lines, ...s.beside.values()], [...what.filter(Boolean), s.answer.unit].filter(Boolean).join(" ")))}
             data-testid="csv"
           >
             Save as CSV
@@ -275,8 +303,8 @@ function Lines({ s, by, besides, onDrill }: LinesProps) {
         columns={columns}
         rows={rows}
         keyOf={(r) => r.name}
-        sort={query.sort ?? "-last"}
-        onSort={(sort) => router.change({ sort: sort === "-last" ? undefined : sort })}
+        sort={query.sort ?? usual}
+        onSort={(sort) => router.change({ sort: sort === usual ? undefined : sort })}
         rowTestId="explore-row"
       />
     </section>

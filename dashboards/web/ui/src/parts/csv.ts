@@ -7,11 +7,11 @@ function cell(text: string): string {
   return /[",\r\n]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
 }
 
-/** csv has the time (RFC 3339, UTC) first; a line with bounds has two more columns. What is not known is empty. */
-export function csv(t0: number, step: number, lines: readonly ChartLine[]): string {
+/** csv has the time (RFC 3339, UTC) first; a line with bounds has two more columns, and each column's name says of what it is. What is not known is empty. */
+export function csv(t0: number, step: number, lines: readonly ChartLine[], of = ""): string {
   const bounded = (l: ChartLine): boolean => !!l.lo?.some((v) => v != null) && !!l.hi;
   const heads = lines.flatMap((l) => {
-    const name = l.name || "all";
+    const name = [of, l.name || (of ? "" : "all")].filter(Boolean).join(" ");
     return bounded(l) ? [name, `${name} lo`, `${name} hi`] : [name];
   });
   const out = [["time", ...heads].map(cell).join(",")];

@@ -6,6 +6,7 @@ const keys: [string, string][] = [
   ["j  k", "next and previous finding, service or row"],
   ["Enter", "open it"],
   ["Esc", "close, let go, go back to Now"],
+  ["←  →", "on a chart: another moment; with Shift a part of it, and Enter asks what was different then"],
   ["?", "this list"],
 ];
 

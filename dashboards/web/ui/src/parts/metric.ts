@@ -23,8 +23,8 @@ export function parseRef(s: string): MetricRef {
 export const refs = (metrics: readonly Metric[]): (MetricRef & { m: Metric })[] =>
   metrics.flatMap((m) => (m.fields?.length ? m.fields.map((field) => ({ metric: m.name, field, m })) : [{ metric: m.name, field: "", m }]));
 
-/** A list in one query value: commas between, percent-encoded within. */
-export const packed = (all: string[]): string => all.map(encodeURIComponent).join(",");
+/** A list in one query value: commas between, and only they and the sign of an escape are escaped within, so that an address is read as it is. */
+export const packed = (all: string[]): string => all.map((x) => x.replace(/%/g, "%25").replace(/,/g, "%2C")).join(",");
 export const unpacked = (s: string | undefined): string[] =>
   (s ?? "")
     .split(",")

@@ -1,11 +1,11 @@
 // One metric's chart, asked for again and again while it is looked at.
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import type { SeriesAnswer } from "../api/answers";
 import type { Mark } from "../api/contract";
 import { getSeriesOrKept } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Chart, type ChartLine } from "../draw/chart";
-import { stepFor } from "../draw/scale";
+import { finite, stepFor } from "../draw/scale";
 import { span as length } from "../say/time";
 import { sayer, type Say } from "../say/unit";
 import { useApp, useNow, useRegion } from "../state/app";
@@ -45,6 +45,14 @@ interface Props extends MetricRef {
 
 const everywhere: readonly string[] = [];
 
+/** inOrder names lines by their highest point, the rest last. Lines keep their places while they are the same ones. */
+export function inOrder(lines: readonly ChartLine[], was: readonly string[]): string[] {
+  if (lines.length === was.length && lines.every((l) => was.includes(l.name))) return [...was];
+  const top = (l: ChartLine): number => Math.max(-Infinity, ...finite(l.values), ...finite(l.hi ?? []));
+  const rest = (l: ChartLine): number => Number(l.name === "other");
+  return [...lines].sort((x, y) => rest(x) - rest(y) || top(y) - top(x) || (x.name < y.name ? -1 : 1)).map((l) => l.name);
+}
+
 export function SeriesChart(props: Props) {
   const { service, env, metric, field, by, window: w, where = everywhere, beside = null, self = "this", height, title, actions, extraMarks, onBrush, below } = props;
   const { clock } = useApp();
@@ -65,7 +73,13 @@ export function SeriesChart(props: Props) {
   const other = usePoll(beside ? key + JSON.stringify(beside) : null, every, (signal) => ask(signal, beside?.shiftMs ?? 0, beside?.where ?? where));
   const a = polled.data;
   const b = other.data;
-  const lines = useMemo(() => (a ? whole(a) : []), [a]);
+  const places = useRef<string[]>([]);
+  const lines = useMemo(() => {
+    if (!a) return [];
+    const all = whole(a);
+    places.current = inOrder(all, places.current);
+    return all.sort((x, y) => places.current.indexOf(x.name) - places.current.indexOf(y.name));
+  }, [a]);
   const besides = useMemo(() => {
     const out = new Map<string, ChartLine>();
     if (!a || !b || !beside) return out;
