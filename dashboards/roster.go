@@ -132,7 +132,10 @@ func (in *instance) expected(rostered bool, now int64) (yes, implied bool) {
 }
 
 // tally is who should answer, who is there and who does.
-type tally struct{ expected, present, answering, missing int }
+type tally struct {
+	expected, present, answering, missing int
+	every                                 time.Duration // the longest interval at which any of those who answer is pulled now
+}
 
 // count fills the tally, and the lists of who is missing and who is silent if asked for. The caller holds the lock.
 func (s *service) count(now int64, missing, silent *[]*instance) tally {
@@ -165,6 +168,7 @@ func (s *service) countIn(region string, now int64, missing, silent *[]*instance
 		}
 		if in.answering(now) {
 			t.answering++
+			t.every = max(t.every, in.interval)
 		} else if silent != nil && (in.last > 0 || !in.behind(now) && now-in.known() > max(3*int64(in.pause()), 10_000)) {
 			*silent = append(*silent, in)
 		}

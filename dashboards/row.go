@@ -21,7 +21,8 @@ type Row struct {
 	Answering  int       `json:"answering"`
 	Missing    int       `json:"missing"` // of those expected: they left without an excuse. Who is there and does not answer is silent
 	AgeMS      Num       `json:"age_ms"`  // median age of the newest scrapes of those who answer; of the newest of all if none does
-	Trouble    int       `json:"trouble"` // 0 calm, 1 warn, 2 bad
+	EveryMS    int64     `json:"every_ms"` // the longest interval at which any of those who answer is pulled now, closer looks too; 0: nobody answers
+	Trouble    int       `json:"trouble"`  // 0 calm, 1 warn, 2 bad
 	Why        []string  `json:"why"`
 	Signals    []string  `json:"signals,omitempty"` // of rate, errors, latency and answering those that are in trouble
 	Rate       Num       `json:"rate"`              // requests a second
@@ -128,7 +129,7 @@ func (s *service) row(now, known int64, why []Finding, old *Row, region string) 
 		p := s.parts[region]
 		f, g, seq, tip = &p.figures, &p.ring, p.seq, 0
 	}
-	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Chat: s.about.Chat, Runbook: s.about.Runbook, Expected: t.expected, Present: t.present, Answering: t.answering, Missing: t.missing, AgeMS: Num(s.age(now, known, region)),
+	r := &Row{Service: s.name, Env: s.env, Owner: s.owner(), Chat: s.about.Chat, Runbook: s.about.Runbook, Expected: t.expected, Present: t.present, Answering: t.answering, Missing: t.missing, EveryMS: t.every.Milliseconds(), AgeMS: Num(s.age(now, known, region)),
 		Why: []string{}, Rate: Num(f.rate), Errors: Num(f.errs), ErrorRatio: Num(f.ratio()), Versions: s.versionCounts(known, region), Region: region}
 	if len(s.golden.set.errors) == 0 {
 		r.Errors, r.ErrorRatio = Unknown(), Unknown()
@@ -177,7 +178,7 @@ func (r *Row) saysAs(o *Row) bool {
 		return false
 	}
 	return r.Owner == o.Owner && r.Chat == o.Chat && r.Runbook == o.Runbook && r.Expected == o.Expected && r.Present == o.Present && r.Answering == o.Answering &&
-		r.Missing == o.Missing && r.Trouble == o.Trouble && slices.Equal(r.Why, o.Why) && slices.Equal(r.Versions, o.Versions)
+		r.Missing == o.Missing && r.EveryMS == o.EveryMS && r.Trouble == o.Trouble && slices.Equal(r.Why, o.Why) && slices.Equal(r.Signals, o.Signals) && slices.Equal(r.Versions, o.Versions)
 }
 
 // Figures are rate, errors and error ratio, and the latency's lo, hi and est: what moves each second.

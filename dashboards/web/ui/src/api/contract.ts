@@ -120,6 +120,7 @@ export interface Row {
   present: number;
   answering: number;
   missing?: number;
+  every_ms?: number; // the longest interval at which any who answers is pulled now; 0: nobody answers
   trouble: 0 | 1 | 2;
   why: string[] | null;
   signals?: string[]; // of rate, errors, latency and answering those that are in trouble
