@@ -20,6 +20,7 @@ type Detail struct {
 	Events    []Event    `json:"events"`
 	Bursts    []Burst    `json:"bursts"` // that are on
 	Usual     Usual      `json:"usual"`
+	Bounds    Bounds     `json:"bounds"`
 }
 
 // Instance is one endpoint as pages show it. Times are Unix ms.
@@ -31,7 +32,7 @@ type Instance struct {
 	Since         int64             `json:"since"`
 	Missing       bool              `json:"missing,omitempty"` // it departed, and nothing excuses it
 	Excuse        string            `json:"excuse,omitempty"`  // why nobody misses it
-	Outcome       string            `json:"outcome"` // of the newest scrape; empty: never scraped
+	Outcome       string            `json:"outcome"`           // of the newest scrape; empty: never scraped
 	OutcomeReason string            `json:"outcome_reason"`
 	AgeMS         Num               `json:"age_ms"`
 	TookMS        Num               `json:"took_ms"`
@@ -44,6 +45,25 @@ type Instance struct {
 	ErrorRatio    Num               `json:"error_ratio"`
 	Latency       Num               `json:"latency"` // milliseconds; what it is stands in the row's latency
 	Lately        *Lately           `json:"lately,omitempty"`
+}
+
+// Bounds are what the latency of the row's spark lies between, step by step.
+type Bounds struct {
+	T0   int64 `json:"t0"`
+	Step int64 `json:"step"`
+	Lo   Nums  `json:"lo"`
+	Hi   Nums  `json:"hi"`
+}
+
+// bounds are those of each step of a spark that ends now.
+func (g *ring) bounds(now int64) Bounds {
+	first := now/sparkStep - sparkPoints + 1
+	out := Bounds{T0: first * sparkStep, Step: sparkStep}
+	for k := first; k < first+sparkPoints; k++ {
+		lat := g.step(k*sparkStep, (k+1)*sparkStep).lat
+		out.Lo, out.Hi = append(out.Lo, Num(lat.Lo)), append(out.Hi, Num(lat.Hi))
+	}
+	return out
 }
 
 // Metric is one name of a service.
@@ -82,7 +102,15 @@ func (b *Board) Detail(name, env string) *Detail {
 	defer s.mu.RUnlock()
 	d := &Detail{AsOf: now, Row: row, Bursts: bursts, Instances: []Instance{}, Metrics: s.metrics(), Usual: s.usual(about), Events: s.events.told(0, math.MaxInt64)}
 	d.Events = b.withTold(d.Events, name, env, time.UnixMilli(0), time.UnixMilli(now).Add(time.Hour))
-	slices.Reverse(d.Events)
+	for i := range about {
+		f := &about[i]
+		d.Events = append(d.Events, Event{T: f.Since, Kind: EventFinding, Text: f.Title})
+		if f.Ended != nil {
+			d.Events = append(d.Events, Event{T: *f.Ended, Kind: EventFinding, Text: "over: " + f.Title})
+		}
+	}
+	slices.SortStableFunc(d.Events, func(x, y Event) int { return cmp.Compare(y.T, x.T) })
+	d.Bounds = s.ring.bounds(now)
 	for _, in := range s.sorted() {
 		d.Instances = append(d.Instances, s.detail(in, now))
 	}

@@ -20,8 +20,8 @@ const (
 	// maxCanaries bounds the verdicts of one look at all services, lookEvery how often they are made anew, whoever asks.
 	maxCanaries = 60
 	lookEvery   = 5 * time.Second
-	// maxOnHost bounds how many instances on one host are shown.
-	maxOnHost = 2000
+	// maxOnHost bounds how many instances on one host are shown, maxLinesOnHost of how many there are lines.
+	maxOnHost, maxLinesOnHost = 2000, 200
 )
 
 // verdicts are the newest answers about canaries, by environment: a hundred pages cost as much as one, and those of one environment wait for none of another.
@@ -211,6 +211,8 @@ type onHost struct {
 	Service string `json:"service"`
 	Env     string `json:"env"`
 	dashboards.Instance
+	Usual dashboards.Usual  `json:"usual"` // of its service
+	Lines *dashboards.Lines `json:"lines,omitempty"`
 }
 
 // host is every instance on one host, side by side.
@@ -243,10 +245,18 @@ func (s *Server) host(r *http.Request) (any, error) {
 		if d == nil {
 			continue
 		}
+		from := len(out.Instances)
+		var names []string
 		for _, in := range d.Instances {
 			if isOn(in.Host, in.Instance) && len(out.Instances) < maxOnHost {
-				out.Instances = append(out.Instances, onHost{n[0], n[1], in})
+				out.Instances = append(out.Instances, onHost{Service: n[0], Env: n[1], Instance: in, Usual: d.Usual})
+				names = append(names, in.Instance)
 			}
+		}
+		lines := board.LinesOf(n[0], n[1], names[:min(len(names), max(maxLinesOnHost-from, 0))])
+		for i := range out.Instances[from:] {
+			in := &out.Instances[from+i]
+			in.Lines = lines[in.Instance.Instance]
 		}
 	}
 	if len(out.Instances) == 0 {

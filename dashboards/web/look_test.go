@@ -43,4 +43,13 @@ func TestLook(t *testing.T) {
 	if _, body = r.get(t, "/api/v1/host?host="+host); !strings.Contains(body, `"service":"checkout"`) {
 		t.Errorf("on %s there is %.300s", host, body)
 	}
+	known := 0
+	for i := range 90 {
+		if x, ok := at(t, body, fmt.Sprintf("instances.0.lines.rate.%d", i)).(float64); ok && x > 0 {
+			known++
+		}
+	}
+	if known == 0 || at(t, body, "instances.0.lines.step") != 10_000. {
+		t.Errorf("%d points of a line are known on %s: %.900s", known, host, body)
+	}
 }

@@ -212,6 +212,8 @@ export interface ExceptionsAnswer {
 export interface OnHost extends Instance {
   service: string;
   env: string;
+  usual?: Usual; // of its service
+  lines?: { t0: number; step: number; rate: Values; error_ratio: Values; latency: Values } | null;
 }
 
 export interface HostAnswer {

@@ -45,7 +45,7 @@ export interface Health {
 const factor = (u: Usual, signal: string, alone: number): number => (u.hit.has(signal) ? 1.5 : alone);
 
 /** failures weighs a share by how many errors it is made of: one failed request of a quiet instance is no news. */
-function failures(i: Instance, u: Usual): Level | "" {
+export function failures(i: Instance, u: Usual): Level | "" {
   const share = errorsOf(i) ?? 0;
   const was = Math.min(u.errors, u.before.error_ratio ?? u.errors);
   if (share < 0.01 || share <= factor(u, "errors", 3) * was) return "";
@@ -56,7 +56,7 @@ function failures(i: Instance, u: Usual): Level | "" {
   return share >= 0.05 ? "bad" : "warn";
 }
 
-function slow(i: Instance, u: Usual): boolean {
+export function slow(i: Instance, u: Usual): boolean {
   const ms = latencyOf(i);
   if (ms == null) return false;
   const than = (of: number | null, times: number): boolean => of != null && of > 0 && ms > times * of && ms > of + 20;
@@ -89,3 +89,13 @@ export function alike(all: readonly Instance[], judged: readonly Health[], u: Us
   const was = u.before.error_ratio;
   return `all ${count(there.length)} fail: ${percent(Math.min(...shares))} to ${percent(Math.max(...shares))}${was == null ? "" : `, usually ${percent(was)}`}`;
 }
+
+/** network is who announces the address, where the enricher knew: short enough for a column. */
+export function network(tags: Record<string, string> | null): string {
+  const org = tags?.["host.as.organization.name"] ?? tags?.["as.organization.name"];
+  const number = tags?.["host.as.number"] ?? tags?.["as.number"];
+  return [number && "AS" + number, org].filter(Boolean).join(" ");
+}
+
+/** reasonOf is what the roster and the newest scrape say of somebody who is not there, or not as he should be. */
+export const reasonOf = (i: Instance): string => [i.reason, i.excuse, i.outcome_reason].filter(Boolean).join("; ");

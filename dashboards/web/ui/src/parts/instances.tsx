@@ -6,20 +6,13 @@ import { count, milliseconds, percent, plural, rate } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useHref, useNow, useRoute, useZone } from "../state/app";
 import { hostPath } from "../state/route";
-import { alike, errorsOf, health, latencyOf, rank, usual } from "./health";
+import { alike, errorsOf, health, latencyOf, network, rank, reasonOf, usual } from "./health";
 import { Heat, type HeatBy, type Judged } from "./heat";
 import { matcher } from "./match";
 import { Table, type Column } from "./table";
 
 /** So many rows before the rest is asked for: the worst come first, and the metrics beneath stay in reach. */
 const firstRows = 15;
-
-/** network is who announces the address, where the enricher knew: short enough for a column. */
-function network(tags: Record<string, string> | null): string {
-  const org = tags?.["host.as.organization.name"] ?? tags?.["as.organization.name"];
-  const number = tags?.["host.as.number"] ?? tags?.["as.number"];
-  return [number && "AS" + number, org].filter(Boolean).join(" ");
-}
 
 const fields = ({ i, h }: Judged): Record<string, string> => ({
   ...i.tags,
@@ -42,9 +35,6 @@ interface Props {
   /** hit are the service's signals that are in trouble, joined by commas: a new list of the same is no news. */
   hit: string;
 }
-
-/** Why is what the roster and the newest scrape say of somebody in trouble, as text. */
-export const reasonOf = (i: Instance): string => [i.reason, i.excuse, i.outcome_reason].filter(Boolean).join("; ");
 
 export function Instances({ all, fresh, before, hit }: Props) {
   const { router } = useApp();
