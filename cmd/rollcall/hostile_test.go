@@ -41,18 +41,21 @@ func TestHostileNames(t *testing.T) {
 		return collector.Sample{Name: name, Kind: collector.Counter, Labels: labels, Value: fmt.Sprint(v)}
 	}
 	seq := uint64(0)
-	for s := range 40 {
+	scrape := func(s int, every time.Duration) {
 		at := now.Add(time.Duration(s-40) * time.Second)
 		for i := range 4 {
 			tags := []collector.LabelPair{{Name: dashboards.TagVersion, Value: []string{"1", long}[i/2]}, {Name: dashboards.TagHost, Value: evil}, {Name: "team", Value: long}, {Name: "runbook", Value: "javascript:window.owned=1"},
 				{Name: dashboards.TagTrack, Value: []string{"production", "canary"}[i/3]}, {Name: long, Value: long}}
 			for _, service := range []string{long, evil} {
 				seq++
-				b.Add(&dashboards.Record{ID: dashboards.RecordID{Collector: 5, Start: 1, Sequence: seq}, Seen: at, Service: service, Env: "prod", Instance: fmt.Sprintf("%s:%d", evil, i), Time: at, Interval: time.Second, Tags: tags,
+				b.Add(&dashboards.Record{ID: dashboards.RecordID{Collector: 5, Start: 1, Sequence: seq}, Seen: at, Service: service, Env: "prod", Instance: fmt.Sprintf("%s:%d", evil, i), Time: at, Interval: every, Tags: tags,
 					Samples: []collector.Sample{counter("requests", nil, s*100), counter("errors", nil, s), counter("exceptions", []collector.LabelPair{{Name: "class", Value: long}}, s*i), counter(long, nil, s)}})
 			}
 		}
 		b.Tick(at.Add(100 * time.Millisecond))
+	}
+	for s := range 40 {
+		scrape(s, time.Second)
 	}
 	open := func(id, service string, more ...func(*dashboards.Finding)) {
 		f := dashboards.Finding{ID: id, Level: dashboards.LevelBad, Service: service, Env: "prod", Metric: "errors", Since: now.Add(-20 * time.Second).UnixMilli(), Title: service + " is failing " + long, News: evil, Only: "Only " + long + ": x",
@@ -173,6 +176,12 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	p.forget() // refusals are on the console
+	// An operator is offered a closer look at those who are not pulled so closely as it is.
+	send(p, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: map[string]any{"X-Forwarded-User": "ann"}})
+	p.do(chromedp.Navigate(srv.URL))
+	await[bool](p, 10*time.Second, "that it is close already", `!!document.querySelector("[data-testid=ack]") && !!document.querySelector("[data-testid=close-already]") && !document.querySelector("[data-testid=burst]")`)
+	scrape(41, 5*time.Second)
+	await[bool](p, 10*time.Second, "a closer look to ask for", `!document.querySelector("[data-testid=close-already]") && !!document.querySelector("[data-testid=burst]")`)
 	// A page that is left gives its connection back, though the browser keeps it for the way back: there are six for all pages of a host, and whoever has them all waits.
 	testenv.Eventually(t, "only the page that is shown has a stream", func() bool {
 		var b strings.Builder

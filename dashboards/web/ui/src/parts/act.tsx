@@ -1,6 +1,6 @@
 // What a reader may do about a finding: say that somebody looks after it, keep it quiet for a while, look closer.
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Finding } from "../api/contract";
+import { rowKey, type Finding } from "../api/contract";
 import { acknowledge, burst, endSilence, plain, silence, takeBack } from "../api/fetch";
 import { plural } from "../say/number";
 import { at } from "../say/time";
@@ -16,11 +16,16 @@ const asks: Record<Kind, string> = {
   burst: "Its instances are scraped each second for five minutes.",
 };
 
+/** closest is the interval that a closer look has: whoever is pulled so often needs none, as charts and comparisons know no shorter one. */
+const closest = 1000;
+
 /** Act is the buttons of a finding; one that needs words opens a small form beneath them. */
 export function Act({ f }: { f: Finding }) {
   const [open, setOpen] = useState<Kind | null>(null);
   const [said, say] = useState("");
-  const me = useStore(useApp().me);
+  const app = useApp();
+  const me = useStore(app.me);
+  const every = useStore(app.stream.known, (k) => k.rows.get(rowKey(f))?.every_ms);
   if (me?.role === "viewer")
     return (
       <span class="dim" data-testid="viewer" title={me.why}>
@@ -45,7 +50,14 @@ export function Act({ f }: { f: Finding }) {
     <>
       {button("ack")}
       {button("silence")}
-      {(f.services?.length ?? 0) < 2 && button("burst")}
+      {(f.services?.length ?? 0) < 2 &&
+        (every && every <= closest && open !== "burst" ? (
+          <span class="dim" title="Each instance that answers is pulled every second or more often: a closer look would show nothing more" data-testid="close-already">
+            Every second already
+          </span>
+        ) : (
+          button("burst")
+        ))}
       <span class="said" role="status" data-testid="said">
         {said}
       </span>
