@@ -68,25 +68,6 @@ const (
 // MetricCanary is the Metric of findings that tell of verdicts on canaries. They stand beside the findings about the service itself, so no row tells of them.
 const MetricCanary = "canary"
 
-// CanaryTold is a verdict on a canary.
-type CanaryTold struct {
-	Version  string `json:"version"`  // the canary's, or its name where it tells none
-	Baseline string `json:"baseline"` // likewise
-	Verdict  string `json:"verdict"`  // pass, hold or fail; a fail stays
-}
-
-// stays reports whether what is told of f, in its place, says nothing that f does not: the verdict has not turned, or it was a fail, which stays.
-func (f *Finding) stays(in *Finding) bool {
-	return f.Canary != nil && in.Canary != nil && f.Ended == nil && in.Ended == nil && f.Canary.Version == in.Canary.Version && (f.Canary.Verdict == in.Canary.Verdict || f.Canary.Verdict == "fail")
-}
-
-// renew takes over what else is said now of a verdict that stands. A fail is told as it was found: what it rests on was so then.
-func (f *Finding) renew(in *Finding) {
-	if f.Canary.Verdict == in.Canary.Verdict && f.Canary.Verdict != "fail" {
-		f.Title, f.News, f.Only, f.Why = in.Title, in.News, in.Only, in.Why
-	}
-}
-
 // inPast are the words of what goes on, as they are said of what is over.
 var inPast = strings.NewReplacer(" do not answer", " did not answer", " does not answer", " did not answer", " has stopped: ", " had stopped: ")
 

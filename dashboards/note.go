@@ -234,7 +234,7 @@ func (n *Note) check(now time.Time) error {
 			errs = append(errs, fmt.Errorf("level %q is none of %s, %s and %s", f.Level[:min(len(f.Level), 40)], LevelBad, LevelWarn, LevelInfo))
 		}
 		if c := f.Canary; c != nil {
-			errs = append(errs, named("canary", c.Version, true), named("baseline", c.Baseline, false), named("verdict", c.Verdict, true))
+			errs = append(errs, c.check(past))
 		}
 		errs = append(errs, past("recovered", f.Recovered))
 		if f.Closes < 0 || f.Closes > now.Add(24*time.Hour).UnixMilli() {

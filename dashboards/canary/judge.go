@@ -40,17 +40,11 @@ type Answer struct {
 	Since    int64         `json:"since"`           // of the first poll; 0: none yet
 	EveryMS  int64         `json:"every_ms"`
 	Polls    int           `json:"polls"`
-	Turns    []TurnTold    `json:"turns"` // how the verdict came to be, oldest first
+	Turns    []Turned      `json:"turns"` // how the verdict came to be, oldest first
 	WarmupMS int64         `json:"warmup_ms"`
 	Warming  int           `json:"warming"` // instances of the canary that are not warm yet
 	Metrics  []MetricFound `json:"metrics"` // those with most evidence of harm first
 	Converge Convergence   `json:"convergence"`
-}
-
-// TurnTold is a change of the verdict.
-type TurnTold struct {
-	T       int64   `json:"t"` // Unix ms
-	Verdict Verdict `json:"verdict"`
 }
 
 // Side is one cohort.
@@ -87,7 +81,7 @@ type MetricFound struct {
 // maxPolls bounds the polls of a study: past it two are taken as one, and so on.
 const maxPolls = 720
 
-// Judge answers from what a Board knows. The error is dashboards.ErrNoService, or wraps ErrBlind where the Board's feed is not live.
+// Judge answers from what a Board knows, the findings among it: what has been told of a canary that is there stays so, whoever of either side comes or goes. The error is dashboards.ErrNoService, or wraps ErrBlind where the Board's feed is not live.
 func Judge(b *dashboards.Board, q Ask) (*Answer, error) {
 	q.Window = cmp.Or(q.Window, time.Hour)
 	if q.Measures == nil {
@@ -104,7 +98,7 @@ func Judge(b *dashboards.Board, q Ask) (*Answer, error) {
 	if traces == nil {
 		return nil, fmt.Errorf("%w: %s/%s is not known here; /api/v1/search finds services", dashboards.ErrNoService, q.Service, q.Env)
 	}
-	out := &Answer{AsOf: now.UnixMilli(), Service: q.Service, Env: q.Env, Verdict: Hold, At: now.UnixMilli(), WarmupMS: q.Warmup.Milliseconds(), Metrics: []MetricFound{}, Turns: []TurnTold{},
+	out := &Answer{AsOf: now.UnixMilli(), Service: q.Service, Env: q.Env, Verdict: Hold, At: now.UnixMilli(), WarmupMS: q.Warmup.Milliseconds(), Metrics: []MetricFound{}, Turns: []Turned{},
 		Converge: Converge(traces, "version", q.Version)}
 	c := Form(traces, q.Version)
 	if out.Reason = c.Reason; c.Reason != "" {
@@ -148,7 +142,7 @@ func Judge(b *dashboards.Board, q Ask) (*Answer, error) {
 	}
 	out.Verdict, out.Reason, out.Polls, out.EveryMS = r.Verdict, r.Reason, r.Polls, s.Width.Milliseconds()
 	for _, t := range r.Turns {
-		out.Turns = append(out.Turns, TurnTold{t.At.UnixMilli(), t.Verdict})
+		out.Turns = append(out.Turns, Turned{T: t.At.UnixMilli(), Verdict: string(t.Verdict)})
 	}
 	if s.Polls > 0 {
 		out.Since, out.At = s.Begin.UnixMilli(), r.At.UnixMilli()
@@ -163,6 +157,7 @@ func Judge(b *dashboards.Board, q Ask) (*Answer, error) {
 	for i := range r.Measures {
 		out.Metrics = append(out.Metrics, r.Measures[i].found(latency))
 	}
+	out.recall(b.Findings())
 	return out, nil
 }
 

@@ -34,40 +34,63 @@ func runs(v string) func(int) string { return func(int) string { return v } }
 // world feeds a Board with hosts for so many seconds, every second.
 func world(t testing.TB, hosts []host, seconds int, every time.Duration) *dashboards.Board {
 	t.Helper()
-	b, err := dashboards.NewBoard(dashboards.Options{})
+	f := feedOf(t, hosts, nil)
+	f.every = every
+	f.to(t, seconds)
+	return f.b
+}
+
+// fed is a Board with the hosts that it is fed with.
+type fed struct {
+	b      *dashboards.Board
+	hosts  []host
+	every  time.Duration
+	r      *rand.Rand
+	seq    uint64
+	counts [][2]float64
+	at     int // second
+}
+
+func feedOf(t testing.TB, hosts []host, judge func(time.Time, *dashboards.Board) []dashboards.Finding) *fed {
+	t.Helper()
+	b, err := dashboards.NewBoard(dashboards.Options{Judge: judge})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rand.New(rand.NewPCG(8, 8))
-	var seq uint64
-	counts := make([][2]float64, len(hosts))
-	for s := 0; s < seconds; s += int(every / time.Second) {
-		at := t0.Add(time.Duration(s) * time.Second)
-		for i := range hosts {
-			h := &hosts[i]
+	b.SetFeed(dashboards.Feed{State: dashboards.FeedLive})
+	return &fed{b: b, hosts: hosts, every: time.Second, r: rand.New(rand.NewPCG(8, 8)), counts: make([][2]float64, len(hosts))}
+}
+
+// to lets time pass until a second.
+func (f *fed) to(t testing.TB, seconds int) {
+	t.Helper()
+	for ; f.at < seconds; f.at += int(f.every / time.Second) {
+		s, at := f.at, t0.Add(time.Duration(f.at)*time.Second)
+		for i := range f.hosts {
+			h := &f.hosts[i]
 			if s < h.joins || h.leaves > 0 && s >= h.leaves {
 				continue
 			}
-			n := 40.0 + float64(r.IntN(20))
+			n := 40.0 + float64(f.r.IntN(20))
 			e := 0.0
 			for range int(n) {
-				if r.Float64() < 0.002+h.errors {
+				if f.r.Float64() < 0.002+h.errors {
 					e++
 				}
 			}
 			if h.resets > 0 && s == h.resets {
-				counts[i] = [2]float64{}
+				f.counts[i] = [2]float64{}
 			}
-			counts[i][0] += n * every.Seconds()
-			counts[i][1] += e * every.Seconds()
-			ms := 40 * math.Exp(0.05*r.NormFloat64()) * (1 + h.slower)
+			f.counts[i][0] += n * f.every.Seconds()
+			f.counts[i][1] += e * f.every.Seconds()
+			ms := 40 * math.Exp(0.05*f.r.NormFloat64()) * (1 + h.slower)
 			num := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
-			seq++
-			rec := &dashboards.Record{ID: dashboards.RecordID{Collector: 1, Start: 1, Sequence: seq}, Seen: at, Service: "checkout", Env: "prod", Instance: h.addr, Time: at,
-				Interval: every, Tags: []collector.LabelPair{{Name: dashboards.TagZone, Value: h.zone}, {Name: dashboards.TagTrack, Value: h.track}, {Name: dashboards.TagVersion, Value: h.version(s)}},
-				Samples: []collector.Sample{{Name: "requests", Kind: collector.Counter, Value: num(counts[i][0])}, {Name: "errors", Kind: collector.Counter, Value: num(counts[i][1])},
-					{Name: "latency_ms", Kind: collector.Distribution, Window: collector.Latched, Fields: []collector.Field{{Name: "count", Value: num(counts[i][0])}, {Name: "p99", Value: num(ms)}}},
-					{Name: "queue", Kind: collector.Gauge, Value: num(10 * ms)}, {Name: "aborts", Kind: collector.Counter, Value: num(3 * counts[i][1])}}}
+			f.seq++
+			rec := &dashboards.Record{ID: dashboards.RecordID{Collector: 1, Start: 1, Sequence: f.seq}, Seen: at, Service: "checkout", Env: "prod", Instance: h.addr, Time: at,
+				Interval: f.every, Tags: []collector.LabelPair{{Name: dashboards.TagZone, Value: h.zone}, {Name: dashboards.TagTrack, Value: h.track}, {Name: dashboards.TagVersion, Value: h.version(s)}},
+				Samples: []collector.Sample{{Name: "requests", Kind: collector.Counter, Value: num(f.counts[i][0])}, {Name: "errors", Kind: collector.Counter, Value: num(f.counts[i][1])},
+					{Name: "latency_ms", Kind: collector.Distribution, Window: collector.Latched, Fields: []collector.Field{{Name: "count", Value: num(f.counts[i][0])}, {Name: "p99", Value: num(ms)}}},
+					{Name: "queue", Kind: collector.Gauge, Value: num(10 * ms)}, {Name: "aborts", Kind: collector.Counter, Value: num(3 * f.counts[i][1])}}}
 			slices.SortFunc(rec.Tags, func(a, b collector.LabelPair) int { return strings.Compare(a.Name, b.Name) })
 			if h.track == "" {
 				rec.Tags = slices.DeleteFunc(rec.Tags, func(l collector.LabelPair) bool { return l.Name == dashboards.TagTrack })
@@ -75,12 +98,10 @@ func world(t testing.TB, hosts []host, seconds int, every time.Duration) *dashbo
 			if h.silent > 0 && s >= h.silent {
 				rec.Outcome, rec.Reason, rec.Samples = collector.Timeout, "no answer", nil
 			}
-			b.Add(rec)
+			f.b.Add(rec)
 		}
 	}
-	b.SetFeed(dashboards.Feed{State: dashboards.FeedLive})
-	b.Tick(t0.Add(time.Duration(seconds) * time.Second))
-	return b
+	f.b.Tick(t0.Add(time.Duration(seconds) * time.Second))
 }
 
 // crew is n hosts that are alike, told apart by their address.

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -163,18 +164,20 @@ func (a *Answer) version() string { return cmp.Or(a.Canary.Version, a.Canary.Nam
 // Finding is the answer as a finding: its verdict, since when, and what that rests on. There must be cohorts.
 func (a *Answer) Finding() dashboards.Finding {
 	since := a.At
-	if k := len(a.Turns) - 1; k >= 0 && a.Verdict != Fail && a.Turns[k].Verdict == a.Verdict {
+	if k := len(a.Turns) - 1; k >= 0 && a.Verdict != Fail && a.Turns[k].Verdict == string(a.Verdict) {
 		since = a.Turns[k].T
 	}
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%s/%s", a.Service, a.Env, a.version()) // the same after a restart, whenever its verdict is found then
 	f := dashboards.Finding{ID: fmt.Sprintf("c%010x", h.Sum64()>>24), Level: dashboards.LevelInfo, Service: a.Service, Env: a.Env, Metric: dashboards.MetricCanary, Since: since,
-		Cleared: []string{}, Events: []dashboards.Event{}, Canary: &dashboards.CanaryTold{Version: a.version(), Baseline: cmp.Or(a.Baseline.Version, a.Baseline.Name), Verdict: string(a.Verdict)}}
+		Cleared: []string{}, Events: []dashboards.Event{}, Canary: &dashboards.CanaryTold{Version: a.version(), Baseline: cmp.Or(a.Baseline.Version, a.Baseline.Name), Verdict: string(a.Verdict),
+			Turns: a.Turns}}
 	f.News = map[Verdict]string{Fail: "fails", Pass: "passes", Hold: "holds"}[a.Verdict]
 	f.Title = fmt.Sprintf("canary %s of %s %s", a.version(), a.Service, f.News)
 	f.Why = "canary " + a.version() + " " + f.News
 	if a.Verdict == Fail {
 		f.Level = dashboards.LevelBad
+		f.Canary.Reason, f.Canary.Failed = strings.ToValidUTF8(a.Reason[:min(len(a.Reason), dashboards.MaxWords)], ""), a.harms()
 		if i := slices.IndexFunc(a.Metrics, func(m MetricFound) bool { return m.FailedAt > 0 && m.Action == Fails }); i >= 0 {
 			m := &a.Metrics[i]
 			f.Title += ": " + m.FailedAs
