@@ -14,7 +14,7 @@
 //	the figures    cell.go an instance from scrape to scrape; dist.go distributions; ring.go a service tick by tick, signals.go as detection sees it; region.go its parts by
 //	               region; rollup.go, rollupmetrics.go slots of the last day
 //	what is told   tick.go, split.go the work of a tick; finding.go, book.go, notes.go findings, under which names, and what was said of them; change.go what else moved;
-//	               lateness.go collectors that are late; row.go, publish.go rows and strips; elsewhere.go the services of other replicas
+//	               lateness.go collectors that are late; row.go, rowjson.go, publish.go rows and strips; elsewhere.go the services of other replicas
 //	who asks       board.go everything together; detail.go a service; series.go, seriesdist.go, spell.go a metric over time; raw.go, rawservice.go, known.go for PromQL;
 //	               past.go a Board of a while that is over
 package dashboards

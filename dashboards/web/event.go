@@ -179,8 +179,7 @@ const figureDigits = 6
 func rowJSON(r *dashboards.Row, f form) []byte {
 	switch f {
 	case whole:
-		b, _ := json.Marshal(r) // figures and texts only
-		return b
+		return r.AppendJSON(nil)
 	case figures:
 		var b []byte
 		for _, n := range r.Figures() {
@@ -194,13 +193,10 @@ func rowJSON(r *dashboards.Row, f form) []byte {
 	}
 	part := *r
 	part.Spark = nil
-	b, _ := json.Marshal(&part)
-	if f == bare {
-		return b
+	b := part.AppendJSON(make([]byte, 0, 1024))
+	if f == tip {
+		b = append(b[:len(b)-1], `,"tip":`...)
+		b = append(r.Spark.AppendJSON(b, tipPoints), '}')
 	}
-	sp := r.Spark
-	last := func(n dashboards.Nums) dashboards.Nums { return n[len(n)-tipPoints:] }
-	end, _ := json.Marshal(&dashboards.Spark{T0: sp.T0, Step: sp.Step, Rate: last(sp.Rate), ErrorRatio: last(sp.ErrorRatio), Latency: last(sp.Latency), Answering: last(sp.Answering)})
-	b = append(b[:len(b)-1], `,"tip":`...)
-	return append(append(b, end...), '}')
+	return b
 }

@@ -1,0 +1,29 @@
+package dashboards
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// A row that is written by hand is what encoding/json writes, whatever is in it and whatever is not.
+func TestRowJSON(t *testing.T) {
+	spark := newSpark(1000)
+	for i := range spark.Rate {
+		spark.Rate[i], spark.Latency[i] = Num(i)/7, Unknown()
+	}
+	for _, r := range []Row{
+		{},
+		{Service: "checkout", Env: "prod", Owner: "home", Expected: 3, Present: 2, Answering: 1, Missing: -1, AgeMS: 812, Rate: 1e21, Errors: 1e-9, ErrorRatio: Unknown(), Why: []string{}, Versions: []Version{}},
+		{Service: "<script>\"\\\n\u2028é\x7f", Env: "\xff", Chat: "#a&b", Runbook: "https://r/?a=1&b=2", Trouble: 2, Why: []string{"5 % fail", "»"}, Latency: &Latency{"p99", 1, 2, 1.5},
+			Versions: []Version{{"1.41.3", 9}, {"", 1}}, Spark: spark},
+		{Spark: &Spark{}},
+	} {
+		want, err := json.Marshal(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.AppendJSON(nil); string(got) != string(want) {
+			t.Errorf("written as\n%s\nfor\n%s", got, want)
+		}
+	}
+}
