@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -12,13 +11,16 @@ import (
 
 func (a *Alerting) validate(k checker) {
 	check := func(k checker, u URL) {
-		if at, err := url.Parse(u.Reveal()); err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+		if !u.leads() {
 			k.fail("%q is not an http or https URL, such as http://127.0.0.1:9093", u)
 		}
 	}
-	for name, list := range map[string][]Receiver{"alertmanagers": a.Alertmanagers, "webhooks": a.Webhooks} {
-		for i := range list {
-			r, k := &list[i], k.in(".%s[%d]", name, i)
+	for _, l := range []struct {
+		name string
+		list []Receiver
+	}{{"alertmanagers", a.Alertmanagers}, {"webhooks", a.Webhooks}} {
+		for i := range l.list {
+			r, k := &l.list[i], k.in(".%s[%d]", l.name, i)
 			check(k.in(".url"), r.URL)
 			if r.BasicAuth != nil && r.Authorization != nil {
 				k.in(".authorization").fail("basic_auth and authorization exclude each other; keep one")

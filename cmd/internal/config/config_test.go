@@ -56,6 +56,34 @@ scrape_configs:
 	}
 }
 
+// What is wrong is told in the order in which it stands in the file, each time.
+func TestFaultsInOrder(t *testing.T) {
+	text := "dashboards: {peers: [a, b], collectors: [c]}\nalerting: {webhooks: [{url: d}], alertmanagers: [{url: e}]}\nspool: {fsync: always}\nglobal: {scrape_interval: 1ms}\n"
+	var was string
+	for range 20 {
+		_, err := Parse([]byte(text), nil)
+		if err == nil {
+			t.Fatal("it is taken")
+		}
+		if was != "" && err.Error() != was {
+			t.Fatalf("%v\nwas\n%s", err, was)
+		}
+		was = err.Error()
+	}
+	line := 0
+	for l := range strings.Lines(was) {
+		if n := 0; strings.Contains(l, "line ") {
+			if _, err := fmt.Sscanf(l[strings.Index(l, "line "):], "line %d", &n); err != nil || n < line {
+				t.Errorf("%d comes after %d:\n%s", n, line, was)
+			}
+			line = n
+		}
+	}
+	if line != 4 {
+		t.Errorf("the last is of line %d:\n%s", line, was)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	const job = "scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['h:1']}]\n"
 	for _, tc := range []struct{ name, text, want string }{

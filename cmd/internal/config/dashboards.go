@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,10 +46,14 @@ func (d *Dashboards) validate(k checker) {
 	if m := d.MaxBytes; m != 0 && m < 1<<20 {
 		k.in(".max_bytes").fail("%d bytes hold no fleet; give 1MB or more", int64(m))
 	}
-	for name, list := range map[string][]URL{"collectors": d.Collectors, "peers": d.Peers} {
-		for i, u := range list {
-			if at, err := url.Parse(u.Reveal()); err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
-				k.in(".%s[%d]", name, i).fail("%q is not an http or https URL, such as http://127.0.0.1:%d", u, map[string]int{"collectors": 7140, "peers": 7150}[name])
+	for _, l := range []struct {
+		name string
+		list []URL
+		port int
+	}{{"collectors", d.Collectors, 7140}, {"peers", d.Peers, 7150}} {
+		for i, u := range l.list {
+			if !u.leads() {
+				k.in(".%s[%d]", l.name, i).fail("%q is not an http or https URL, such as http://127.0.0.1:%d", u, l.port)
 			}
 		}
 	}

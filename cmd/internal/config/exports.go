@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -80,7 +79,7 @@ func (e *Export) validate(k checker) {
 		k.fail("partitions and max_series are not negative; 0 means the default")
 	}
 	wantsURL := e.To == "remote-write" || e.To == "avro"
-	if u, err := url.Parse(e.URL.Reveal()); wantsURL && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if wantsURL && !e.URL.leads() {
 		k.in(".url").fail("%q is not an http or https URL, such as http://prometheus:9090/api/v1/write or http://registry:8081", e.URL)
 	}
 	only := func(set bool, key string, forms ...string) {

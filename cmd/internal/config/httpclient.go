@@ -119,7 +119,7 @@ func (o *OAuth2) validate(k checker) {
 		k.in(".client_secret").fail("there is none; give client_secret or client_secret_file")
 	}
 	secretOnce(k, "client_secret", o.ClientSecret, o.ClientSecretFile)
-	if u, err := url.Parse(o.TokenURL.Reveal()); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if !o.TokenURL.leads() {
 		k.in(".token_url").fail("%q is not an http or https URL", o.TokenURL)
 	}
 	o.TLS.validate(k.in(".tls_config"))

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -70,10 +72,13 @@ func parse(text []byte, env func(string) (string, bool)) (*Config, []error) {
 	if len(f.Docs) > 1 {
 		return nil, append(errs, errors.New("more than one YAML document; keep one"))
 	}
-	for _, ft := range c.validate() {
-		if !follows(ft.path, lost) {
-			errs = append(errs, ft.at(f))
-		}
+	faults := slices.DeleteFunc(c.validate(), func(ft fault) bool { return follows(ft.path, lost) })
+	for i := range faults {
+		faults[i].line = faults[i].lineIn(f)
+	}
+	slices.SortStableFunc(faults, func(a, b fault) int { return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.path, b.path)) })
+	for _, ft := range faults {
+		errs = append(errs, ft.err())
 	}
 	if len(errs) > 0 {
 		return nil, errs
@@ -85,19 +90,29 @@ func parse(text []byte, env func(string) (string, bool)) (*Config, []error) {
 type fault struct {
 	path string // such as $.scrape_configs[0].job_name
 	text string
+	line int // 0: it stands nowhere
 }
 
-func (ft fault) at(f *ast.File) error {
+// lineIn is where the value stands, or what it would stand in.
+func (ft *fault) lineIn(f *ast.File) int {
 	for path := ft.path; path != "$" && path != ""; path = parent(path) {
 		p, err := yaml.PathString(path)
 		if err != nil {
 			continue
 		}
 		if n, err := p.FilterFile(f); err == nil && n != nil {
-			return fmt.Errorf("line %d: %s: %s", n.GetToken().Position.Line, strings.TrimPrefix(ft.path, "$."), ft.text)
+			return n.GetToken().Position.Line
 		}
 	}
-	return fmt.Errorf("%s: %s", strings.TrimPrefix(ft.path, "$."), ft.text)
+	return 0
+}
+
+func (ft *fault) err() error {
+	where := strings.TrimPrefix(ft.path, "$.")
+	if ft.line == 0 {
+		return fmt.Errorf("%s: %s", where, ft.text)
+	}
+	return fmt.Errorf("line %d: %s: %s", ft.line, where, ft.text)
 }
 
 func parent(path string) string {

@@ -37,6 +37,12 @@ type URL string
 // Reveal is the URL itself.
 func (u URL) Reveal() string { return string(u) }
 
+// leads reports whether it is an address that can be asked: of http or https, with a host.
+func (u URL) leads() bool {
+	at, err := url.Parse(string(u))
+	return err == nil && at.Host != "" && (at.Scheme == "http" || at.Scheme == "https")
+}
+
 func (u URL) String() string { return RedactURL(string(u)) }
 
 // GoString hides it from %#v.

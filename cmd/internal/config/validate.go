@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,7 +24,7 @@ func (k checker) in(format string, args ...any) checker {
 }
 
 func (k checker) fail(format string, args ...any) {
-	*k.faults = append(*k.faults, fault{k.path, fmt.Sprintf(format, args...)})
+	*k.faults = append(*k.faults, fault{path: k.path, text: fmt.Sprintf(format, args...)})
 }
 
 var groupName = regexp.MustCompile(`^[0-9A-Za-z_-][0-9A-Za-z_.-]{0,99}$`)
@@ -136,7 +135,7 @@ func (e *Expected) validate(k checker) {
 	if e.File != "" && e.URL != "" {
 		k.fail("both file and url are given; keep one")
 	}
-	if u, err := url.Parse(e.URL.Reveal()); e.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if e.URL != "" && !e.URL.leads() {
 		k.in(".url").fail("%q is not an http or https URL", e.URL)
 	}
 	if d := e.Refresh.Std(DefaultExpectedEvery); d < time.Second {
@@ -270,7 +269,7 @@ func (s *Scrape) validate(k checker, interval time.Duration) {
 		}
 	}
 	for i, d := range s.HTTP {
-		if u, err := url.Parse(d.URL.Reveal()); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		if !d.URL.leads() {
 			k.in(".http_sd_configs[%d].url", i).fail("%q is not an http or https URL", d.URL)
 		}
 	}
