@@ -49,6 +49,7 @@ type Silence struct {
 	Service string `json:"service"`
 	Env     string `json:"env,omitempty"`    // empty: every one
 	Metric  string `json:"metric,omitempty"` // empty: every one
+	Place   string `json:"place,omitempty"`  // only what a finding about this place tells (Finding.Place), of whatever services; empty: every one of the service
 	By      string `json:"by"`
 	Why     string `json:"why"`
 	At      int64  `json:"at"`             // Unix ms
@@ -56,14 +57,20 @@ type Silence struct {
 	Over    bool   `json:"over,omitempty"` // ended before its time
 }
 
-// Covers reports whether the silence is about a finding, now.
+// Covers reports whether the silence is about a finding, now. One about a place says nothing of what else is wrong with the services there.
 func (s *Silence) Covers(f *Finding, now int64) bool {
-	return !s.Over && now >= s.At && now < s.Until && (s.Env == "" || s.Env == f.Env) && (s.Metric == "" || s.Metric == f.Metric) && (s.Service == f.Service || contains(f.Services, s.Service))
+	if s.Over || now < s.At || now >= s.Until || s.Env != "" && s.Env != f.Env {
+		return false
+	}
+	if s.Place != "" {
+		return s.Place == f.Place
+	}
+	return (s.Metric == "" || s.Metric == f.Metric) && (s.Service == f.Service || contains(f.Services, s.Service))
 }
 
 // CoversAlert reports whether the silence is about an alert of a rule, now: by the labels job and env that it has.
 func (s *Silence) CoversAlert(a *Alert, now int64) bool {
-	return !s.Over && now >= s.At && now < s.Until && s.Metric == "" && (s.Env == "" || s.Env == a.Labels["env"]) && s.Service == a.Labels["job"]
+	return !s.Over && now >= s.At && now < s.Until && s.Metric == "" && s.Place == "" && (s.Env == "" || s.Env == a.Labels["env"]) && s.Service == a.Labels["job"]
 }
 
 func contains(all []string, s string) bool {
@@ -116,7 +123,7 @@ func (e *ToldEvent) Check(now time.Time) error {
 }
 
 func (s *Silence) validate(now time.Time) error {
-	errs := []error{named("service", s.Service, true), named("env", s.Env, false), named("metric", s.Metric, false), who("by", s.By), seen("why", s.Why, MaxWords)}
+	errs := []error{named("service", s.Service, true), named("env", s.Env, false), named("metric", s.Metric, false), worded("place", s.Place, MaxWords), who("by", s.By), seen("why", s.Why, MaxWords)}
 	if strings.TrimSpace(s.Why) == "" {
 		errs = append(errs, errors.New("say why, for those who wonder"))
 	}
@@ -254,7 +261,7 @@ func (n *Note) check(now time.Time) error {
 		errs = append(errs, named("by", n.Ack.By, false), worded("why", n.Ack.Why, MaxWords), past("at", n.Ack.At))
 	case NoteSilence:
 		s := n.Silence
-		errs = append(errs, named("service", s.Service, true), named("env", s.Env, false), named("metric", s.Metric, false), named("by", s.By, false), worded("why", s.Why, MaxWords), past("at", s.At))
+		errs = append(errs, named("service", s.Service, true), named("env", s.Env, false), named("metric", s.Metric, false), worded("place", s.Place, MaxWords), named("by", s.By, false), worded("why", s.Why, MaxWords), past("at", s.At))
 		if s.Until < 0 || s.Until > told.Add(MaxSilence+ahead).UnixMilli() {
 			errs = append(errs, fmt.Errorf("it lasts longer than %s", MaxSilence))
 		}

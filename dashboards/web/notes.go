@@ -211,6 +211,7 @@ func (s *Server) silence(r *http.Request, who func(string) string) (any, error) 
 		Service string `json:"service"`
 		Env     string `json:"env"`
 		Metric  string `json:"metric"`
+		Place   string `json:"place"`
 		Until   int64  `json:"until"`
 		For     string `json:"for"` // instead of until
 	}
@@ -227,7 +228,7 @@ func (s *Server) silence(r *http.Request, who func(string) string) (any, error) 
 		}
 		in.Until = time.Now().Add(d).UnixMilli()
 	}
-	return s.cfg.Board.Silence(dashboards.Silence{Service: in.Service, Env: in.Env, Metric: in.Metric, By: who(in.By), Why: in.Why, Until: in.Until})
+	return s.cfg.Board.Silence(dashboards.Silence{Service: in.Service, Env: in.Env, Metric: in.Metric, Place: in.Place, By: who(in.By), Why: in.Why, Until: in.Until})
 }
 
 // tell takes one event, or up to maxTold in an array, of which all are taken or none.

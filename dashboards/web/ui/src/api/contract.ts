@@ -52,6 +52,7 @@ export interface Silence {
   service: string;
   env?: string;
   metric?: string;
+  place?: string; // only what a finding about it tells
   by: string;
   why: string;
   at: number;

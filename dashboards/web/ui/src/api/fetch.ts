@@ -139,7 +139,7 @@ export const acknowledge = (id: string, by: string, why: string): Promise<Findin
 
 export const takeBack = (id: string, by: string): Promise<Finding> => ask(finding(id), { by }, say("DELETE"));
 
-export const silence = (s: { service: string; env: string; metric: string; for: string; by: string; why: string }): Promise<Silence> =>
+export const silence = (s: { service: string; env: string; metric: string; place?: string; for: string; by: string; why: string }): Promise<Silence> =>
   ask("/api/v1/silences", {}, say("POST", s));
 
 export const endSilence = (id: string, by: string): Promise<Silence> => ask("/api/v1/silences/" + encodeURIComponent(id), { by }, say("DELETE"));

@@ -85,7 +85,7 @@ function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (s
       if (!signed && name !== prefs.get().me) prefs.set({ ...prefs.get(), me: name });
       if (kind === "ack") await acknowledge(f.id, name, why.trim());
       else if (kind === "silence")
-        await silence({ service: f.service, env: f.env, metric: f.metric, for: "1h", by: name, why: why.trim() || f.title.slice(0, 200) });
+        await silence({ service: f.service, env: f.env, metric: f.metric, place: f.place || undefined, for: "1h", by: name, why: why.trim() || f.title.slice(0, 200) });
       else {
         const covers = (await burst(f.service, f.env, name, why.trim() || f.title.slice(0, 200))).covers;
         return onDone(covers ? `${covers.taken} of ${plural(covers.of, "instance")} each second for 5 min` : "each second for 5 min");
