@@ -39,6 +39,7 @@ type shared struct {
 	lost    int                // instances gone or silent, as last known
 	most    int                // members at once
 	worst   dashboards.Finding // as it was told at its worst
+	worstIn int                // services of that kind then
 	told    bool               // by this process, as of the last judgement
 }
 

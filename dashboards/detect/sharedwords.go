@@ -37,9 +37,21 @@ func (sh *shared) tell(c Cond) {
 	}
 	if len(sh.members) >= sh.most {
 		sh.most = len(sh.members)
-		if w := &sh.worst; w.Metric == "" || w.Metric == "instances" || f.Metric != "instances" && rank(f.Metric) <= rank(w.Metric) {
-			*w = *f
+		sh.remember()
+	}
+}
+
+// remember keeps how it is told while it is at its worst: of the gravest kind, in most of the services.
+func (sh *shared) remember() {
+	f, w, n := &sh.finding, &sh.worst, 0
+	for _, o := range sh.members {
+		if o.finding.Metric == f.Metric {
+			n++
 		}
+	}
+	graver := w.Metric == "" || f.Metric != "instances" && (w.Metric == "instances" || rank(f.Metric) < rank(w.Metric))
+	if graver || f.Metric == w.Metric && n >= sh.worstIn {
+		*w, sh.worstIn = *f, n
 	}
 }
 

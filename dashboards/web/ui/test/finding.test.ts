@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Finding } from "../src/api/contract";
 import { home, hostOf } from "../src/parts/leads";
-import { whileOf } from "../src/parts/meanwhile";
+import { peakOf, whileOf } from "../src/parts/meanwhile";
 import { asText, headline, told, watched } from "../src/say/finding";
 
 const found = (more: Partial<Finding> = {}): Finding => ({
@@ -81,4 +81,14 @@ test("the charts of a finding show as long before as it lasted, and what came af
     [1_000_000 + 10 * 3_600_000, 99_000_000, -800_000, 37_900_000],
   ] as const)
     assert.deepEqual(whileOf(found({ ended }), now), { from, to });
+});
+
+test("what was worst while it stood", () => {
+  const f = { since: 25, ended: 45 };
+  for (const [values, signal, want] of [
+    [[1, 2, 3, 9, 4, 8], "error_ratio", 9],
+    [[1, 2, 3, 9, 4, 8], "rate", 3],
+    [[9, 9, null, null, null, 9], "latency", null],
+  ] as const)
+    assert.equal(peakOf([...values], 0, 10, f, signal), want);
 });

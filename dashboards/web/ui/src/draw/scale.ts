@@ -162,4 +162,4 @@ export const signalOf = (f: Pick<Finding, "metric" | "service" | "signals">): Si
   signals[f.metric] ?? signals[f.signals?.[f.service]?.[0] ?? ""] ?? null;
 
 /** troubled is which of a service's lines are in trouble: the server knows, by what its findings rest on. */
-export const troubled = (r: Row): Set<Signal> => new Set((r.signals ?? []).flatMap((name) => signals[name] ?? []));
+export const troubled = (r: Pick<Row, "signals">): Set<Signal> => new Set((r.signals ?? []).flatMap((name) => signals[name] ?? []));

@@ -5,7 +5,7 @@ import { about, type Finding, type Values } from "../api/contract";
 import { getHistory, getService } from "../api/fetch";
 import { usePoll } from "../api/poll";
 import { Chart } from "../draw/chart";
-import { before, countScale, errorScale, finite, usualScale, type Scale, type Signal } from "../draw/scale";
+import { before, countScale, errorScale, finite, signalOf, troubled, usualScale, type Scale, type Signal } from "../draw/scale";
 import { count, milliseconds, percent, rate } from "../say/number";
 import { span as length } from "../say/time";
 import { useHref, useNow, useRegion } from "../state/app";
@@ -47,6 +47,13 @@ interface OneProps {
   news: boolean;
 }
 
+/** peakOf is what a line was at its worst while the finding stood. */
+export function peakOf(values: Values, t0: number, step: number, f: Pick<Finding, "since" | "ended">, signal: Signal): number | null {
+  const then = finite(values.filter((_, i) => t0 + (i + 1) * step > f.since && t0 + i * step < (f.ended ?? Infinity)));
+  if (then.length === 0) return null;
+  return signal === "rate" || signal === "answering" ? Math.min(...then) : Math.max(...then);
+}
+
 /** One is a line of a service in the finding's time, as it is kept of the last day. */
 function One({ f, service, signal, at, title, news }: OneProps) {
   const s = says[signal];
@@ -64,6 +71,7 @@ function One({ f, service, signal, at, title, news }: OneProps) {
     if (signal === "answering") return countScale(values, Math.max(0, ...finite(values)));
     return usualScale(values, before(values, a?.t0 ?? at.from, a?.step ?? step, [[f.since, f.ended ?? Infinity]]));
   };
+  const peak = a && f.ended != null ? peakOf(values, a.t0, a.step, f, signal) : null;
   const marks = useMemo(() => [f.since, f.ended ?? 0, ...(f.events ?? []).map((e) => e.t)].filter((t) => t > 0).map((t) => ({ t, text: "" })), [f.id, f.ended, f.events?.length]);
   return (
     <Chart
@@ -76,7 +84,8 @@ function One({ f, service, signal, at, title, news }: OneProps) {
       scale={scale()}
       say={s.say}
       marks={marks}
-      level={news ? (f.level === "bad" ? "bad" : "warn") : ""}
+      level={news && f.ended == null ? f.level : ""}
+      current={peak == null ? undefined : `${signal === "rate" || signal === "answering" ? "down to" : "up to"} ${s.say(peak)}`}
       height={130}
       note={polled.error && <span class="warn">△ {polled.error.message}</span>}
     />
@@ -84,6 +93,13 @@ function One({ f, service, signal, at, title, news }: OneProps) {
 }
 
 const mostServices = 12;
+
+/** signalsOf are the lines by which several services show it: what it is about, and what else is in trouble in any of them. */
+function signalsOf(f: Finding): Signal[] {
+  const first = signalOf(f);
+  const all = Object.values(f.signals ?? {}).flatMap((names) => [...troubled({ signals: names ?? [] })]);
+  return [...new Set([...(first ? [first] : []), ...signals.filter((s) => all.includes(s))])].slice(0, 2);
+}
 
 export function Meanwhile({ f, signal }: { f: Finding; signal: Signal | null }) {
   const now = useNow(slot);
@@ -93,30 +109,41 @@ export function Meanwhile({ f, signal }: { f: Finding; signal: Signal | null }) 
   return (
     <section aria-label="That while">
       <h2>
-        <span>{several(f) ? `The ${says[signal ?? "error_ratio"].name} of each` : "That while"}</span>
+        <span>That while</span>
         <span>
           {length(at.to - at.from)} · dotted: when it began{f.ended != null && ", when it was over"}, and what happened before
         </span>
       </h2>
-      <div class="plots golden" data-testid="meanwhile">
-        {several(f)
-          ? all.slice(0, mostServices).map((service) => (
-              <One
-                key={service}
-                f={f}
-                service={service}
-                signal={signal ?? "error_ratio"}
-                at={at}
-                news
-                title={
-                  <a href={href(servicePath(service), { env: f.env, from: String(f.since), to: String(f.ended ?? now) })} data-in>
-                    {service}
-                  </a>
-                }
-              />
-            ))
-          : signals.map((s) => <One key={s} f={f} service={f.service} signal={s} at={at} title={says[s].name} news={s === signal} />)}
-      </div>
+      {several(f) ? (
+        signalsOf(f).map((s) => (
+          <div key={s} class="cause">
+            <h3 class="team">The {says[s].name} of each</h3>
+            <div class="plots golden" data-testid="meanwhile">
+              {all.slice(0, mostServices).map((service) => (
+                <One
+                  key={service}
+                  f={f}
+                  service={service}
+                  signal={s}
+                  at={at}
+                  news
+                  title={
+                    <a href={href(servicePath(service), { env: f.env, from: String(f.since), to: String(f.ended ?? now) })} data-in>
+                      {service}
+                    </a>
+                  }
+                />
+              ))}
+            </div>
+          </div>
+        ))
+      ) : (
+        <div class="plots golden" data-testid="meanwhile">
+          {signals.map((s) => (
+            <One key={s} f={f} service={f.service} signal={s} at={at} title={says[s].name} news={s === signal} />
+          ))}
+        </div>
+      )}
       {all.length > mostServices && <p class="dim">and {all.slice(mostServices).join(", ")}</p>}
       {!several(f) && !!f.where?.length && signal && signal !== "answering" && <Cause f={f} signal={signal} at={at} />}
     </section>
