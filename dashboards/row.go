@@ -19,8 +19,8 @@ type Row struct {
 	Expected   int       `json:"expected"`
 	Present    int       `json:"present"`
 	Answering  int       `json:"answering"`
-	Missing    int       `json:"missing"` // of those expected: they left without an excuse. Who is there and does not answer is silent
-	AgeMS      Num       `json:"age_ms"`  // median age of the newest scrapes of those who answer; of the newest of all if none does
+	Missing    int       `json:"missing"`  // of those expected: they left without an excuse. Who is there and does not answer is silent
+	AgeMS      Num       `json:"age_ms"`   // median age of the newest scrapes of those who answer; of the newest of all if none does
 	EveryMS    int64     `json:"every_ms"` // the longest interval at which any of those who answer is pulled now, closer looks too; 0: nobody answers
 	Trouble    int       `json:"trouble"`  // 0 calm, 1 warn, 2 bad
 	Why        []string  `json:"why"`

@@ -33,9 +33,13 @@ func (r *Row) AppendJSON(b []byte) []byte {
 	count("answering", r.Answering)
 	count("missing", r.Missing)
 	num("age_ms", r.AgeMS)
+	count("every_ms", int(r.EveryMS))
 	count("trouble", r.Trouble)
 	b = append(b, `,"why":`...)
 	b = appendList(b, r.Why, appendText)
+	if len(r.Signals) > 0 {
+		b = appendList(append(b, `,"signals":`...), r.Signals, appendText)
+	}
 	num("rate", r.Rate)
 	num("errors", r.Errors)
 	num("error_ratio", r.ErrorRatio)

@@ -14,7 +14,7 @@ func TestRowJSON(t *testing.T) {
 	for _, r := range []Row{
 		{},
 		{Service: "checkout", Env: "prod", Owner: "home", Expected: 3, Present: 2, Answering: 1, Missing: -1, AgeMS: 812, Rate: 1e21, Errors: 1e-9, ErrorRatio: Unknown(), Why: []string{}, Versions: []Version{}},
-		{Service: "<script>\"\\\n\u2028é\x7f", Env: "\xff", Chat: "#a&b", Runbook: "https://r/?a=1&b=2", Trouble: 2, Why: []string{"5 % fail", "»"}, Latency: &Latency{"p99", 1, 2, 1.5},
+		{Service: "<script>\"\\\n\u2028é\x7f", Env: "\xff", Chat: "#a&b", Runbook: "https://r/?a=1&b=2", Trouble: 2, Why: []string{"5 % fail", "»"}, Signals: []string{"errors", "latency"}, EveryMS: 10_000, Latency: &Latency{"p99", 1, 2, 1.5},
 			Versions: []Version{{"1.41.3", 9}, {"", 1}}, Spark: spark},
 		{Spark: &Spark{}},
 	} {
