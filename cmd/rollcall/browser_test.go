@@ -52,12 +52,16 @@ func TestBrowser(t *testing.T) {
 		{"the search leads to a service", p.searches},
 		{"any metric is explored", p.explores},
 		{"a service's charts move", p.charts},
+		{"a slow connection is told less often", p.slows},
+		{"who looks away holds no connection", p.hides},
 		{"a fault is named", p.names},
 		{"one network's trouble is named", p.namesNetwork},
 		{"the roster knows everyone", p.roster},
 		{"a mass expiry is not believed", p.guards},
 		{"nothing complains, nothing else is asked", p.behaved},
 		{"a dead feed is announced", func() { p.announces(b) }},
+		{"windows share a browser's connections", p.crowds},
+		{"seven windows", p.windows},
 		{"a dead server is announced", func() { p.survives(d) }},
 	} {
 		began := time.Now()

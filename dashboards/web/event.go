@@ -25,7 +25,8 @@ func seenOf(r *dashboards.Row) seen {
 // client is what one page has been sent.
 type client struct {
 	parts    bool // it takes events in parts, and of a row only what is new of it
-	slow     time.Duration
+	stream   string
+	again    time.Duration // when it may come again, for this event is all that it gets; 0: it is told on
 	events   int
 	asOf     time.Time
 	sent     map[string]seen
@@ -44,7 +45,8 @@ type piece struct {
 	number int
 }
 
-// event writes the difference between what the page has and what is, as one event; or, for a page that takes parts, as several of which the last has all but rows.
+// event writes the difference between what the page has and what is, as one event; or, for a page that takes parts, as several of which the last has all but rows. The
+// empty line that ends the last is left to who sends it.
 func (c *client) event(n *frame) []byte {
 	full := c.events == 0
 	c.events++
@@ -91,8 +93,10 @@ func (c *client) event(n *frame) []byte {
 		b.WriteString(`"full":true,`)
 	}
 	b.Write(n.head)
-	if c.slow > 0 {
-		field(b, "slow_ms", c.slow.Milliseconds())
+	if c.again > 0 {
+		field(b, "again_ms", c.again.Milliseconds())
+	} else if full {
+		field(b, "stream", c.stream)
 	}
 	if full || !bytes.Equal(n.findings, c.findings) {
 		c.findings = n.findings
@@ -109,7 +113,7 @@ func (c *client) event(n *frame) []byte {
 		name, _ := json.Marshal(g) // a string
 		b.Write(name)
 	}
-	b.WriteString("]}\n\n")
+	b.WriteString("]}\n")
 	return b.Bytes()
 }
 
@@ -131,6 +135,15 @@ func (c *client) gone(n *frame) (names []string) {
 	return names
 }
 
+// rest lets go of memory that only a large event needs.
+func (c *client) rest() {
+	for _, b := range []*bytes.Buffer{&c.buf, &c.rows, &c.figures} {
+		if b.Cap() > keepBuffer {
+			*b = bytes.Buffer{}
+		}
+	}
+}
+
 // put writes the rows and figures that have come together as members of an object, and begins anew.
 func (c *client) put(b *bytes.Buffer) {
 	b.WriteString(`"services":[`)
@@ -147,10 +160,11 @@ func (c *client) put(b *bytes.Buffer) {
 type form int
 
 const (
-	whole   form = iota // all of it
-	bare                // no spark
-	tip                 // of the spark only its last two points
-	figures             // its figures alone, after its number
+	whole     form = iota // all of it
+	bare                  // no spark
+	tip                   // of the spark only its last points
+	tipAndOne             // and the one before them
+	figures               // its figures alone, after its number
 	forms
 )
 
@@ -164,8 +178,12 @@ func (c *client) formOf(r *dashboards.Row, had, is seen, known bool) form {
 		return figures
 	case sparkIs:
 		return bare
-	case c.parts && r.Spark != nil && len(r.Spark.Rate) > tipPoints && (had.spark == is.spark || had.spark+1 == is.spark):
+	case !c.parts || r.Spark == nil || len(r.Spark.Rate) <= tipPoints+1:
+		return whole
+	case had.spark == is.spark, had.spark+1 == is.spark && had.tip == is.tip:
 		return tip
+	case had.spark+1 == is.spark: // what came late may have been of the step before: a page that is told seldom has not heard of it
+		return tipAndOne
 	}
 	return whole
 }
@@ -194,9 +212,14 @@ func rowJSON(r *dashboards.Row, f form) []byte {
 	part := *r
 	part.Spark = nil
 	b := part.AppendJSON(make([]byte, 0, 1024))
-	if f == tip {
-		b = append(b[:len(b)-1], `,"tip":`...)
-		b = append(r.Spark.AppendJSON(b, tipPoints), '}')
+	if f == bare {
+		return b
 	}
+	points := tipPoints
+	if f == tipAndOne {
+		points++
+	}
+	b = append(b[:len(b)-1], `,"tip":`...)
+	b = append(r.Spark.AppendJSON(b, points), '}')
 	return b
 }

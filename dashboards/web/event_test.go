@@ -37,7 +37,7 @@ func TestParts(t *testing.T) {
 		f := newFrame(dashboards.Now{AsOf: at, Rows: rows})
 		f.head, f.findings = fmt.Appendf(nil, `"as_of":%d,`, at.UnixMilli()), []byte("[]")
 		text := c.event(f)
-		for _, e := range strings.Split(strings.TrimSuffix(string(text), "\n\n"), "\n\n") {
+		for _, e := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n\n") {
 			name, data, _ := strings.Cut(strings.TrimPrefix(e, "event: "), "\ndata: ")
 			var o map[string]json.RawMessage
 			if err := json.Unmarshal([]byte(data), &o); err != nil || len(data) > partSize+8000 {
@@ -72,6 +72,9 @@ func TestParts(t *testing.T) {
 	if count(step, `"tip":{"t0":10000,"step":10000,"rate":[8,9]`) != 300 || count(step, `"spark":`) != 0 {
 		t.Errorf("a step on the page gets %.400s", step[0]["services"])
 	}
+	if late := said(func(r *dashboards.Row) { r.SparkSeq, r.TipSeq, r.Spark = r.SparkSeq+1, r.TipSeq+1, spark(20_000, 9) }); count(late, `"tip":{"t0":20000,"step":10000,"rate":[0,9,10]`) != 300 {
+		t.Errorf("a step after a point came late gets %.400s", late[0]["services"])
+	}
 	if words := said(func(r *dashboards.Row) { r.Owner, r.FigureSeq, r.WordSeq = "home", r.FigureSeq+1, r.WordSeq+1 }); count(words, `"owner":"home"`) != 300 || count(words, `"tip":`) != 0 {
 		t.Errorf("another owner is told as %.300s", words[0]["services"])
 	}
@@ -93,44 +96,6 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
-}
-
-// A connection that does not keep up is told less often, the slower the less, and as before when it has kept up for a while.
-func TestPacer(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		asked time.Duration
-		took  []time.Duration
-		want  time.Duration
-	}{
-		{"a swift one", 0, []time.Duration{time.Millisecond, 50 * time.Millisecond}, 0},
-		{"one that takes its time", 0, []time.Duration{900 * time.Millisecond, 900 * time.Millisecond}, 0},
-		{"a slow one", 0, []time.Duration{time.Second}, 2 * time.Second},
-		{"a slower one", 0, []time.Duration{3 * time.Second}, 10 * time.Second},
-		{"one that stands", 0, []time.Duration{14 * time.Second}, 10 * time.Second},
-		{"one that was worse", 0, []time.Duration{3 * time.Second, time.Second}, 10 * time.Second},
-		{"one that asks for less itself", time.Minute, []time.Duration{time.Second}, time.Minute},
-	} {
-		p := pacer{asked: c.asked}
-		for _, d := range c.took {
-			p.took(d)
-		}
-		if p.every() != c.want {
-			t.Errorf("%s: every %v, want %v", c.name, p.every(), c.want)
-		}
-	}
-	p := pacer{}
-	p.took(3 * time.Second)
-	var were []time.Duration
-	for range 4 * recovers {
-		p.took(time.Millisecond)
-		if len(were) == 0 || were[len(were)-1] != p.slow {
-			were = append(were, p.slow)
-		}
-	}
-	if fmt.Sprint(were) != "[10s 5s 2s 0s]" {
-		t.Errorf("it recovers by %v", were)
-	}
 }
 
 func TestEvery(t *testing.T) {

@@ -16,7 +16,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -110,13 +109,12 @@ type Server struct {
 	gate     *gate.Gate // before what costs much
 	files    map[string]*file
 
-	mu      sync.Mutex
-	streams int
+	places places
 
-	openStreams *metrics.Gauge
-	refused     *metrics.Counter
-	events      *metrics.Counter
-	sent        *metrics.Counter
+	refused *metrics.Counter
+	cut     *metrics.Counter
+	events  *metrics.Counter
+	sent    *metrics.Counter
 }
 
 // New makes a Server. The error names everything that cannot be.
@@ -129,14 +127,11 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make web server: %w", err)
 	}
-	s := &Server{cfg: c, mux: http.NewServeMux(), files: files, gate: gate.New(c.Dear, c.Waiting, dearWait)}
-	s.openStreams = c.Metrics.GetOrCreateGauge("rollcall_web_streams", func() float64 {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return float64(s.streams)
-	})
+	s := &Server{cfg: c, mux: http.NewServeMux(), files: files, gate: gate.New(c.Dear, c.Waiting, dearWait), places: places{most: c.MaxStreams, by: map[string]*place{}, of: map[string]int{}}}
+	c.Metrics.GetOrCreateGauge("rollcall_web_streams", func() float64 { return float64(s.places.taken()) })
 	s.refused = c.Metrics.GetOrCreateCounter("rollcall_web_streams_refused_total")
 	c.Metrics.GetOrCreateGauge("rollcall_web_questions_refused", func() float64 { return float64(s.gate.Refused()) })
+	s.cut = c.Metrics.GetOrCreateCounter("rollcall_web_streams_cut_total")
 	s.events = c.Metrics.GetOrCreateCounter("rollcall_web_events_total")
 	s.sent = c.Metrics.GetOrCreateCounter("rollcall_web_event_bytes_total")
 	s.routes()
@@ -146,6 +141,7 @@ func New(c Config) (*Server, error) {
 func (s *Server) routes() {
 	pages := map[string]http.Handler{
 		"GET /api/v1/stream":        http.HandlerFunc(s.stream),
+		"POST /api/v1/stream/{id}":  s.answer(s.repace),
 		"GET /api/v1/now":           s.answer(s.now),
 		"GET /api/v1/service":       s.dear(s.service),
 		"GET /api/v1/series":        s.eitherSeries(s.answer(s.series)),
@@ -316,22 +312,4 @@ func age(d time.Duration) string {
 		return fmt.Sprintf("%d min", int(d.Minutes()))
 	}
 	return fmt.Sprintf("%d h", int(d.Hours()))
-}
-
-// enter takes a place among the streams; false: there is none.
-func (s *Server) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.streams >= s.cfg.MaxStreams {
-		s.refused.Inc()
-		return false
-	}
-	s.streams++
-	return true
-}
-
-func (s *Server) leave() {
-	s.mu.Lock()
-	s.streams--
-	s.mu.Unlock()
 }

@@ -135,7 +135,7 @@ func TestWebConfig(t *testing.T) {
 	done := make(chan error, 1)
 	srv := &Server{Listener: l, Web: w, Log: slog.New(slog.DiscardHandler), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "in") })}
 	go func() { done <- srv.Run(ctx) }()
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
 	for _, tc := range []struct {
 		user, pass string
 		want       int
@@ -151,6 +151,9 @@ func TestWebConfig(t *testing.T) {
 		res.Body.Close()
 		if res.StatusCode != tc.want {
 			t.Errorf("%s/%s: %d, want %d", tc.user, tc.pass, res.StatusCode, tc.want)
+		}
+		if res.ProtoMajor != 2 { // by which all windows of a browser share one connection
+			t.Errorf("with TLS it speaks %s", res.Proto)
 		}
 	}
 	client.CloseIdleConnections()

@@ -134,7 +134,7 @@ export function Frame() {
 function Main({ page, children }: { page: Page; children?: preact.ComponentChildren }) {
   const { state } = useTrust();
   return (
-    <main id="main" tabIndex={-1} class={state === "lost" || state === "feed" ? "stale" : ""} data-page={page}>
+    <main id="main" tabIndex={-1} class={state === "lost" || state === "feed" || state === "resting" ? "stale" : ""} data-page={page}>
       {children}
     </main>
   );

@@ -17,7 +17,7 @@ test("matcher", () => {
   ] as const) assert.equal(matcher(q)(f), want, q);
 });
 
-const link = (more: Partial<Link>): Link => ({ state: "open", error: "", heardAt: 100_000, ...more });
+const link = (more: Partial<Link>): Link => ({ state: "open", error: "", heardAt: 100_000, since: 100_000, patience: 10_000, ...more });
 const known = (state: string, more: Partial<Known> = {}): Known => ({
   ...nothing, asOf: 100_000, strip: { expected: 1, present: 1, answering: 1, age_ms: 800, feed: { state, since: 40_000, error: state === "live" ? "" : "refused" }, exceptions: [] }, ...more,
 });
@@ -30,12 +30,16 @@ test("trust: what is not of now says so, with the age of what is shown", () => {
     [link({ state: "lost", error: "it cannot be reached" }), known("live"), 102_000, "lost", 2800],
     [link({ state: "refused", heardAt: 0 }), nothing, 102_000, "refused", null],
     [link({ state: "opening", heardAt: 0 }), nothing, 102_000, "opening", null],
+    [link({ state: "opening", heardAt: 0 }), nothing, 106_000, "refused", null], // not a word for six seconds
+    [link({ state: "opening", heardAt: 104_000 }), nothing, 106_000, "opening", null], // a slow connection is at work
+    [link({ patience: 20_000 }), known("live"), 119_000, "fresh", 19_800], // it is told now and then
+    [link({ state: "resting", patience: Infinity }), known("live"), 900_000, "resting", 800_800], // nobody looks
     [link({}), known("dead"), 101_000, "feed", 1800],
     [link({}), known("connecting"), 101_000, "feed", 1800],
   ] as const) {
     const t = trust(l, k, k === nothing ? 0 : 100_000, now);
     assert.deepEqual([t.state, t.ageMs], [state, ageMs]);
-    assert.equal(t.headline === "", state === "fresh" || state === "opening");
+    assert.equal(t.headline === "", ["fresh", "opening", "resting"].includes(state));
   }
   const t = trust(link({}), known("dead"), 100_000, 101_000);
   assert.equal(t.headline, "The feed is dead, 61 s now: refused");

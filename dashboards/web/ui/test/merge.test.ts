@@ -102,8 +102,8 @@ test("sorted: trouble by level and weight, calm by owner and name, one environme
 });
 
 test("server-sent events arrive in any pieces", () => {
-  const text = "event: now\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\n: still here\n\ndata:x\rdata:  y\r\revent: lonely\n\n";
-  const want: ServerEvent[] = [{ event: "now", data: '{"a":\n1}' }, { event: "message", data: "x\n y" }];
+  const text = "event: now\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\n: still here\n\ndata:x\rid: 7\rdata:  y\r\revent: lonely\n\n";
+  const want: ServerEvent[] = [{ event: "now", data: '{"a":\n1}', id: "" }, { event: "message", data: "x\n y", id: "7" }];
   for (let size = 1; size < text.length; size++) {
     const got: ServerEvent[] = [];
     const feed = sseParser((e) => got.push(e));

@@ -8,17 +8,16 @@ const pauseMs = 8;
 export class Breath {
   private slice = 0;
   private ended = 0;
-  private begun = 0; // of all work of one event; 0: there is none yet
-  private paused = 0;
+  private worked = 0; // on one event
 
   /** work does something that cannot be divided, and counts it. */
   work<T>(f: () => T): T {
     const begun = performance.now();
-    this.begun ||= begun;
     if (begun - this.ended > pauseMs) this.slice = 0; // there was a pause of itself
     const out = f();
     this.ended = performance.now();
     this.slice += this.ended - begun;
+    this.worked += this.ended - begun;
     return out;
   }
 
@@ -26,12 +25,12 @@ export class Breath {
   async pause(enough = sliceMs): Promise<void> {
     if (this.slice < enough || document.hidden) return;
     await new Promise((done) => setTimeout(done, pauseMs));
-    this.paused += pauseMs;
     this.slice = 0;
   }
 
-  /** drawn waits until what a store was just set to is on the screen, and says how long that and the work before it took. */
+  /** drawn waits until what a store was just set to is on the screen, and says how long that and the work before it took: not what was waited for. */
   async drawn(): Promise<number> {
+    const begun = performance.now();
     if (!document.hidden)
       await new Promise((done) => {
         const late = setTimeout(done, 1000); // hidden meanwhile: there are no frames
@@ -42,8 +41,8 @@ export class Breath {
           }),
         );
       });
-    const took = performance.now() - this.begun - this.paused;
-    this.begun = this.paused = 0;
+    const took = this.worked + performance.now() - begun;
+    this.worked = 0;
     return took;
   }
 }

@@ -147,7 +147,8 @@ export interface RowsEvent {
 export interface NowEvent {
   full?: boolean;
   as_of: number;
-  slow_ms?: number; // the connection does not keep up, so events are so far apart
+  stream?: string; // of a whole event: the stream's name, for its pace
+  again_ms?: number; // this is all of the stream: the browser holds enough of them, and the page may come again then
   demo?: boolean;
   envs?: string[];
   regions?: string[];

@@ -122,6 +122,15 @@ export const getDifferent = (service: string, env: string, from: number, to: num
 
 export const getMe = (signal: AbortSignal): Promise<Me> => ask("/api/v1/me", {}, { signal });
 
+/** getTitles is what is wrong now, and no more than that unless a region is asked for. */
+export async function getTitles(env: string, region: string, signal: AbortSignal): Promise<{ findings: Finding[] }> {
+  const a = await ask<{ findings: Finding[] | null }>(region ? "/api/v1/now" : "/api/v1/findings", { env, region }, { signal });
+  return { findings: (a.findings ?? []).filter((f) => f.metric !== "canary") }; // which have a page of their own
+}
+
+/** repace has an open stream's events come so far apart from now on. */
+export const repace = (stream: string, every: number): Promise<unknown> => ask("/api/v1/stream/" + stream, { every: String(every) }, say("POST"));
+
 const say = (method: string, body?: unknown): RequestInit => ({
   method,
   ...(body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),

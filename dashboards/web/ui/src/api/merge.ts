@@ -13,11 +13,9 @@ export interface Known {
   rows: ReadonlyMap<string, Row>;
   /** shape is another object whenever who is there, whose it is or how much it is in trouble has changed: what an order of all rows depends on. */
   shape: object;
-  /** slowMs is how far apart events are for a connection that does not keep up; 0: they come as they are. */
-  slowMs: number;
 }
 
-export const nothing: Known = { asOf: 0, demo: false, envs: [], regions: [], strip: null, findings: [], rows: new Map(), shape: {}, slowMs: 0 };
+export const nothing: Known = { asOf: 0, demo: false, envs: [], regions: [], strip: null, findings: [], rows: new Map(), shape: {} };
 
 /** perRow is how many numbers a row has among figures. */
 const perRow = 7;
@@ -73,7 +71,6 @@ export function merge(was: Known, e: NowEvent, parts?: readonly Row[][]): Known 
     findings: e.findings ?? base.findings,
     rows,
     shape: e.full ? {} : shape,
-    slowMs: e.slow_ms ?? 0,
   };
 }
 

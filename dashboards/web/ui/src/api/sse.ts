@@ -3,17 +3,19 @@
 export interface ServerEvent {
   event: string;
   data: string;
+  id: string; // its own; "": it has none
 }
 
 /** sseParser takes the stream's text in pieces of any length and hands out whole events. */
 export function sseParser(emit: (e: ServerEvent) => void): (chunk: string) => void {
   let rest = "";
   let event = "";
+  let id = "";
   let data: string[] = [];
   const line = (l: string): void => {
     if (l === "") {
-      if (data.length > 0) emit({ event: event || "message", data: data.join("\n") });
-      event = "";
+      if (data.length > 0) emit({ event: event || "message", data: data.join("\n"), id });
+      event = id = "";
       data = [];
       return;
     }
@@ -24,6 +26,7 @@ export function sseParser(emit: (e: ServerEvent) => void): (chunk: string) => vo
     if (value.startsWith(" ")) value = value.slice(1);
     if (field === "event") event = value;
     else if (field === "data") data.push(value);
+    else if (field === "id") id = value;
   };
   return (chunk) => {
     rest += chunk;

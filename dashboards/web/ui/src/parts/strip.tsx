@@ -1,14 +1,15 @@
 // What the page itself is worth: one line when all is well, else the exception with its consequence, before any chart is believed.
-import { silentAfter, type Link } from "../api/stream";
 import type { Known } from "../api/merge";
+import type { Link } from "../api/stream";
 import { absent, count } from "../say/number";
 import { at, span } from "../say/time";
 import { useApp, useHref, useNow, useZone } from "../state/app";
 import { useStore } from "../state/store";
+import { PaceNote } from "./pace";
 
 /** Trust is how far what is shown can be believed now. */
 export interface Trust {
-  state: "fresh" | "opening" | "lost" | "refused" | "feed";
+  state: "fresh" | "opening" | "lost" | "refused" | "feed" | "resting";
   /** ageMs is how old the newest data is; null: there is none. */
   ageMs: number | null;
   /** headline and consequence, empty when fresh. */
@@ -16,17 +17,23 @@ export interface Trust {
   consequence: string;
 }
 
+/** patience is how long the first answer may take before that is said. */
+const patience = 4000;
+
 /** trust judges the connection first, the server's own feed second. now is the browser's clock, newsAt when it last heard an event. */
 export function trust(link: Link, known: Known, newsAt: number, now: number): Trust {
   const strip = known.strip;
   const since = newsAt ? Math.max(0, now - newsAt) : 0;
   const ageMs = strip?.age_ms == null ? (newsAt ? since : null) : strip.age_ms + since;
   const said = link.error ? ` (${link.error})` : "";
-  if (link.state === "opening") return { state: "opening", ageMs, headline: "", consequence: "" };
-  if (link.state === "refused")
-    return { state: "refused", ageMs: null, headline: `No answer from rollcall${said}`, consequence: "There is nothing to show yet. Trying again." };
+  const silent = now - Math.max(link.since, link.heardAt);
+  if (link.state === "refused" || (link.state === "opening" && silent > patience)) {
+    const why = link.error ? "" : " Either it is busy or away, or this browser has no connection left for it: all windows of a host may have to share six.";
+    return { state: "refused", ageMs: null, headline: `No answer from rollcall for ${span(silent)}${said}`, consequence: `There is nothing to show yet.${why} Trying again.` };
+  }
+  if (link.state === "opening" || link.state === "resting") return { state: link.state, ageMs, headline: "", consequence: "" };
   const heard = link.heardAt ? now - link.heardAt : 0;
-  if (link.state === "lost" || heard > silentAfter)
+  if (link.state === "lost" || heard > link.patience)
     return {
       state: "lost",
       ageMs,
@@ -86,8 +93,6 @@ export function Strip() {
   const { stream, prefs, clock } = useApp();
   const strip = useStore(stream.known, (k) => k.strip);
   const asOf = useStore(stream.known, (k) => k.asOf);
-  const slow = useStore(stream.known, (k) => k.slowMs);
-  const every = useStore(stream.every);
   const zone = useZone();
   const href = useHref();
   const t = useTrust();
@@ -146,16 +151,7 @@ export function Strip() {
             )}
           </span>
         ))}
-      {every + slow > 0 && (
-        <span class="exception warn" data-testid="slowed">
-          <span class="sign" role="img" aria-label="Warning:">
-            △
-          </span>{" "}
-          {every >= slow
-            ? `This browser does not keep up: it is told every ${span(every)} now, not each second`
-            : `The connection does not keep up: news comes every ${span(slow)} now, not each second`}
-        </span>
-      )}
+      <PaceNote />
       <button
         type="button"
         class="clock"

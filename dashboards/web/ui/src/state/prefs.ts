@@ -1,4 +1,4 @@
-// What a reader chose for this browser: colours, time zone and name. It stays in local storage; nothing else does.
+// What a reader chose for this browser: colours, time zone and name. It stays in local storage.
 import type { Zone } from "../say/time";
 import { Store } from "./store";
 
