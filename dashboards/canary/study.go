@@ -43,6 +43,19 @@ type Measure struct {
 	Metric, Field string
 }
 
+// unit is what the levels of a golden signal are in, with the space before it; of other metrics it is not known.
+func (m *Measure) unit() string {
+	switch {
+	case m.Metric != "" || m.Kind != Level:
+		return ""
+	case m.Name == "latency":
+		return " ms"
+	case m.Name == "rate":
+		return "/s"
+	}
+	return ""
+}
+
 // The golden signals as a canary is judged by. Fewer requests are told and fail nobody: how much a canary is given is not its own doing.
 func Golden() []Measure {
 	return []Measure{

@@ -36,6 +36,7 @@ type Found struct {
 	FailedAt         int // poll; -1: never. A fail stays, whatever the measure is like by now
 	Failed           time.Time
 	FailedAs         string // Words at that poll
+	unit             string // of the levels, where it is known
 }
 
 // Report is a verdict with what it rests on.
@@ -121,7 +122,7 @@ func newWatch(s *Study, r Rules) *watch {
 	w := &watch{s: s, r: r, failed: -1}
 	for i := range s.Measures {
 		m := &s.Measures[i]
-		w.measures = append(w.measures, watched{gathered: newGathered(m, s.Members), found: Found{Name: m.Name, Kind: m.Kind, Action: m.Action, Verdict: Hold, FailedAt: -1}})
+		w.measures = append(w.measures, watched{gathered: newGathered(m, s.Members), found: Found{Name: m.Name, Kind: m.Kind, Action: m.Action, Verdict: Hold, FailedAt: -1, unit: m.unit()}})
 		if m.Action == Fails {
 			w.deciding++
 		}

@@ -93,7 +93,7 @@ func (w *watch) undecided(found []Found) string {
 	}
 	for i := range found {
 		if f := &found[i]; f.Action == Fails && f.Verdict == Hold {
-			return fmt.Sprintf("%s may be worse by %s, and %s would matter", f.Name, f.amount(f.Most), f.amount(f.Margin))
+			return fmt.Sprintf("%s may be worse by up to %s, and from %s on it would matter", f.Name, f.amount(f.Most), f.amount(f.Margin))
 		}
 	}
 	return "not all measures pass"
@@ -107,7 +107,7 @@ func (f *Found) figures() string {
 	if f.Kind == Ratio {
 		level = share
 	}
-	return fmt.Sprintf("%s → %s (%s; from %s to %s)", level(f.Baseline), level(f.Canary), f.amount(f.Effect), f.amount(f.Lo), f.amount(f.Hi))
+	return fmt.Sprintf("%s%s → %s%s (%s; from %s to %s)", level(f.Baseline), f.unit, level(f.Canary), f.unit, f.amount(f.Effect), f.amount(f.Lo), f.amount(f.Hi))
 }
 
 // amount is a change, with its sign: of a share in points, of others in percent.

@@ -1,7 +1,7 @@
 // Every pair of cohorts with its verdict, those that fail first.
 import { getCanaries } from "../api/fetch";
 import { usePoll } from "../api/poll";
-import { CanaryCard } from "../parts/canary";
+import { anchor, CanaryCard, levels, signs } from "../parts/canary";
 import { count, plural } from "../say/number";
 import { span } from "../say/time";
 import { useApp, useEnv, useHref, useNow, useRoute } from "../state/app";
@@ -42,6 +42,19 @@ export function Canaries() {
         {late > 15_000 && <span class="warn">△ as of {span(late)} ago</span>}
       </div>
       {polled.error && <p class="warn">△ {polled.error.message}.</p>}
+      {shown.length > 1 && (
+        <nav class="verdicts" aria-label="All pairs of cohorts" data-testid="canary-overview">
+          {shown.map((c) => (
+            <a key={`${c.service}/${c.env}`} href={"#" + anchor(c)} class={levels[c.verdict]}>
+              {signs[c.verdict]}
+              {c.service}{" "}
+              <span class="dim">
+                {c.canary?.version || c.canary?.name} {c.verdict}
+              </span>
+            </a>
+          ))}
+        </nav>
+      )}
       {shown.length > 0 && <h2 class="hidden">Verdicts</h2>}
       {shown.map((c) => (
         <CanaryCard key={`${c.service}/${c.env}`} a={c} />

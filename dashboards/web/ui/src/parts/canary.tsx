@@ -9,8 +9,14 @@ import { servicePath } from "../state/route";
 import { CopyButton } from "./copy";
 
 export const levels: Record<Verdict, "bad" | "" | "warn"> = { fail: "bad", hold: "", pass: "" };
-const signs: Record<Verdict, string> = { fail: "▲ ", hold: "… ", pass: "✓ " };
+export const signs: Record<Verdict, string> = { fail: "▲ ", hold: "… ", pass: "✓ " };
 const words: Record<Verdict, string> = { fail: "fails", hold: "not decided yet", pass: "passes" };
+
+/** sentence is words as one says them by themselves. */
+const sentence = (text: string): string => (text ? text[0]!.toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".") : "");
+
+/** anchor is where a card stands on its page. */
+export const anchor = (a: { service: string; env: string }): string => `canary-${a.service}-${a.env}`;
 
 const sides = (a: CanaryAnswer): string =>
   a.canary && a.baseline
@@ -36,7 +42,7 @@ export function CanaryCard({ a, here = false }: { a: CanaryAnswer; here?: boolea
   const { clock: server } = useApp();
   const link = href(servicePath(a.service), { env: a.env });
   return (
-    <article class={`canary ${levels[a.verdict]}`} data-testid="canary" data-service={a.service} data-verdict={a.verdict}>
+    <article id={here ? undefined : anchor(a)} class={`canary ${levels[a.verdict]}`} data-testid="canary" data-service={a.service} data-verdict={a.verdict}>
       <h3>
         <span class={`verdict ${levels[a.verdict]}`}>
           {signs[a.verdict]}
@@ -51,9 +57,14 @@ export function CanaryCard({ a, here = false }: { a: CanaryAnswer; here?: boolea
         )}{" "}
         <span class="dim">{sides(a)}</span>
       </h3>
-      <p class="only">{a.reason}</p>
+      <p class="only">{sentence(a.reason)}</p>
       <Turns a={a} />
       {!!a.metrics?.length && <Effects metrics={a.metrics} />}
+      {!!a.metrics?.length && (
+        <p class="dim legend-of">
+          Each line: how far the canary is from its baseline (the dot), and where that surely lies (the bar); the middle is no difference, the tick is what would matter.
+        </p>
+      )}
       <p class="actions">
         <span class="dim">
           {a.since ? `${plural(a.polls, "poll")} since ${clock(a.since, zone, now, false)}` : "no poll yet"}
