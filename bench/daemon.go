@@ -140,8 +140,10 @@ func (d *daemon) every(ctx context.Context, interval time.Duration) error {
 	return nil
 }
 
-// get reads one of its pages.
+// get reads one of its pages, if that takes no more than a minute.
 func (d *daemon) get(ctx context.Context, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url+path, nil)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,6 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/heapprofiler"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/profiler"
@@ -90,9 +89,12 @@ func openPageBrowser(ctx context.Context, program, keep string) (*pageBrowser, f
 		stop()
 		return nil, nil, fmt.Errorf("start %s: %w", program, err)
 	}
-	if v, err := chromedp.CallBrowser(ctx, browser.GetVersion, cdp.Empty{}); err == nil {
-		b.version = v.Product
+	v, err := chromedp.CallBrowser(ctx, browser.GetVersion, cdp.Empty{})
+	if err != nil {
+		stop()
+		return nil, nil, fmt.Errorf("start %s: %w", program, err)
 	}
+	b.version = v.Product
 	if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watchPage}); err != nil {
 		stop()
 		return nil, nil, err
@@ -198,7 +200,7 @@ func (b *pageBrowser) load(origin string, l pageLook) (float64, error) {
 }
 
 // look measures one page.
-func (b *pageBrowser) look(ctx context.Context, origin string, l pageLook, length time.Duration) (f pageFound, err error) {
+func (b *pageBrowser) look(ctx context.Context, origin string, l pageLook, length time.Duration, say func(string, ...any)) (f pageFound, err error) {
 	f.name = l.name
 	if f.loaded, err = b.load(origin, l); err != nil {
 		return f, err
@@ -217,8 +219,13 @@ func (b *pageBrowser) look(ctx context.Context, origin string, l pageLook, lengt
 	if _, err := eval[bool](b, `((watched.lags.length = 0), (watched.long.length = 0), true)`); err != nil {
 		return f, err
 	}
-	for ctx.Err() == nil && time.Since(begun) < length {
-		all, err := b.trace(min(pageTurn, length))
+	told := begun
+	for left := length; ctx.Err() == nil && left > 0; left = length - time.Since(begun) {
+		if time.Since(told) >= time.Minute {
+			told = time.Now()
+			say("%s: %v more", l.name, left.Round(time.Second))
+		}
+		all, err := b.trace(min(pageTurn, left))
 		if err != nil {
 			return f, err
 		}
@@ -296,55 +303,4 @@ func (b *pageBrowser) profile(name string) error {
 		return err
 	}
 	return b.save(name+".cpuprofile", out.Profile)
-}
-
-// pageSlow is what became of a browser with a much slower processor.
-type pageSlow struct {
-	times  int
-	loaded float64
-	told   string
-	after  float64
-	lag    float64 // the newest, ms
-}
-
-// slowness is how many times slower a browser is made: it may need no other pace at the first.
-var slowness = []int{6, 20, 50}
-
-// slow makes a browser slower and slower until it is told less often, and says so.
-func (b *pageBrowser) slow(ctx context.Context, origin string) (out []pageSlow, err error) {
-	set := func(rate int) error {
-		_, err := chromedp.Call(b.ctx, emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: float64(rate)})
-		return err
-	}
-	defer func() { err = errors.Join(err, set(1)) }()
-	for _, rate := range slowness {
-		if err := set(rate); err != nil {
-			return out, err
-		}
-		s := pageSlow{times: rate}
-		if s.loaded, err = b.load(origin, pageLooks[0]); err != nil {
-			return out, err
-		}
-		begun := time.Now()
-		for ctx.Err() == nil && s.told == "" && time.Since(begun) < 40*time.Second {
-			if err := b.wait(time.Second); err != nil {
-				return out, err
-			}
-			if s.told, err = eval[string](b, `document.querySelector("[data-testid=slowed]")?.textContent ?? ""`); err != nil {
-				return out, err
-			}
-		}
-		s.after = time.Since(begun).Seconds()
-		if err := b.wait(15 * time.Second); err != nil {
-			return out, err
-		}
-		if s.lag, err = eval[float64](b, `watched.lags.at(-1) ?? -1`); err != nil {
-			return out, err
-		}
-		out = append(out, s)
-		if s.told != "" {
-			break
-		}
-	}
-	return out, ctx.Err()
 }

@@ -71,8 +71,8 @@ func (r *pageReport) print(w io.Writer) (missed []string) {
 		reach(fmt.Sprintf("%s: at most %d MB of heap after 30 minutes, as it grows now", f.name, mostHeapMB), end <= mostHeapMB<<20, mb(end))
 		reach(fmt.Sprintf("%s: loads in %d ms", f.name, mostLoadMS), f.loaded <= mostLoadMS, ms(f.loaded))
 	}
-	t.write(w, r.plan.markdown)
 	if len(r.pages) > 0 {
+		t.write(w, r.plan.markdown)
 		s := rows{{"while it was looked at", "processors of the server", "ticks", "a tick p50", "most", "heap", "findings"}}
 		for _, f := range r.pages {
 			s.add(f.name, fmt.Sprintf("%.2f", f.served.CPU), fmt.Sprint(f.served.Ticks), fmt.Sprintf("%.0f ms", float64(f.served.TickP50.Microseconds())/1000),
@@ -81,16 +81,8 @@ func (r *pageReport) print(w io.Writer) (missed []string) {
 		s.write(w, r.plan.markdown)
 	}
 	reach(fmt.Sprintf("at most %d KB of script, compressed", mostScriptKB), r.script <= mostScriptKB<<10, fmt.Sprintf("%.1f KB, and %.1f KB of style", float64(r.script)/1024, float64(r.style)/1024))
-	for _, s := range r.slow {
-		told := s.told
-		if told == "" {
-			told = "it keeps up"
-		}
-		fmt.Fprintf(w, "a processor %d times slower: loads in %.0f ms; after %.0f s: %s; later its news is %.0f ms old when it is drawn\n", s.times, s.loaded, s.after, told, s.lag)
-	}
-	if n := len(r.slow); n > 0 {
-		fmt.Fprintln(w)
-		reach("a browser that does not keep up is told less often, and says so", r.slow[n-1].told != "", r.slow[n-1].told)
+	if len(r.slow) > 0 {
+		printSlow(w, r.slow, r.plan.markdown, reach)
 	}
 	for _, t := range targets {
 		word := "reached"

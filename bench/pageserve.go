@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/sys/unix"
 
 	"github.com/rollcall-metrics/rollcall/dashboards"
@@ -34,6 +36,8 @@ type pageServed struct {
 	TickMax  time.Duration
 	HeapMB   float64
 	Findings int
+	Events   uint64 // that went out to pages
+	Bytes    uint64
 }
 
 // runPageServe serves the page of a fleet in which every instance changes each second, in a process of its own.
@@ -56,7 +60,8 @@ func runPageServe(ctx context.Context, args []string, stdin io.Reader, stdout io
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s, err := web.New(web.Config{Board: board, Version: "bench"})
+	set := metrics.NewSet()
+	s, err := web.New(web.Config{Board: board, Version: "bench", Metrics: set})
 	if err != nil {
 		return err
 	}
@@ -90,13 +95,15 @@ func runPageServe(ctx context.Context, args []string, stdin io.Reader, stdout io
 	srv := &http.Server{Handler: s.Handler(), BaseContext: func(net.Listener) context.Context { return ctx }}
 	all.Go(func() { _ = srv.Serve(on) }) // it ends when it is closed
 	out := json.NewEncoder(stdout)
-	last, lastCPU := time.Now(), ownCPU()
+	events, sent := set.GetOrCreateCounter("rollcall_web_events_total"), set.GetOrCreateCounter("rollcall_web_event_bytes_total")
+	last, lastCPU, lastEvents, lastSent := time.Now(), ownCPU(), uint64(0), uint64(0)
 	say := func() error {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		now, cpu := time.Now(), ownCPU()
-		p := pageServed{Addr: on.Addr().String(), Seconds: now.Sub(last).Seconds(), CPU: (cpu - lastCPU).Seconds() / now.Sub(last).Seconds(), HeapMB: float64(m.HeapAlloc) / (1 << 20)}
-		last, lastCPU = now, cpu
+		p := pageServed{Addr: on.Addr().String(), Seconds: now.Sub(last).Seconds(), CPU: (cpu - lastCPU).Seconds() / now.Sub(last).Seconds(), HeapMB: float64(m.HeapAlloc) / (1 << 20),
+			Events: events.Get() - lastEvents, Bytes: sent.Get() - lastSent}
+		last, lastCPU, lastEvents, lastSent = now, cpu, lastEvents+p.Events, lastSent+p.Bytes
 		p.Ticks, p.TickP50, p.TickMax = ticks.take()
 		for _, f := range board.Findings() {
 			if f.Ended == nil {
@@ -105,17 +112,19 @@ func runPageServe(ctx context.Context, args []string, stdin io.Reader, stdout io
 		}
 		return out.Encode(p)
 	}
-	err = say()
-	for in := bufio.NewScanner(stdin); err == nil && in.Scan(); {
+	in := bufio.NewScanner(stdin)
+	for err = say(); err == nil && in.Scan(); {
 		switch in.Text() {
 		case "figures":
+			err = say()
 		case "break":
 			fleet.fail.Store(true)
+			err = say()
 		default:
-			return fmt.Errorf("asked for %q", in.Text())
+			err = fmt.Errorf("asked for %q", in.Text())
 		}
-		err = say()
 	}
+	err = errors.Join(err, in.Err())
 	close(stop)
 	cancel()
 	_ = srv.Close()
