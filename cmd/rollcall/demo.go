@@ -60,7 +60,7 @@ func (c *demoCmd) Run(e *env) error {
 	conf.Enrich.Geo = config.Geo{City: city, ASN: asn}
 	conf.Enrich.Rules = []config.Rule{{
 		Name:   `client_(?P<name>requests|errors)/client_ip/(?P<client_ip>.+)`,
-		Lookup: &config.RuleLookup{From: "client_ip", As: "client"}, Drop: []string{"client_ip"},
+		Lookup: &config.RuleLookup{From: "client_ip", As: "client", Add: []string{"as.number", "as.organization.name", "geo.country.iso_code"}}, Drop: []string{"client_ip"},
 	}}
 	say := e.stdout
 	if c.Report == "-" {

@@ -64,7 +64,10 @@ func TestBudget(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	w.Effects = append(w.Effects, sim.Effect{From: w.now, Until: w.now.Add(10 * time.Second), Errors: .05, Hits: checkout})
-	step("and it fails", 8*time.Second, "open bad errors: checkout is failing: …; it burns its budget: errors in 2 % of its requests over 1 h, 20 × what 99.9 % allows")
+	step("and it fails", 8*time.Second, "open bad errors: checkout is failing: …")
+	if only := w.open()[0].Only; !strings.HasSuffix(only, " It burns its budget: errors in 2 % of its requests over 1 h, 20 × what 99.9 % allows.") {
+		t.Errorf("of the budget it says %q", only)
+	}
 	parts := 0
 	for _, f := range w.b.OwnFindings() {
 		if f.ID == id && f.PartOf == w.open()[0].ID && f.Ended != nil {

@@ -52,9 +52,9 @@ func (t *table) cleared(s set, g *group) (out []string) {
 				}
 			}
 			if len(kept) == 0 {
-				note(theRest(t.cond(dropped), others), &rest)
+				note(t.known.theRest(t.cond(dropped), others), &rest)
 			} else {
-				note(without(t.conds(kept), t.cond(dropped), others), &rest)
+				note(t.known.without(t.conds(kept), t.cond(dropped), others), &rest)
 			}
 		}
 		if len(s) > 1 && len(cs) == 1 && len(s[1]) == 1 && cs[0].dim == s[1][0].dim {

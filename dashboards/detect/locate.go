@@ -30,6 +30,7 @@ type Place struct {
 	Cleared   []string
 	Alike     []string // dimensions whose values are all hit alike
 	Sure      float64  // log likelihood ratio; 0: nothing was to be compared
+	Known     known    // names that people know better
 }
 
 const (
@@ -72,6 +73,7 @@ type table struct {
 	values  [][]string
 	leaves  []leaf
 	poisson bool
+	known   known
 }
 
 // Locate says which conjunction of values of up to three dimensions holds the excess, by the scan of package localize: errors as a ratio of requests, requests
@@ -108,7 +110,7 @@ func labelled(cs []Cond) bool {
 }
 
 func newTable(metric string, ls []dashboards.Leaf) *table {
-	t := &table{metric: metric, poisson: metric != "latency"}
+	t := &table{metric: metric, poisson: metric != "latency", known: networks(ls)}
 	index := map[string]int{}
 	ids := []map[string]int32{}
 	set := func(l *leaf, dim, v string) {
@@ -223,7 +225,7 @@ func (t *table) scan() (p Place) {
 		p.Sure, p.Share, p.Ratio = a.Score, min(t.share(&g, excess), 1), t.told(&g)
 		rest := group{c: total.c - g.c, b: total.b - g.b, n: total.n - g.n, x: total.x - g.x}
 		p.Elsewhere = t.told(&rest)
-		p.Conds = t.conds(s[0])
+		p.Conds, p.Known = t.conds(s[0]), t.known
 		for _, part := range s[1:] {
 			p.Also = append(p.Also, t.conds(part))
 		}

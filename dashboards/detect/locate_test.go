@@ -107,14 +107,14 @@ func TestLocate(t *testing.T) {
 		{"a zone", "errors", errorsWhere(func(v, z, h string) bool { return z == "b" }), nil, "b", "other zones 0 %|every version alike"},
 		{"a version in a zone", "errors", errorsWhere(func(v, z, h string) bool { return v == "2" && z == "b" }), nil, "2 in b", "2 elsewhere 0 %|b on 1 0 %"},
 		{"two zones", "errors", errorsWhere(func(v, z, h string) bool { return z != "c" }), nil, "a and b", "c 0 %|every version alike"},
-		{"a version in a zone for a network", "errors", third, corner, "2 in b for clients of AS 3", "2 in b without clients of AS 3 0 %|2 for clients of AS 3 elsewhere 0 %|b for clients of AS 3 on 1 0 %"},
+		{"a version in a zone for a network", "errors", third, corner, "2 in b for clients of AS 3 (US)", "2 in b without clients of AS 3 (US) 0 %|2 for clients of AS 3 (US) elsewhere 0 %|b for clients of AS 3 (US) on 1 0 %"},
 		{"a host", "errors", errorsWhere(func(v, z, h string) bool { return h == "a3" }), nil, "host a3", "other hosts 0 %"},
 		{"two hosts with nothing in common", "errors", errorsWhere(func(v, z, h string) bool { return h == "a3" || h == "c0" }), nil, "10.0.0.3:80,10.0.2.0:80", ""},
 		{"six hosts with nothing in common", "errors", errorsWhere(func(v, z, h string) bool { return strings.Contains("a0 a3 b1 b4 c2 c5", h) }), nil, "6 of 18", ""},
 		{"all", "errors", errorsWhere(func(v, z, h string) bool { return true }), nil, "", "every version alike|every zone alike"},
 		{"nothing", "errors", quiet, nil, "", "every version alike|every zone alike"},
-		{"a network", "errors", eighth, byNetwork(errorsWhere(func(v, z, h string) bool { return false }), "3", .5), "clients of AS 3", "other client networks 0 %|every version alike|every zone alike"},
-		{"a network that is its country", "errors", eighth, byNetwork(errorsWhere(func(v, z, h string) bool { return false }), "1", .5), "clients of AS 1", "other client networks 0 %|every version alike|every zone alike"},
+		{"a network", "errors", eighth, byNetwork(errorsWhere(func(v, z, h string) bool { return false }), "3", .5), "clients of AS 3 (US)", "other client networks 0 %|every version alike|every zone alike"},
+		{"a network that is its country", "errors", eighth, byNetwork(errorsWhere(func(v, z, h string) bool { return false }), "1", .5), "clients of AS 1 (DE)", "other client networks 0 %|every version alike|every zone alike"},
 		{"a version, with networks to look at", "errors", errorsWhere(func(v, z, h string) bool { return v == "2" }), byNetwork(errorsWhere(func(v, z, h string) bool { return v == "2" }), "", 0), "2", "1 0 %|every client network alike|every zone alike"},
 		{"slow zone", "latency", slowWhere(func(v, z, h string) bool { return z == "c" }), nil, "c", "other zones 41 ms|every version alike"},
 		{"slow version in a zone", "latency", slowWhere(func(v, z, h string) bool { return z == "c" && v == "2" }), nil, "2 in c", "2 elsewhere 41 ms|c on 1 41 ms"},
@@ -125,9 +125,9 @@ func TestLocate(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := Locate(tc.metric, tc.leaves, tc.labels)
-			got := place(p.Conds)
+			got := p.Known.place(p.Conds)
 			for _, also := range p.Also {
-				got += " and " + place(also)
+				got += " and " + p.Known.place(also)
 			}
 			if p.Scattered > 0 {
 				got = fmt.Sprintf("%d of %d", p.Scattered, p.Of)
@@ -154,9 +154,9 @@ func TestWords(t *testing.T) {
 		{millis(1.25), "1.2 ms"}, {millis(212.4), "212 ms"}, {millis(1234), "1,234 ms"}, {millis(12345), "12.3 s"},
 		{count(4.83), "4.8"}, {count(48.2), "48"}, {count(570.1), "570"}, {count(18432), "18,400"}, {count(1234567), "1,230,000"},
 		{span(0), "a second"}, {span(4e9), "4 s"}, {span(300e9), "5 min"},
-		{place([]Cond{{dashboards.TagVersion, "1.42.0"}, {dashboards.TagZone, "us-east-1c"}}), "1.42.0 in us-east-1c"},
-		{place([]Cond{{dashboards.TagVersion, "1.42.0"}, {"client.as.number", "3320"}}), "1.42.0 for clients of AS 3320"},
-		{place([]Cond{{"rack", "r17"}}), "rack=r17"},
+		{known(nil).place([]Cond{{dashboards.TagVersion, "1.42.0"}, {dashboards.TagZone, "us-east-1c"}}), "1.42.0 in us-east-1c"},
+		{known(nil).place([]Cond{{dashboards.TagVersion, "1.42.0"}, {"client.as.number", "3320"}}), "1.42.0 for clients of AS 3320"},
+		{known(nil).place([]Cond{{"rack", "r17"}}), "rack=r17"},
 		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagVersion, "2"}}, Ratio: .65, Share: .99, N: 14, Of: 312}), "Only 2: 65 % of its requests fail, 14 of 312 instances."},
 		{only(&Verdict{Metric: "errors"}, &Place{Conds: []Cond{{dashboards.TagVersion, "2"}}, Ratio: .65, Share: .7, N: 14, Of: 312}), "Mostly 2: 65 % of its requests fail, 70 % of the excess, 14 of 312 instances."},
 		{only(&Verdict{Metric: "latency"}, &Place{Conds: []Cond{{dashboards.TagZone, "c"}}, Ratio: 640, Elsewhere: 88, Share: 1, N: 1, Of: 3}), "Only c: 640 ms there, 88 ms elsewhere, 1 of 3 instances."},
@@ -189,7 +189,7 @@ func BenchmarkLocateWide(b *testing.B) {
 	b.ReportMetric(float64(len(ls)), "leaves")
 	b.ReportAllocs()
 	for b.Loop() {
-		if p := newTable("errors", ls).scan(); place(p.Conds) != "clients of AS 3" {
+		if p := newTable("errors", ls).scan(); p.Known.place(p.Conds) != "clients of AS 3 (US)" {
 			b.Fatalf("%+v", p)
 		}
 	}

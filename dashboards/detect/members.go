@@ -168,7 +168,7 @@ func (d *Detector) tellMembers(now time.Time, b *dashboards.Board, s *dashboards
 	if o.where = (Place{}); len(shared) > 0 {
 		o.where.Conds, o.where.Names = shared[:1], shared[:exact]
 		if o.n == len(s.Missing)+len(s.Silent) && o.n < of { // all others answer
-			o.where.Cleared = []string{theRest(shared[0], nil)}
+			o.where.Cleared = []string{known(nil).theRest(shared[0], nil)}
 			f.Cleared = append(f.Cleared, o.where.Cleared...)
 		}
 	}

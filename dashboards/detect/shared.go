@@ -40,6 +40,7 @@ type shared struct {
 	most    int                // members at once
 	worst   dashboards.Finding // as it was told at its worst
 	worstIn int                // services of that kind then
+	known   known              // what is told of the place by name
 	told    bool               // by this process, as of the last judgement
 }
 

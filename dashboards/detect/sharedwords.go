@@ -14,6 +14,11 @@ import (
 func (sh *shared) tell(c Cond) {
 	f := &sh.finding
 	f.Recovered, f.Closes = 0, 0
+	for _, o := range sh.members {
+		if len(o.where.Known) > 0 {
+			sh.known = o.where.Known
+		}
+	}
 	f.Services, f.Signals = slices.Sorted(slices.Values(sh.all)), sh.signals()
 	slices.SortFunc(sh.members, func(a, b *open) int { return cmp.Compare(b.size(), a.size()) })
 	if len(sh.members) >= sh.most {
@@ -75,7 +80,7 @@ func (sh *shared) title(c Cond, n int, verb string) string {
 	if n, all := sh.instances(); all {
 		return fmt.Sprintf("%s of %s %s gone or silent, %s", instances(n), f.News, verb, together(n, c))
 	}
-	return fmt.Sprintf("%s %s in trouble: %s", f.News, verb, where(c))
+	return fmt.Sprintf("%s %s in trouble: %s", f.News, verb, sh.known.where(c))
 }
 
 // healed is since when all who are still there are well again, and until when they must stay so; zero while some are not.
@@ -97,7 +102,7 @@ func (sh *shared) healed() (at, closes time.Time) {
 // tellWorst takes over what stays for as long as no more are in trouble at once.
 func (sh *shared) tellWorst(c Cond) {
 	f := &sh.finding
-	f.Level, f.Why = dashboards.LevelWarn, "in trouble on "+one(c)
+	f.Level, f.Why = dashboards.LevelWarn, "in trouble on "+sh.known.one(c)
 	f.Events = sh.events()
 	// It is told by its worst kind, as each of them is: what began as latency may have become errors.
 	f.Metric = sh.members[0].finding.Metric
@@ -115,7 +120,7 @@ func (sh *shared) tellWorst(c Cond) {
 	f.Regions, f.Where = at.regions(), at.holds()
 	f.Cleared = []string{}
 	if clear {
-		f.Cleared = append(f.Cleared, theRest(c, nil))
+		f.Cleared = append(f.Cleared, sh.known.theRest(c, nil))
 	}
 }
 
@@ -132,7 +137,7 @@ func (sh *shared) only(c Cond) string {
 			parts = append(parts, fmt.Sprintf("and %d more", len(sh.members)-4))
 		}
 	}
-	text := "Only " + where(c) + ": " + strings.Join(parts, " · ") + "."
+	text := "Only " + sh.known.where(c) + ": " + strings.Join(parts, " · ") + "."
 	if all.N > 0 {
 		whose := "the hosts"
 		if c.Dim == dashboards.TagHost {
@@ -227,10 +232,10 @@ func instances(n int) string {
 }
 
 // where names a place that is not one service's.
-func where(c Cond) string {
+func (k known) where(c Cond) string {
 	switch c.Dim {
 	case dashboards.TagZone, dashboards.TagRegion:
 		return "everything in " + c.Value
 	}
-	return one(c)
+	return k.one(c)
 }

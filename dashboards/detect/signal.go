@@ -318,14 +318,22 @@ func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Si
 	}
 	d.retitle(s, o, false)
 	if burns, level := w.burns(); burns != "" {
-		o.finding.Title += "; " + burns
+		o.finding.Only = strings.TrimSpace(o.finding.Only + " " + rest([]string{burns}))
 		if level == dashboards.LevelBad {
 			o.finding.Level = level
 		}
 	}
-	mark := dashboards.Event{T: o.finding.Since, Kind: "finding", Text: onset(o.verdict.Metric)}
-	i, _ := slices.BinarySearchFunc(o.finding.Events, mark.T, func(e dashboards.Event, t int64) int { return int(e.T - t) })
-	o.finding.Events = slices.Insert(o.finding.Events, i, mark)
+	o.finding.Events = marked(o.finding.Events, dashboards.Event{T: o.finding.Since, Kind: "finding", Text: onset(o.verdict.Metric)})
+}
+
+// marked puts the mark of what began among events. It is known to a second at best: behind what happened in the same one, which may have caused it.
+func marked(events []dashboards.Event, mark dashboards.Event) []dashboards.Event {
+	i := 0
+	for i < len(events) && events[i].T/1000 <= mark.T/1000 {
+		mark.T = max(mark.T, events[i].T)
+		i++
+	}
+	return slices.Insert(events, i, mark)
 }
 
 // locate asks who carries the excess, since the finding began or in its last minute, against the newest history that no finding lies in.

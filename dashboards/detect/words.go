@@ -18,6 +18,7 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 	if over {
 		verb = "was"
 	}
+	var more []string // the headline is the news: what else is known of it stands below
 	f.Why, o.worstWhy = sentence(v, s.LatencyName), sentence(&o.peak, s.LatencyName)
 	f.Level = dashboards.LevelWarn
 	switch v.Metric {
@@ -25,7 +26,7 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 		f.News = percent(v.Is)
 		f.Title = fmt.Sprintf("%s %s failing: %s", s.Service, verb, f.Why)
 		if v.Of*v.Is >= 1 {
-			f.Title += fmt.Sprintf(", ≈ %s of %s requests a second", count(v.Of*v.Is), count(v.Of))
+			more = append(more, fmt.Sprintf("≈ %s of %s requests a second fail", count(v.Of*v.Is), count(v.Of)))
 		}
 		if o.peak.Is >= 0.01 {
 			f.Level = dashboards.LevelBad
@@ -54,12 +55,16 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 		}
 	case "exceptions":
 		f.News = v.Name
-		f.Title = fmt.Sprintf("%s throws %s: %s", s.Service, v.Name, often(v))
+		throws := "throws"
 		if over {
-			f.Title = fmt.Sprintf("%s threw %s: %s", s.Service, v.Name, often(v))
+			throws = "threw"
+		}
+		f.Title = fmt.Sprintf("%s %s %s %s", s.Service, throws, v.Name, inRequests(v))
+		if much := aSecond(v); much != "" {
+			more = append(more, much)
 		}
 		if v.New {
-			f.Title += ", first seen " + o.seen.UTC().Format("15:04:05 UTC")
+			more = append(more, "first seen "+o.seen.UTC().Format("15:04:05 UTC"))
 		}
 		if o.peak.Is >= 0.1 {
 			f.Level = dashboards.LevelBad
@@ -73,14 +78,12 @@ func (d *Detector) retitle(s *dashboards.Signals, o *open, over bool) {
 			f.Level = dashboards.LevelBad
 		}
 	}
-	for _, a := range o.also {
-		f.Title += "; " + a
-	}
 	f.Only, f.Cleared = only(v, &o.where), append([]string{}, o.where.Cleared...)
 	f.Regions, f.Where = o.where.regions(), o.where.holds()
 	if o.cause != "" && len(o.where.Conds)+len(o.where.Instances)+o.where.Scattered == 0 && o.where.Sure > 0 {
 		f.Only = "Everywhere alike; it began as " + o.cause + "."
 	}
+	f.Only = strings.TrimSpace(f.Only + " " + rest(slices.Concat(more, o.also)))
 	f.Cleared = append(f.Cleared, o.where.Alike...)
 }
 
@@ -119,18 +122,37 @@ func sentence(v *Verdict, latency string) string {
 	return fmt.Sprintf("requests %s → %s a second", count(v.Was), count(v.Is))
 }
 
-// often is how much a class of exceptions is thrown: in how many of the requests, and how many that is.
-func often(v *Verdict) string {
-	text := "in " + percent(v.Is) + " of its requests"
-	if !v.New {
-		text = "in " + percent(v.Was) + " → " + percent(v.Is) + " of its requests"
+// rest is what stands behind the place, as a sentence.
+func rest(parts []string) string {
+	if len(parts) == 0 {
+		return ""
 	}
-	if a := v.Of * v.Is; a >= 1 {
-		return text + ", ≈ " + count(a) + " a second"
-	} else if a*60 >= 1 {
-		return text + ", ≈ " + count(a*60) + " a minute"
+	text := strings.Join(parts, "; ") + "."
+	if len(text) > 1 && text[0] >= 'a' && text[0] <= 'z' && (text[1] < '0' || text[1] > '9') { // p99 is p99
+		text = string(text[0]-'a'+'A') + text[1:]
 	}
 	return text
+}
+
+// often is how much a class of exceptions is thrown: in how many of the requests, and how many that is.
+func often(v *Verdict) string {
+	return strings.TrimSuffix(inRequests(v)+", "+aSecond(v), ", ")
+}
+
+func inRequests(v *Verdict) string {
+	if v.New {
+		return "in " + percent(v.Is) + " of its requests"
+	}
+	return "in " + percent(v.Was) + " → " + percent(v.Is) + " of its requests"
+}
+
+func aSecond(v *Verdict) string {
+	if a := v.Of * v.Is; a >= 1 {
+		return "≈ " + count(a) + " a second"
+	} else if a*60 >= 1 {
+		return "≈ " + count(a*60) + " a minute"
+	}
+	return ""
 }
 
 // share is how much is used, or waits.
@@ -162,12 +184,12 @@ func only(v *Verdict, p *Place) string {
 	where := ""
 	switch {
 	case len(p.Conds) > 0:
-		where = place(p.Conds)
+		where = p.Known.place(p.Conds)
 		for i, also := range p.Also {
 			if i == len(p.Also)-1 {
-				where += " and " + place(also)
+				where += " and " + p.Known.place(also)
 			} else {
-				where += ", " + place(also)
+				where += ", " + p.Known.place(also)
 			}
 		}
 	case len(p.Instances) > 0:
@@ -183,10 +205,14 @@ func only(v *Verdict, p *Place) string {
 	if p.Share < 0.9 {
 		word = "Mostly "
 	}
+	its := "its"
+	if labelled(p.Conds) {
+		its = "their"
+	}
 	text := word + where + ": "
 	switch v.Metric {
 	case "errors":
-		text += percent(p.Ratio) + " of its requests fail"
+		text += percent(p.Ratio) + " of " + its + " requests fail"
 		if word == "Mostly " {
 			text += ", " + percent(p.Share) + " of the excess"
 		}
@@ -196,9 +222,9 @@ func only(v *Verdict, p *Place) string {
 			text += ", " + millis(p.Elsewhere) + " elsewhere"
 		}
 	case "rate":
-		text += percent(p.Ratio) + " of its usual requests"
+		text += percent(p.Ratio) + " of " + its + " usual requests"
 	case "exceptions":
-		text += "in " + percent(p.Ratio) + " of its requests"
+		text += "in " + percent(p.Ratio) + " of " + its + " requests"
 	case "saturation":
 		if v.Waits {
 			text += count(p.Ratio) + " wait there"
@@ -216,19 +242,19 @@ func only(v *Verdict, p *Place) string {
 func (p *Place) Words(metric string) string { return only(&Verdict{Metric: metric}, p) }
 
 // place names conditions: 1.42.0 in us-east-1c.
-func place(cs []Cond) string {
+func (k known) place(cs []Cond) string {
 	if len(cs) == 0 {
 		return ""
 	}
-	text := one(cs[0])
+	text := k.one(cs[0])
 	for _, c := range cs[1:] {
 		switch c.Dim {
 		case dashboards.TagZone, dashboards.TagRegion:
 			text += " in " + c.Value
 		case "client.as.number", "client.geo.country.iso_code":
-			text += " for " + one(c)
+			text += " for " + k.one(c)
 		default:
-			text += " with " + one(c)
+			text += " with " + k.one(c)
 		}
 	}
 	return text
@@ -248,7 +274,13 @@ func (p *Place) holds() (out []string) {
 	return out
 }
 
-func one(c Cond) string {
+// one names a condition of which nothing else is known.
+func one(c Cond) string { return known(nil).one(c) }
+
+func (k known) one(c Cond) string {
+	if text := k[c]; text != "" {
+		return text
+	}
 	switch c.Dim {
 	case dashboards.TagVersion, dashboards.TagZone, dashboards.TagRegion:
 		return c.Value
@@ -265,27 +297,27 @@ func one(c Cond) string {
 }
 
 // without is where all conditions but one hold.
-func without(kept []Cond, other Cond, others map[string]bool) string {
+func (k known) without(kept []Cond, other Cond, others map[string]bool) string {
 	if len(others) == 1 {
 		o := Cond{other.Dim, slices.Collect(maps.Keys(others))[0]}
 		if other.Dim == dashboards.TagVersion {
-			return place(kept) + " on " + one(o)
+			return k.place(kept) + " on " + k.one(o)
 		}
-		return place(append(slices.Clone(kept), o))
+		return k.place(append(slices.Clone(kept), o))
 	}
 	switch other.Dim {
 	case dashboards.TagZone, dashboards.TagRegion:
-		return place(kept) + " elsewhere"
+		return k.place(kept) + " elsewhere"
 	case dashboards.TagVersion:
-		return place(kept) + " on other versions"
+		return k.place(kept) + " on other versions"
 	}
-	return place(kept) + " without " + one(other)
+	return k.place(kept) + " without " + k.one(other)
 }
 
 // theRest names the other values of a dimension.
-func theRest(c Cond, others map[string]bool) string {
+func (k known) theRest(c Cond, others map[string]bool) string {
 	if len(others) == 1 {
-		return one(Cond{c.Dim, slices.Collect(maps.Keys(others))[0]})
+		return k.one(Cond{c.Dim, slices.Collect(maps.Keys(others))[0]})
 	}
 	switch c.Dim {
 	case dashboards.TagVersion:

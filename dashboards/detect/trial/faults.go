@@ -79,7 +79,7 @@ var faults = []fault{
 		s, c, e := pick(rng, services), sim.Clients[rng.IntN(5)], between(rng, .3, .8)
 		return hit{func() {
 			w.Effects = append(w.Effects, sim.Effect{From: w.now, Errors: e, Client: c.AS, Class: "ClientDisconnected", Hits: of(s)})
-		}, about(s, only("clients of AS "+c.AS+":")...)}
+		}, about(s, only("clients of AS "+c.AS+" ("+c.Country+"):")...)}
 	}},
 	{kind: "one host", plan: func(w *world, rng *rand.Rand) hit {
 		z, e, slow := rng.IntN(len(sim.Zones)), between(rng, .2, .5), between(rng, 2, 5)
