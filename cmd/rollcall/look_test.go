@@ -49,6 +49,7 @@ func (p *tab) judges(service string) {
 	host := await[string](p, 10*time.Second, "a host to follow", `document.querySelector("[data-testid=host-link]")?.textContent`)
 	p.do(chromedp.Click(chromedp.CSS("[data-testid=host-link]")))
 	await[bool](p, 10*time.Second, "all of its services", fmt.Sprintf(`location.pathname === "/host/%s" && new Set([...document.querySelectorAll("[data-testid=host-row]")].map((r) => r.dataset.service)).size > 1`, host))
+	await[bool](p, 10*time.Second, "what each of them did", `[...document.querySelectorAll("[data-testid=host-row]")].every((r) => [...r.querySelectorAll("svg.spark")].filter((s) => Number(s.dataset.points) > 1).length >= 2)`)
 	p.shoot("host")
 }
 
@@ -70,6 +71,7 @@ func (p *tab) compares(service string) {
 	now := eval[int64](p, `Date.now()`)
 	p.do(chromedp.Navigate(fmt.Sprintf("%s/service/%s?from=%d&to=%d", p.origin, service, now-20_000, now-2_000)))
 	await[bool](p, 10*time.Second, "what was different", `document.querySelectorAll("[data-testid=difference]").length === 3`)
+	await[bool](p, 10*time.Second, "the dotted lines by name, findings among them", `[...document.querySelectorAll("[data-chart=errors] [data-testid=mark]")].some((m) => /^\d\d:\d\d:\d\d .+ (is|was) /.test(m.textContent))`)
 	p.shoot("different")
 	p.click("different-close")
 	await[bool](p, 5*time.Second, "it closes", `!document.querySelector("[data-testid=different]") && !location.search.includes("from=")`)

@@ -43,6 +43,10 @@ func TestLook(t *testing.T) {
 	if _, body = r.get(t, "/api/v1/host?host="+host); !strings.Contains(body, `"service":"checkout"`) {
 		t.Errorf("on %s there is %.300s", host, body)
 	}
+	if _, body = r.get(t, "/api/v1/service?service=checkout&env=prod"); at(t, body, "bounds.step") != 10_000. || at(t, body, "bounds.t0") != at(t, body, "row.spark.t0") {
+		t.Errorf("the bounds of its latency are not those of its spark: %.900s", body)
+	}
+	_, body = r.get(t, "/api/v1/host?host="+host)
 	known := 0
 	for i := range 90 {
 		if x, ok := at(t, body, fmt.Sprintf("instances.0.lines.rate.%d", i)).(float64); ok && x > 0 {

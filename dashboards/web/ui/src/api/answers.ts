@@ -82,6 +82,7 @@ export interface ServiceAnswer {
   events: Mark[] | null;
   bursts?: Burst[] | null; // that are on
   usual?: Usual;
+  bounds?: { t0: number; step: number; lo: Values; hi: Values }; // of the latency of the row's spark
   objectives?: Objective[] | null;
 }
 

@@ -27,10 +27,16 @@ interface Props {
   span: Span;
   scale: Scale;
   say: (v: number | null | undefined) => string;
+  /** sayWithin says a value with what it lies between. */
+  sayWithin?: (v: { est: number; lo: number | null; hi: number | null }) => string;
   /** current is what is said of one line when nobody points at it (then note is of now, too); else its last value. */
   current?: string;
   note?: preact.ComponentChildren;
   marks?: Mark[];
+  /** usual is where the line usually is: a band behind it. */
+  usual?: Scale | null;
+  /** brushed is what the reader asks about: it stays drawn. */
+  brushed?: Span | null;
   level?: Level | "";
   height?: number;
   onBrush?: (from: number, to: number) => void;
@@ -147,7 +153,7 @@ export function Chart(p: Props) {
     again();
     dark.addEventListener("change", again);
     return () => dark.removeEventListener("change", again);
-  }, [theme, focus, p.level, p.marks]);
+  }, [theme, focus, p.level, p.marks, p.usual?.lo, p.usual?.hi, p.brushed]);
 
   // A line of bounds alone (no one number speaks for all) counts by its bounds.
   const points = p.lines.reduce((n, l) => n + l.values.reduce<number>((m, v, i) => m + (v == null && l.hi?.[i] == null ? 0 : 1), 0), 0);
@@ -156,6 +162,7 @@ export function Chart(p: Props) {
     const pick = (v: Values): number | null => (at >= 0 ? (v[at] ?? null) : lastOf(v));
     const v = pick(l.values);
     const hi = pick(l.hi ?? []);
+    if (v != null && hi != null && p.sayWithin) return p.sayWithin({ est: v, lo: pick(l.lo ?? []), hi });
     return v == null && hi != null ? `${p.say(pick(l.lo ?? []))}…${p.say(hi)}` : p.say(v);
   };
   return (
@@ -167,6 +174,7 @@ export function Chart(p: Props) {
         {p.note && !(p.current && at >= 0) && <span class="note">{p.note}</span>}
         {p.actions && <span class="actions">{p.actions}</span>}
       </figcaption>
+      <Marks marks={p.marks} span={p.span} />
       <div
         class="canvas"
         ref={holder}
@@ -202,6 +210,31 @@ export function Chart(p: Props) {
         </ul>
       )}
     </figure>
+  );
+}
+
+const mostMarks = 40;
+
+/** Marks are the names of the dotted lines, each where its line is, for whoever points at one or comes by with the keyboard. */
+function Marks({ marks = [], span }: { marks: Mark[] | undefined; span: Span }) {
+  const zone = useZone();
+  const there = marks.filter((m) => m.t >= span.from && m.t <= span.to).slice(-mostMarks);
+  if (there.length === 0) return null;
+  return (
+    <div class="marks">
+      <div>
+        {there.map((m, i) => {
+          const x = (m.t - span.from) / (span.to - span.from);
+          return (
+            <span key={`${m.t} ${i}`} class={`mark ${x > 0.5 ? "late" : ""}`} style={{ left: `${(100 * x).toFixed(2)}%` }} tabIndex={0} role="note" data-testid="mark">
+              <span class="label">
+                {clock(m.t, zone, span.to)} {m.text}
+              </span>
+            </span>
+          );
+        })}
+      </div>
+    </div>
   );
 }
 
@@ -284,7 +317,7 @@ function options(
       { ...axis, size: 54, gap: 4, splits: () => ticks(now.current.scale), values: (_, at) => at.map((v) => axisText(now.current.say(v))) },
     ],
     series: [{}, ...(banded ? [edge, edge] : []), ...lines],
-    bands: banded ? [{ series: [2, 1], fill: () => colour("--usual") }] : [],
+    bands: banded ? [{ series: [2, 1], fill: () => (now.current.usual ? colour("--calm") + "55" : colour("--usual")) }] : [],
     hooks: {
       setCursor: [
         (u) => {
@@ -303,9 +336,38 @@ function options(
           now.current.onBrush?.(from, to);
         },
       ],
+      drawAxes: [(u) => behind(u, now.current)],
       draw: [(u) => annotate(u, now.current, focused.current, font)],
     },
   };
+}
+
+/** behind is what lies under the lines: where they usually are, and the window that the reader asks about. */
+function behind(u: uPlot, p: Props): void {
+  const { ctx } = u;
+  const { left, top, width, height } = u.bbox;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, top, width, height);
+  ctx.clip();
+  if (p.usual) {
+    const hi = u.valToPos(p.usual.hi, "y", true);
+    ctx.fillStyle = colour("--usual");
+    ctx.fillRect(left, hi, width, Math.max(1, u.valToPos(p.usual.lo, "y", true) - hi));
+  }
+  const b = p.brushed;
+  if (b && (b.from > p.span.from || b.to < p.span.to)) {
+    const from = u.valToPos(Math.max(b.from, p.span.from) / 1000, "x", true);
+    const to = u.valToPos(Math.min(b.to, p.span.to) / 1000, "x", true);
+    if (to > from) {
+      ctx.fillStyle = colour("--calm") + "30";
+      ctx.fillRect(from, top, to - from, height);
+      ctx.strokeStyle = colour("--dim");
+      ctx.lineWidth = devicePixelRatio || 1;
+      ctx.strokeRect(from, top - 2, to - from, height + 4);
+    }
+  }
+  ctx.restore();
 }
 
 /** annotate draws the events, and says where knowledge ends. */

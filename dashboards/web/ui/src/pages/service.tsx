@@ -6,7 +6,8 @@ import { Refusal, getEnded, getService } from "../api/fetch";
 import { sorted } from "../api/merge";
 import { usePoll } from "../api/poll";
 import { Chart } from "../draw/chart";
-import { before, countScale, errorScale, troubled, usualScale, type Scale, type Trouble } from "../draw/scale";
+import { band, before, countScale, errorScale, troubled, usualScale, type Scale, type Trouble } from "../draw/scale";
+import { useBrushed } from "../parts/brushed";
 import { Canary } from "../parts/canary";
 import { Different } from "../parts/different";
 import { EndedFinding, FindingCard } from "../parts/finding";
@@ -67,7 +68,7 @@ export function Service() {
       {findings.map((f) => (
         <FindingCard key={f.id} f={f} row={row} here troubles={wrong} as={quiet(f) || isCanary(f) ? "brief" : "card"} />
       ))}
-      <Golden row={row} marks={a?.events ?? []} troubles={wrong} metrics={a?.metrics ?? []} />
+      <Golden row={row} marks={a?.events ?? []} troubles={wrong} metrics={a?.metrics ?? []} bounds={a?.bounds} />
       <Different service={service} env={env} />
       <Over service={service} env={env} />
       {a ? (
@@ -212,7 +213,23 @@ function Kept({ o }: { o: Objective }) {
   );
 }
 
-function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; troubles: readonly Trouble[]; metrics: Metric[] }) {
+interface GoldenProps {
+  row: Row;
+  marks: Mark[];
+  troubles: readonly Trouble[];
+  metrics: Metric[];
+  bounds: ServiceAnswer["bounds"];
+}
+
+/** between are bounds at the points of a spark, which is a step further on at times. */
+function between(b: ServiceAnswer["bounds"], t0: number, step: number, n: number): { lo: Values; hi: Values } | null {
+  if (!b || b.step !== step) return null;
+  const by = Math.round((t0 - b.t0) / step);
+  const at = (v: Values): Values => Array.from({ length: n }, (_, i) => v[i + by] ?? null);
+  return { lo: at(b.lo), hi: at(b.hi) };
+}
+
+function Golden({ row, marks, troubles, metrics, bounds }: GoldenProps) {
   const href = useHref();
   const { router } = useApp();
   const s = row.spark;
@@ -220,14 +237,21 @@ function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; tr
   // The same arrays until there is something new: a chart is drawn again when its lines are others.
   const lines = useMemo(() => {
     const of = (name: string, values: Values | undefined): { name: string; values: Values }[] => [{ name, values: values ?? [] }];
-    return { rate: of("rate", s?.rate), errors: of("errors", s?.error_ratio), latency: of("latency", s?.latency), answering: of("answering", s?.answering) };
+    return { rate: of("rate", s?.rate), errors: of("errors", s?.error_ratio), answering: of("answering", s?.answering) };
   }, [s]);
+  const latency = useMemo(() => {
+    const values = s?.latency ?? [];
+    return [{ name: "latency", values, ...(s && between(bounds, s.t0, s.step, values.length)) }];
+  }, [s, bounds]);
+  const brushed = useBrushed();
   if (!s) return null;
   const usual = (v: Values): Scale => usualScale(v, before(v, s.t0, s.step, troubles));
   const brush = (from: number, to: number): void => router.change({ from: String(Math.floor(from)), to: String(Math.ceil(to)) }, false);
   const news = troubled(row);
   const level = row.trouble === 2 ? "bad" : row.trouble === 1 ? "warn" : "";
-  const common = { t0: s.t0, step: s.step, span, marks, height: 140, onBrush: brush };
+  const common = { t0: s.t0, step: s.step, span, marks, brushed, height: 140, onBrush: brush };
+  const calm = (v: Values, scale: Scale): Scale | null => band(before(v, s.t0, s.step, troubles), scale);
+  const scales = { rate: usual(s.rate), errors: errorScale([s.error_ratio]), latency: usual(s.latency) };
   const of = (k: "rate" | "error_ratio" | "latency" | "answering"): "bad" | "warn" | "" => (news.has(k) ? level : "");
   // What a signal is made of, by version: the first question after a deploy.
   const byVersion = (golden: string): preact.ComponentChildren => {
@@ -252,7 +276,8 @@ function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; tr
           name="rate"
           title="requests"
           lines={lines.rate}
-          scale={usual(s.rate)}
+          scale={scales.rate}
+          usual={calm(s.rate, scales.rate)}
           say={rate}
           current={rate(row.rate)}
           actions={byVersion("rate")}
@@ -264,7 +289,8 @@ function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; tr
           actions={byVersion("errors")}
           title="errors"
           lines={lines.errors}
-          scale={errorScale([s.error_ratio])}
+          scale={scales.errors}
+          usual={calm(s.error_ratio, scales.errors)}
           say={percent}
           current={percent(row.error_ratio)}
           level={of("error_ratio")}
@@ -277,9 +303,11 @@ function Golden({ row, marks, troubles, metrics }: { row: Row; marks: Mark[]; tr
           name="latency"
           actions={byVersion("latency")}
           title={latencyName(row)}
-          lines={lines.latency}
-          scale={usual(s.latency)}
+          lines={latency}
+          scale={scales.latency}
+          usual={calm(s.latency, scales.latency)}
           say={milliseconds}
+          sayWithin={interval}
           level={of("latency")}
           current={interval(row.latency)}
         />

@@ -10,6 +10,7 @@ import { span as length } from "../say/time";
 import { sayer, type Say } from "../say/unit";
 import { useApp, useNow, useRegion } from "../state/app";
 import { Back, Reading } from "./back";
+import { useBrushed } from "./brushed";
 import { fromZero, refText, resampled, whole, type Beside, type MetricRef, type Window } from "./metric";
 
 /** overs says what a chart's numbers are of its instances, where "<agg> of" would read badly. */
@@ -56,6 +57,7 @@ export function inOrder(lines: readonly ChartLine[], was: readonly string[]): st
 export function SeriesChart(props: Props) {
   const { service, env, metric, field, by, window: w, where = everywhere, beside = null, self = "this", height, title, actions, extraMarks, onBrush, below } = props;
   const { clock } = useApp();
+  const brushed = useBrushed();
   const region = useRegion();
   const live = w.ms > 0;
   const step = stepFor(live ? w.ms : w.to - w.from);
@@ -115,6 +117,7 @@ export function SeriesChart(props: Props) {
         scale={fromZero(drawn)}
         say={say}
         height={height}
+        brushed={brushed}
         marks={[...(a?.events ?? []), ...(extraMarks ?? [])]}
         onBrush={onBrush}
         actions={actions}
