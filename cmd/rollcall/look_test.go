@@ -59,7 +59,7 @@ func (p *tab) compares(service string) {
 	await[bool](p, 10*time.Second, "a chart", points("requests")+" > 10")
 	eval[bool](p, `(window.taken = "", URL.createObjectURL = (b) => { b.text().then((x) => window.taken = x); return "data:," }, HTMLAnchorElement.prototype.click = function () { window.name = this.download }, true)`)
 	p.do(chromedp.Click(chromedp.CSS("[data-testid=csv]")))
-	await[bool](p, 5*time.Second, "a table", `/^time,.+\r\n\d{4}-\d\d-\d\dT[\d:.]+Z,/.test(window.taken) && window.name === "requests.csv"`)
+	await[bool](p, 5*time.Second, "a table", `/^time,.+\r\n\d{4}-\d\d-\d\dT[\d:.]+Z,/.test(window.taken) && window.name === "`+service+`_prod_requests.csv"`)
 	// Within one version, beside the other: by clicks, and in the address.
 	eval[bool](p, `(window.versions = [...document.querySelectorAll("[data-testid=drill]")].map((b) => "version=" + b.textContent), true)`)
 	p.click("drill")
