@@ -33,6 +33,14 @@ test("acknowledged and silenced findings are apart, and shout no more", () => {
   assert.deepEqual([s.open, s.quiet, s.ended].map((l) => l.map((f) => f.id).join()), ["a", "b,c", "d"]);
 });
 
+test("what may be the cause stands before what began in the same second", () => {
+  const f = finding({
+    events: [{ t: 5000, text: "errors rise", kind: "finding" }, { t: 5400, text: "12 instances went 1 → 2" }, { t: 6000, text: "3 instances restarted" }],
+    before: [{ t: 5900, kind: "flag", service: "payments", text: "flag on", score: 1, env: "prod" }],
+  });
+  assert.deepEqual(told(f).map((e) => e.text), ["12 instances went 1 → 2", "payments: flag on", "errors rise", "3 instances restarted"]);
+});
+
 test("a finding tells its own events and what else changed, in order, each once", () => {
   const f = finding({
     events: [{ t: 5, text: "errors rise" }],

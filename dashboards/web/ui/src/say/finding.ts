@@ -27,15 +27,17 @@ const mostTold = 8;
 
 /** told is what happened, in order: the finding's own events and what else changed before it, each once. Of several services each is named. */
 export function told(f: Finding): { t: number; text: string; els: boolean }[] {
-  const own = (f.events ?? []).map((e) => ({ t: e.t, text: e.text, els: false }));
+  const own = (f.events ?? []).map((e) => ({ t: e.t, text: e.text, els: false, begins: e.kind === "finding" }));
   const its = about(f);
   const named = (c: Change): string => (c.service && (its.length > 1 || !its.includes(c.service)) ? `${c.service}: ${c.text}` : c.text);
   const there = new Set(own.map((e) => e.text));
   const others = (f.before ?? [])
     .filter((c) => !there.has(named(c)))
     .slice(0, mostTold - Math.min(own.length, 3))
-    .map((c) => ({ t: c.t, text: named(c), els: true }));
-  return [...own.slice(-mostTold), ...others].sort((a, b) => a.t - b.t);
+    .map((c) => ({ t: c.t, text: named(c), els: true, begins: false }));
+  const second = (e: { t: number }): number => Math.floor(e.t / 1000);
+  // Times are told to the second: what may be the cause stands before what began in the same one.
+  return [...own.slice(-mostTold), ...others].sort((a, b) => second(a) - second(b) || Number(a.begins) - Number(b.begins) || a.t - b.t);
 }
 
 const names = (all: string[]): string => {
