@@ -17,17 +17,20 @@ import { Clock } from "./state/clock";
 import { openPrefs } from "./state/prefs";
 import { Router } from "./state/route";
 import { Store } from "./state/store";
+import { screenFrames, Turns } from "./state/turns";
 
 const root = document.getElementById("app");
 if (root) {
   const end = new AbortController(); // the page ends with its tab
-  const clock = new Clock();
+  const turns = new Turns(screenFrames());
+  const clock = new Clock(Date.now, turns);
   const router = new Router(window);
   const app: App = {
     clock,
     router,
     prefs: openPrefs(window),
-    stream: new Stream(clock),
+    stream: new Stream(clock, turns),
+    turns,
     cursor: new Store<number | null>(null),
     palette: new Store(false),
     me: new Store<Me | null>(null),
@@ -36,8 +39,16 @@ if (root) {
   router.run(end.signal);
   render(
     <AppContext.Provider value={app}>
-      <Frame />
+      <Page />
     </AppContext.Provider>,
     root,
   );
+}
+
+/**
+ * Page is never drawn again by itself, so that nothing holds on to how it was drawn first: Preact keeps what a component was drawn as first in the properties of the
+ * one around it, and from there every later drawing that shares a part of it.
+ */
+function Page() {
+  return <Frame />;
 }

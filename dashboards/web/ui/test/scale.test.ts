@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Row } from "../src/api/contract";
+import { Past } from "../src/api/past";
 import { shownOf } from "../src/parts/signals";
 import { indexAt, lastKnown, linePath } from "../src/draw/path";
 import { band, before, countScale, errorScale, nice, quantile, roundUp, signalOf, stepFor, ticks, troubled, usualScale } from "../src/draw/scale";
@@ -71,11 +72,12 @@ test("a finding is drawn by the line that it is about, and those in trouble are 
 
 test("all charts of a page have one length: as long as anybody is known, 15 minutes at most", () => {
   const min = 60_000;
-  const row = (answering: (number | null)[]): Row => ({ spark: { t0: 0, step: min, answering } }) as unknown as Row;
-  for (const [rows, now, want] of [
-    [[], 20, 15], [[row([null, null])], 2, 15], [[row([1, 1])], 1, 2], [[row([null, 1, 1])], 2.5, 2], [[row([null, null, 1]), row([1])], 2.5, 3], [[row([1])], 4, 5],
-    [[row([1])], 9.9, 10], [[row([1])], 11, 15], [[row([1])], 40, 15],
-  ] as const) assert.equal(shownOf(new Map(rows.map((r, i) => [String(i), r])), now * min), want * min, `${rows.length} rows at ${now}`);
+  const none = [null, null, null];
+  const of = (answering: (number | null)[]): number => new Past({ t0: 0, step: min, rate: none, error_ratio: none, latency: none, answering }).begins;
+  for (const [begins, now, want] of [
+    [[], 20, 15], [[of([null, null])], 2, 15], [[of([1, 1])], 1, 2], [[of([null, 1, 1])], 2.5, 2], [[of([null, null, 1]), of([1])], 2.5, 3], [[of([1])], 4, 5],
+    [[of([1])], 9.9, 10], [[of([1])], 11, 15], [[of([1])], 40, 15],
+  ] as const) assert.equal(shownOf({ rows: { begins: () => begins } }, now * min), want * min, `${begins.length} rows at ${now}`);
 });
 
 const f = { from: 0, to: 100, width: 100, height: 10 };

@@ -8,7 +8,7 @@ const pauseMs = 8;
 export class Breath {
   private slice = 0;
   private ended = 0;
-  private worked = 0; // on one event
+  private all = 0; // of one event
 
   /** work does something that cannot be divided, and counts it. */
   work<T>(f: () => T): T {
@@ -17,32 +17,21 @@ export class Breath {
     const out = f();
     this.ended = performance.now();
     this.slice += this.ended - begun;
-    this.worked += this.ended - begun;
+    this.all += this.ended - begun;
     return out;
   }
 
   /** pause waits, if there was enough work for one turn. Who sees nothing need not wait. */
-  async pause(enough = sliceMs): Promise<void> {
-    if (this.slice < enough || document.hidden) return;
+  async pause(): Promise<void> {
+    if (this.slice < sliceMs || document.hidden) return;
     await new Promise((done) => setTimeout(done, pauseMs));
     this.slice = 0;
   }
 
-  /** drawn waits until what a store was just set to is on the screen, and says how long that and the work before it took: not what was waited for. */
-  async drawn(): Promise<number> {
-    const begun = performance.now();
-    if (!document.hidden)
-      await new Promise((done) => {
-        const late = setTimeout(done, 1000); // hidden meanwhile: there are no frames
-        requestAnimationFrame(() =>
-          setTimeout(() => {
-            clearTimeout(late);
-            done(undefined);
-          }),
-        );
-      });
-    const took = this.worked + performance.now() - begun;
-    this.worked = 0;
-    return took;
+  /** took is how long the work since it was last asked for took, without pauses. */
+  took(): number {
+    const all = this.all;
+    this.all = 0;
+    return all;
   }
 }

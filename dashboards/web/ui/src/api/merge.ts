@@ -1,7 +1,6 @@
-// What the page knows, and how an event of the stream changes it. Pure: the same state and event give the same state, and a row that did not change
-// stays the same object, so that what shows it is not drawn again.
-import { quiet, rowKey, type Finding, type NowEvent, type Row, type RowsEvent, type Strip } from "./contract";
-import { withFigures, withSpark } from "./live";
+// What the page knows, and how an event of the stream changes it.
+import { quiet, rowKey, type Finding, type NowEvent, type Row, type Strip } from "./contract";
+import { Rows } from "./rows";
 
 export interface Known {
   asOf: number;
@@ -10,58 +9,20 @@ export interface Known {
   regions: string[];
   strip: Strip | null;
   findings: Finding[];
-  rows: ReadonlyMap<string, Row>;
-  /** shape is another object whenever who is there, whose it is or how much it is in trouble has changed: what an order of all rows depends on. */
+  /** rows are those of the connection: the same object, whose rows are others after each event. */
+  rows: Rows;
+  /** shape and said are the rows', as they were after the event. */
   shape: object;
+  said: object;
 }
 
-export const nothing: Known = { asOf: 0, demo: false, envs: [], regions: [], strip: null, findings: [], rows: new Map(), shape: {} };
+export const nothing: Known = { asOf: 0, demo: false, envs: [], regions: [], strip: null, findings: [], rows: new Rows(), shape: {}, said: {} };
 
-/** perRow is how many numbers a row has among figures. */
-const perRow = 7;
-
-/** Parts makes rows of the events of one connection what they will be when an event has come whole; merge puts them in their places. */
-export class Parts {
-  private keys: string[] = []; // of the rows, in the order in which they first came
-
-  /** prepare takes one part: base is what was known before its event. */
-  prepare(base: Known, e: RowsEvent): Row[] {
-    const out: Row[] = [];
-    for (const r of e.services ?? []) {
-      const key = rowKey(r);
-      const was = base.rows.get(key);
-      if (!was) this.keys.push(key);
-      out.push(withSpark(was, r, e.as_of));
-    }
-    const f = e.figures ?? [];
-    for (let i = 0; i + perRow <= f.length; i += perRow) {
-      const was = base.rows.get(this.keys[f[i] as number] ?? "");
-      if (!was) continue;
-      out.push(withFigures(was, f, i + 1, e.as_of));
-    }
-    return out;
-  }
-}
-
-/** merge is what is known after the event, whose rows were prepared part by part, or are its own. A whole event replaces everything; another changes only what it names. */
-export function merge(was: Known, e: NowEvent, parts?: readonly Row[][]): Known {
+/** merge is what is known after the event, of which rows may have taken in parts already. A whole event replaces everything; another changes only what it names. */
+export function merge(was: Known, e: NowEvent, rows: Rows = e.full ? new Rows() : was.rows): Known {
   const base = e.full ? nothing : was;
-  const made = parts ?? [new Parts().prepare(base, e)];
-  let { rows, shape } = base;
-  if (made.some((p) => p.length) || e.gone?.length) {
-    const next = new Map(base.rows);
-    let moved = false;
-    for (const key of e.gone ?? []) moved = next.delete(key) || moved;
-    for (const part of made)
-      for (const r of part) {
-        const key = rowKey(r);
-        const old = next.get(key);
-        moved ||= !old || old.owner !== r.owner || old.trouble !== r.trouble;
-        next.set(key, r);
-      }
-    rows = next;
-    if (moved) shape = {};
-  }
+  rows.drop(e.gone ?? []);
+  rows.take(e);
   return {
     asOf: e.as_of,
     demo: e.demo ?? base.demo,
@@ -70,7 +31,8 @@ export function merge(was: Known, e: NowEvent, parts?: readonly Row[][]): Known 
     strip: e.strip ?? base.strip,
     findings: e.findings ?? base.findings,
     rows,
-    shape: e.full ? {} : shape,
+    shape: rows.shape,
+    said: rows.said,
   };
 }
 
@@ -86,7 +48,7 @@ export interface Sorted {
   quiet: Finding[]; // acknowledged or silenced
   ended: Finding[];
   trouble: Row[];
-  calm: [owner: string, rows: Row[]][];
+  calm: [owner: string, keys: string[]][];
 }
 
 const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
@@ -109,7 +71,8 @@ function orderOf(k: Known, env: string): Order {
   if (had) return had;
   const trouble: string[] = [];
   const owners = new Map<string, Row[]>();
-  for (const [key, r] of k.rows) {
+  for (const key of k.rows.keys()) {
+    const r = k.rows.words(key) as Row;
     if (env && r.env !== env) continue;
     if (r.trouble > 0) {
       trouble.push(key);
@@ -134,7 +97,6 @@ function orderOf(k: Known, env: string): Order {
 /** sorted orders what one environment shows: findings newest first, trouble by level and weight, the calm by owner and name. */
 export function sorted(k: Known, env: string): Sorted {
   const order = orderOf(k, env);
-  const row = (key: string): Row => k.rows.get(key) as Row;
   const findings = k.findings.filter((f) => !env || f.env === env);
   const weight = (f: Finding): number => (f.level === "bad" ? 1 : 0);
   const open = findings.filter((f) => f.ended == null).sort((a, b) => weight(b) - weight(a) || newestFirst(a, b));
@@ -143,8 +105,8 @@ export function sorted(k: Known, env: string): Sorted {
     quiet: open.filter(quiet),
     ended: findings.filter((f) => f.ended != null).sort((a, b) => (b.ended ?? 0) - (a.ended ?? 0)),
     trouble: order.trouble
-      .map(row)
+      .map((key) => k.rows.get(key) as Row)
       .sort((a, b) => b.trouble - a.trouble || errorsPerSecond(b) - errorsPerSecond(a) || byName(a.service, b.service)),
-    calm: order.calm.map(([owner, keys]) => [owner, keys.map(row)]),
+    calm: order.calm,
   };
 }

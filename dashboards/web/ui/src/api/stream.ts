@@ -2,12 +2,14 @@
 import type { Clock } from "../state/clock";
 import { address } from "../state/route";
 import { Store } from "../state/store";
+import type { Turns } from "../state/turns";
 import { Breath } from "./breath";
 import { browserName } from "./browser";
-import type { NowEvent, Row, RowsEvent } from "./contract";
+import type { NowEvent, RowsEvent } from "./contract";
 import { getTitles, refusal, repace } from "./fetch";
-import { merge, nothing, Parts, type Known } from "./merge";
+import { merge, nothing, type Known } from "./merge";
 import { Pacer, Way, type Why } from "./pace";
+import { Rows } from "./rows";
 import { sseParser, type ServerEvent } from "./sse";
 
 /** silentAfter is how long a connection may say nothing at all: the server sends at least a comment every 5 s. */
@@ -38,21 +40,28 @@ export interface Pace {
 type End = { why: "pace" | "hidden" | "error"; error: string } | { why: "turn"; after: number };
 
 export class Stream {
-  readonly known = new Store<Known>(nothing);
+  readonly known: Store<Known>;
+  /** link is told at once: what is lost is not news among others. */
   readonly link = new Store<Link>({ state: "opening", error: "", heardAt: 0, since: 0, patience: silentAfter });
   readonly pace = new Store<Pace>({ every: 0, why: "connection", since: 0 });
+  /** drawn is the as_of of the event that is on the screen whole; 0: none is. */
+  readonly drawn = new Store(0);
   /** newsAt is the local time of the last event, 0 before the first. */
   newsAt = 0;
   private readonly pacer = new Pacer();
-  private parts = new Parts();
-  private rows: Row[][] = []; // of an event that has not come whole
+  private rows = new Rows(); // of this connection
   private fresh = true; // nothing of this connection is known yet
   private id = ""; // of this connection
   private again = 0; // ms; it is not told on, and may come again then
   private hiddenSince = Infinity;
   private wake: () => void = () => {};
 
-  constructor(private readonly clock: Clock) {}
+  constructor(
+    private readonly clock: Clock,
+    private readonly turns: Turns,
+  ) {
+    this.known = new Store(nothing, turns);
+  }
 
   /** retry tries again at once instead of after the pause. */
   retry = (): void => this.wake();
@@ -159,8 +168,7 @@ export class Stream {
       const text = new TextDecoder();
       const reader = res.body.getReader();
       const breath = new Breath();
-      this.parts = new Parts();
-      this.rows = [];
+      this.rows = new Rows();
       this.again = 0;
       this.pacer.fresh();
       for (;;) {
@@ -176,13 +184,11 @@ export class Stream {
           const late = e.id ? way.late(came, Number(e.id)) : 0;
           const known = breath.work(() => this.take(e));
           if (!known) continue;
-          await breath.pause(1); // what is drawn gets a frame of its own
-          cut.signal.throwIfAborted();
           const full = this.fresh;
-          breath.work(() => this.set(known));
-          const work = await breath.drawn();
+          this.set(known);
+          const drew = await this.turns.after(() => this.drawn.set(known.asOf));
           if (this.again) return { why: "turn", after: this.again };
-          this.judge(late, full, work, end);
+          this.judge(late, full, breath.took() + drew, end);
         }
       }
     } catch (e) {
@@ -202,21 +208,14 @@ export class Stream {
 
   /** take takes in one event; what is known then, when it is whole. */
   private take(e: ServerEvent): Known | null {
-    const was = this.known.get();
-    const base = this.fresh ? nothing : was;
-    if (e.event === "rows") {
-      this.rows.push(this.parts.prepare(base, JSON.parse(e.data) as RowsEvent));
-      return null;
-    }
+    if (e.event === "rows") this.rows.take(JSON.parse(e.data) as RowsEvent);
     if (e.event !== "now") return null;
     const now = JSON.parse(e.data) as NowEvent;
     if (now.full) {
       this.id = now.stream ?? "";
       this.again = now.again_ms ?? 0;
     }
-    const rows = [...this.rows, this.parts.prepare(base, now)];
-    this.rows = [];
-    return merge(was, now, rows);
+    return merge(this.known.get(), now, this.rows);
   }
 
   private set(known: Known): void {

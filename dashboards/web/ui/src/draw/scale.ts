@@ -1,6 +1,6 @@
 // Scales that let the eye compare services without reading, and that do not make news of noise.
-import type { Finding, Row, SparkData, Values } from "../api/contract";
-import { stillOf } from "../api/live";
+import type { Finding, Row, Values } from "../api/contract";
+import type { Rows } from "../api/rows";
 
 export interface Scale {
   lo: number;
@@ -61,19 +61,10 @@ export function errorScale(lines: Iterable<Values>): Scale {
   return { lo: 0, hi: Math.min(1, nice(Math.max(0.01, max))) };
 }
 
-const tops = new WeakMap<SparkData, number>();
-
-/** errorTop is the top of an axis of errors for rows that stand together. What the past reaches is worked out once a step. */
-export function errorTop(rows: Iterable<Row>): number {
+/** errorTop is the top of an axis of errors for services that stand together. */
+export function errorTop(rows: Rows, keys: Iterable<string>): number {
   let max = 0;
-  for (const r of rows) {
-    if (r.error_ratio != null && r.error_ratio > max) max = r.error_ratio;
-    if (!r.spark) continue;
-    const s = stillOf(r.spark);
-    let top = tops.get(s);
-    if (top === undefined) tops.set(s, (top = highest(s.error_ratio)));
-    if (top > max) max = top;
-  }
+  for (const key of keys) max = Math.max(max, rows.topErrors(key));
   return errorScale([[max]]).hi;
 }
 

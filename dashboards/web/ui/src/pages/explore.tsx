@@ -30,14 +30,16 @@ export function Explore() {
   const region = useRegion();
   const href = useHref();
   const zone = useZone();
-  const rows = useStore(stream.known, (k) => k.rows);
+  const said = useStore(stream.known, (k) => k.said);
   const services = useMemo(
     () =>
-      [...rows.values()]
+      stream.known
+        .get()
+        .rows.all()
         .filter((r) => r.env === env)
         .map((r) => ({ value: r.service, hint: r.owner }))
         .sort((a, b) => (a.value < b.value ? -1 : 1)),
-    [rows, env],
+    [said, env],
   );
   const service = query.service ?? "";
   const about = usePoll<ServiceAnswer>(service ? `${service}/${env}/${region}` : null, 30_000, (signal) => getService(service, env, region, signal));

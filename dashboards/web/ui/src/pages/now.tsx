@@ -7,6 +7,7 @@ import { EndedFinding, FindingCard, FindingLine } from "../parts/finding";
 import { LineHeads, ServiceCard, ServiceLine } from "../parts/rows";
 import { useShown, useSpan } from "../parts/signals";
 import { useTrust } from "../parts/strip";
+import { InTurns } from "../parts/turns";
 import { Virtual } from "../parts/virtual";
 import { headline, isCanary } from "../say/finding";
 import { axisText, count, percent, plural } from "../say/number";
@@ -34,7 +35,8 @@ export function troubles(findings: readonly Finding[]): Map<string, readonly Tro
   return out;
 }
 
-type Item = { team: string; n: number } | { row: Row };
+/** Item is a team, or the key of one of its services. */
+type Item = { team: string } | { key: string };
 
 export function Now() {
   const { stream } = useApp();
@@ -44,16 +46,16 @@ export function Now() {
   const s = useMemo(() => sorted(known, env), [known, env]);
   const cards = s.trouble.slice(0, mostCards);
   const rest = s.trouble.slice(mostCards);
-  const cardErrors = useMemo(() => errorTop(cards), [s.trouble]);
+  const cardErrors = errorTop(known.rows, cards.map(rowKey));
   const lines = useMemo<Item[]>(
     () =>
-      s.calm.flatMap(([team, rows]): Item[] => [
-        ...(s.calm.length === 1 && !team ? [] : [{ team, n: rows.length }]),
-        ...rows.map((row) => ({ row })),
+      s.calm.flatMap(([team, keys]): Item[] => [
+        ...(s.calm.length === 1 && !team ? [] : [{ team }]),
+        ...keys.map((key) => ({ key })),
       ]),
     [s.calm],
   );
-  const calmErrors = useMemo(() => errorTop([...s.calm.flatMap(([, rows]) => rows), ...rest]), [s.calm, s.trouble]);
+  const calmErrors = errorTop(known.rows, [...s.calm.flatMap(([, keys]) => keys), ...rest.map(rowKey)]);
   const findingOf = (r: Row): Finding | undefined => [...s.open, ...s.quiet].find((f) => about(f).includes(r.service) && f.env === r.env);
   // A canary that failed stands beside what is wrong: its service is well.
   const news = s.open.filter((f) => !isCanary(f));
@@ -72,9 +74,11 @@ export function Now() {
             <span>What broke</span>
             {news.length > 1 && <span>{plural(news.length, "finding")}</span>}
           </h2>
-          {news.slice(0, mostFindings).map((f) => (
-            <FindingCard key={f.id} f={f} row={known.rows.get(rowKey(f))} troubles={wrong.get(rowKey(f))} />
-          ))}
+          <InTurns
+            items={news.slice(0, mostFindings)}
+            keyOf={(f) => f.id}
+            render={(f) => <FindingCard f={f} row={known.rows.get(rowKey(f))} troubles={wrong.get(rowKey(f))} />}
+          />
           {news.length > mostFindings && (
             <ul class="finding-lines">
               {news.slice(mostFindings).map((f) => (
@@ -118,9 +122,11 @@ export function Now() {
             <Scales what={`errors 0…${axisText(percent(cardErrors))}`} />
           </h2>
           <div class="cards">
-            {cards.map((r) => (
-              <ServiceCard key={rowKey(r)} r={r} span={span} errorMax={cardErrors} troubles={of(r)} finding={findingOf(r)?.id} />
-            ))}
+            <InTurns
+              items={cards}
+              keyOf={rowKey}
+              render={(r) => <ServiceCard r={r} span={span} errorMax={cardErrors} troubles={of(r)} finding={findingOf(r)?.id} />}
+            />
           </div>
           {rest.length > 0 && (
             <>
@@ -145,11 +151,11 @@ export function Now() {
             <Virtual
               items={lines}
               layout={known.shape}
-              keyOf={(x) => ("row" in x ? rowKey(x.row) : "team " + x.team)}
-              kind={(x) => ("row" in x ? "row" : "team")}
+              keyOf={(x) => ("key" in x ? x.key : "team " + x.team)}
+              kind={(x) => ("key" in x ? "row" : "team")}
               render={(x) =>
-                "row" in x ? (
-                  <ServiceLine r={x.row} span={span} errorMax={calmErrors} troubles={of(x.row)} />
+                "key" in x ? (
+                  <ServiceLine r={known.rows.get(x.key)} span={span} errorMax={calmErrors} troubles={wrong.get(x.key) ?? none} />
                 ) : (
                   <div class="team" role="row">
                     <span role="columnheader">{x.team || "no owner named"}</span>

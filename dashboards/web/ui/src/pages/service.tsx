@@ -1,4 +1,5 @@
 // One service: what is wrong with it, its signals, who is there, and every number it says.
+import type { ComponentProps } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Burst, Metric, Objective, ServiceAnswer } from "../api/answers";
 import { about, quiet, rowKey, type Mark, type Row, type Values } from "../api/contract";
@@ -17,6 +18,7 @@ import { Metrics } from "../parts/metrics";
 import { latencyName, useSpan } from "../parts/signals";
 import { useTrust } from "../parts/strip";
 import { Thrown } from "../parts/thrown";
+import { InTurns } from "../parts/turns";
 import { isCanary } from "../say/finding";
 import { absent, count, errors, interval, milliseconds, percent, plural, rate } from "../say/number";
 import { at, clock, span as length } from "../say/time";
@@ -65,9 +67,11 @@ export function Service() {
     <>
       <Head row={row} a={a} error={polled.error} told={findings.length > 0} />
       {findings.length > 0 && <h2 class="hidden">What broke</h2>}
-      {findings.map((f) => (
-        <FindingCard key={f.id} f={f} row={row} here troubles={wrong} as={quiet(f) || isCanary(f) ? "brief" : "card"} />
-      ))}
+      <InTurns
+        items={findings}
+        keyOf={(f) => f.id}
+        render={(f) => <FindingCard f={f} row={row} here troubles={wrong} as={quiet(f) || isCanary(f) ? "brief" : "card"} />}
+      />
       <Golden row={row} marks={a?.events ?? []} troubles={wrong} metrics={a?.metrics ?? []} bounds={a?.bounds} />
       <Different service={service} env={env} />
       <Over service={service} env={env} />
@@ -264,6 +268,57 @@ function Golden({ row, marks, troubles, metrics, bounds }: GoldenProps) {
       </a>
     );
   };
+  const charts: ComponentProps<typeof Chart>[] = [
+    {
+      ...common,
+      name: "rate",
+      title: "requests",
+      lines: lines.rate,
+      scale: scales.rate,
+      usual: calm(s.rate, scales.rate),
+      say: rate,
+      current: rate(row.rate),
+      actions: byVersion("rate"),
+      level: of("rate"),
+    },
+    {
+      ...common,
+      name: "errors",
+      actions: byVersion("errors"),
+      title: "errors",
+      lines: lines.errors,
+      scale: scales.errors,
+      usual: calm(s.error_ratio, scales.errors),
+      say: percent,
+      current: percent(row.error_ratio),
+      level: of("error_ratio"),
+      note: row.error_ratio != null && row.rate != null ? `${errors(null, null, row.errors ?? row.error_ratio * row.rate)} of ${rate(row.rate)}` : "",
+    },
+    {
+      ...common,
+      name: "latency",
+      actions: byVersion("latency"),
+      title: latencyName(row),
+      lines: latency,
+      scale: scales.latency,
+      usual: calm(s.latency, scales.latency),
+      say: milliseconds,
+      sayWithin: interval,
+      level: of("latency"),
+      current: interval(row.latency),
+    },
+    {
+      ...common,
+      name: "answering",
+      title: "answering",
+      lines: lines.answering,
+      scale: countScale(s.answering, row.expected),
+      say: count,
+      current: count(row.answering),
+      level: of("answering"),
+      note: `of ${count(row.expected)}`,
+    },
+  ];
   return (
     <section aria-label="Signals">
       <h2>
@@ -271,57 +326,7 @@ function Golden({ row, marks, troubles, metrics, bounds }: GoldenProps) {
         <span>{length(span.to - span.from)} · drag over a chart to ask what was different then</span>
       </h2>
       <div class="plots golden">
-        <Chart
-          {...common}
-          name="rate"
-          title="requests"
-          lines={lines.rate}
-          scale={scales.rate}
-          usual={calm(s.rate, scales.rate)}
-          say={rate}
-          current={rate(row.rate)}
-          actions={byVersion("rate")}
-          level={of("rate")}
-        />
-        <Chart
-          {...common}
-          name="errors"
-          actions={byVersion("errors")}
-          title="errors"
-          lines={lines.errors}
-          scale={scales.errors}
-          usual={calm(s.error_ratio, scales.errors)}
-          say={percent}
-          current={percent(row.error_ratio)}
-          level={of("error_ratio")}
-          note={
-            row.error_ratio != null && row.rate != null ? `${errors(null, null, row.errors ?? row.error_ratio * row.rate)} of ${rate(row.rate)}` : ""
-          }
-        />
-        <Chart
-          {...common}
-          name="latency"
-          actions={byVersion("latency")}
-          title={latencyName(row)}
-          lines={latency}
-          scale={scales.latency}
-          usual={calm(s.latency, scales.latency)}
-          say={milliseconds}
-          sayWithin={interval}
-          level={of("latency")}
-          current={interval(row.latency)}
-        />
-        <Chart
-          {...common}
-          name="answering"
-          title="answering"
-          lines={lines.answering}
-          scale={countScale(s.answering, row.expected)}
-          say={count}
-          current={count(row.answering)}
-          level={of("answering")}
-          note={`of ${count(row.expected)}`}
-        />
+        <InTurns items={charts} keyOf={(c) => c.name} render={(c) => <Chart {...c} />} />
       </div>
     </section>
   );

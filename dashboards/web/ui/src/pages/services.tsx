@@ -9,6 +9,9 @@ import { useApp, useEnv, useHref, useRoute } from "../state/app";
 import { servicePath } from "../state/route";
 import { useStore } from "../state/store";
 
+/** moving are the columns that are others each second. */
+const moving: ReadonlySet<string> = new Set(["rate", "errors", "latency"]);
+
 const words = ["calm", "warning", "bad"] as const;
 const levels = ["", "warn", "bad"] as const;
 
@@ -27,12 +30,16 @@ export function Services() {
   const env = useEnv();
   const href = useHref();
   const q = query.q ?? "";
+  const sort = query.sort ?? "trouble";
+  // Of thousands of rows the figures are asked for that are seen, or sorted by: all else stands for longer than a second.
+  const all = known.rows;
   const rows = useMemo(() => {
     const passes = matcher(q);
-    return [...known.rows.values()].filter((r) => r.env === env && passes(fields(r)));
-  }, [known.rows, env, q]);
-  const columns = useMemo<Column<Row>[]>(
-    () => [
+    return all.all().filter((r) => r.env === env && passes(fields(r)));
+  }, [known.said, env, q]);
+  const columns = useMemo<Column<Row>[]>(() => {
+    const now = (r: Row): Row => all.get(rowKey(r)) ?? r;
+    return [
       {
         key: "service",
         head: "Service",
@@ -64,16 +71,16 @@ export function Services() {
         sort: (r) => r.expected - r.answering,
         cell: (r) => <span class={r.answering < r.expected ? "warn" : ""}>{figures(r, -1).answering}</span>,
       },
-      { key: "rate", head: "Rate", num: true, sort: (r) => r.rate, cell: (r) => figures(r, -1).rate },
-      { key: "errors", head: "Errors", num: true, sort: (r) => r.error_ratio, cell: (r) => percent(r.error_ratio) },
+      { key: "rate", head: "Rate", num: true, sort: (r) => all.figure(rowKey(r), "rate"), cell: (r) => figures(now(r), -1).rate },
+      { key: "errors", head: "Errors", num: true, sort: (r) => all.figure(rowKey(r), "error_ratio"), cell: (r) => percent(now(r).error_ratio) },
       {
         key: "latency",
         head: "Latency",
         num: true,
-        sort: (r) => r.latency?.est,
+        sort: (r) => all.figure(rowKey(r), "latency"),
         cell: (r) => (
           <>
-            {figures(r, -1).latency} <span class="dim">{r.latency ? latencyName(r) : ""}</span>
+            {figures(now(r), -1).latency} <span class="dim">{r.latency ? latencyName(r) : ""}</span>
           </>
         ),
       },
@@ -82,9 +89,8 @@ export function Services() {
         head: "Versions",
         cell: (r) => (r.versions ?? []).map((v) => `${v.version || "unknown"} × ${count(v.n)}`).join(", ") || "–",
       },
-    ],
-    [href],
-  );
+    ];
+  }, [href, all]);
   return (
     <>
       <div class="bar">
@@ -105,7 +111,8 @@ export function Services() {
         columns={columns}
         rows={rows}
         keyOf={rowKey}
-        sort={query.sort ?? "trouble"}
+        at={moving.has(sort.replace(/^-/, "")) ? known.asOf : 0}
+        sort={sort}
         onSort={(sort) => router.change({ sort: sort === "trouble" ? undefined : sort })}
         rowTestId="services-row"
         attrs={(r) => ({ "data-service": r.service, "data-trouble": String(r.trouble) })}

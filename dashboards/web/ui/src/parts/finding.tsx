@@ -144,8 +144,9 @@ export function FindingCard({ f, row, as = "card", here = false, troubles = [] }
 /** people are those who look after what a finding is about: of a place each of its services' own. */
 function usePeople(f: Finding): { owners: string[]; chat: string; runbook: string | undefined } {
   const { stream } = useApp();
-  const rows = useStore(stream.known, (k) => k.rows);
-  const its = about(f).map((service) => rows.get(rowKey({ service, env: f.env })));
+  useStore(stream.known, (k) => k.said);
+  const { rows } = stream.known.get();
+  const its = about(f).map((service) => rows.words(rowKey({ service, env: f.env })));
   const own = several(f) ? undefined : its[0];
   const owners = f.owner ? [f.owner] : [...new Set(its.map((r) => r?.owner ?? ""))].filter(Boolean);
   return { owners, chat: f.chat || own?.chat || "", runbook: link(f.runbook) ?? link(own?.runbook) };

@@ -93,7 +93,7 @@ const words: Record<Signal, string> = { error_ratio: "errors", latency: "latency
 /** PlaceCharts shows the services that a place has in common, each by its name, those that are worst off first. */
 export function PlaceCharts({ f, signal }: { f: Finding; signal: Signal }) {
   const { stream, cursor } = useApp();
-  const rows = useStore(stream.known, (k) => k.rows);
+  const { rows } = useStore(stream.known);
   const t = useStore(cursor);
   const span = useSpan();
   const zone = useZone();

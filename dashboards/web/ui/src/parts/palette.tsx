@@ -140,7 +140,7 @@ function Open() {
   }, [q]);
 
   const local = useMemo(() => {
-    const rows = [...stream.known.get().rows.values()];
+    const rows = stream.known.get().rows.all();
     // The environment that is looked at first; the worst first within it.
     return rows.sort((a, b) => Number(b.env === env) - Number(a.env === env) || b.trouble - a.trouble || (a.service < b.service ? -1 : 1));
   }, [q]);

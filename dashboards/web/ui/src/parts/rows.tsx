@@ -1,7 +1,7 @@
 // A service as a card when it is in trouble, as a line when it is calm: the same three lines in the same places.
 import { useMemo } from "preact/hooks";
 import type { Level, Row, Values } from "../api/contract";
-import { stillOf } from "../api/live";
+import { stillOf } from "../api/past";
 import { bandOf, before, highest, norm, troubled, usualTo, type Norm, type Scale, type Signal, type Trouble } from "../draw/scale";
 import { Spark, type Span } from "../draw/spark";
 import { span as length } from "../say/time";
@@ -117,7 +117,12 @@ function SparkOf({ d, r, span, level, say }: { d: Drawn; r: Row; span: Span; lev
   );
 }
 
-export const ServiceLine = memo(function ServiceLine({ r, span, errorMax, troubles }: Props) {
+/** ServiceLine is nothing for one that is gone: what else is drawn with it follows in its turn. */
+export function ServiceLine({ r, ...rest }: Omit<Props, "r"> & { r: Row | undefined }) {
+  return r ? <Line r={r} {...rest} /> : null;
+}
+
+const Line = memo(function Line({ r, span, errorMax, troubles }: Props) {
   const href = useHref();
   const drawn = useDrawn(r, errorMax, troubles);
   const i = useCursorIndex(r);

@@ -1,7 +1,7 @@
 // The golden signals of a service in words, now or at the reader's cursor.
 import { useMemo } from "preact/hooks";
 import type { Row } from "../api/contract";
-import { stillOf } from "../api/live";
+import type { Rows } from "../api/rows";
 import { indexAt } from "../draw/path";
 import type { Span } from "../draw/spark";
 import { count, errors, interval, milliseconds, rate, unknown } from "../say/number";
@@ -11,15 +11,11 @@ import { useStore } from "../state/store";
 const lengths = [2, 3, 5, 10, 15].map((minutes) => minutes * 60_000);
 const longest = 15 * 60_000;
 
-/** beginOf is when the first of some rows is known from, in Unix milliseconds; before enough it does not matter by how much. Infinity: nothing is known. */
-function beginOf(rows: Iterable<Row>, enough: number): number {
+/** beginOf is the first of some times; before enough it does not matter by how much. Infinity: there is none. */
+function beginOf(all: Iterable<number>, enough: number): number {
   let begins = Infinity;
-  for (const { spark } of rows) {
-    if (!spark) continue;
-    const s = stillOf(spark);
-    const i = s.answering.findIndex((v) => v != null);
-    if (i < 0) continue;
-    begins = Math.min(begins, s.t0 + i * s.step);
+  for (const t of all) {
+    begins = Math.min(begins, t);
     if (begins < enough) break;
   }
   return begins;
@@ -33,18 +29,18 @@ const begun = new WeakMap<object, number>();
 
 /**
  * shownOf is the length of every chart of a page: 15 minutes, or less while nobody has been known for so long. One length for all: the eye compares only what has
- * one length. Many ask, and all rows are looked at once for all of them.
+ * one length. Many ask of what is known, and all rows are looked at once for all of them.
  */
-export function shownOf(rows: ReadonlyMap<string, Row>, now: number): number {
-  let from = begun.get(rows);
-  if (from === undefined) begun.set(rows, (from = beginOf(rows.values(), enough(now))));
+export function shownOf(known: { rows: Pick<Rows, "begins"> }, now: number): number {
+  let from = begun.get(known);
+  if (from === undefined) begun.set(known, (from = beginOf(known.rows.begins(), enough(now))));
   return lengthOf(from, now);
 }
 
 export function useShown(): number {
   const { stream, clock } = useApp();
   // By the clock, not by the newest data: what is known stays in view while nothing comes.
-  return useStore(stream.known, ({ rows }) => shownOf(rows, clock.now()));
+  return useStore(stream.known, (known) => shownOf(known, clock.now()));
 }
 
 /** useSpan is the shared window. It moves a step at a time, so that lines are drawn again only when they have moved. */

@@ -92,7 +92,7 @@ export function Banner() {
 export function Strip() {
   const { stream, prefs, clock } = useApp();
   const strip = useStore(stream.known, (k) => k.strip);
-  const asOf = useStore(stream.known, (k) => k.asOf);
+  const asOf = useStore(stream.drawn);
   const zone = useZone();
   const href = useHref();
   const t = useTrust();

@@ -58,6 +58,8 @@ interface Props<T> {
   columns: readonly Column<T>[];
   rows: readonly T[];
   keyOf: (row: T) => string;
+  /** at, where rows stay the same objects while what they are sorted by changes, is another when it has. */
+  at?: number;
   sort: string;
   onSort: (sort: string) => void;
   rowClass?: (row: T) => string;
@@ -72,13 +74,13 @@ interface Props<T> {
   after?: ComponentChildren;
 }
 
-export function Table<T>({ name, label, columns, rows, keyOf, sort, onSort, rowClass, rowTestId, attrs, below, empty, most, pin, after }: Props<T>) {
+export function Table<T>({ name, label, columns, rows, keyOf, at, sort, onSort, rowClass, rowTestId, attrs, below, empty, most, pin, after }: Props<T>) {
   const keys = useRef<readonly string[]>([]);
   const ordered = useMemo(() => {
     const all = order(rows, columns, sort, { keys: keys.current, keyOf });
     keys.current = all.map(keyOf);
     return most == null ? all : all.filter((r, i) => i < most || pin?.(r));
-  }, [rows, columns, sort, most]);
+  }, [rows, columns, at, sort, most]);
   const by = sort.replace(/^-/, "");
   return (
     <div class={`table ${name}`}>
@@ -107,6 +109,7 @@ export function Table<T>({ name, label, columns, rows, keyOf, sort, onSort, rowC
         <Virtual
           items={ordered}
           keyOf={keyOf}
+          layout={below ? undefined : ordered}
           kind={(r) => (below?.(r) ? keyOf(r) : "")}
           render={(row, i) => (
             <div role="row" aria-rowindex={i + 2} class={`tr ${rowClass?.(row) ?? ""}`} data-testid={rowTestId} {...attrs?.(row)}>

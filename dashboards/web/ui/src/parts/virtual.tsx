@@ -1,6 +1,7 @@
 // A long list of which only what is on the screen is in the page. The window scrolls, not the list: one scroll bar, and a phone's address bar behaves.
-import type { ComponentChildren, VNode } from "preact";
+import type { ComponentChildren } from "preact";
 import { useEffect, useReducer, useRef } from "preact/hooks";
+import { useInTurns } from "./turns";
 
 interface Props<T> {
   items: readonly T[];
@@ -60,7 +61,6 @@ export function Virtual<T>({ items, keyOf, kind = () => "", layout, render, whol
   const start = useRef(0); // where the list begins in the document, in pixels
   const [, again] = useReducer<number, void>((n) => n + 1, 0);
   const whole = items.length <= wholeUpTo;
-  const drawn = useRef(new Map<string, VNode>()); // the rows that are in the page
 
   let first = 0;
   let last = items.length;
@@ -148,24 +148,20 @@ export function Virtual<T>({ items, keyOf, kind = () => "", layout, render, whol
     if (moved) again();
   });
 
-  // A row beyond the screen stays as it was drawn: whoever scrolls there has it drawn anew.
-  const was = drawn.current;
-  const rows = new Map<string, VNode>();
-  items.slice(first, last).forEach((item, n) => {
-    const i = first + n;
-    const key = keyOf(item);
-    const old = i < seenFrom || i >= seenTo ? was.get(key) : undefined;
-    rows.set(key, old ?? <Row key={key}>{render(item, i)}</Row>);
-  });
-  drawn.current = rows;
+  // A row beyond the screen stays as it was drawn until somebody scrolls there.
+  const rows = useInTurns(
+    whole ? items : items.slice(first, last),
+    keyOf,
+    render,
+    first,
+    (i) => i >= seenFrom && i < seenTo,
+  );
 
   return (
     <div ref={box} role={role} class={rest.class}>
       <div key="before" class="pad" role="presentation" style={{ height: before + "px" }} />
-      {[...rows.values()]}
+      {rows}
       <div key="after" class="pad" role="presentation" style={{ height: after + "px" }} />
     </div>
   );
 }
-
-const Row = ({ children }: { children?: ComponentChildren }): ComponentChildren => children;

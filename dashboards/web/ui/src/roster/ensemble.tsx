@@ -30,7 +30,7 @@ function Servers({ env }: { env: string }) {
   const { stream, clock } = useApp();
   const href = useHref();
   const now = useNow(5000);
-  const rows = useStore(stream.known, (k) => k.rows);
+  useStore(stream.known, (k) => k.said);
   const detail = usePoll("ensemble " + env, 5000, (signal) => getService(service, env, "", signal)).data;
   const asked = detail?.metrics?.map((m) => m.name) ?? [];
   const drawn = figures.filter((f) => asked.includes(f.metric));
@@ -43,7 +43,7 @@ function Servers({ env }: { env: string }) {
   ).data;
   const instances = [...(detail?.instances ?? [])].sort((a, b) => roleOf(a).localeCompare(roleOf(b)) || a.instance.localeCompare(b.instance));
   if (instances.length === 0) return null;
-  const dependants = [...rows.values()].filter((r) => r.service !== service && r.service !== "rollcall");
+  const dependants = stream.known.get().rows.all().filter((r) => r.service !== service && r.service !== "rollcall");
   const shown = dependants.sort((a, b) => b.trouble - a.trouble || a.service.localeCompare(b.service)).slice(0, 16);
   return (
     <section class="ensemble" aria-label="ZooKeeper" data-testid="ensemble">

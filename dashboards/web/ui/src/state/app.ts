@@ -8,12 +8,15 @@ import type { Clock } from "./clock";
 import type { Prefs } from "./prefs";
 import { address, type Route, type Router } from "./route";
 import { useStore, type Store } from "./store";
+import type { Turns } from "./turns";
 
 export interface App {
   clock: Clock;
   prefs: Store<Prefs>;
   router: Router;
   stream: Stream;
+  /** turns are when what changes each second is drawn. */
+  turns: Turns;
   /** cursor is the time under the reader's pointer, shared by all charts of the page; null: none, so now. */
   cursor: Store<number | null>;
   /** palette: is the search open? */

@@ -1,13 +1,17 @@
 // The server's time, as well as the browser can know it. Charts end at now whether or not data comes: that is what makes a dead feed a gap.
 import { Store } from "./store";
+import type { Turns } from "./turns";
 
 export class Clock {
   private offset = 0;
   /** second changes once a second: what shows an age listens to it. */
   readonly second: Store<number>;
 
-  constructor(private readonly local: () => number = Date.now) {
-    this.second = new Store(local());
+  constructor(
+    private readonly local: () => number = Date.now,
+    private readonly turns?: Turns,
+  ) {
+    this.second = new Store(local(), turns);
   }
 
   /** now is the server's time in Unix milliseconds. */
@@ -26,7 +30,9 @@ export class Clock {
   }
 
   run(signal: AbortSignal): void {
-    const timer = setInterval(() => this.second.set(this.now()), 1000);
+    const tick = (): void => this.second.set(this.now());
+    // A page that has more to draw than it can draws that first: else it would begin anew each second.
+    const timer = setInterval(() => (this.turns ? this.turns.later(tick) : tick()), 1000);
     signal.addEventListener("abort", () => clearInterval(timer));
   }
 }

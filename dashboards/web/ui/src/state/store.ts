@@ -1,22 +1,31 @@
 // The smallest thing that holds a value and tells who asked when it changes.
 import { useEffect, useReducer, useRef } from "preact/hooks";
+import type { Turns } from "./turns";
 
 export class Store<T> {
   private readonly heard = new Set<() => void>();
-  constructor(private value: T) {}
+
+  /** turns, where they are given, are when those who listen are told: one after another, over as many frames as it takes. */
+  constructor(
+    private value: T,
+    private readonly turns?: Turns,
+  ) {}
 
   get = (): T => this.value;
 
   set(value: T): void {
     if (Object.is(value, this.value)) return;
     this.value = value;
-    for (const f of [...this.heard]) f();
+    for (const f of [...this.heard]) this.turns ? this.turns.ask(f) : f();
   }
 
   /** listen calls f after each change until the returned function is called. */
   listen(f: () => void): () => void {
     this.heard.add(f);
-    return () => void this.heard.delete(f);
+    return () => {
+      this.heard.delete(f);
+      this.turns?.forget(f);
+    };
   }
 }
 
