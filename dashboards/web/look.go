@@ -358,10 +358,7 @@ func (s *Server) differs(service, env string, begin, end, from, to time.Time, si
 	}{s.cfg.Board.AsOf().UnixMilli(), of, from.UnixMilli(), to.UnixMilli(), begin.UnixMilli(), end.UnixMilli(), len(leaves), []difference{}, changes, back}
 	for _, m := range signals {
 		was, is := levels(m, leaves)
-		d := difference{Metric: m, Was: dashboards.Num(was), Is: dashboards.Num(is), Cleared: []string{}, Worse: is > was, Share: dashboards.Num(math.NaN())}
-		if m == "rate" {
-			d.Worse = is < was
-		}
+		d := difference{Metric: m, Was: dashboards.Num(was), Is: dashboards.Num(is), Cleared: []string{}, Worse: worsened(m, was, is), Share: dashboards.Num(math.NaN())}
 		if d.Worse {
 			p := detect.Locate(m, leaves, labelled)
 			d.Only, d.Share = p.Words(m), dashboards.Num(p.Share)
@@ -376,6 +373,17 @@ func (s *Server) differs(service, env string, begin, end, from, to time.Time, si
 		out.Changes = []dashboards.Change{}
 	}
 	return out, nil
+}
+
+// worsened leaves out what any two windows differ by: a twentieth, of errors a tenth and one request in two thousand.
+func worsened(metric string, was, is float64) bool {
+	switch metric {
+	case "errors":
+		return is > 1.1*was && is-was > 0.0005
+	case "rate":
+		return is < 0.95*was
+	}
+	return is > 1.05*was
 }
 
 // levels is a signal of all leaves together, before and after.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -55,5 +56,20 @@ func TestLook(t *testing.T) {
 	}
 	if known == 0 || at(t, body, "instances.0.lines.step") != 10_000. {
 		t.Errorf("%d points of a line are known on %s: %.900s", known, host, body)
+	}
+}
+
+func TestWorsened(t *testing.T) {
+	for _, tc := range []struct {
+		metric  string
+		was, is float64
+		want    bool
+	}{
+		{"errors", .002, .08, true}, {"errors", .0020, .0023, false}, {"errors", .08, .085, false}, {"latency", 44, 44.4, false}, {"latency", 44, 82, true}, {"latency", 82, 44, false},
+		{"rate", 1150, 1149, false}, {"rate", 1150, 900, true}, {"rate", 1150, 1500, false}, {"errors", math.NaN(), .1, false},
+	} {
+		if got := worsened(tc.metric, tc.was, tc.is); got != tc.want {
+			t.Errorf("%s %v → %v: %v", tc.metric, tc.was, tc.is, got)
+		}
 	}
 }

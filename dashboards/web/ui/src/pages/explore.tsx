@@ -132,7 +132,7 @@ export function Explore() {
             onBrush={fix}
             below={(s) => <Lines s={s} by={by} held={w.ms === 0} what={[service, env, region, refText({ metric, field }), ...where]} a={a} onDrill={(value) => only(narrowed(where, `${by}=${value}`), { by: deeper(by) })} besides={beside?.name} />}
           />
-          <Different service={service} env={env} />
+          <Different service={service} env={env} besides={where.length ? `only ${where.join(", ")}` : metric} />
           <p class="dim">
             Drag over the chart to hold a part of it and to ask what was different then.{" "}
             <a href={href(servicePath(service), { env })} data-in>

@@ -161,7 +161,7 @@ export function Host() {
           <h2>
             <span>Side by side</span>
             <span>
-              errors 0…{axisText(percent(rows[0]?.errors.hi))} for all · requests and latency beside what is usual for each, in the middle · {span(shown.to - shown.from)}
+              errors 0…{axisText(percent(rows[0]?.errors.hi))}, requests and latency with the usual in the middle · {span(shown.to - shown.from)}
             </span>
           </h2>
           <Table

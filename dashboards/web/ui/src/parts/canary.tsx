@@ -152,30 +152,44 @@ export function Canary({ service, env }: { service: string; env: string }) {
   const a = polled.data;
   if (!a) return null;
   const c = a.convergence;
-  if (!a.by && (c.values?.length ?? 0) < 2) return null;
+  const came = (c.values?.length ?? 0) > 1 || completed(c) != null;
+  if (!a.by && !came) return null;
+  const same = a.canary?.version && a.canary.version === a.baseline?.version ? a.canary.version : "";
   return (
     <section aria-label="Versions and canary" id="canary">
       <h2>
         <span>Versions and canary</span>
         {polled.error && <span class="warn">△ {polled.error.message}</span>}
       </h2>
-      {a.by ? <CanaryCard a={a} here /> : <p class="empty">No canary: {a.reason}.</p>}
-      {(c.values?.length ?? 0) > 1 && <Converge c={c} />}
+      {same && a.polls === 0 ? (
+        <p class="empty">No canary now: its track and the others both run {same}.</p>
+      ) : a.by ? (
+        <CanaryCard a={a} here />
+      ) : (
+        <p class="empty">No canary: {a.reason}.</p>
+      )}
+      {came && <Converge c={c} alone={a.by === "track" && !same && c.on <= (a.canary?.instances ?? 0)} />}
     </section>
   );
 }
 
 const mostStragglers = 12;
 
-function Converge({ c }: { c: Convergence }) {
+/** completed is when the newest version had come to all, where it came to one after the other; null: it has not, or nobody saw it come. */
+export const completed = (c: Convergence): number | null => (c.began != null && c.t100_ms && c.on === c.of ? c.began + c.t100_ms : null);
+
+/** alone: a canary runs it, and nobody else is meant to yet. */
+function Converge({ c, alone }: { c: Convergence; alone: boolean }) {
   const zone = useZone();
   const now = useNow(10_000);
   const { router } = useApp();
-  const behind = c.stragglers ?? [];
+  const behind = alone ? [] : (c.stragglers ?? []);
+  const done = completed(c);
   return (
     <div class="converge" data-testid="convergence">
       <p>
-        <b>{c.target || "The newest"}</b> is on {count(c.on)} of {count(c.of)} ({percent(c.of ? c.on / c.of : null)})
+        <b>{c.target || "The newest"}</b> is on {done != null ? `all ${count(c.of)} since ${at(done, zone, now)}` : `${count(c.on)} of ${count(c.of)} (${percent(c.of ? c.on / c.of : null)})`}
+        {alone && ", the canary alone"}
         {c.began != null && `, first at ${at(c.began, zone, now)}`}
         {c.t50_ms != null && `; half after ${span(c.t50_ms)}`}
         {c.t95_ms != null && `, 95 % after ${span(c.t95_ms)}`}

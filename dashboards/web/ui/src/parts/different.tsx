@@ -17,7 +17,8 @@ export function judged(d: { was: number | null; is: number | null; worse: boolea
   return d.worse ? "No place stands out." : "no worse than before";
 }
 
-export function Different({ service, env }: { service: string; env: string }) {
+/** besides is what a chart shows that the answer is not about: it is always of the whole service and of its signals. */
+export function Different({ service, env, besides = "" }: { service: string; env: string; besides?: string }) {
   const { router } = useApp();
   const { query } = useRoute();
   const zone = useZone();
@@ -52,6 +53,11 @@ export function Different({ service, env }: { service: string; env: string }) {
       {a && (
         <>
           {blind && <p class="empty">Nothing is known of {service} in this window.</p>}
+          {besides && (
+            <p class="dim">
+              Asked of all of {service}, of its errors, latency and requests: {besides} is not asked about.
+            </p>
+          )}
           <ul class="differences">
             {(blind ? [] : (a.differences ?? [])).map((d) => {
               const say = says[d.metric] ?? percent;
