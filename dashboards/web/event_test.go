@@ -91,13 +91,6 @@ func TestParts(t *testing.T) {
 	}
 }
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
 func TestEvery(t *testing.T) {
 	r := newRig(t, nil)
 	for _, c := range []struct {

@@ -47,7 +47,7 @@ func FuzzDistance(f *testing.F) {
 		if got, want := distance(a, b), min(textbook(a, b), far); got != want || got != distance(b, a) {
 			t.Errorf("%q, %q: %d, want %d", a, b, got, want)
 		}
-		if len(Names(a, []string{b, strings.ToUpper(a)})) == 0 && a != "" && strings.ToLower(strings.ToUpper(a)) == strings.ToLower(a) {
+		if len(Names(a, []string{b, strings.ToUpper(a)})) == 0 && a != "" && strings.EqualFold(strings.ToUpper(a), a) {
 			t.Errorf("%q is not near itself", a)
 		}
 	})

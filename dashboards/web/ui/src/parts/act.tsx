@@ -1,5 +1,5 @@
 // What a reader may do about a finding: say that somebody looks after it, keep it quiet for a while, look closer.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { rowKey, type Finding } from "../api/contract";
 import { acknowledge, burst, endSilence, plain, silence, takeBack } from "../api/fetch";
 import { plural } from "../say/number";
@@ -75,7 +75,7 @@ function Form({ kind, f, onDone, onClose }: { kind: Kind; f: Finding; onDone: (s
   const [error, setError] = useState("");
   const form = useRef<HTMLFormElement>(null);
   // Who asked for it types next; Escape then closes it.
-  useEffect(() => form.current?.querySelector<HTMLInputElement>(by ? ".wide input" : "input")?.focus(), []);
+  useLayoutEffect(() => form.current?.querySelector<HTMLInputElement>(by ? ".wide input" : "input")?.focus(), []);
   const go = async (e: Event): Promise<void> => {
     e.preventDefault();
     setBusy(true);
