@@ -79,6 +79,9 @@ func TestOutgrown(t *testing.T) {
 			if off := time.UnixMilli(own[0].Since).Sub(tc.effect.From); off < -6*tc.every || off > 6*tc.every {
 				t.Errorf("it began %s after its fault", off)
 			}
+			if tc.only != "" && !strings.Contains(own[0].Only, " of 12 instances") {
+				t.Errorf("those on the host are of the service, too: %q", own[0].Only)
+			}
 			all := len(w.b.Findings())
 			if all != 2 {
 				t.Errorf("%d findings in all:%s", all, w.show())

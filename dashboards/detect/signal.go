@@ -344,14 +344,21 @@ func (d *Detector) locate(b *dashboards.Board, s *dashboards.Signals, o *open, w
 		from = to.Add(-window)
 	}
 	h0, h1 := w.history(o.since, s.Width)
+	away := 0 // instances that are left out
 	leaves := func(byLabel bool) []dashboards.Leaf {
 		ls := dashboards.JoinLeaves(leavesOf(b, s, &o.verdict, h0, h1, h1, byLabel), leavesOf(b, s, &o.verdict, from, from, to, byLabel))
 		if o.left != nil { // what is wrong there is told of the place
+			all := len(ls)
 			ls = slices.DeleteFunc(ls, o.left.at.has)
+			if !byLabel {
+				away = all - len(ls)
+			}
 		}
 		return ls
 	}
-	return Locate(likeness(o.verdict.Metric), leaves(false), leaves(true))
+	p := Locate(likeness(o.verdict.Metric), leaves(false), leaves(true))
+	p.Of += away
+	return p
 }
 
 // leavesOf is what those who make up a signal did in [from, cut) and in [cut, to); of what stands beside the golden signals nothing is known by label.
