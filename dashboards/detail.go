@@ -149,6 +149,9 @@ func (s *service) detail(in *instance, now int64) Instance {
 		}
 		out.Latency = Num(c.latency())
 	})
+	if !out.Rate.Known() {
+		out.Lately = nil // it does not speak any more
+	}
 	return out
 }
 

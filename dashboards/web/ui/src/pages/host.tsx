@@ -85,7 +85,7 @@ export function Host() {
               {h.word}
             </span>
             {since != null && <span class="dim"> since {at(since, zone, now)}</span>}
-            {reasonOf(i) && <span class="dim"> {reasonOf(i)}</span>}
+            {reasonOf(i) && <span class="dim">: {reasonOf(i)}</span>}
           </span>
         ),
       },

@@ -7,7 +7,7 @@ import { Refusal, getEnded, getService } from "../api/fetch";
 import { sorted } from "../api/merge";
 import { usePoll } from "../api/poll";
 import { Chart } from "../draw/chart";
-import { band, before, countScale, errorScale, troubled, usualScale, type Scale, type Trouble } from "../draw/scale";
+import { band, before, countScale, errorScale, highest, roundUp, troubled, usualScale, type Scale, type Trouble } from "../draw/scale";
 import { useBrushed } from "../parts/brushed";
 import { Canary } from "../parts/canary";
 import { Different } from "../parts/different";
@@ -256,6 +256,9 @@ function Golden({ row, marks, troubles, metrics, bounds }: GoldenProps) {
   const common = { t0: s.t0, step: s.step, span, marks, brushed, height: 140, onBrush: brush };
   const calm = (v: Values, scale: Scale): Scale | null => band(before(v, s.t0, s.step, troubles), scale);
   const scales = { rate: usual(s.rate), errors: errorScale([s.error_ratio]), latency: usual(s.latency) };
+  // What a percentile lies between has room, too.
+  const top = highest(latency[0]?.hi ?? []);
+  if (top > scales.latency.hi) scales.latency = { lo: 0, hi: roundUp(top) };
   const of = (k: "rate" | "error_ratio" | "latency" | "answering"): "bad" | "warn" | "" => (news.has(k) ? level : "");
   // What a signal is made of, by version: the first question after a deploy.
   const byVersion = (golden: string): preact.ComponentChildren => {

@@ -98,4 +98,4 @@ export function network(tags: Record<string, string> | null): string {
 }
 
 /** reasonOf is what the roster and the newest scrape say of somebody who is not there, or not as he should be. */
-export const reasonOf = (i: Instance): string => [i.reason, i.excuse, i.outcome_reason].filter(Boolean).join("; ");
+export const reasonOf = (i: Instance): string => [i.reason, i.excuse, i.state !== "departed" && i.outcome_reason].filter(Boolean).join("; ");
