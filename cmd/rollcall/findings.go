@@ -225,6 +225,7 @@ type silenceCmd struct {
 	For     time.Duration `default:"1h" help:"How long; a week at most."`
 	Why     string        `help:"The reason, for those who wonder."`
 	Metric  string        `help:"Only findings about errors, latency, rate, exceptions, saturation, budget, instances or canary."`
+	Place   string        `help:"Only what is found about a place, such as host=east-1a-h03: of all services there, and nothing else that is wrong with them." placeholder:"NAME=VALUE"`
 	Force   bool          `help:"Silence a service that the page does not know yet."`
 	End     string        `help:"End the silence of this id."`
 }
@@ -245,7 +246,7 @@ func (c *silenceCmd) Run(e *env) error {
 			return err
 		}
 		for _, s = range a.Silences {
-			fmt.Fprintf(e.stdout, "%s  %s until %s, by %s: %s\n", plain(s.ID), plain(strings.TrimSpace(strings.Trim(s.Service+"/"+s.Env, "/")+" "+s.Metric)), until(), plain(s.By), plain(s.Why))
+			fmt.Fprintf(e.stdout, "%s  %s until %s, by %s: %s\n", plain(s.ID), plain(strings.TrimSpace(strings.Trim(s.Service+"/"+s.Env, "/")+" "+s.Metric+" "+s.Place)), until(), plain(s.By), plain(s.Why))
 		}
 		if len(a.Silences) == 0 {
 			fmt.Fprintln(e.stdout, "nothing is silenced")
@@ -256,6 +257,8 @@ func (c *silenceCmd) Run(e *env) error {
 		return usage("--for=%s: give a time up to %s", config.Duration(c.For), config.Duration(dashboards.MaxSilence))
 	case c.Metric != "" && !slices.Contains(findingMetrics, c.Metric):
 		return usage("--metric=%s is nothing that findings are about; give one of %s", c.Metric, strings.Join(findingMetrics, ", "))
+	case c.Place != "" && placeOf(c.Place) == "":
+		return usage("--place=%s is no place; give NAME=VALUE, such as host=east-1a-h03 or zone=us-east-1c", c.Place)
 	default:
 		if !c.Force {
 			if err := c.knows(e.ctx, c.Service, "--force silences one that is yet to come"); err != nil {
@@ -263,11 +266,24 @@ func (c *silenceCmd) Run(e *env) error {
 			}
 		}
 		q := serviceOf(c.Service)
-		body := map[string]any{"service": q.Get("service"), "env": q.Get("env"), "metric": c.Metric, "by": c.who(), "why": c.Why, "for": c.For.String()}
+		body := map[string]any{"service": q.Get("service"), "env": q.Get("env"), "metric": c.Metric, "place": placeOf(c.Place), "by": c.who(), "why": c.Why, "for": c.For.String()}
 		if err := c.ask(e.ctx, http.MethodPost, "/api/v1/silences", nil, body, &s); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.stdout, "%s is silent for %s, until %s; end it sooner: rollcall silence --end=%s%s\n", plain(c.Service), collect.Span(c.For), until(), plain(s.ID), c.hint())
+		what := plain(c.Service)
+		if s.Place != "" {
+			what = "what is found about " + plain(s.Place)
+		}
+		fmt.Fprintf(e.stdout, "%s is silent for %s, until %s; end it sooner: rollcall silence --end=%s%s\n", what, collect.Span(c.For), until(), plain(s.ID), c.hint())
 	}
 	return nil
+}
+
+// placeOf is a place as findings have it, a tag by its full name at a value; empty: it is none.
+func placeOf(text string) string {
+	name, value, ok := strings.Cut(text, "=")
+	if name, value = strings.TrimSpace(name), strings.TrimSpace(value); !ok || name == "" || value == "" {
+		return ""
+	}
+	return dashboards.TagName(name) + "=" + value
 }

@@ -86,6 +86,7 @@ Exit codes: 0 pass, 3 hold, 4 fail, 1 it could not be judged (--on-error makes t
   rollcall event config search/prod 'cache 2 GB → 1 GB' --at=14:02:50`,
 	"silence": `  rollcall silence checkout/prod --for=1h --why='load test'
   rollcall silence checkout --metric=latency --for=30m --why='known, being worked on'
+  rollcall silence checkout/prod --place=host=east-1a-h03 --why='new disk'   what is found about that host
   rollcall silence                               what is silent
   rollcall silence --end=sk2j4h6g8a1b2           before its time`,
 	"freeze": `  rollcall freeze /discovery/checkout/prod --for=30m --why='ZooKeeper is being moved'
