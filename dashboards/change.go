@@ -309,7 +309,7 @@ func (b *Board) Calm(service, env string, before time.Time, length time.Duration
 	type span struct{ from, to int64 }
 	var troubles []span
 	for _, f := range b.Findings() {
-		if f.Env != env || !contains(f.about(), service) {
+		if f.Env != env || f.Metric == MetricCanary || !contains(f.about(), service) { // a verdict stands for as long as its cohorts do
 			continue
 		}
 		s := span{f.Since - calmApart.Milliseconds(), math.MaxInt64}

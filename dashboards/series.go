@@ -210,9 +210,6 @@ func (d *drawing) holds(c *column) bool {
 }
 
 func (d *drawing) group(name string) *group {
-	if d.keep != nil && !d.keep[name] {
-		name = "other"
-	}
 	g := d.groups[name]
 	if g == nil {
 		g = &group{name: name, members: map[*instance]bool{}, n: make([]float64, d.points), sum: make([]float64, d.points)}

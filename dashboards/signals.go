@@ -235,17 +235,34 @@ func (b *Board) Leaves(name, env string, from, cut, to time.Time, byLabel bool) 
 	return out
 }
 
-// JoinLeaves gives what one list says of after the before that another says of the same: for spans that are apart.
-func JoinLeaves(before, after []Leaf) []Leaf {
-	old := map[string]Sums{}
+// JoinLeaves gives what one list says of after the before that another says of the same: for spans that are apart. Who was there before and did nothing after is left
+// out.
+func JoinLeaves(before, after []Leaf) []Leaf { return joinLeaves(before, after)[:len(after)] }
+
+// LeavesApart is Leaves where what [from, to) is compared with, [b0, b1), ends before it begins.
+func (b *Board) LeavesApart(name, env string, b0, b1, from, to time.Time, byLabel bool) []Leaf {
+	return joinLeaves(b.Leaves(name, env, b0, b1, b1, byLabel), b.Leaves(name, env, from, from, to, byLabel))
+}
+
+// joinLeaves is all of after, and behind them those that only before has.
+func joinLeaves(before, after []Leaf) []Leaf {
+	old := map[string]*Leaf{}
 	for i := range before {
-		old[leafKey(&before[i])] = before[i].Before
+		old[leafKey(&before[i])] = &before[i]
 	}
 	for i := range after {
-		if b, ok := old[leafKey(&after[i])]; ok {
-			after[i].Before = b
+		key := leafKey(&after[i])
+		if b := old[key]; b != nil {
+			after[i].Before = b.Before
+			delete(old, key)
 		} else {
 			after[i].Before = Sums{Latency: math.NaN()}
+		}
+	}
+	for i := range before {
+		if l := &before[i]; old[leafKey(l)] == l {
+			l.After = Sums{Latency: math.NaN()}
+			after = append(after, *l)
 		}
 	}
 	return after

@@ -18,7 +18,9 @@ func (d *drawing) spells(in *instance, c *column) []spell {
 	d.buf = append(d.buf[:0], d.spell(in, c, math.MinInt64))
 	for i := range in.moves {
 		if m := &in.moves[i]; slices.Contains(d.moving, m.Name) {
-			d.buf = append(d.buf, d.spell(in, c, m.T))
+			if s, last := d.spell(in, c, m.T), d.buf[len(d.buf)-1]; s.name != last.name || s.holds != last.holds {
+				d.buf = append(d.buf, s)
+			}
 		}
 	}
 	return d.buf
@@ -37,6 +39,9 @@ func (d *drawing) spell(in *instance, c *column, t int64) spell {
 	}
 	if s.name == "" {
 		s.name = "unknown"
+	}
+	if d.keep != nil && !d.keep[s.name] {
+		s.name = "other"
 	}
 	return s
 }

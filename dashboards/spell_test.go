@@ -82,3 +82,42 @@ func TestSeriesByVersionAsItWas(t *testing.T) {
 		}
 	}
 }
+
+// One line of two versions counts nobody twice in the step in which they move.
+func TestMoveIsCountedOnce(t *testing.T) {
+	f := newFleet(t, Options{})
+	for s := range 60 {
+		r := f.record("10.0.0.1:80", float64(s), counter("requests", 10*float64(s)))
+		r.Tags = []collector.LabelPair{{Name: TagVersion, Value: map[bool]string{true: "1.1", false: "1.0"}[s >= 33]}}
+		f.b.Add(r)
+	}
+	f.tick(60)
+	out, err := f.b.Series(Query{Service: "checkout", Env: "prod", Metric: "requests", Where: []Where{{"version", []string{"1.0", "1.1"}}}, From: at(5), To: at(55), Step: 10e9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range out.Lines[0].Values {
+		if !near(v, 10) {
+			t.Errorf("step %d: %v a second, want 10", k, v)
+		}
+	}
+}
+
+// Who did something before and nothing after counts before, where the two are apart.
+func TestLeavesApart(t *testing.T) {
+	f := newFleet(t, Options{})
+	for s := range 100 {
+		f.add("10.0.0.1:80", float64(s), counter("requests", 10*float64(s)), counter("errors", 0))
+		if s < 40 {
+			f.add("10.0.0.2:80", float64(s), counter("requests", 10*float64(s)), counter("errors", 0))
+		}
+	}
+	f.tick(100)
+	var before, after float64
+	for _, l := range f.b.LeavesApart("checkout", "prod", at(10), at(30), at(60), at(80), false) {
+		before, after = before+l.Before.Requests, after+l.After.Requests
+	}
+	if !near(Num(before), 400) || !near(Num(after), 200) {
+		t.Errorf("%v before and %v after, want 400 and 200", before, after)
+	}
+}

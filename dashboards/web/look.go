@@ -333,7 +333,7 @@ func (s *Server) differs(service, env string, begin, end, from, to time.Time, si
 		if end.Equal(from) {
 			return board.Leaves(service, env, begin, from, to, byLabel)
 		}
-		return dashboards.JoinLeaves(board.Leaves(service, env, begin, end, end, byLabel), board.Leaves(service, env, from, from, to, byLabel))
+		return board.LeavesApart(service, env, begin, end, from, to, byLabel)
 	}
 	leaves := beside(false)
 	if leaves == nil && board.Signals(service, env, 1) == nil {
