@@ -15,8 +15,8 @@ const (
 	// patience is how long a page may read nothing. It bounds each piece of a write, not the whole: a slow connection takes longer for an event than this and is none
 	// the worse for it.
 	patience = 15 * time.Second
-	// pieceSize is how much of that is a piece: whoever reads a kilobyte a second is not cut.
-	pieceSize = 16 << 10
+	// pieceSize is how much of that is a piece: whoever reads 140 bytes a second is not cut.
+	pieceSize = 2 << 10
 	// keepBuffer is how much memory a stream keeps from one event to the next. A whole event of 2,000 services is of megabytes, what changes in a second a tenth of it.
 	keepBuffer = 256 << 10
 )
