@@ -136,7 +136,7 @@ func moved(ports []port) (out []string) {
 	for _, m := range ports {
 		_, want, _ := net.SplitHostPort(m.want)
 		_, is, _ := net.SplitHostPort(m.is)
-		if m.is == "" || want == "0" || want == is {
+		if m.is == "" || want == "" || want == "0" || want == is {
 			continue
 		}
 		out = append(out, fmt.Sprintf("Port %s was in use: the %s is on %s.", want, m.what, m.is))

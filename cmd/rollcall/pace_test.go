@@ -56,22 +56,27 @@ func (p *tab) slows() {
 	p.asked = slices.DeleteFunc(p.asked, func(u string) bool { return strings.HasPrefix(u, "http://"+line.Addr) }) // which is this page's, too
 	p.mu.Unlock()
 	p.do(chromedp.Navigate(p.origin))
-	await[bool](p, 20*time.Second, "the page as it was", `document.querySelectorAll("[data-testid=service-row]").length > 5`)
+	await[bool](p, 20*time.Second, "the page as it was", `document.querySelectorAll("[data-testid=service-row]").length > 5 && document.querySelector("[data-testid=strip]").dataset.asOf > ""`)
 	p.forget() // the line's end was no friendly one
+}
+
+// streams is how many the server has open.
+func (p *tab) streams() (n int) {
+	p.t.Helper()
+	res, err := http.Get(p.origin + "/metrics")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(readAll(p.t, res), "\nrollcall_web_streams ")
+	if _, err := fmt.Sscan(after, &n); err != nil {
+		p.t.Fatalf("streams: %v", err)
+	}
+	return n
 }
 
 // hides looks away and back: meanwhile the page has no connection, and its title is kept true.
 func (p *tab) hides() {
-	open := func() (n int) {
-		res, err := http.Get(p.origin + "/metrics")
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		_, after, _ := strings.Cut(readAll(p.t, res), "\nrollcall_web_streams ")
-		_, _ = fmt.Sscan(after, &n)
-		return n
-	}
-	if n := open(); n != 1 {
+	if n := p.streams(); n != 1 {
 		p.t.Fatalf("%d streams are open", n)
 	}
 	// As if it had been hidden for a quarter of a minute already.
@@ -86,7 +91,7 @@ func (p *tab) hides() {
 		})()`, hidden)
 	}
 	eval[string](p, look(true))
-	p.until("a page that nobody sees holds no stream", func() bool { return open() == 0 })
+	p.until("a page that nobody sees holds no stream", func() bool { return p.streams() == 0 })
 	if state := eval[string](p, `document.querySelector("[data-testid=connection]").dataset.state`); state != "resting" {
 		p.t.Errorf("the page is %s", state)
 	}
@@ -98,6 +103,7 @@ func (p *tab) hides() {
 func (p *tab) crowds() {
 	name := eval[string](p, `localStorage.getItem("rollcall-browser")`)
 	p.do(chromedp.Navigate("about:blank"))
+	p.until("the page that is left lets its stream go", func() bool { return p.streams() == 0 })
 	ctx, end := context.WithCancel(p.t.Context())
 	defer end()
 	for range 4 {

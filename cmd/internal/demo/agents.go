@@ -209,7 +209,8 @@ func (a *app) registration() (register.Service, error) {
 	defer a.mu.Unlock()
 	return register.Service{
 		Name: a.svc.name, Env: Env, Host: host, Port: port, Checks: []register.Check{check},
-		Metadata: serverset.Metadata{Version: a.version, Zone: zones[a.zone], Region: "us-east-1", Track: a.track, Host: hostName(a.zone, a.host), Owner: a.svc.owner},
+		Metadata: serverset.Metadata{Version: a.version, Zone: zones[a.zone], Region: "us-east-1", Track: a.track, Host: hostName(a.zone, a.host), Owner: a.svc.owner,
+			Tags: map[string]string{"service.chat": "#" + a.svc.owner, "service.runbook": "https://wiki.example/" + a.svc.name}},
 	}, nil
 }
 

@@ -125,7 +125,7 @@ export const getMe = (signal: AbortSignal): Promise<Me> => ask("/api/v1/me", {},
 /** getTitles is what is wrong now, and no more than that unless a region is asked for. */
 export async function getTitles(env: string, region: string, signal: AbortSignal): Promise<{ findings: Finding[] }> {
   const a = await ask<{ findings: Finding[] | null }>(region ? "/api/v1/now" : "/api/v1/findings", { env, region }, { signal });
-  return { findings: (a.findings ?? []).filter((f) => f.metric !== "canary") }; // which have a page of their own
+  return { findings: (a.findings ?? []).filter((f) => f.metric !== "canary" || f.canary?.verdict === "fail") }; // others have a page of their own
 }
 
 /** repace has an open stream's events come so far apart from now on. */
