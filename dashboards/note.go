@@ -254,6 +254,11 @@ func (n *Note) check(now time.Time) error {
 		for _, w := range f.Where {
 			errs = append(errs, worded("where", w, MaxWords))
 		}
+		for _, signals := range f.Signals {
+			for _, signal := range signals {
+				errs = append(errs, named("signal", signal, true))
+			}
+		}
 		if f.Ended != nil {
 			errs = append(errs, past("ended", *f.Ended))
 		}

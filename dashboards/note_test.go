@@ -67,6 +67,7 @@ func TestForgedNotes(t *testing.T) {
 		"a level":         forge(func(f *Finding) { f.Level = "\x1b]0;x\a" }),
 		"an id":           forge(func(f *Finding) { f.ID = "\x1b[2J" }),
 		"a service":       forge(func(f *Finding) { f.Service = strings.Repeat("x", MaxName+1) }),
+		"a line":          forge(func(f *Finding) { f.Signals = map[string][]string{"checkout": {"\x1b[2J"}} }),
 		"95 years":        silence(func(s *Silence) { s.Until = now + 95*365*24*3600*1000 }),
 		"for good":        silence(func(s *Silence) { s.Until = never }),
 		"of nobody":       silence(func(s *Silence) { s.Service = "" }),

@@ -26,7 +26,7 @@ type Hits struct {
 
 const (
 	maxHits  = 20
-	maxWords = 8 // what follows is not looked for
+	maxAsked = 8 // what follows is not looked for
 )
 
 // wanted is what a search asks for: words in lower case.
@@ -84,7 +84,7 @@ type ranked struct {
 // be of the service or environment that a thing is of: "latency checkout". Those that begin with it come first.
 func (b *Board) Search(text string) Hits {
 	w := wanted(strings.Fields(strings.ToLower(text)))
-	w = w[:min(len(w), maxWords)]
+	w = w[:min(len(w), maxAsked)]
 	if len(w) == 0 {
 		return Hits{[]Hit{}, []Hit{}, []Hit{}, []Hit{}}
 	}

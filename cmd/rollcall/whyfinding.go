@@ -42,7 +42,12 @@ func (c *whyCmd) finding(e *env) (told bool, err error) {
 	for _, text := range findingStory(f, page.hint()) {
 		fmt.Fprintln(e.stdout, plain(text))
 	}
-	_, err = fmt.Fprintf(e.stdout, "With charts of its time: %s/finding/%s?env=%s\n", strings.TrimSuffix(c.URL, "/"), url.PathEscape(f.ID), url.QueryEscape(f.Env))
+	at, err := url.Parse(c.URL)
+	if err != nil {
+		return true, err
+	}
+	at.User = nil // what one signs in with is no part of a link
+	_, err = fmt.Fprintf(e.stdout, "With charts of its time: %s/finding/%s?env=%s\n", strings.TrimSuffix(at.String(), "/"), url.PathEscape(f.ID), url.QueryEscape(f.Env))
 	return true, err
 }
 

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -25,5 +29,21 @@ func TestFindingStory(t *testing.T) {
 		if findingID.MatchString(id) != is {
 			t.Errorf("%s: a finding's id: %v", id, !is)
 		}
+	}
+}
+
+// The address of a finding is for others: whatever one signs in with is no part of it.
+func TestFindingLink(t *testing.T) {
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(findingsAnswer{Findings: []dashboards.Finding{{ID: "f00c0ffee00", Service: "checkout", Env: "prod"}}})
+	}))
+	defer page.Close()
+	var out bytes.Buffer
+	c := whyCmd{Instance: "f00c0ffee00", URL: strings.Replace(page.URL, "//", "//ann:secret@", 1) + "/"}
+	if told, err := c.finding(&env{ctx: t.Context(), stdout: &out, stderr: &out}); !told || err != nil {
+		t.Fatal(told, err)
+	}
+	if text := out.String(); !strings.Contains(text, ": "+page.URL+"/finding/f00c0ffee00?env=prod\n") || strings.Contains(text, "secret") {
+		t.Errorf("it says\n%s", text)
 	}
 }

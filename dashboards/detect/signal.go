@@ -323,7 +323,7 @@ func (d *Detector) describe(now time.Time, b *dashboards.Board, s *dashboards.Si
 			o.finding.Level = level
 		}
 	}
-	o.finding.Events = marked(o.finding.Events, dashboards.Event{T: o.finding.Since, Kind: "finding", Text: onset(o.verdict.Metric)})
+	o.finding.Events = marked(o.finding.Events, dashboards.Event{T: o.finding.Since, Kind: dashboards.EventFinding, Text: onset(o.verdict.Metric)})
 }
 
 // marked puts the mark of what began among events. It is known to a second at best: behind what happened in the same one, which may have caused it.

@@ -158,18 +158,27 @@ func (s *Server) search(r *http.Request) (any, error) {
 	return s.cfg.Board.Search(q), nil
 }
 
-func holds(l *dashboards.RosterLine, q string) bool {
-	for _, f := range []string{l.Service, l.Owner, l.Instance, l.Reason, l.Path, l.Member, l.Cause, l.Excuse, l.By} {
-		if strings.Contains(strings.ToLower(f), q) {
-			return true
+// mostAsked is how many words of a search are looked for.
+const mostAsked = 8
+
+// holds reports whether a line has each of some words, in lower case: anywhere, or, as NAME:VALUE, in what has such a name, as the page's own filters have it.
+func holds(l *dashboards.RosterLine, words []string) bool {
+	for _, word := range words {
+		name, value, named := strings.Cut(word, ":")
+		has := func(what, text string) bool {
+			text = strings.ToLower(text)
+			return strings.Contains(text, word) || named && name != "" && strings.Contains(strings.ToLower(what), name) && strings.Contains(text, value)
+		}
+		found := has("service", l.Service) || has("owner", l.Owner) || has("instance", l.Instance) || has("reason", l.Reason) || has("path", l.Path) || has("member", l.Member) ||
+			has("cause", l.Cause) || has("excuse", l.Excuse) || has("by", l.By)
+		for tag, v := range l.Tags {
+			found = found || has(tag, v)
+		}
+		if !found {
+			return false
 		}
 	}
-	for _, v := range l.Tags {
-		if strings.Contains(strings.ToLower(v), q) {
-			return true
-		}
-	}
-	return false
+	return true
 }
 
 // view is a source's word with its time as the page wants it.

@@ -51,10 +51,9 @@ func (p *pipe) close() {
 	}
 }
 
-// event writes events, the last of which is not ended: its id is how many milliseconds the stream had been open when all of it was made and began to go out. What comes
+// event ends the event that was put last and sends it: its id is how many milliseconds the stream had been open when all of it was made and began to go out. What comes
 // later than that, the way has kept, not we.
-func (p *pipe) event(text []byte) bool {
-	p.put(text)
+func (p *pipe) event() bool {
 	p.put(append(strconv.AppendInt([]byte("id: "), time.Since(p.begun).Milliseconds(), 10), "\n\n"...))
 	return p.flush()
 }

@@ -75,18 +75,19 @@ func (s *Server) roster(r *http.Request) (any, error) {
 	}
 	by := rosterOrders[strings.TrimPrefix(sort, "-")]
 	if sort != "" && by == nil {
-		return nil, badRequest("sort=%q: use state, instance, service, since, joined, verified, path or by, with a - before it for the other way round", clip(sort))
+		return nil, badRequest("sort=%q: use state, instance, service, owner, since, joined, verified, path or by, with a - before it for the other way round", clip(sort))
 	}
 	views := shown(s.views(r.Context())) // they may take their time: before there is a place to keep
 	if err := s.gate.Enter(r.Context()); err != nil {
 		return nil, err
 	}
 	defer s.gate.Leave()
-	q = strings.ToLower(q)
+	words := strings.Fields(strings.ToLower(q))
+	words = words[:min(len(words), mostAsked)]
 	counts := map[string]int{}
 	missing := 0
 	entries := s.cfg.Board.Roster(func(l *dashboards.RosterLine) bool {
-		if env != "" && l.Env != env || region != "" && regionOf(l.Tags) != region || service != "" && l.Service != service || q != "" && !holds(l, q) {
+		if env != "" && l.Env != env || region != "" && regionOf(l.Tags) != region || service != "" && l.Service != service || !holds(l, words) {
 			return false
 		}
 		if counts[l.State]++; l.Missing {

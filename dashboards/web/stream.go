@@ -63,10 +63,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		if now := time.Now(); last.IsZero() || now.Sub(last) >= asked-slack {
 			if n := s.frame(env, region); !n.AsOf.Equal(c.asOf) || c.events == 0 {
 				last = now
-				if !out.event(c.event(n)) {
+				out.put(c.event(n))
+				c.rest() // before it is sent, which may take long
+				if !out.event() {
 					return
 				}
-				c.rest()
 				s.events.Inc()
 				if p.crowded {
 					out.end()
