@@ -10,7 +10,7 @@ import (
 )
 
 // partSize is how much of an event a page that takes parts reads at once: what it takes to parse this is no time that a reader would feel.
-const partSize = 64 << 10
+const partSize = 32 << 10
 
 // seen is what a page has been sent of a row: of its figures, of all else, and of its spark. number is how many rows it was sent before this one for the first time.
 type seen struct {

@@ -1,7 +1,7 @@
 // Long work in slices, so that the page draws and answers in between.
 
 /** sliceMs is how long work may take before the page gets its turn; a frame has 16 ms for everything. */
-const sliceMs = 2;
+const sliceMs = 1.2;
 const pauseMs = 8;
 
 /** Breath counts what work took, and lets the page have its turn when that is much. */

@@ -1,7 +1,7 @@
 // Drawing in turns: what changes at once is drawn over a few frames, a little in each, so that none is long.
 
 /** turnMs is how much is drawn in one frame before the rest waits for the next. Its layout costs about as much again. */
-const turnMs = 2;
+const turnMs = 1.2;
 
 /** Frames is how a page gets its frames: next begins one, painted comes when it is on the screen; now is a clock, in milliseconds. unseen: nobody looks, and none is long. */
 export interface Frames {
