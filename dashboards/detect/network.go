@@ -67,7 +67,7 @@ func mostOf(sums map[string]float64) (most string) {
 		all += n
 	}
 	for name, n := range sums {
-		if n >= 0.9*all {
+		if n > 0 && n >= 0.9*all {
 			most = name
 		}
 	}

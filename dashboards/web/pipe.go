@@ -15,6 +15,8 @@ const (
 	// patience is how long a page may read nothing. It bounds each piece of a write, not the whole: a slow connection takes longer for an event than this and is none
 	// the worse for it.
 	patience = 15 * time.Second
+	// mostPatience bounds an event all the same: who takes longer for one gets nothing that is of use, and holds its memory.
+	mostPatience = 5 * time.Minute
 	// pieceSize is how much of that is a piece: whoever reads 140 bytes a second is not cut.
 	pieceSize = 2 << 10
 	// keepBuffer is how much memory a stream keeps from one event to the next. A whole event of 2,000 services is of megabytes, what changes in a second a tenth of it.
@@ -85,13 +87,17 @@ func (p *pipe) flush() bool {
 	if p.zip != nil && p.err == nil {
 		p.err = p.zip.Flush()
 	}
-	for p.err == nil && p.buf.Len() > 0 {
+	for last := time.Now().Add(mostPatience); p.err == nil && p.buf.Len() > 0; {
 		piece, began := p.buf.Next(pieceSize), time.Now()
-		_ = p.rc.SetWriteDeadline(began.Add(patience)) // a writer that knows no deadlines has none to miss
+		until := began.Add(patience)
+		if last.Before(until) {
+			until = last
+		}
+		_ = p.rc.SetWriteDeadline(until) // a writer that knows no deadlines has none to miss
 		if _, p.err = p.w.Write(piece); p.err == nil {
 			p.err = p.rc.Flush()
 		}
-		if p.stuck = p.err != nil && time.Since(began) >= patience; p.err == nil {
+		if p.stuck = p.err != nil && !time.Now().Before(until); p.err == nil {
 			p.sent.Add(len(piece))
 		}
 	}

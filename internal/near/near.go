@@ -10,6 +10,9 @@ import (
 // Most is how many names are told of at most.
 const Most = 10
 
+// longest is how much of a name is said.
+const longest = 80
+
 // far is further than any name may be that is meant.
 const far = 3
 
@@ -42,7 +45,13 @@ func Names(name string, all []string) []string {
 
 // There goes on after what is not known: with those that may have been meant, or, where there are none, with otherwise, which says where one finds them.
 func There(name string, all []string, otherwise string) string {
-	if names := Names(name, all); len(names) > 0 {
+	names := Names(name, all)
+	for i, n := range names {
+		if len(n) > longest {
+			names[i] = strings.ToValidUTF8(n[:longest], "") + "…"
+		}
+	}
+	if len(names) > 0 {
 		return "; there is " + strings.Join(names, ", ")
 	}
 	return "; " + otherwise

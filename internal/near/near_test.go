@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestNames(t *testing.T) {
@@ -27,6 +28,9 @@ func TestNames(t *testing.T) {
 	}
 	if got := Names("xy", slices.Repeat([]string{"xyz"}, 100)); len(got) != Most {
 		t.Errorf("%d are told of", len(got))
+	}
+	if got := There("xé", []string{strings.Repeat("xé", 500)}, ""); len(got) > longest+20 || !utf8.ValidString(got) {
+		t.Errorf("%q is much of a name", got)
 	}
 	for name, want := range map[string]string{"serch": "; there is search", "billing": "; `rollcall ls` lists everyone"} {
 		if got := There(name, all, "`rollcall ls` lists everyone"); got != want {

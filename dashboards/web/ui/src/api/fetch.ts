@@ -14,7 +14,7 @@ import type {
   SeriesAnswer,
   ServiceAnswer,
 } from "./answers";
-import type { Finding, Silence } from "./contract";
+import { about, type Finding, type Silence } from "./contract";
 import type { GuardsAnswer, PathsAnswer, RosterAnswer, WhyAnswer } from "./rostered";
 
 /** Refusal is an answer other than 2xx; its message is the server's own. */
@@ -125,7 +125,10 @@ export const getMe = (signal: AbortSignal): Promise<Me> => ask("/api/v1/me", {},
 /** getTitles is what is wrong now, and no more than that unless a region is asked for. */
 export async function getTitles(env: string, region: string, signal: AbortSignal): Promise<{ findings: Finding[] }> {
   const a = await ask<{ findings: Finding[] | null }>(region ? "/api/v1/now" : "/api/v1/findings", { env, region }, { signal });
-  return { findings: (a.findings ?? []).filter((f) => f.metric !== "canary" || f.canary?.verdict === "fail") }; // others have a page of their own
+  const all = a.findings ?? [];
+  // A canary that stands failed is one where nothing else tells of its service; the others have a page of their own.
+  const told = (c: Finding): boolean => all.some((f) => f.metric !== "canary" && f.ended == null && f.env === c.env && about(f).includes(c.service));
+  return { findings: all.filter((f) => f.metric !== "canary" || (f.canary?.verdict === "fail" && !told(f))) };
 }
 
 /** repace has an open stream's events come so far apart from now on. */

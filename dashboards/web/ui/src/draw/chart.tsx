@@ -215,6 +215,14 @@ export function Chart(p: Props) {
 
 const mostMarks = 40;
 
+/** walk goes from one mark to the next by the arrows: all of a chart's are one stop of the keyboard. */
+function walk(e: KeyboardEvent): void {
+  const next = e.target instanceof HTMLElement && (e.key === "ArrowLeft" ? e.target.previousElementSibling : e.key === "ArrowRight" && e.target.nextElementSibling);
+  if (!(next instanceof HTMLElement)) return;
+  e.preventDefault();
+  next.focus();
+}
+
 /** Marks are the names of the dotted lines, each where its line is, for whoever points at one or comes by with the keyboard. */
 function Marks({ marks = [], span }: { marks: Mark[] | undefined; span: Span }) {
   const zone = useZone();
@@ -222,11 +230,11 @@ function Marks({ marks = [], span }: { marks: Mark[] | undefined; span: Span }) 
   if (there.length === 0) return null;
   return (
     <div class="marks">
-      <div>
+      <div onKeyDown={walk}>
         {there.map((m, i) => {
           const x = (m.t - span.from) / (span.to - span.from);
           return (
-            <span key={`${m.t} ${i}`} class={`mark ${x > 0.5 ? "late" : ""}`} style={{ left: `${(100 * x).toFixed(2)}%` }} tabIndex={0} role="note" data-testid="mark">
+            <span key={`${m.t} ${i}`} class={`mark ${x > 0.5 ? "late" : ""}`} style={{ left: `${(100 * x).toFixed(2)}%` }} tabIndex={i === there.length - 1 ? 0 : -1} role="note" data-testid="mark">
               <span class="label">
                 {clock(m.t, zone, span.to)} {m.text}
               </span>
