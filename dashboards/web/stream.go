@@ -60,6 +60,10 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	for {
 		// The channel first: a tick between the two is seen twice, never missed.
 		updated := s.cfg.Board.Updated()
+		select { // what the page has asked for meanwhile holds from the next event on, however much is new
+		case asked = <-p.every:
+		default:
+		}
 		if now := time.Now(); last.IsZero() || now.Sub(last) >= asked-slack {
 			if n := s.frame(env, region); !n.AsOf.Equal(c.asOf) || c.events == 0 {
 				last = now
