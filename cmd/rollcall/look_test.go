@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // TestBrowserLooks follows a canary that fails from its finding to its verdict, its hosts and what was different, by clicks alone.
@@ -60,6 +62,7 @@ func (p *tab) compares(service string) {
 	eval[bool](p, `(window.taken = "", URL.createObjectURL = (b) => { b.text().then((x) => window.taken = x); return "data:," }, HTMLAnchorElement.prototype.click = function () { window.name = this.download }, true)`)
 	p.do(chromedp.Click(chromedp.CSS("[data-testid=csv]")))
 	await[bool](p, 5*time.Second, "a table", `/^time,.+\r\n\d{4}-\d\d-\d\dT[\d:.]+Z,/.test(window.taken) && window.name === "`+service+`_prod_requests.csv"`)
+	eval[bool](p, `delete HTMLAnchorElement.prototype.click`)
 	// Within one version, beside the other: by clicks, and in the address.
 	eval[bool](p, `(window.versions = [...document.querySelectorAll("[data-testid=drill]")].map((b) => "version=" + b.textContent), true)`)
 	p.click("drill")
@@ -68,15 +71,65 @@ func (p *tab) compares(service string) {
 	p.pick("explore-beside", other)
 	await[bool](p, 10*time.Second, "each line beside what it was", `new URLSearchParams(location.search).has("vs") && [...document.querySelectorAll("[data-testid=explore-row]")].some((r) => /[+−][\d.]+ %|[\d.]+ ×/.test(r.textContent))`)
 	p.shoot("explore-beside")
-	now := eval[int64](p, `Date.now()`)
-	p.do(chromedp.Navigate(fmt.Sprintf("%s/service/%s?from=%d&to=%d", p.origin, service, now-20_000, now-2_000)))
-	await[bool](p, 10*time.Second, "what was different", `document.querySelectorAll("[data-testid=difference]").length === 3`)
+	p.follow("Open "+service, "service")
+	await[bool](p, 10*time.Second, "a chart to drag over", points("errors")+" > 4")
+	p.drags("errors")
+	await[bool](p, 10*time.Second, "what was different", `document.querySelectorAll("[data-testid=difference]").length === 3 && /from=\d+/.test(location.search)`)
 	await[bool](p, 10*time.Second, "the dotted lines by name, findings among them", `[...document.querySelectorAll("[data-chart=errors] [data-testid=mark]")].some((m) => /^\d\d:\d\d:\d\d .+ (is|was) /.test(m.textContent))`)
 	p.shoot("different")
 	p.click("different-close")
 	await[bool](p, 5*time.Second, "it closes", `!document.querySelector("[data-testid=different]") && !location.search.includes("from=")`)
+	p.keyboard(service)
 	p.follow("Now", "now")
 	p.behaved()
+}
+
+// drags draws a window over the last part of a chart, as a hand does.
+func (p *tab) drags(chart string) {
+	box := eval[[]float64](p, fmt.Sprintf(`((el) => { el.scrollIntoView({ block: "center" }); const b = el.getBoundingClientRect(); return [b.left, b.top, b.width, b.height] })(document.querySelector('[data-chart="%s"] .u-over'))`, chart))
+	at := func(x float64) (float64, float64) { return box[0] + x*box[2], box[1] + box[3]/2 }
+	step := func(what input.DispatchMouseEventType, x float64, opts ...chromedp.MouseOption) {
+		left, top := at(x)
+		p.do(chromedp.MouseEvent(what, left, top, opts...))
+	}
+	step(input.DispatchMouseEventTypeMouseMoved, 0.7)
+	step(input.DispatchMouseEventTypeMousePressed, 0.7, chromedp.ButtonLeft, chromedp.ClickCount(1))
+	step(input.DispatchMouseEventTypeMouseMoved, 0.8, chromedp.ButtonLeft)
+	step(input.DispatchMouseEventTypeMouseMoved, 0.98, chromedp.ButtonLeft)
+	step(input.DispatchMouseEventTypeMouseReleased, 0.98, chromedp.ButtonLeft, chromedp.ClickCount(1))
+}
+
+// keyboard does by keys what a hand does: a window over a chart, the palette, walking over what is listed, the list of keys.
+func (p *tab) keyboard(service string) {
+	eval[bool](p, `(document.querySelector('[data-chart="errors"] .canvas').focus(), true)`)
+	for range 4 {
+		p.do(chromedp.KeyEvent(kb.ArrowLeft, chromedp.KeyModifiers(chromedp.ModifierShift)))
+	}
+	await[bool](p, 5*time.Second, "all charts show the moment", `[...document.querySelectorAll("[data-testid=chart] .at")].length >= 4 && / at \d\d:\d\d/.test(document.querySelector('[data-chart="errors"] .canvas').ariaLabel)`)
+	p.press(kb.Enter)
+	await[bool](p, 10*time.Second, "what was different, by keys", `document.querySelectorAll("[data-testid=difference]").length === 3 && /from=\d+/.test(location.search)`)
+	p.click("different-close")
+	await[bool](p, 5*time.Second, "it closes again", `!document.querySelector("[data-testid=different]")`)
+	p.follow("Now", "now")
+	p.press("j")
+	first := await[string](p, 5*time.Second, "j goes to the first that is listed", `document.activeElement.matches("[data-item]") && document.activeElement.getAttribute("href")`)
+	p.press("jk")
+	if again := eval[string](p, `document.activeElement.getAttribute("href")`); again != first {
+		p.t.Errorf("j and k lead from %s to %s", first, again)
+	}
+	p.press("?")
+	await[bool](p, 5*time.Second, "the keys", `document.querySelector("[data-testid=help]")?.open`)
+	p.press(kb.Escape)
+	await[bool](p, 5*time.Second, "Escape closes it", `!document.querySelector("[data-testid=help]")`)
+	p.press("/")
+	p.press("errors " + service)
+	await[bool](p, 10*time.Second, "a metric of a service, by two words", `[...document.querySelectorAll("[data-testid=palette-hit] .hit")].some((h) => h.textContent.startsWith("errors `+service+` in "))`)
+	p.press(kb.Escape)
+	await[bool](p, 5*time.Second, "Escape closes the palette", `!document.querySelector("[data-testid=palette]")`)
+	p.do(chromedp.Navigate(p.origin + "/?kiosk"))
+	await[bool](p, 10*time.Second, "a wall shows what there is, and nothing to click", `document.querySelectorAll("[data-testid=service-row]").length > 5 && getComputedStyle(document.querySelector(".top")).display === "none" && Number(getComputedStyle(document.body).zoom) > 1`)
+	p.do(chromedp.Navigate(p.origin))
+	await[bool](p, 10*time.Second, "the page", `document.querySelectorAll("[data-testid=service-row]").length > 5`)
 }
 
 // click clicks what a test calls by its name, within what a selector finds; the page may draw it anew at any time.
