@@ -11,8 +11,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"github.com/rollcall-metrics/rollcall/dashboards/canary"
+	"github.com/rollcall-metrics/rollcall/internal/testenv"
 )
 
 // runCanary is `rollcall canary checkout` with flags, in this process.
@@ -152,6 +156,11 @@ func TestCanaryOfTheDemo(t *testing.T) {
 		if service == broken && (!strings.Contains(out.String(), "FAIL  "+broken+"/prod: in us-east-1") || !strings.Contains(out.String(), " errors ")) {
 			t.Errorf("it says\n%s", &out)
 		}
+	}
+	if program, ok := testenv.Tool(t, "chromium"); ok {
+		p := openTab(t, program, url)
+		p.do(chromedp.Navigate(url + "/canaries"))
+		await[bool](p, 20*time.Second, "the canary that fails, on the page, with its evidence", fmt.Sprintf(`((c) => c?.dataset.verdict === "fail" && !!c.querySelector(".turn.fail") && !!c.querySelector('[data-metric=errors][data-verdict=fail]'))(document.querySelector('[data-testid=canary][data-service="%s"]'))`, broken))
 	}
 	commandsAnswer(t, map[string]string{"ROLLCALL_URL": url, "ROLLCALL_COLLECTOR": d.from, "BROKEN": broken})
 	grafanaIsAnswered(t, url, broken)

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -23,6 +24,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/rollcall-metrics/rollcall/cmd/internal/ops"
@@ -197,6 +200,7 @@ func TestSignIn(t *testing.T) {
 			}
 		}
 	}
+	browserSignsIn(t, page)
 	said := log.String()
 	for _, want := range []string{`msg="order given"`, "by=ann signed_in=ann", "by=eve signed_in=eve", "msg=told"} {
 		if !strings.Contains(said, want) {
@@ -298,5 +302,27 @@ func TestOperatorsWithoutSignIn(t *testing.T) {
 	err := cmd.Run(&env{ctx: t.Context(), cut: t.Context(), stdout: &b, stderr: &b, build: ops.ThisBuild(), log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "nobody can sign in") {
 		t.Errorf("it runs: %v", err)
+	}
+}
+
+// browserSignsIn shows the page to each who has a password, in a real browser, and to one who has none.
+func browserSignsIn(t *testing.T, page string) {
+	program, ok := testenv.Tool(t, "chromium")
+	if !ok {
+		return
+	}
+	p := openTab(t, program, page)
+	for _, tc := range []struct{ password, who string }{{"ann:hunter2", "ann operator"}, {"bob:hunter2", "bob viewer"}} {
+		send(p, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte(tc.password))}})
+		p.do(chromedp.Navigate(page))
+		if who := await[string](p, 10*time.Second, "the page says who has signed in", `document.querySelector("[data-testid=who]")?.textContent`); who != tc.who {
+			t.Errorf("%s is shown as %q", tc.password, who)
+		}
+		await[bool](p, 10*time.Second, "and is told what there is", `Number(document.querySelector("[data-testid=strip]")?.dataset.asOf) > 0`)
+	}
+	send(p, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{}})
+	p.do(chromedp.Navigate("about:blank"))
+	if err := chromedp.Do(p.ctx, chromedp.Navigate(page+"/services")); err == nil && eval[bool](p, `!!document.querySelector("main")`) {
+		t.Error("who has not signed in sees the page")
 	}
 }

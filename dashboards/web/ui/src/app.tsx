@@ -108,6 +108,7 @@ export function Frame() {
         <button type="button" class="search" onClick={() => palette.set(true)} data-testid="search">
           <span>Service, host, metric</span> <kbd>/</kbd>
         </button>
+        <Who />
         <ThemeToggle />
         <button type="button" class="icon help-key" aria-label="Keys" title="Keys (?)" onClick={() => setHelp(true)}>
           ?
@@ -207,6 +208,17 @@ function RegionPicker() {
         </option>
       ))}
     </select>
+  );
+}
+
+/** Who says as whom one has signed in, and what that allows. */
+function Who() {
+  const me = useStore(useApp().me);
+  if (!me?.name) return null;
+  return (
+    <span class="who" title={me.role === "viewer" ? `Signed in as ${me.name}: may look, not act` : `Signed in as ${me.name}, ${me.role}`} data-testid="who">
+      <bdi>{me.name}</bdi> <span class="dim">{me.role}</span>
+    </span>
   );
 }
 
