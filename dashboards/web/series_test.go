@@ -17,7 +17,7 @@ func TestEitherSeries(t *testing.T) {
 		prometheus   bool
 	}{
 		{"GET", "/api/v1/series?match[]=up", true}, {"GET", "/api/v1/series?match%5B%5D=up", true}, {"POST", "/api/v1/series", true},
-		{"GET", "/api/v1/series?service=checkout&env=prod&metric=requests", false}, {"GET", "/api/v1/series", false},
+		{"GET", "/api/v1/series?service=checkout&env=prod&metric=requests", false}, {"GET", "/api/v1/series?service=checkout", false}, {"GET", "/api/v1/series?metric=requests", false}, {"GET", "/api/v1/series", true}, {"GET", "/api/v1/series?start=1", true},
 	} {
 		_, body := r.do(t, tc.method, tc.path)
 		if got := body == "prometheus"; got != tc.prometheus || !got && !strings.HasPrefix(body, "{") {

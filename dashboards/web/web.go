@@ -202,13 +202,14 @@ func (s *Server) routes() {
 	}
 }
 
-// eitherSeries tells the two questions apart that have this address: Prometheus' is by match[], ours names a service and a metric.
+// eitherSeries tells the two questions apart that have this address: Prometheus' is by match[], ours names a service and a metric. One that names nothing is
+// answered as Prometheus does, whose clients are many.
 func (s *Server) eitherSeries(own http.Handler) http.Handler {
 	if s.cfg.PromSeries == nil {
 		return own
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Has("match[]") {
+		if q := r.URL.Query(); q.Has("match[]") || !q.Has("service") && !q.Has("metric") {
 			s.cfg.PromSeries.ServeHTTP(w, r)
 			return
 		}
