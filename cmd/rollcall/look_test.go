@@ -21,6 +21,9 @@ func TestBrowserLooks(t *testing.T) {
 	p.fills()
 	p.names()
 	if picturesFolder != "" {
+		p.do(chromedp.Navigate(p.origin + eval[string](p, `document.querySelector("[id^=finding-]").id.replace("finding-", "/finding/")`)))
+		await[bool](p, 20*time.Second, "the whole of a finding", `document.querySelectorAll("[data-testid=meanwhile] [data-testid=chart]").length === 4`)
+		p.shoot("finding")
 		p.judges(p.broken)
 		p.compares(p.broken)
 		p.follow("Services", "services")

@@ -207,7 +207,7 @@ func (p *tab) keep(name string) {
 }
 
 // shown are the pictures that the documentation has, by the names of its pages.
-var shown = map[string]string{"now-finding": "now", "now-calm": "calm", "services": "services", "service": "service", "explore-beside": "explore", "canaries": "canaries", "roster": "roster", "host": "host"}
+var shown = map[string]string{"now-finding": "now", "now-calm": "calm", "services": "services", "service": "service", "explore-beside": "explore", "canaries": "canaries", "roster": "roster", "host": "host", "finding": "finding"}
 
 // show puts a picture of a page where the documentation has it, small.
 func (p *tab) show(name, as string) {
