@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Line is a connection between a server and those who ask it that carries so much and no more, as far as answers go.
+// Line is a connection between a server and those who ask it that carries so much and no more, as far as answers go. Proxy cannot be that: its bandwidth is of whole
+// kilobytes a second, and keeps tens of them in between, where what is to be slowed says some hundred bytes a second.
 type Line struct {
 	Addr string
 
